@@ -108,7 +108,7 @@ pub fn mkdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<
     let place = request.place(&system.layout, "deb", planned.file());
     if let Some(template) = template::find(&system.layout, request, "mkdeb") {
         let kernels = request.binaries();
-        return report_written(sink, template.build(system, sink, request, &planned, kernels, place, epoch)?);
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdeb")?;
     write(sink, place, &payload(system, request, &planned, "mkdeb", scratch.path(), epoch)?)
@@ -182,7 +182,7 @@ fn one_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &K
     if let Some(template) = template::find(&system.layout, request, "mkbmdeb") {
         let (place, kernels) =
             (request.place(&system.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
-        return report_written(sink, template.build(system, sink, request, &planned, kernels, place, epoch)?);
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
     let home = modules_home(&system.host, kernel);
     let mut members: Vec<Member> = state::module_files(&system.layout, &b)

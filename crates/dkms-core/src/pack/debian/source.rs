@@ -50,7 +50,7 @@ pub fn mkdsc(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<
     let (directory, name) = place(&system.layout, request, &planned);
     if let Some(template) = super::template::find(&system.layout, request, "mkdsc") {
         let (place, kernels) = ((directory, name), request.binaries());
-        return report_written(sink, template.build(system, sink, request, &planned, kernels, place, epoch)?);
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdsc")?;
     let deb = payload(system, request, &planned, "mkdsc", scratch.path(), epoch)?;
