@@ -1,8 +1,7 @@
-//! The locks of `dkms_tree::lock`, for a session.
+//! The locks of `dkms_tree::lock`, for the system that dkms works on. A wait is reported to the sink.
 
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Silent, Sink};
 use crate::system::System;
 use dkms_sys::lock::Lock;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -26,12 +25,8 @@ fn locks<'a>(system: &'a System, sink: &'a dyn Sink) -> Locks<'a> {
 }
 
 /// [`Locks::variable`]
-pub fn variable<'a>(
-    system: &System,
-    sink: &dyn Sink,
-    held: impl IntoIterator<Item = &'a Held>,
-) -> (String, String) {
-    locks(system, sink).variable(held)
+pub fn variable<'a>(system: &System, held: impl IntoIterator<Item = &'a Held>) -> (String, String) {
+    locks(system, &Silent).variable(held)
 }
 
 /// [`Locks::build`]
@@ -59,16 +54,16 @@ pub(crate) fn named(system: &System, sink: &dyn Sink, name: &str, what: &str) ->
 ///
 /// # Errors
 /// As [`Locks::try_install`].
-pub fn try_install(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Option<Vec<Lock>>> {
-    Ok(locks(system, sink).try_install(kernels)?)
+pub fn try_install(system: &System, kernels: &[Kernel]) -> Result<Option<Vec<Lock>>> {
+    Ok(locks(system, &Silent).try_install(kernels)?)
 }
 
 /// [`Locks::try_build`]
 ///
 /// # Errors
 /// As [`Locks::try_build`].
-pub fn try_build(system: &System, sink: &dyn Sink, package: &PackageId) -> Result<Option<Lock>> {
-    Ok(locks(system, sink).try_build(package)?)
+pub fn try_build(system: &System, package: &PackageId) -> Result<Option<Lock>> {
+    Ok(locks(system, &Silent).try_build(package)?)
 }
 
 /// [`Locks::signing_key`]

@@ -67,7 +67,7 @@ impl Context<'_> {
     /// Variables for the package's scripts, while these locks are held in addition to that of the package.
     pub(super) fn script_variables(&self, locks: &[Held]) -> Variables {
         let held = std::iter::once(self.held).chain(locks);
-        recipe::script_variables(self.system, self.sink, self.target, self.build, held)
+        recipe::script_variables(self.system, self.target, self.build, held)
     }
 }
 

@@ -116,18 +116,18 @@ fn clear_mark(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
         }
         return Ok(());
     };
-    let Some(_held) = lock::try_build(system, sink, &made.build.package)? else { return Ok(()) };
+    let Some(_held) = lock::try_build(system, &made.build.package)? else { return Ok(()) };
     // It may have changed or disappeared before the lock was taken.
     let Some(made) =
         fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Record>(&b).ok())
     else {
         return Ok(());
     };
-    if !recover_layers(system, sink, &made)? {
+    if !recover_layers(system, &made)? {
         return Ok(());
     }
     if let Some(earlier) = &made.unfinished {
-        let Some(_kernel) = lock::try_install(system, sink, std::slice::from_ref(&made.build.kernel))? else {
+        let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
             return Ok(());
         };
         restore_earlier(&system.layout, &made.build, earlier)?;
@@ -140,13 +140,13 @@ fn clear_mark(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
 
 /// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`:
 /// another process is working on that kernel.
-fn recover_layers(system: &System, sink: &dyn Sink, made: &Record) -> Result<bool> {
+fn recover_layers(system: &System, made: &Record) -> Result<bool> {
     let directories = [Some(system.layout.built_dir(&made.build)), made.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();
     if cut_off.peek().is_none() {
         return Ok(true);
     }
-    let Some(_kernel) = lock::try_install(system, sink, std::slice::from_ref(&made.build.kernel))? else {
+    let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
         return Ok(false);
     };
     cut_off.try_for_each(|d| layers::recover(d))?;

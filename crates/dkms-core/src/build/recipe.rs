@@ -82,14 +82,13 @@ pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<S
 /// Variables for PRE_BUILD and POST_BUILD: what dkms exports, the toolchain, and the locks that are held.
 pub(crate) fn script_variables<'a>(
     system: &System,
-    sink: &dyn Sink,
     target: &Target,
     build: &Build,
     held: impl IntoIterator<Item = &'a Held>,
 ) -> Variables {
     let exported = hooks::variables(&build.package, Some(&build.kernel));
     let toolchain = target.toolchain.environment.iter().cloned();
-    let all = exported.into_iter().chain(toolchain).chain([crate::lock::variable(system, sink, held)]);
+    let all = exported.into_iter().chain(toolchain).chain([crate::lock::variable(system, held)]);
     all.map(|(name, value)| (name.into(), value.into())).collect()
 }
 

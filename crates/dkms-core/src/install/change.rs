@@ -168,13 +168,13 @@ impl Change {
 
     /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
     /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
-    fn environment(&self, system: &System, sink: &dyn Sink, b: &Build) -> Vec<(String, String)> {
+    fn environment(&self, system: &System, b: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&b.package, Some(&b.kernel));
         let headers = headers::find(system, &b.kernel);
         if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &b.kernel.release)) {
             environment.extend(tools.environment);
         }
-        environment.push(lock::variable(system, sink, &self.held));
+        environment.push(lock::variable(system, &self.held));
         environment
     }
 
@@ -188,7 +188,7 @@ impl Change {
     ) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         let source = system.layout.source_link(&b.package);
-        let environment = self.environment(system, sink, b);
+        let environment = self.environment(system, b);
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(system, sink, &b.package, &script)? {
             Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
@@ -211,7 +211,7 @@ impl Change {
     fn post_install(&self, system: &System, sink: &dyn Sink, b: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
         let source = system.layout.source_link(&b.package);
-        let environment = self.environment(system, sink, b);
+        let environment = self.environment(system, b);
         let script =
             Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(system, sink, &b.package, &script) {
@@ -307,7 +307,7 @@ impl Change {
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = system.layout.source_link(&b.package);
-            let environment = self.environment(system, sink, b);
+            let environment = self.environment(system, b);
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,

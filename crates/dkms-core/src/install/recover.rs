@@ -52,7 +52,7 @@ fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
         return Ok(());
     }
     // A process that holds one of the locks is still working, or is a calling dkms.
-    let Some(_locks) = lock::try_install(system, sink, &journal.begin.kernels)? else { return Ok(()) };
+    let Some(_locks) = lock::try_install(system, &journal.begin.kernels)? else { return Ok(()) };
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
     one(system, sink, &journal)?;
