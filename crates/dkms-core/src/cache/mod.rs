@@ -77,7 +77,7 @@ impl Cache {
         Self { dir: dir.into(), also, limit }
     }
 
-    /// The cache of a session; `None` if it is switched off (`cache_size=0`, `--no-cache`).
+    /// The cache of a system; `None` if it is switched off (`cache_size=0`, `--no-cache`).
     ///
     /// Builds for other roots have a cache of their own: what an image's compiler and headers produce must
     /// not get into the modules of this machine. They may use what this machine built.

@@ -76,7 +76,7 @@ pub(crate) fn files(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result
     Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
 }
 
-/// The paths that changes may touch: the trees of a session, and the files of its signing keys.
+/// The paths that changes may touch: the trees of the system, and the files of its signing keys.
 pub(crate) fn reach<'a>(system: &'a System, sink: &'a dyn Sink) -> Reach<'a> {
     Reach::new(system.trees(), |kernel| files(system, sink, kernel).unwrap_or_default())
 }
