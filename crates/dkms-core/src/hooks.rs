@@ -191,7 +191,7 @@ pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
 }
 
 /// Reports a failed build to apport, where that is installed. Best effort.
-pub fn apport(host: &Host, b: &Build) {
+pub fn apport(host: &Host, build: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &host.path);
     let (true, true, Some(python)) =
@@ -200,7 +200,7 @@ pub fn apport(host: &Host, b: &Build) {
         return;
     };
     let _ = Command::new(python)
-        .args([hook, "-m", &b.package.name, "-v", &b.package.version, "-k", &b.kernel.release])
+        .args([hook, "-m", &build.package.name, "-v", &build.package.version, "-k", &build.kernel.release])
         .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)

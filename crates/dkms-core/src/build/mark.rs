@@ -38,14 +38,14 @@ impl Mark {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn new(layout: &Layout, b: &Build, directory: &Path) -> Result<Self> {
+    pub(crate) fn new(layout: &Layout, build: &Build, directory: &Path) -> Result<Self> {
         let dir = layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
-        let (p, k) = (&b.package, &b.kernel);
+        let (p, k) = (&build.package, &build.kernel);
         let pid = sys::own_pid();
         let path = dir.join(format!("{pid}-{}-{}-{}-{}", p.name, p.version, k.release, k.arch));
-        let made = Record { build: b.clone(), directory: directory.to_owned(), unfinished: None };
+        let made = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
         let mark = Self { path, made };
         mark.write()?;
         Ok(mark)
@@ -154,8 +154,8 @@ fn recover_layers(system: &System, made: &Record) -> Result<bool> {
 }
 
 /// Removes a build whose POST_BUILD did not end, and restores the earlier one.
-fn restore_earlier(layout: &Layout, b: &Build, earlier: &Path) -> Result<()> {
-    let built = layout.built_dir(b);
+fn restore_earlier(layout: &Layout, build: &Build, earlier: &Path) -> Result<()> {
+    let built = layout.built_dir(build);
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
@@ -179,8 +179,8 @@ fn clear(layout: &Layout, made: &Record) -> Result<()> {
 }
 
 /// Deletes every `.tmp_A_*`. The caller holds the version's lock, so no other process uses them.
-pub(crate) fn remove_staging(kernel_dir: &Path, b: &Build) -> Result<()> {
-    let left = format!(".tmp_{}_", b.kernel.arch);
+pub(crate) fn remove_staging(kernel_dir: &Path, build: &Build) -> Result<()> {
+    let left = format!(".tmp_{}_", build.kernel.arch);
     for name in fs::list_dir_optional(kernel_dir)? {
         if name.to_string_lossy().starts_with(&left) {
             fs::remove_tree(kernel_dir.join(name))?;

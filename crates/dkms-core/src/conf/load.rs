@@ -82,8 +82,8 @@ impl Loaded {
 }
 
 /// The administrator's files for a package and kernel, in the order in which each overrides the one before.
-pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathBuf> {
-    let (m, v, k, a) = (&p.name, &p.version, &k.release, &k.arch);
+pub fn override_files(config_dir: &Path, package: &PackageId, k: &Kernel) -> Vec<PathBuf> {
+    let (m, v, k, a) = (&package.name, &package.version, &k.release, &k.arch);
     [
         format!("{m}.conf"),
         format!("{m}-{v}.conf"),

@@ -105,8 +105,8 @@ impl Change {
     ///
     /// # Errors
     /// Its kernel is not part of this change.
-    pub fn answer_for(&mut self, b: &Build) -> Result<()> {
-        self.of(&b.kernel)?.installed_before.push(b.clone());
+    pub fn answer_for(&mut self, build: &Build) -> Result<()> {
+        self.of(&build.kernel)?.installed_before.push(build.clone());
         Ok(())
     }
 
@@ -124,27 +124,31 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn install(&mut self, system: &System, sink: &dyn Sink, b: &Build) -> Result<Outcome> {
-        let directory = system.layout.kernel_modules(&b.kernel.release);
+    pub fn install(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<Outcome> {
+        let directory = system.layout.kernel_modules(&build.kernel.release);
         if !directory.exists() {
             return Err(InstallError::KernelDirMissing(directory).into());
         }
-        beneath::check_package(&system.layout, &b.package)?;
-        let built = Built::read(system, sink, b, self.overrides)?;
-        built.require_all(&system.layout, &system.settings, b)?;
-        self.pre_install(system, sink, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
-        let of = self.of(&b.kernel)?;
+        beneath::check_package(&system.layout, &build.package)?;
+        let built = Built::read(system, sink, build, self.overrides)?;
+        built.require_all(&system.layout, &system.settings, build)?;
+        self.pre_install(system, sink, build, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
+        let of = self.of(&build.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
-        let facts = of.facts.get_or_insert_with(|| Facts::gather(system, sink, &b.kernel));
+        let facts = of.facts.get_or_insert_with(|| Facts::gather(system, sink, &build.kernel));
         // The same command may have installed a module that this build depends on.
         facts.refresh(system, sink);
-        let planned = plan::plan(system, sink, b, &built.sources, index, facts, built.force)?;
+        let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
         let Built { loaded, manifest, .. } = built;
         for w in &planned.warnings {
             sink.warn(w.clone());
         }
         for (path, reason) in &planned.kept {
-            sink.event(Event::ModuleKept { build: b.clone(), path: path.clone(), reason: reason.clone() });
+            sink.event(Event::ModuleKept {
+                build: build.clone(),
+                path: path.clone(),
+                reason: reason.clone(),
+            });
         }
         if planned.ops.is_empty() {
             return if planned.refused.is_empty() {
@@ -156,22 +160,24 @@ impl Change {
         for r in &planned.refused {
             sink.warn(format!("left out: {r}"));
         }
-        self.apply(system, sink, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
-            // The same error as for anything else that prevents the installation.
-            Error::Io(cause) => InstallError::Failed { build: b.clone(), cause }.into(),
-            other => other,
-        })?;
-        self.post_install(system, sink, b, loaded.conf.post_install.as_deref());
-        self.report_later(&b.kernel, Event::Installed { build: b.clone() });
+        self.apply(system, sink, build, planned, manifest, loaded.conf.no_weak_modules).map_err(
+            |e| match e {
+                // The same error as for anything else that prevents the installation.
+                Error::Io(cause) => InstallError::Failed { build: build.clone(), cause }.into(),
+                other => other,
+            },
+        )?;
+        self.post_install(system, sink, build, loaded.conf.post_install.as_deref());
+        self.report_later(&build.kernel, Event::Installed { build: build.clone() });
         Ok(Outcome::Installed)
     }
 
     /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
     /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
-    fn environment(&self, system: &System, b: &Build) -> Vec<(String, String)> {
-        let mut environment = hooks::variables(&b.package, Some(&b.kernel));
-        let headers = headers::find(system, &b.kernel);
-        if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &b.kernel.release)) {
+    fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
+        let mut environment = hooks::variables(&build.package, Some(&build.kernel));
+        let headers = headers::find(system, &build.kernel);
+        if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &build.kernel.release)) {
             environment.extend(tools.environment);
         }
         environment.push(lock::variable(system, &self.held));
@@ -182,17 +188,17 @@ impl Change {
         &self,
         system: &System,
         sink: &dyn Sink,
-        b: &Build,
+        build: &Build,
         line: Option<&str>,
         force: bool,
     ) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
-        let source = system.layout.source_link(&b.package);
-        let environment = self.environment(system, b);
+        let source = system.layout.source_link(&build.package);
+        let environment = self.environment(system, build);
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
-        match hooks::run(system, sink, &b.package, &script)? {
+        match hooks::run(system, sink, &build.package, &script)? {
             Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
-                package: b.package.clone(),
+                package: build.package.clone(),
                 command: line.to_owned(),
                 status: status.to_string(),
             }
@@ -200,7 +206,7 @@ impl Change {
             Some(status) if !status.success() => {
                 sink.warn(format!(
                     "PRE_INSTALL of {} ended with {status}; installing anyway (--force)",
-                    b.package
+                    build.package
                 ));
                 Ok(())
             }
@@ -208,17 +214,17 @@ impl Change {
         }
     }
 
-    fn post_install(&self, system: &System, sink: &dyn Sink, b: &Build, line: Option<&str>) {
+    fn post_install(&self, system: &System, sink: &dyn Sink, build: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
-        let source = system.layout.source_link(&b.package);
-        let environment = self.environment(system, b);
+        let source = system.layout.source_link(&build.package);
+        let environment = self.environment(system, build);
         let script =
             Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
-        match hooks::run(system, sink, &b.package, &script) {
+        match hooks::run(system, sink, &build.package, &script) {
             Ok(Some(status)) if !status.success() => {
                 sink.warn(format!(
                     "POST_INSTALL of {} ended with {status}; its modules are in place",
-                    b.package
+                    build.package
                 ));
             }
             Err(e) => sink.warn(e.to_string()),
@@ -230,14 +236,14 @@ impl Change {
         &mut self,
         system: &System,
         sink: &dyn Sink,
-        b: &Build,
+        build: &Build,
         planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
         let mut ops = planned.ops;
         let files: Vec<&Source> = planned.placed.iter().chain(&planned.adopted).collect();
-        let path = system.layout.manifest(b);
+        let path = system.layout.manifest(build);
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
@@ -250,10 +256,10 @@ impl Change {
             ),
             None => Ok(()),
         };
-        self.note(system, &b.package.name)?;
-        self.batch(system, sink, &b.kernel, ops, staging, record)?;
+        self.note(system, &build.package.name)?;
+        self.batch(system, sink, &build.kernel, ops, staging, record)?;
         let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
-        let of = self.of(&b.kernel)?;
+        let of = self.of(&build.kernel)?;
         of.dirty = true;
         for (from, _) in &planned.archived {
             if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
@@ -266,10 +272,10 @@ impl Change {
             of.weak.extend(paths.iter().cloned());
         }
         for (from, to) in planned.archived {
-            self.report_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
+            self.report_later(&build.kernel, Event::OriginalArchived { build: build.clone(), from, to });
         }
         for path in paths {
-            self.report_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
+            self.report_later(&build.kernel, Event::ModuleInstalled { build: build.clone(), path });
         }
         Ok(())
     }
@@ -278,51 +284,51 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn uninstall(&mut self, system: &System, sink: &dyn Sink, b: &Build) -> Result<()> {
-        beneath::check_package(&system.layout, &b.package)?;
-        let planned = uninstall::plan(system, sink, b, self.overrides.force)?;
+    pub fn uninstall(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
+        beneath::check_package(&system.layout, &build.package)?;
+        let planned = uninstall::plan(system, sink, build, self.overrides.force)?;
         for w in &planned.warnings {
             sink.warn(w.clone());
         }
-        let manifest = Manifest::read(&system.layout, b)?;
+        let manifest = Manifest::read(&system.layout, build)?;
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
-            weak::run(system, sink, &b.kernel, weak::Change::Remove, &planned.removed);
-            self.of(&b.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
+            weak::run(system, sink, &build.kernel, weak::Change::Remove, &planned.removed);
+            self.of(&build.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),
-            None => post_remove(system, sink, b),
+            None => post_remove(system, sink, build),
         };
-        self.note(system, &b.package.name)?;
-        let path = system.layout.manifest(b);
+        self.note(system, &build.package.name)?;
+        let path = system.layout.manifest(build);
         let record = || planned.record.as_ref().map_or(Ok(()), |m| write_record(&path, m));
-        self.batch(system, sink, &b.kernel, planned.ops, || Ok(()), record)?;
-        let of = self.of(&b.kernel)?;
+        self.batch(system, sink, &build.kernel, planned.ops, || Ok(()), record)?;
+        let of = self.of(&build.kernel)?;
         (of.dirty, of.index) = (true, None);
         for path in planned.removed {
-            self.report_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
+            self.report_later(&build.kernel, Event::ModuleRemoved { build: build.clone(), path });
         }
         for to in planned.restored {
-            self.report_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
+            self.report_later(&build.kernel, Event::OriginalRestored { build: build.clone(), to });
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
-            let source = system.layout.source_link(&b.package);
-            let environment = self.environment(system, b);
+            let source = system.layout.source_link(&build.package);
+            let environment = self.environment(system, build);
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,
                 directory: &source,
                 environment: &environment,
             };
-            match hooks::run(system, sink, &b.package, &script) {
+            match hooks::run(system, sink, &build.package, &script) {
                 Ok(Some(status)) if !status.success() => {
-                    sink.warn(format!("POST_REMOVE of {} ended with {status}", b.package));
+                    sink.warn(format!("POST_REMOVE of {} ended with {status}", build.package));
                 }
                 Err(e) => sink.warn(e.to_string()),
                 Ok(_) => {}
             }
         }
-        self.report_later(&b.kernel, Event::Uninstalled { build: b.clone() });
+        self.report_later(&build.kernel, Event::Uninstalled { build: build.clone() });
         Ok(())
     }
 
@@ -372,13 +378,13 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing is changed.
-    pub fn unbuild(&mut self, system: &System, sink: &dyn Sink, b: &Build) -> Result<()> {
-        self.note(system, &b.package.name)?;
-        let dir = system.layout.kernel_dir(b);
-        let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
-        let ops = vec![Op::Remove { path: system.layout.built_dir(b), saved }];
-        self.batch(system, sink, &b.kernel, ops, || Ok(()), || Ok(()))?;
-        self.report_later(&b.kernel, Event::Unbuilt { build: b.clone() });
+    pub fn unbuild(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
+        self.note(system, &build.package.name)?;
+        let dir = system.layout.kernel_dir(build);
+        let saved = dir.join(format!(".tmp_{}_unbuilt", build.kernel.arch));
+        let ops = vec![Op::Remove { path: system.layout.built_dir(build), saved }];
+        self.batch(system, sink, &build.kernel, ops, || Ok(()), || Ok(()))?;
+        self.report_later(&build.kernel, Event::Unbuilt { build: build.clone() });
         Ok(())
     }
 
@@ -414,18 +420,18 @@ impl Change {
 pub(crate) fn preview(
     system: &System,
     sink: &dyn Sink,
-    b: &Build,
+    build: &Build,
     index: &ModuleIndex,
     facts: &Facts,
     overrides: Overrides,
 ) -> Result<plan::InstallChanges> {
-    let built = Built::read(system, sink, b, overrides)?;
-    built.require_all(&system.layout, &system.settings, b)?;
-    let planned = plan::plan(system, sink, b, &built.sources, index, facts, built.force)?;
+    let built = Built::read(system, sink, build, overrides)?;
+    built.require_all(&system.layout, &system.settings, build)?;
+    let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(InstallError::Newer(planned.refused).into());
     }
-    crate::trust::signing::reach(system, sink).refuse_strays(&b.kernel, &planned.ops)?;
+    crate::trust::signing::reach(system, sink).refuse_strays(&build.kernel, &planned.ops)?;
     Ok(planned)
 }
 
@@ -485,11 +491,11 @@ fn stage(settings: &Settings, source: &Source) -> Result<()> {
 }
 
 /// The POST_REMOVE of a build without a manifest, which dkms 3.x made.
-fn post_remove(system: &System, sink: &dyn Sink, b: &Build) -> Option<String> {
-    match load::load(system, sink, &b.package, &b.kernel) {
+fn post_remove(system: &System, sink: &dyn Sink, build: &Build) -> Option<String> {
+    match load::load(system, sink, &build.package, &build.kernel) {
         Ok(loaded) => loaded.conf.post_remove,
         Err(e) => {
-            sink.warn(format!("if {} has a POST_REMOVE script, it is not run: {e}", b.package));
+            sink.warn(format!("if {} has a POST_REMOVE script, it is not run: {e}", build.package));
             None
         }
     }

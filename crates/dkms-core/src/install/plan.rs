@@ -86,21 +86,21 @@ pub fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force 
 pub fn plan(
     system: &System,
     sink: &dyn Sink,
-    b: &Build,
+    build: &Build,
     sources: &[Source],
     index: &ModuleIndex,
     facts: &Facts,
     force: Force,
 ) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
-    let link = system.layout.active_link(&b.package.name, &b.kernel);
+    let link = system.layout.active_link(&build.package.name, &build.kernel);
     let mut planner = Planner {
         layout: &system.layout,
         symlinks: system.settings.symlink_modules,
-        build: b,
+        build: build,
         judge: Judge::new(&system.host, facts, &modules, force.all),
         force,
-        owned: owned_files(system, sink, b)?,
+        owned: owned_files(system, sink, build)?,
         is_active: dkms_sys::fs::is_symlink(&link),
         changes: InstallChanges::default(),
     };
@@ -112,7 +112,7 @@ pub fn plan(
     if in_place > 0 || sources.is_empty() {
         planner.drop_leftovers();
         planner.changes.ops.push(Op::Link {
-            target: Some(system.layout.active_target(b)),
+            target: Some(system.layout.active_target(build)),
             before: planner.is_active.then(|| dkms_sys::fs::read_link(&link)).transpose()?,
             link,
         });
@@ -121,11 +121,11 @@ pub fn plan(
 }
 
 /// The installed files of the version that is active now, whether it is this version or another.
-fn owned_files(system: &System, sink: &dyn Sink, b: &Build) -> Result<Vec<PathBuf>> {
-    let Some(active) = state::installed_version(&system.layout, &b.package.name, &b.kernel) else {
+fn owned_files(system: &System, sink: &dyn Sink, build: &Build) -> Result<Vec<PathBuf>> {
+    let Some(active) = state::installed_version(&system.layout, &build.package.name, &build.kernel) else {
         return Ok(Vec::new());
     };
-    let active = Build::new(&active, &b.kernel);
+    let active = Build::new(&active, &build.kernel);
     installed::check_record(system.trees(), &active)?;
     let files = installed::installed_files(system, sink, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
@@ -300,11 +300,11 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
 pub fn sources(
     host: &Host,
     layout: &Layout,
-    b: &Build,
+    build: &Build,
     manifest: Option<&Manifest>,
     written: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Source> {
-    state::module_files(layout, b)
+    state::module_files(layout, build)
         .into_iter()
         .map(|f| {
             let recorded = manifest.and_then(|m| m.modules.iter().find(|r| r.file == f.file));
@@ -316,7 +316,7 @@ pub fn sources(
                 ),
             };
             Source {
-                destination: layout.destination(&b.kernel.release, &location),
+                destination: layout.destination(&build.kernel.release, &location),
                 name: f.name,
                 file: f.file,
                 path: f.path,

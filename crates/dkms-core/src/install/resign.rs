@@ -60,11 +60,11 @@ impl Change {
         &mut self,
         system: &System,
         sink: &dyn Sink,
-        b: &Build,
+        build: &Build,
         resigner: &dyn Resigner,
     ) -> Result<Resigned> {
         let mut done = Resigned::default();
-        let items = wanted(system, sink, b, resigner, &mut done)?;
+        let items = wanted(system, sink, build, resigner, &mut done)?;
         if items.is_empty() {
             return Ok(done);
         }
@@ -75,8 +75,8 @@ impl Change {
             vacated: None,
         };
         let mut ops: Vec<Op> = items.iter().map(place).collect();
-        let manifest = Manifest::read(&system.layout, b)?;
-        let path = system.layout.manifest(b);
+        let manifest = Manifest::read(&system.layout, build)?;
+        let path = system.layout.manifest(build);
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
@@ -90,7 +90,7 @@ impl Change {
                     fs::set_mode(&staged, 0o644)?;
                     return Ok(fs::sync_file(&staged)?);
                 }
-                let (bytes, signature) = resigner.renewed(b, &item.path)?;
+                let (bytes, signature) = resigner.renewed(build, &item.path)?;
                 signatures.borrow_mut().insert(item.path.clone(), signature);
                 Ok(fs::create_new(&staged, &bytes, 0o644)?)
             })
@@ -98,12 +98,12 @@ impl Change {
         let record = || match manifest {
             Some(m) => write_record(
                 &path,
-                &updated(&system.host, &system.layout, b, m, &items, &signatures.borrow())?,
+                &updated(&system.host, &system.layout, build, m, &items, &signatures.borrow())?,
             ),
             None => Ok(()),
         };
-        self.note(system, &b.package.name)?;
-        self.batch(system, sink, &b.kernel, ops, stage, record)?;
+        self.note(system, &build.package.name)?;
+        self.batch(system, sink, &build.kernel, ops, stage, record)?;
         done.installed = items.iter().filter(|item| item.installed).count();
         done.files = items.into_iter().map(|item| item.path).collect();
         Ok(done)
@@ -122,23 +122,24 @@ impl Change {
 fn wanted(
     system: &System,
     sink: &dyn Sink,
-    b: &Build,
+    build: &Build,
     resigner: &dyn Resigner,
     done: &mut Resigned,
 ) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
-    let built: Vec<PathBuf> = state::module_files(&system.layout, b).into_iter().map(|f| f.path).collect();
+    let built: Vec<PathBuf> =
+        state::module_files(&system.layout, build).into_iter().map(|f| f.path).collect();
     for path in &built {
         match resigner.wants(path)? {
             Ok(()) => items.push(Item { path: path.clone(), copy_of: None, installed: false }),
             Err(why) => done.left.push((path.clone(), why)),
         }
     }
-    if !state::is_active(&system.layout, b) {
+    if !state::is_active(&system.layout, build) {
         return Ok(items);
     }
-    installed::check_record(system.trees(), b)?;
-    let ours = installed::installed_files(system, sink, b).into_iter().filter(|f| f.ours && f.present);
+    installed::check_record(system.trees(), build)?;
+    let ours = installed::installed_files(system, sink, build).into_iter().filter(|f| f.ours && f.present);
     // A link points to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
         let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
@@ -160,14 +161,14 @@ fn wanted(
 fn updated(
     host: &Host,
     layout: &Layout,
-    b: &Build,
-    mut m: Manifest,
+    build: &Build,
+    mut manifest: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, Signature>,
 ) -> Result<Manifest> {
-    let dir = layout.module_dir(b);
+    let dir = layout.module_dir(build);
     let stamp = |path: &Path| Stamp::of(path).filter(|_| host.records_stamps()).unwrap_or_default();
-    for record in &mut m.modules {
+    for record in &mut manifest.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {
             let bytes = fs::read(&path)?;
@@ -176,11 +177,11 @@ fn updated(
             record.signature = signature.clone();
         }
     }
-    for file in m.installed.iter_mut().flat_map(|installed| &mut installed.files) {
+    for file in manifest.installed.iter_mut().flat_map(|installed| &mut installed.files) {
         if items.iter().any(|item| item.path == file.path) {
             file.stamp = stamp(&file.path);
         }
         file.built = stamp(&dir.join(&file.file));
     }
-    Ok(m)
+    Ok(manifest)
 }

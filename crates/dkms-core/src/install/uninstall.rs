@@ -33,10 +33,10 @@ pub struct UninstallChanges {
 ///
 /// # Errors
 /// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
-pub fn plan(system: &System, sink: &dyn Sink, b: &Build, force: bool) -> Result<UninstallChanges> {
-    check_record(system.trees(), b)?;
+pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
+    check_record(system.trees(), build)?;
     let mut plan = UninstallChanges::default();
-    let files = installed_files(system, sink, b);
+    let files = installed_files(system, sink, build);
     for f in &files {
         // With `--force`, a file at a path that we installed is removed even if another program changed it.
         if f.ours || (f.present && force) {
@@ -46,19 +46,19 @@ pub fn plan(system: &System, sink: &dyn Sink, b: &Build, force: bool) -> Result<
             plan.warnings.push(format!(
                 "{} is not the module that {} installed; it is left there (--force removes it)",
                 f.path.display(),
-                b.package
+                build.package
             ));
         } else {
-            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), b.package));
+            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), build.package));
         }
     }
-    restore_originals(system, sink, b, &mut plan)?;
-    let link = system.layout.active_link(&b.package.name, &b.kernel);
+    restore_originals(system, sink, build, &mut plan)?;
+    let link = system.layout.active_link(&build.package.name, &build.kernel);
     if let Ok(before) = dkms_sys::fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
     }
-    if let Some(m) = Manifest::read(&system.layout, b)?.filter(|m| m.installed.is_some()) {
-        let path = system.layout.manifest(b);
+    if let Some(m) = Manifest::read(&system.layout, build)?.filter(|m| m.installed.is_some()) {
+        let path = system.layout.manifest(build);
         plan.ops.push(Op::Keep { saved: aside(&path, "old"), path });
         plan.record = Some(Manifest { installed: None, ..m });
     }
@@ -74,13 +74,18 @@ pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathB
     layout.package_dir(package).join(OsString::from_vec(name))
 }
 
-fn restore_originals(system: &System, sink: &dyn Sink, b: &Build, plan: &mut UninstallChanges) -> Result<()> {
-    let archived = originals::list(&system.layout, &b.package.name, &b.kernel)?;
+fn restore_originals(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    plan: &mut UninstallChanges,
+) -> Result<()> {
+    let archived = originals::list(&system.layout, &build.package.name, &build.kernel)?;
     if archived.is_empty() {
         return Ok(());
     }
     let conf = if archived.iter().any(|o| o.origin_file.is_none()) {
-        load::load(system, sink, &b.package, &b.kernel).ok().map(|l| l.conf)
+        load::load(system, sink, &build.package, &build.kernel).ok().map(|l| l.conf)
     } else {
         None
     };
@@ -88,7 +93,7 @@ fn restore_originals(system: &System, sink: &dyn Sink, b: &Build, plan: &mut Uni
         let written = || {
             let c = conf.as_ref()?;
             let entry = c.modules.iter().find(|m| m.dest_name == original.name)?;
-            let dir = system.layout.destination(&b.kernel.release, &entry.dest_location);
+            let dir = system.layout.destination(&build.kernel.release, &entry.dest_location);
             Some(dir.join(original.archived.file_name()?))
         };
         let place = match &original.origin_file {
@@ -96,7 +101,7 @@ fn restore_originals(system: &System, sink: &dyn Sink, b: &Build, plan: &mut Uni
             None => written(),
         };
         let Some(place) = place else {
-            let (archived, release) = (original.archived.display(), &b.kernel.release);
+            let (archived, release) = (original.archived.display(), &build.kernel.release);
             let why = original
                 .problem
                 .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
@@ -124,7 +129,7 @@ fn restore_originals(system: &System, sink: &dyn Sink, b: &Build, plan: &mut Uni
         if let Some(file) = original.origin_file {
             // The saved copy is not beside the file: the directory of the originals is removed with the last
             // of them, because its existence means that there are originals.
-            let saved = origin_aside(&system.layout, &b.package.name, &file);
+            let saved = origin_aside(&system.layout, &build.package.name, &file);
             plan.ops.push(Op::Remove { path: file, saved });
         }
     }

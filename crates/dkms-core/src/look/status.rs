@@ -186,10 +186,10 @@ impl Package<'_> {
     }
 
     /// Compares the built and installed files with the manifest.
-    fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
+    fn compare(&self, build: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
         let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
         for module in &glance.modules {
-            let below = format!("{}/{}/module/{}", b.kernel.release, b.kernel.arch, module.file);
+            let below = format!("{}/{}/module/{}", build.kernel.release, build.kernel.arch, module.file);
             let Some(built) = dir.stat(&below).map(Stamp::from) else {
                 entry.built_missing = true;
                 continue;
@@ -201,13 +201,13 @@ impl Package<'_> {
                 None => entry.built_missing = true,
                 Some(now) if now == file.stamp && built == file.built => {}
                 Some(_) => {
-                    let path = self.system.layout.module_dir(b).join(&*module.file);
+                    let path = self.system.layout.module_dir(build).join(&*module.file);
                     entry.differs |= !same(&file.path, &path);
                 }
             }
         }
         if active && glance.installed.is_none() && !entry.built_missing {
-            compare_by_looking(self.system, b, entry);
+            compare_by_looking(self.system, build, entry);
         }
         entry.differs &= !entry.built_missing;
     }
@@ -219,8 +219,8 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Compares the built files with the installed ones for builds that dkms 3.x installed. If the destination
 /// could only be found by running dkms.conf in bash, nothing is reported.
-fn compare_by_looking(system: &System, b: &Build, entry: &mut Entry) {
-    for (f, places) in likely_places(system, b) {
+fn compare_by_looking(system: &System, build: &Build, entry: &mut Entry) {
+    for (f, places) in likely_places(system, build) {
         if places.is_empty() {
             continue;
         }
@@ -234,17 +234,18 @@ fn compare_by_looking(system: &System, b: &Build, entry: &mut Entry) {
 
 /// The module files of a build without a record, and the paths where each may be installed. The paths are
 /// empty if only bash can determine them.
-pub(crate) fn likely_places(system: &System, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
+pub(crate) fn likely_places(system: &System, build: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
     let fixed = system.host.fixed_destination();
-    let files = state::module_files(&system.layout, b);
+    let files = state::module_files(&system.layout, build);
     let place = |location: &str, f: &state::ModuleFile| {
-        system.layout.destination(&b.kernel.release, location).join(&f.file)
+        system.layout.destination(&build.kernel.release, location).join(&f.file)
     };
     // dkms.conf is read if it decides the destination, or may have decided it when this build was installed.
     // In the latter case the installed file must have the same contents, because it may be the kernel's own
     // module.
     let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
-    let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(system, b) };
+    let written =
+        if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(system, build) };
     let counts = |path: &PathBuf, f: &state::ModuleFile| {
         fixed.is_none() || dkms_sys::fs::same_contents(path, &f.path).unwrap_or(false)
     };
@@ -255,13 +256,14 @@ pub(crate) fn likely_places(system: &System, b: &Build) -> Vec<(state::ModuleFil
     files.iter().map(|f| (f.clone(), places(f))).collect()
 }
 
-fn native_destinations(system: &System, b: &Build) -> Vec<(String, String)> {
-    let Ok(text) = dkms_sys::fs::read_bounded(system.layout.conf(&b.package), dkms_sys::fs::Limit::CONFIG)
+fn native_destinations(system: &System, build: &Build) -> Vec<(String, String)> {
+    let Ok(text) =
+        dkms_sys::fs::read_bounded(system.layout.conf(&build.package), dkms_sys::fs::Limit::CONFIG)
     else {
         return Vec::new();
     };
     let before = dkms_conf::State {
-        variables: crate::conf::load::variables(system, Some(&b.package), &b.kernel),
+        variables: crate::conf::load::variables(system, Some(&build.package), &build.kernel),
         directives: dkms_conf::Directives::new(),
     };
     let evaluated =
@@ -343,12 +345,12 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
 }
 
 /// Whether some version of a package is weakly linked into a kernel.
-pub fn is_weak(layout: &Layout, p: &PackageId, k: &Kernel) -> bool {
+pub fn is_weak(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let filter = Filter {
-        name: Some(escape(&p.name)),
-        version: Some(escape(&p.version)),
-        release: Some(escape(&k.release)),
-        arch: Some(escape(&k.arch)),
+        name: Some(escape(&package.name)),
+        version: Some(escape(&package.version)),
+        release: Some(escape(&kernel.release)),
+        arch: Some(escape(&kernel.arch)),
     };
-    layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
+    layout.kernel_modules(&kernel.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
 }

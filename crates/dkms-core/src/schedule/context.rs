@@ -61,17 +61,17 @@ impl<'a> BuildContext<'a> {
     }
 
     /// Runs one build, in the thread of its task. Returns where its modules come from.
-    pub(super) fn build(&self, b: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
+    pub(super) fn build(&self, build: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration = build::configuration(
             self.system,
             self.sink,
-            b,
-            &crate::conf::load::conf_file(&self.system.layout, &self.system.settings, &b.package),
+            build,
+            &crate::conf::load::conf_file(&self.system.layout, &self.system.settings, &build.package),
         )?;
         self.system.require_writable_tree()?;
-        let target = self.target(&b.kernel)?;
-        let held = self.package_lock(&b.package)?;
+        let target = self.target(&build.kernel)?;
+        let held = self.package_lock(&build.package)?;
         let how = BuildOptions {
             force: self.force,
             replace,
@@ -79,8 +79,8 @@ impl<'a> BuildContext<'a> {
             pool: self.pool.as_ref(),
             held: &held,
         };
-        build::build(self.system, self.sink, &target, b, &configuration, &how)
-            .inspect_err(|e| report(&self.system.host, b, e))
+        build::build(self.system, self.sink, &target, build, &configuration, &how)
+            .inspect_err(|e| report(&self.system.host, build, e))
     }
 
     fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
@@ -94,16 +94,16 @@ impl<'a> BuildContext<'a> {
     }
 
     /// The lock of a package version, shared by all its builds here.
-    fn package_lock(&self, p: &PackageId) -> Result<Arc<Held>> {
+    fn package_lock(&self, package: &PackageId) -> Result<Arc<Held>> {
         let of_package = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.entry(p.clone()).or_default().clone()
+            locks.entry(package.clone()).or_default().clone()
         };
         let mut current = of_package.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = current.upgrade() {
             return Ok(held);
         }
-        let held = Arc::new(lock::build(self.system, self.sink, p)?);
+        let held = Arc::new(lock::build(self.system, self.sink, package)?);
         *current = Arc::downgrade(&held);
         Ok(held)
     }
@@ -138,7 +138,7 @@ impl<'a> BuildContext<'a> {
 }
 
 /// Reports a failed build to Ubuntu's crash reporter.
-fn report(host: &Host, b: &Build, e: &Error) {
+fn report(host: &Host, build: &Build, e: &Error) {
     if matches!(
         e,
         Error::Build(BuildError::MakeFailed { .. })
@@ -147,6 +147,6 @@ fn report(host: &Host, b: &Build, e: &Error) {
             | Error::Build(BuildError::PatchMissing { .. })
             | Error::Build(BuildError::ModuleFileMissing { .. })
     ) {
-        crate::hooks::apport(host, b);
+        crate::hooks::apport(host, build);
     }
 }

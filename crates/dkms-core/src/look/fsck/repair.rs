@@ -92,12 +92,12 @@ enum Under {
     Nothing,
 }
 
-fn under(f: &Finding) -> Under {
-    let kernel = f.guards.iter().find_map(|g| match g {
+fn under(finding: &Finding) -> Under {
+    let kernel = finding.guards.iter().find_map(|g| match g {
         Guard::Install(k) => Some(Under::Kernel(k.clone())),
         Guard::Build(_) => None,
     });
-    let build = || f.guards.first().map(|g| Under::Build(g.name()));
+    let build = || finding.guards.first().map(|g| Under::Build(g.name()));
     kernel.or_else(build).unwrap_or(Under::Nothing)
 }
 
@@ -185,11 +185,11 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn repair_one(&mut self, f: &Finding, on: On<'_>) -> Result<()> {
+    fn repair_one(&mut self, finding: &Finding, on: On<'_>) -> Result<()> {
         let system = self.l.system;
-        let path = f.path.as_path();
-        let package = f.about.package.as_deref();
-        match (&f.remedy, on) {
+        let path = finding.path.as_path();
+        let package = finding.about.package.as_deref();
+        match (&finding.remedy, on) {
             (Some(Remedy::Delete), _) => {
                 fs::remove_tree(path)?;
                 if let Some(parent) = path.parent() {
@@ -237,34 +237,34 @@ fn remove_empty(layout: &Layout, dir: &Path) {
     }
 }
 
-fn clear_record(layout: &Layout, b: &Build) -> Result<()> {
-    if let Some(mut m) = Manifest::read(layout, b)? {
+fn clear_record(layout: &Layout, build: &Build) -> Result<()> {
+    if let Some(mut m) = Manifest::read(layout, build)? {
         m.installed = None;
-        m.store(&layout.manifest(b))?;
+        m.store(&layout.manifest(build))?;
     }
     Ok(())
 }
 
-fn uninstall_and_unbuild(system: &System, sink: &dyn Sink, b: &Build, change: &mut Change) -> Result<()> {
-    if dkms_tree::state::is_active(&system.layout, b) {
-        change.uninstall(system, sink, b)?;
+fn uninstall_and_unbuild(system: &System, sink: &dyn Sink, build: &Build, change: &mut Change) -> Result<()> {
+    if dkms_tree::state::is_active(&system.layout, build) {
+        change.uninstall(system, sink, build)?;
     }
-    change.unbuild(system, sink, b)
+    change.unbuild(system, sink, build)
 }
 
 /// Moves the original back, and removes the file that records its path.
-fn restore_original(o: &Original, to: &Path) -> Vec<Op> {
-    let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
-    std::iter::once(back).chain(forget_origin(o)).collect()
+fn restore_original(original: &Original, to: &Path) -> Vec<Op> {
+    let back = Op::Move { from: original.archived.clone(), to: to.to_owned() };
+    std::iter::once(back).chain(forget_origin(original)).collect()
 }
 
-fn drop_original(o: &Original) -> Vec<Op> {
-    let gone = Op::Remove { path: o.archived.clone(), saved: aside(&o.archived, "old") };
-    std::iter::once(gone).chain(forget_origin(o)).collect()
+fn drop_original(original: &Original) -> Vec<Op> {
+    let gone = Op::Remove { path: original.archived.clone(), saved: aside(&original.archived, "old") };
+    std::iter::once(gone).chain(forget_origin(original)).collect()
 }
 
-fn forget_origin(o: &Original) -> Option<Op> {
-    let path = o.origin_file.clone()?;
+fn forget_origin(original: &Original) -> Option<Op> {
+    let path = original.origin_file.clone()?;
     let saved = aside(&path, "old");
     Some(Op::Remove { path, saved })
 }

@@ -133,7 +133,7 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 }
 
 /// What a build that is not possible waits for.
-fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
+fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
     let wait = match e {
         Error::Build(BuildError::HeadersMissing { .. })
         | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
@@ -141,23 +141,23 @@ fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
         | Error::Build(BuildError::DependsNever { .. })
         | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
         Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
-        _ if layout.failed_log(b).is_file() => Wait::Build,
+        _ if layout.failed_log(build).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
-    item(b, wait, e.to_string(), e.help())
+    item(build, wait, e.to_string(), e.help())
 }
 
-fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
-    let log = layout.failed_log(b);
+fn ready_to_go(layout: &Layout, build: &Build, make: bool) -> Item {
+    let log = layout.failed_log(build);
     if make && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
-            format!("then: dkms install {} -k {}", b.package, b.kernel.release),
+            format!("then: dkms install {} -k {}", build.package, build.kernel.release),
         ];
-        return item(b, Wait::Build, "its last build failed".into(), help);
+        return item(build, Wait::Build, "its last build failed".into(), help);
     }
     let what = if make { "is to be built and installed" } else { "is built and to be installed" };
-    item(b, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", b.kernel.release)])
+    item(build, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", build.kernel.release)])
 }
 
 /// Interrupted commands and pending depmod runs.

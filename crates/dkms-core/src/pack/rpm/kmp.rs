@@ -90,14 +90,14 @@ pub fn mkkmp(
 pub(super) fn source_archive(
     system: &System,
     sink: &dyn Sink,
-    b: &Build,
+    build: &Build,
     rpmbuild: &Rpmbuild,
     epoch: u64,
 ) -> Result<()> {
-    let top = format!("{}-{}", b.package.name, b.package.version);
-    let loaded = load::load(system, sink, &b.package, &b.kernel)?.strict()?;
+    let top = format!("{}-{}", build.package.name, build.package.version);
+    let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
     let dir = rpmbuild.path().join("tree");
-    patched(system, sink, b, &loaded, &dir)?;
+    patched(system, sink, build, &loaded, &dir)?;
     let archive = rpmbuild.source(format!("{top}.tar.bz2"));
     dkms_archive::write(&archive, &[Member::path(top, &dir)], Some(epoch))
         .map_err(|e| archive_error(&archive, e))?;

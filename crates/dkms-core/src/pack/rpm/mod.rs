@@ -153,13 +153,13 @@ fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
 }
 
 /// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
-fn patched(system: &System, sink: &dyn Sink, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
-    prepare::fresh_copy(&system.layout, sink, b, dir)?;
-    let names = prepare::patches_for(loaded, b)?;
+fn patched(system: &System, sink: &dyn Sink, build: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    prepare::fresh_copy(&system.layout, sink, build, dir)?;
+    let names = prepare::patches_for(loaded, build)?;
     // Next to the copy, which must contain only the source.
-    let (path, kept) = (dir.with_extension("log"), system.layout.failed_log(b));
-    let log = MakeLog::create(&system.host, &path, &kept, b)?;
-    let done = sandboxed_patch(system, sink, b, loaded, dir, &names, &log);
+    let (path, kept) = (dir.with_extension("log"), system.layout.failed_log(build));
+    let log = MakeLog::create(&system.host, &path, &kept, build)?;
+    let done = sandboxed_patch(system, sink, build, loaded, dir, &names, &log);
     if done.is_err() {
         let _ = kept.parent().map(fs::create_dir_all);
         let _ = fs::copy_file(&path, &kept);
@@ -171,7 +171,7 @@ fn patched(system: &System, sink: &dyn Sink, b: &Build, loaded: &Loaded, dir: &P
 fn sandboxed_patch(
     system: &System,
     sink: &dyn Sink,
-    b: &Build,
+    build: &Build,
     loaded: &Loaded,
     dir: &Path,
     names: &[&str],
@@ -187,7 +187,7 @@ fn sandboxed_patch(
     let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };
     let sandbox = BuildSandbox::new(system, sink, wanted)?;
     sandbox.hand_over()?;
-    let done = prepare::patch(system, sink, b, &sandbox, dir, names, log);
+    let done = prepare::patch(system, sink, build, &sandbox, dir, names, log);
     owner::give_to_root(dir);
     done.map(|_| ())
 }

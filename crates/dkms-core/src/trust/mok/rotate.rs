@@ -258,14 +258,14 @@ impl Resigner for Resign<'_> {
         })
     }
 
-    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
+    fn renewed(&self, build: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
         let failed = |cause: Cause| SigningError::SignFailed {
             path: file.to_owned(),
             fault: SignFault::NotResigned(cause),
         };
-        let framework = framework::load(self.system, self.sink, Some(&b.kernel.release))?;
+        let framework = framework::load(self.system, self.sink, Some(&build.kernel.release))?;
         // A second signer remains one.
         let second = signing::second_signer(&self.system.settings, &framework)?;
         let first = std::iter::once((&self.key, &self.new));

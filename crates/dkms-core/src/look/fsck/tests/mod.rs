@@ -84,10 +84,10 @@ impl World {
         all
     }
 
-    fn short(&self, f: &Finding) -> (&'static str, String, bool) {
+    fn short(&self, finding: &Finding) -> (&'static str, String, bool) {
         let root = self.system.layout.dkms_tree.parent().unwrap();
-        assert!(!f.what.is_empty() && !f.repair.is_empty(), "{f:?}");
-        (f.kind.word(), f.path.strip_prefix(root).unwrap().display().to_string(), f.safe())
+        assert!(!finding.what.is_empty() && !finding.repair.is_empty(), "{finding:?}");
+        (finding.kind.word(), finding.path.strip_prefix(root).unwrap().display().to_string(), finding.safe())
     }
 
     fn repair(&self) -> Repaired {
