@@ -97,7 +97,7 @@ pub fn plan(
     let mut planner = Planner {
         layout: &system.layout,
         symlinks: system.settings.symlink_modules,
-        build: build,
+        build,
         judge: Judge::new(&system.host, facts, &modules, force.all),
         force,
         owned: owned_files(system, sink, build)?,
