@@ -180,23 +180,31 @@ pub fn build(
     };
     match run(&context, slot) {
         Ok((manifest, origin)) => clean_up(&context, manifest, origin).map(Some),
-        // A user who interrupts a build does not need its log.
-        Err(interrupted @ Error::Interrupted(_)) => {
-            let _ = dkms_sys::fs::remove_tree(&dir);
-            let _ = remove_log(&log);
-            Err(interrupted)
-        }
-        Err(failed @ Error::Build(BuildError::FailedBefore { .. })) => {
-            crate::owner::give_to_root(&dir);
-            let _ = remove_log(&log);
-            let _ = dkms_sys::fs::remove_tree(&shown);
-            let _ = dkms_sys::fs::hard_link(system.layout.failed_log(build), &shown);
-            Err(failed)
-        }
         Err(failed) => {
-            crate::owner::give_to_root(&dir);
-            keep_log(&system.layout, build, &log, &shown);
+            leave_log(&context, &shown, &failed);
             Err(failed)
+        }
+    }
+}
+
+/// Leaves the directory and the log of a build that failed, to be examined; nothing of an interrupted one.
+fn leave_log(context: &Context<'_>, shown: &Path, failed: &Error) {
+    let failed_log = context.system.layout.failed_log(context.build);
+    match failed {
+        // A user who interrupts a build does not need its log.
+        Error::Interrupted(_) => {
+            let _ = dkms_sys::fs::remove_tree(context.dir);
+            let _ = remove_log(context.log);
+        }
+        Error::Build(BuildError::FailedBefore { .. }) => {
+            crate::owner::give_to_root(context.dir);
+            let _ = remove_log(context.log);
+            let _ = dkms_sys::fs::remove_tree(shown);
+            let _ = dkms_sys::fs::hard_link(failed_log, shown);
+        }
+        _ => {
+            crate::owner::give_to_root(context.dir);
+            keep_log(&context.system.layout, context.build, context.log, shown);
         }
     }
 }

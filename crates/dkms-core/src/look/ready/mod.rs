@@ -90,14 +90,7 @@ fn check(
         report.note(None, Outcome::Refused, what, None);
         return Ok(report);
     }
-    if !has_modules(&modules) {
-        let what = format!("{} holds no modules of the kernel itself", modules.display());
-        let package = system.host.distribution.as_ref().map_or_else(
-            || "the kernel's own package".into(),
-            |known| known.kernel_package(&kernel.release, &modules),
-        );
-        report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
-    }
+    check_own_modules(&system.host, kernel, &modules, &mut report);
     unfinished(&system.layout, kernel, &mut report);
     let reference = Reference::of(&system.host, &system.layout, &kernel.arch);
     let there = entries(system, sink, kernel);
@@ -139,6 +132,19 @@ fn check(
         loaded::check(system, sink, &here, &required, &mut report);
     }
     Ok(report)
+}
+
+/// Whether the kernel's own package is installed.
+fn check_own_modules(host: &Host, kernel: &Kernel, modules: &Path, report: &mut Report) {
+    if has_modules(modules) {
+        return;
+    }
+    let what = format!("{} holds no modules of the kernel itself", modules.display());
+    let package = host.distribution.as_ref().map_or_else(
+        || "the kernel's own package".into(),
+        |known| known.kernel_package(&kernel.release, modules),
+    );
+    report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
 }
 
 /// The required packages that are not installed for a kernel. Changes nothing, and examines no module files:
