@@ -144,13 +144,7 @@ pub fn build(
     let mount_point = system.layout.build_dir(&build.package);
     let dir = if options.private { system.layout.private_build_dir(build) } else { mount_point.clone() };
     let mark = Mark::new(&system.layout, build, &dir)?;
-    std::thread::scope(|scope| {
-        // The kernel's headers are examined while the source is copied. An error comes again when the
-        // fingerprint needs them.
-        let headers = std::thread::Builder::new();
-        let _ = headers.spawn_scoped(scope, || target.inputs(system, sink, true).map(drop));
-        prepare::fresh_copy(&system.layout, sink, build, &dir)
-    })?;
+    copy_source(system, sink, target, build, &dir)?;
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
@@ -185,6 +179,16 @@ pub fn build(
             Err(failed)
         }
     }
+}
+
+/// Copies the source, and examines the kernel's headers in the meantime. An error in these comes again when the
+/// fingerprint needs them.
+fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build, dir: &Path) -> Result<()> {
+    std::thread::scope(|scope| {
+        let headers = std::thread::Builder::new();
+        let _ = headers.spawn_scoped(scope, || target.inputs(system, sink, true).map(drop));
+        prepare::fresh_copy(&system.layout, sink, build, dir)
+    })
 }
 
 /// Leaves the directory and the log of a build that failed, to be examined; nothing of an interrupted one.

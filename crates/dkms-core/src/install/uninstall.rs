@@ -84,11 +84,9 @@ fn restore_originals(
     if archived.is_empty() {
         return Ok(());
     }
-    let conf = if archived.iter().any(|o| o.origin_file.is_none()) {
-        load::load(system, sink, &build.package, &build.kernel).ok().map(|l| l.conf)
-    } else {
-        None
-    };
+    let needs_conf = archived.iter().any(|original| original.origin_file.is_none());
+    let load = || load::load(system, sink, &build.package, &build.kernel).ok();
+    let conf = needs_conf.then(load).flatten().map(|loaded| loaded.conf);
     for original in archived {
         let written = || {
             let c = conf.as_ref()?;

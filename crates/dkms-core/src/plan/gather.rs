@@ -88,42 +88,27 @@ pub fn add_directory(
     Ok((plan, package))
 }
 
-/// The plan of `dkms build`. `added_first` is the dkms.conf of a package that is not registered yet.
+/// The plan of `dkms build` and `dkms install`. `added_first` is the dkms.conf of a package that is not
+/// registered yet.
 #[must_use]
-pub fn builds(
+pub fn bring_in(
     system: &System,
     sink: &dyn Sink,
+    purpose: Purpose,
     package: &PackageId,
     kernels: &[Kernel],
     added_first: Option<&Path>,
     overrides: Overrides,
 ) -> Plan {
     let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer = Gatherer {
-        added_first: added_first.map(|conf| (package, conf)),
-        ..Gatherer::new(system, sink, overrides)
+    let mut gatherer = Gatherer::new(system, sink, overrides);
+    gatherer.added_first = added_first.map(|conf| (package, conf));
+    gatherer.wanted(&wanted, purpose);
+    let plan = match purpose {
+        Purpose::Build => changes::builds(&gatherer.state, package, kernels, overrides.force),
+        Purpose::Install => changes::installs(&gatherer.state, &wanted, overrides.force),
     };
-    gatherer.wanted(&wanted, Purpose::Build);
-    changes::builds(&gatherer.state, package, kernels, overrides.force).overriding(overrides)
-}
-
-/// The plan of `dkms install`. `added_first` is the dkms.conf of a package that is not registered yet.
-#[must_use]
-pub fn installs(
-    system: &System,
-    sink: &dyn Sink,
-    package: &PackageId,
-    kernels: &[Kernel],
-    added_first: Option<&Path>,
-    overrides: Overrides,
-) -> Plan {
-    let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer = Gatherer {
-        added_first: added_first.map(|conf| (package, conf)),
-        ..Gatherer::new(system, sink, overrides)
-    };
-    gatherer.wanted(&wanted, Purpose::Install);
-    changes::installs(&gatherer.state, &wanted, overrides.force).overriding(overrides)
+    plan.overriding(overrides)
 }
 
 /// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
@@ -283,9 +268,11 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
 }
 
 /// What is requested: builds only, or installs too.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Builds only.
     Build,
+    /// Builds and installs.
     Install,
 }
 

@@ -6,8 +6,9 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
+use dkms_core::plan::Plan;
+use dkms_core::plan::gather::{self, Purpose};
 use dkms_core::plan::removal::Depth;
-use dkms_core::plan::{Plan, gather};
 use dkms_core::remove;
 use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, rpm_upgrade};
@@ -96,15 +97,12 @@ fn changes(
     kernels: &[Kernel],
     added_first: Option<&std::path::Path>,
 ) -> Plan {
-    match action {
-        Action::Build => {
-            gather::builds(call.system, call.sink, package, kernels, added_first, call.overrides())
-        }
-        Action::Install => {
-            gather::installs(call.system, call.sink, package, kernels, added_first, call.overrides())
-        }
-        _ => Plan::default(),
-    }
+    let purpose = match action {
+        Action::Build => Purpose::Build,
+        Action::Install => Purpose::Install,
+        _ => return Plan::default().overriding(call.overrides()),
+    };
+    gather::bring_in(call.system, call.sink, purpose, package, kernels, added_first, call.overrides())
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
