@@ -143,7 +143,7 @@ pub fn refuse_broken(layout: &Layout, package: &PackageId) -> Result<()> {
         }
         Some(Breakage::TargetMissing) => {
             let link = layout.source_link(package);
-            let target = std::fs::read_link(&link).unwrap_or_default();
+            let target = fs::read_link(&link).unwrap_or_default();
             format!("its source {} is gone", target.display())
         }
     };

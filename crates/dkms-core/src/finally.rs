@@ -31,15 +31,15 @@ fn load_modules(host: &Host, sink: &dyn Sink) {
     let mut aliases: Vec<String> = Vec::new();
     let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
     while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for e in entries.flatten() {
-            match e.file_type() {
-                Ok(t) if t.is_dir() => pending.push(e.path()),
-                Ok(t) if t.is_file() && e.file_name() == "modalias" => {
+        let Ok(entries) = dkms_sys::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(entry.path()),
+                Ok(kind) if kind.is_file() && entry.file_name() == "modalias" => {
                     aliases.extend(
-                        dkms_sys::fs::read_text(e.path(), dkms_sys::fs::Limit::CONFIG)
+                        dkms_sys::fs::read_text(entry.path(), dkms_sys::fs::Limit::CONFIG)
                             .ok()
-                            .map(|t| t.trim().to_owned()),
+                            .map(|text| text.trim().to_owned()),
                     );
                 }
                 _ => {}

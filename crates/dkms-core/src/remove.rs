@@ -177,7 +177,7 @@ pub fn clear_kernel(
         if let Err(e) = fs::remove_empty_below(&modules) {
             sink.event(Event::Detail { text: e.to_string() });
         }
-        let _ = std::fs::remove_dir(&modules);
+        let _ = fs::remove_dir(&modules);
     }
     if failed.is_empty() {
         Ok(changed)

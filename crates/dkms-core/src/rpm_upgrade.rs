@@ -62,8 +62,8 @@ pub fn added_in_this_transaction(settings: &Settings, package: &PackageId) -> bo
 /// user count.
 fn own_words(settings: &Settings) -> Vec<(String, PathBuf)> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = std::fs::read_dir(&settings.tmp_location) else { return Vec::new() };
-    let named = entries.flatten().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
+    let Ok(entries) = dkms_sys::fs::read_dir(&settings.tmp_location) else { return Vec::new() };
+    let named = entries.into_iter().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
     let mine = |path: &PathBuf| {
         path.symlink_metadata().is_ok_and(|m| m.is_file() && m.uid() == dkms_sys::sys::effective_uid())
     };

@@ -171,10 +171,10 @@ fn clear(layout: &Layout, made: &Record) -> Result<()> {
         fs::remove_tree(&made.directory)?;
     }
     fs::remove_file(layout.running_log(&made.build))?;
-    let _ = std::fs::remove_dir(version.join(".log"));
+    let _ = fs::remove_dir(version.join(".log"));
     let kernel_dir = layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
-    let _ = std::fs::remove_dir(kernel_dir);
+    let _ = fs::remove_dir(kernel_dir);
     Ok(())
 }
 

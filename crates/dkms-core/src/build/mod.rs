@@ -368,7 +368,7 @@ fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> R
 /// Removes the log of a build that has ended, and its directory unless other builds have theirs in it.
 fn remove_log(log: &MakeLog) -> Result<()> {
     dkms_sys::fs::remove_file(&log.path)?;
-    let _ = log.path.parent().map(std::fs::remove_dir);
+    let _ = log.path.parent().map(dkms_sys::fs::remove_dir);
     Ok(())
 }
 

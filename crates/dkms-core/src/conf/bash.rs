@@ -347,11 +347,11 @@ fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
 
 impl Source {
     fn measure(&mut self, dir: &Path, uid: u32) {
-        let Ok(entries) = std::fs::read_dir(dir) else {
+        let Ok(entries) = dkms_sys::fs::read_dir(dir) else {
             self.readable = false;
             return;
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             self.files += 1;
             let Ok(meta) = entry.metadata() else { continue };
             let (path, kind) = (entry.path(), meta.file_type());

@@ -238,7 +238,7 @@ fn drop_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
         fs::remove_file(modules.join(file))?;
     }
-    let _ = std::fs::remove_dir(modules);
+    let _ = fs::remove_dir(modules);
     Ok(())
 }
 

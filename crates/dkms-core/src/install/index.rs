@@ -188,8 +188,7 @@ impl AsRef<str> for FoundFile {
 /// Finds the module files in directory order, which is the order in which depmod reads them.
 fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
     let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
-    for entry in std::fs::read_dir(dir).map_err(error)? {
-        let entry = entry.map_err(error)?;
+    for entry in fs::read_dir(dir).map_err(|e| decline(e.to_string()))? {
         let Ok(name) = entry.file_name().into_string() else {
             return Err(decline(format!("{} is not text", entry.path().display())));
         };

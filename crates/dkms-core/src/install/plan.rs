@@ -66,10 +66,10 @@ pub struct Force {
 /// `modules_to_force_install/`.
 pub fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force {
     let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
-    let Ok(entries) = std::fs::read_dir(&layout.force_dir) else { return force };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
-    files.sort();
-    for text in files.iter().filter_map(|f| dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()) {
+    let Ok(names) = dkms_sys::fs::list_dir(&layout.force_dir) else { return force };
+    for name in names {
+        let file = layout.force_dir.join(name);
+        let Ok(text) = dkms_sys::fs::read_text(file, dkms_sys::fs::Limit::CONFIG) else { continue };
         for word in text.split_whitespace() {
             force.all |= word == package;
             force.version |= word.strip_suffix("_version-override") == Some(package);

@@ -328,13 +328,14 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for e in entries.flatten() {
-            match e.file_type() {
-                Ok(t) if t.is_dir() => pending.push(e.path()),
-                Ok(t) if t.is_symlink() => {
-                    if let (Ok(name), Ok(target)) = (e.file_name().into_string(), e.path().canonicalize()) {
-                        found.push(WeakLink { name, path: e.path(), target });
+        let Ok(entries) = dkms_sys::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let (path, name) = (entry.path(), entry.file_name().into_string());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(path),
+                Ok(kind) if kind.is_symlink() => {
+                    if let (Ok(name), Ok(target)) = (name, path.canonicalize()) {
+                        found.push(WeakLink { name, path, target });
                     }
                 }
                 _ => {}

@@ -131,7 +131,7 @@ impl<'a> BuildContext<'a> {
             }
             // This directory was the mount point of the others.
             if !seen.contains(&package) {
-                let _ = std::fs::remove_dir(&build);
+                let _ = dkms_sys::fs::remove_dir(&build);
             }
         }
     }

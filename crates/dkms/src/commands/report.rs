@@ -83,7 +83,7 @@ fn write(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
     // After --root, a relative path is that of a directory that is read-only by now.
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     // A new file takes the place of the old one, which must not be a device.
-    let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    let special = dkms_sys::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     if special {
         let why = "it is not a regular file (name another one, or write - for standard output)";
         return Err(Error::Io(IoError::new("write", path, std::io::Error::other(why))));

@@ -16,14 +16,14 @@ pub(super) fn directory(look: &Look<'_>, release: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut pending = vec![look.system.layout.kernel_modules(release)];
     while let Some(dir) = pending.pop() {
-        let entries = match std::fs::read_dir(&dir) {
+        let entries = match dkms_sys::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(e) => {
-                look.note(&dkms_sys::IoError::new("list", &dir, e));
+                look.note(&e);
                 continue;
             }
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             let Ok(kind) = entry.file_type() else { continue };
             let name = entry.file_name();
             if kind.is_dir() {

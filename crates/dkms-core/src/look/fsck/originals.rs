@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn link(look: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
     let layout = &look.system.layout;
     let path = layout.active_link(name, kernel);
-    let target = std::fs::read_link(&path).ok()?;
+    let target = dkms_sys::fs::read_link(&path).ok()?;
     let version = state::active_version(layout, name, kernel).and_then(|v| PackageId::new(name, &v).ok());
     let Some(id) = version else {
         if leads_to_a_build(look, name, kernel, &path) {
@@ -60,7 +60,7 @@ pub(super) fn look(look: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding>
     let about = About::package(name).on(kernel);
     let dir = look.system.layout.originals_dir(name, kernel);
     let mut found = Vec::new();
-    if std::fs::read_dir(&dir).is_ok_and(|mut d| d.next().is_none()) {
+    if dkms_sys::fs::is_empty_dir(&dir).unwrap_or(false) {
         found.push(empty(about.clone(), dir.clone()));
     }
     leftovers(look, &about, &dir, &mut found);

@@ -11,7 +11,7 @@ use crate::lock;
 use crate::look::status::Filter;
 use crate::request::Overrides;
 use crate::system::System;
-use dkms_sys::{IoError, fs};
+use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::journal::op::{Op, aside};
 use dkms_tree::layout::Layout;
@@ -197,7 +197,7 @@ impl Round<'_> {
                 }
             }
             (Some(Remedy::RemoveEmpty), _) => {
-                std::fs::remove_dir(path).map_err(|e| IoError::new("remove", path, e))?;
+                fs::remove_dir(path)?;
                 if let Some(parent) = path.parent() {
                     remove_empty(&system.layout, parent);
                 }

@@ -168,15 +168,15 @@ impl<'a> Look<'a> {
     /// The names in a directory, sorted. A directory that no longer exists has none; one that cannot be read
     /// is noted.
     pub(super) fn entries(&self, dir: &Path) -> Vec<(String, What)> {
-        let entries = match std::fs::read_dir(dir) {
+        let entries = match dkms_sys::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) => {
-                self.note(&dkms_sys::IoError::new("list", dir, e));
+                self.note(&e);
                 return Vec::new();
             }
         };
         let mut found: Vec<(String, What)> = entries
-            .flatten()
+            .into_iter()
             .filter_map(|e| {
                 let what = match e.file_type().ok()? {
                     t if t.is_dir() => What::Directory,

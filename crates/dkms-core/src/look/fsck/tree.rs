@@ -105,7 +105,7 @@ fn empty_archives(look: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
     for (release, what) in kernels {
         let path = root.join(&release);
-        if what == What::Directory && std::fs::read_dir(&path).is_ok_and(|mut d| d.next().is_none()) {
+        if what == What::Directory && dkms_sys::fs::is_empty_dir(&path).unwrap_or(false) {
             let about = About { release: Some(release.clone()), ..About::package(name) };
             found.push(empty(about, path).guarded(guards(Some(&release))));
         }
@@ -144,7 +144,7 @@ fn source(look: &Look<'_>, id: &PackageId) -> Option<Finding> {
     let link = look.system.layout.source_link(id);
     let what = match state::breakage(&look.system.layout, id)? {
         Breakage::LinkMissing => "is missing, so nothing can be done with this version".to_owned(),
-        Breakage::TargetMissing => match std::fs::read_link(&link) {
+        Breakage::TargetMissing => match dkms_sys::fs::read_link(&link) {
             Ok(target) => format!("leads to {}, which is not there", target.display()),
             Err(_) => "is neither a directory nor a link to one".to_owned(),
         },
@@ -197,7 +197,7 @@ fn failed(look: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
 fn kernel(look: &Look<'_>, id: &PackageId, release: &str, dir: &Path, found: &mut Vec<Finding>) {
     let about = About { release: Some(release.to_owned()), ..About::version(id) };
     let entries = look.entries(dir);
-    if entries.is_empty() && std::fs::read_dir(dir).is_ok() {
+    if entries.is_empty() && dkms_sys::fs::list_dir(dir).is_ok() {
         found.push(empty(about, dir.to_owned()));
         return;
     }

@@ -82,7 +82,7 @@ pub(super) fn is_image(path: &Path) -> bool {
 pub(super) fn sample(own: &Path) -> Option<Sample> {
     let mut pending = vec![own.to_owned()];
     while let Some(dir) = pending.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&dir).ok()?.flatten().collect();
+        let mut entries = dkms_sys::fs::read_dir(&dir).ok()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         let is_module = |e: &&std::fs::DirEntry| e.file_name().to_str().and_then(module_stem).is_some();
         let mut files: Vec<_> = entries
