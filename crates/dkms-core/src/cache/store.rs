@@ -188,7 +188,7 @@ impl Cache {
             renamed => renamed?,
         }
         // Fails while there are other entries.
-        let _ = dir.parent().map(std::fs::remove_dir);
+        let _ = dir.parent().map(fs::remove_dir);
         Ok(grave.remove()?)
     }
 

@@ -4,7 +4,8 @@
 
 use crate::confine::{self, BuildUser};
 use crate::event::Sink;
-use crate::session::{Host, Session};
+use crate::host::Host;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, State};
 use dkms_sys::fs::TempDir;
@@ -40,14 +41,15 @@ pub struct Evaluator<'a> {
     pub sink: &'a dyn Sink,
 }
 
-impl<'a> From<&Session<'a>> for Evaluator<'a> {
-    fn from(session: &Session<'a>) -> Self {
+impl<'a> Evaluator<'a> {
+    /// The evaluator of a system.
+    pub fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
         Self {
-            config_dir: &session.layout.config_dir,
-            host: session.host,
-            tmp_location: &session.options.tmp_location,
-            framework: &session.options.framework,
-            sink: session.sink,
+            config_dir: &system.layout.config_dir,
+            host: &system.host,
+            tmp_location: &system.settings.tmp_location,
+            framework: &system.settings.framework,
+            sink,
         }
     }
 }
@@ -345,11 +347,11 @@ fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
 
 impl Source {
     fn measure(&mut self, dir: &Path, uid: u32) {
-        let Ok(entries) = std::fs::read_dir(dir) else {
+        let Ok(entries) = dkms_sys::fs::read_dir(dir) else {
             self.readable = false;
             return;
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             self.files += 1;
             let Ok(meta) = entry.metadata() else { continue };
             let (path, kind) = (entry.path(), meta.file_type());
