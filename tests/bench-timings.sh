@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by bench.sh in its root: what the page of --timings costs dkms, in instructions. It has no compilers in it.
+# Sourced by bench.sh in its root: what the page of --timings costs dkms, in instructions. It has no compilers
+# in it.
 #
 #   timings_row DKMS PACKAGE
 timings_row() {

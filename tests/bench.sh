@@ -4,19 +4,23 @@
 #   status           of five kernels for each package (about 60 pairs), also against /bin/true
 #   autoinstall-0    the real packages, nothing to do
 #   install-1        a package of one file, beyond bare make + depmod
-#   autoinstall      the real packages that build (11 of 12) to build and install, against their makes one by one + depmod
-#   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
+#   autoinstall      building and installing the real packages that build (11 of 12), against their makes, one
+#                    after the other, and depmod
+#   cached           autoinstall of the same packages, and install of one file, from the cache of builds
 #   kernel_prerm     of the same packages: processor time
-#   cached-1-xz      install of one file from the cache on a kernel whose modules are all .ko.xz, and depmod: processor time
-#   registry         autoinstall of the same packages from a registry on loopback, and 200 clients of it at once
-#   memory           of dkms itself meanwhile, BTF included
-#   btf              what BTF in every module adds to autoinstall (the rows that compare with others go without)
-#   verify           the verdicts on all that is installed for one kernel, in processor time
-#   speed            the same against the limit: one make with a job server over all the packages' own make commands
+#   cached-1-xz      install of one file from the cache on a kernel whose modules are all .ko.xz, and depmod:
+#                    processor time
+#   registry         autoinstall of the same packages from a registry on loopback, and 200 clients at once
+#   memory           of dkms alone meanwhile, BTF included
+#   btf              the time that BTF in every module adds to autoinstall (the rows that compare have no BTF)
+#   verify           the verdicts on all installed modules of one kernel, in processor time
+#   speed            the same against the limit: one make with a jobserver over all packages' make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
-#   instructions     of `--version`, and of `status` on an empty and a full tree, against /bin/true (callgrind)
+#   instructions     of `--version`, and of `status` on an empty and a full tree, against /bin/true
+#                    (callgrind)
 #   timings          instructions of dkms for a build with the page of --timings, and without it
-#   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and memory a package
+#   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and
+#                    memory for each package
 #
 # Prints name, Debian's seconds, ours, and their ratio; the same lines go to build/bench/result.txt.
 set -euo pipefail
@@ -203,7 +207,7 @@ print(f"verify           {min(once()[0] for _ in range(20)) * 1000:.1f} ms of pr
       f"{size / 1e6:.1f} MB ({loads} would load), {lines} lines of Module.symvers (asked: 50 ms for 60)")
 PYTHON
 
-# Five kernels for each package. What was built for one kernel is installed, with force, for four made-up ones.
+# Five kernels for each package: the builds for one kernel are installed, with force, for four fake ones.
 for k in 2 3 4 5; do
     other=$K-copy$k
     mkdir -p "/lib/modules/$other"

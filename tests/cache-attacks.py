@@ -100,7 +100,7 @@ def other_fingerprint(record):
     record['fingerprint'] = hashlib.sha256(''.join(line + '\n' for line in record['lines']).encode()).hexdigest()
 
 
-# What is done to the entry, what fsck says of it, and whether a build is made afterwards too (which compiles).
+# What is done to the entry, what fsck reports, and whether a build runs afterwards too (it must compile).
 ATTACKS = {
     'link_as_record': (lambda: replace(RECORD, lambda path: os.symlink(f'{OUTSIDE}/kept', path)), 'symbolic link', False),
     'link_as_module': (lambda: replace(MODULE, lambda path: os.symlink(f'{OUTSIDE}/kept', path)), 'symbolic link', True),

@@ -3,9 +3,9 @@
 #
 #   tests/ci.sh [SECTION...]     default: all of them
 #
-# A section is a function below, or the end-to-end tests whose names begin with SECTION:: (see README.md). Those that compile
-# come first, while the downloads run. Then there are always as many sections at a time as processors, each with one thread,
-# the longest ones first.
+# A section is a function below, or the end-to-end tests whose names begin with SECTION:: (see README.md).
+# Those that compile come first, while the downloads run. Then there are always as many sections at a time as
+# processors, each with one thread, the longest ones first.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -35,7 +35,7 @@ program() (
 # The longest section: two at a time, so that it ends with the others.
 scenarios() { threads=2 program scenarios; }
 
-# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests, its times go to $scratch/NAME.times.
+# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests; times are in $scratch/NAME.times.
 section() {
     export DKMS_TEST_REPORT=$scratch/$1.tests TIMEFORMAT='%R %U %S'
     local words
@@ -47,7 +47,7 @@ section() {
     { time "${words[@]}" 2>&3; } 3>&2 2>"$scratch/$1.times"
 }
 
-# What became of the tests of a section: "12 passed, 1 skipped (first reason)".
+# The results of the tests of a section: "12 passed, 1 skipped (first reason)".
 tests_of() {
     [[ -s $scratch/$1.tests ]] || return 0
     awk -F '\t' '
@@ -111,8 +111,8 @@ if ((${#then[@]})) && [[ " ${first[*]} " != *' compile '* ]]; then first+=(compi
 
 for name in "${first[@]}"; do
     begin "$name"
-    # Downloads wait for the network, and the program has a target directory of its own: they run beside the others, unless
-    # the compiler has to be fetched.
+    # Downloads wait for the network, and the program has a target directory of its own: they run beside the
+    # others, unless the compiler has to be fetched.
     case $name in fetch) command -v cc >/dev/null || complete fetch ;; build) ;; *) complete "$name" ;; esac
 done
 while ((${#running[@]})); do finish; done

@@ -76,7 +76,7 @@ def only_status(lines):
     return [l for l in lines if l.startswith("status: ")]
 
 
-# Names that are made from a process, a time or random digits; the ten files of an index; the modules of the fixtures.
+# Names made from a process, a time or random digits; the ten files of an index; modules of the fixtures.
 SAME = [
     (re.compile("|".join(map(re.escape, KERNELS))), "K"),
     (re.compile(r"^/usr/lib/"), "/lib/"),

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-# happens.py CODE ACTION...: the steps that 'dkms ACTION... --dry-run --json' prints are what 'dkms ACTION... --json' does, with this
-# exit code, and printing them changes nothing.
+# happens.py CODE ACTION...: the steps that 'dkms ACTION... --dry-run --json' prints are what 'dkms ACTION...
+# --json' does, with this exit code, and printing them changes nothing.
 import json, os, subprocess, sys
 
 TREES = ["/var/lib/dkms", "/usr/src", "/etc/dkms", "/lib/modules", "/etc/depmod.d"]

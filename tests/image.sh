@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who receive it.
+# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who
+# receive it.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -320,7 +321,7 @@ sysext_index() {
     grep -q "/updates/camera/v4l2loopback.ko" /run/found
     grep -q "/kernel/drivers/media/v4l2-core/videodev.ko" /run/found
     not ls "$host/run/dkms-sysext/$K/links" 2>/dev/null # it was the overlay
-    # Nobody else sees the overlay.
+    # No other process sees the overlay.
     not findmnt "$host/usr/lib/modules/$K" >/dev/null
     bound=$(findmnt -rno TARGET | grep -c "$host/usr/lib/modules/$K/modules\.")
     echo "bound over the host's: $bound files"

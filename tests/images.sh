@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the kernels runs.
+# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the
+# kernels runs.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

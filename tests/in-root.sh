@@ -3,9 +3,9 @@
 #
 #   tests/in-root.sh 'LAYER...' COMMAND...     as a child of process 1; ends with its exit code
 #
-# A layer is one of build/layers, or packages/NAME-dkms, which brings the sources of that package. Inside, dkms is
-# $DKMS_BIN, /e2e is this folder, /examples, /packaging and /docs are those beside it (read-only), and K and K612 are
-# the kernels with headers.
+# A layer is one of build/layers, or packages/NAME-dkms, which brings the sources of that package. Inside,
+# dkms is $DKMS_BIN, /e2e is this folder, /examples, /packaging and /docs are those beside it (read-only), and
+# K and K612 are the kernels with headers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Checks the workspace with the oldest compiler that it supports (rust-version in Cargo.toml), taken from Debian's
-# rustc-web of that version. Skipped where there is no such compiler.
+# Checks the workspace with the oldest compiler that it supports (rust-version in Cargo.toml), taken from
+# Debian's rustc-web of that version. Skipped where there is no such compiler.
 set -eu
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}

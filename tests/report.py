@@ -64,7 +64,7 @@ def inspect(path, look=None):
         check(not page.log(), f"{path}: messages in the console")
 
 
-# ---- one machine -----------------------------------------------------------------------------------------------------
+# ---- one machine -------------------------------------------------------------------------------------------
 
 INSIDE = r"""
 exec 3>&1 1>&2
@@ -195,7 +195,7 @@ def check_dashboard(promtool):
         check(done.returncode == 0, f"promtool: {done.stdout}{done.stderr}")
 
 
-# ---- a fleet ---------------------------------------------------------------------------------------------------------
+# ---- a fleet -----------------------------------------------------------------------------------------------
 
 PACKAGES = [("acpi-call", "1.2.2"), ("bbswitch", "0.8"), ("ddcci", "0.4.2"), ("digimend", "11"), ("evdi", "1.12.0"),
             ("nvidia-current", "525.147"), ("openrazer-driver", "3.5.1"), ("tp_smapi", "0.43"), ("v4l2loopback", "0.12.7"),
@@ -337,7 +337,7 @@ def look_at_fleet(page, machines):
     check(any("machines" in text and "failed build, " in text for text in groups), f"grouped by cause: {groups[:5]}")
 
 
-# ---- a terminal ------------------------------------------------------------------------------------------------------
+# ---- a terminal --------------------------------------------------------------------------------------------
 
 def on_terminal(words, directory, **environment):
     """What dkms writes to a terminal with 40 columns."""

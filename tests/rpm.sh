@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see rpm/package.sh), and
-# what mkrpm, mkkmp and mkdriverdisk make of a module, all with rpm's own database, scriptlets and order of things.
+# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see
+# rpm/package.sh), and what mkrpm, mkkmp and mkdriverdisk make of a module, all with rpm's own database,
+# scriptlets and order of things.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

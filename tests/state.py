@@ -31,9 +31,10 @@ def must(*words):
         sys.exit(f"dkms {' '.join(words)}: code {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-# What is compared -----------------------------------------------------------------------------------------------------
+# What is compared -------------------------------------------------------------------------------------------
 
-# .index and .headers are caches, .timings pages for people; the others are compared by themselves, or differ each time.
+# .index and .headers are caches, .timings pages for people; the others are compared by themselves, or differ
+# each time.
 UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index", ".headers", ".timings")
 VOLATILE = {"built_at", "build_seconds", "at", "stamp", "built"}
 
@@ -95,7 +96,7 @@ def state():
     return lines + listing("/usr/src", skip=HEADERS) + status()
 
 
-# Saving and restoring ------------------------------------------------------------------------------------------------
+# Saving and restoring ---------------------------------------------------------------------------------------
 
 
 def copy(source, target):
@@ -139,7 +140,7 @@ def restore(name):
     copy(f"{SAVE}/{name}/tree", TREE)
 
 
-# Complaints -------------------------------------------------------------------------------------------------------------
+# Complaints -------------------------------------------------------------------------------------------------
 
 wrong = 0
 kinds = {}
@@ -178,7 +179,7 @@ def sum_up(indent="  "):
     return wrong
 
 
-# Fixtures ---------------------------------------------------------------------------------------------------------------
+# Fixtures ---------------------------------------------------------------------------------------------------
 
 def shell(script):
     subprocess.run(["bash", "-euc", ". /e2e/prelude.sh\n" + script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf is in its
-# page, in a sample, and offered by bash; every kind of JSON line is in its table, and every exit code in the manual.
-# Lines of documents have at most 120 columns.
+# Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf
+# is in its page, in a sample, and offered by bash; every kind of JSON line is in its table, and every exit
+# code in the manual. Lines of documents have at most 120 columns.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
@@ -22,7 +22,7 @@ same() { # TITLE FILE FILE: two lists
     fi
 }
 
-# What bash offers for a command line. Which actions and options it offers is generated and compared by a unit test.
+# The words that bash offers for a command line. A unit test compares the actions and options among them.
 offered() {
     bash --norc --noprofile -c 'source "$1"; shift; dkms() { :; }
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _dkms 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$scratch/dkms.bash" "$@"

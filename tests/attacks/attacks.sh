@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Inside the private root of attacks::NAME: `attacks.sh NAME`. Each attack is a function of that name, and its comment says
-# what the attacker tries.
+# Inside the private root of attacks::NAME: `attacks.sh NAME`. Each attack is a function of that name, and its
+# comment says what the attacker tries.
 # shellcheck disable=SC2317,SC2154,SC2016,SC2086 # a function is called by its name; the words have no blanks
 failed=0
 wrong() { printf 'WRONG: %s\n' "$*"; failed=1; }

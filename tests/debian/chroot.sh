@@ -95,8 +95,8 @@ chroots_base() {
     touch "$base.done"
 }
 
-# Run this test's own `--inside WORD...` in a fresh chroot, with apt set up as on this machine. There, /result is
-# build/chroots/SUITE-NAME/result, and /deb the directory DEBS.
+# Run this test's own `--inside WORD...` in a fresh chroot, with apt set up as on this machine. There, /result
+# is build/chroots/SUITE-NAME/result, and /deb the directory DEBS.
 in_chroot() { # NAME DEBS WORD...
     local dir=$chroots/$suite-$1 debs=$2 self child
     shift 2
@@ -147,8 +147,8 @@ INSIDE
     wait "$child"
 }
 
-# Runs a test's `--inside SIDE PACKAGE...` for Debian's dkms and ours, or one of them, each in a chroot of its own. Sets `theirs`
-# and `ours`, the directories of their results.
+# Runs a test's `--inside SIDE PACKAGE...` for Debian's dkms and ours, or one of them, each in a chroot of its
+# own. Sets `theirs` and `ours`, the directories of their results.
 # shellcheck disable=SC2034 # theirs and ours are the caller's
 both_sides() { # SIDES PACKAGE...
     local name side deb sides
@@ -165,8 +165,8 @@ both_sides() { # SIDES PACKAGE...
     theirs=$chroots/$suite-$name-debian/result ours=$chroots/$suite-$name-ours/result
 }
 
-# Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match the
-# regular expressions are left out: what differs on purpose.
+# Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match
+# the regular expressions are left out: what differs on purpose.
 compare_sides() { # THEIRS OURS [STATUS-REGEX [MODULES-REGEX]]
     local status name what without
     for status in "$1"/*.status; do

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Our dh_dkms against what Debian's has generated: for each -dkms package of the archive (build/debs), a source package with its
-# dkms.conf is made, and its maintainer scripts must have the very lines that are in the archive's package. Then the ways to name
-# a dkms.conf and a version, through dh, and refusals.
+# Compares our dh_dkms with the output of Debian's: for each -dkms package of the archive (build/debs), makes
+# a source package with its dkms.conf. Its maintainer scripts must have exactly the lines that are in the
+# archive's package. Then tests the ways to name a dkms.conf and a version, through dh, and refusals.
 #
-#   tests/debian/dh_dkms.sh [DH_DKMS_DEB]   with Debian's dh-dkms of version 3.0.11 or newer, both generate the scripts of
-#                                           everything, and of the unpacked source packages in $DH_DKMS_SOURCES
+#   tests/debian/dh_dkms.sh [DH_DKMS_DEB]   with Debian's dh-dkms of version 3.0.11 or newer, both programs
+#                                           generate the scripts of all packages, and of the unpacked source
+#                                           packages in $DH_DKMS_SOURCES
 #
 # Needs debhelper, no root and no network.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A Debian for i386 with headers of a 64-bit kernel (apt's second architecture): dkms, compiled for 32 bits, behaves there as
-# Debian's dkms does, and the modules are the same.
+# A Debian for i386 with headers of a 64-bit kernel (apt's second architecture): dkms, compiled for 32 bits,
+# behaves there as Debian's dkms does, and the modules are the same.
 #
 #   tests/debian/i386.sh      needs root, mmdebstrap, arch-test, and Rust's library for i686-unknown-linux-gnu
 #

@@ -1,13 +1,15 @@
 #!/bin/bash
-# What mkdeb, mkbmdeb, mkdsc and mktarball make, used in clean chroots of Debian as its users would: with apt, where there
-# is dkms and a compiler, and where there is neither. And templates of the user's own, through debhelper.
+# Uses the results of mkdeb, mkbmdeb, mkdsc and mktarball in clean chroots of Debian, as users do: with apt,
+# with dkms and a compiler, and without them. Also tests users' templates, through debhelper.
 #
-#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All but the first use what `make`
-#                                    has left. Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All except the
+#                                       first
+#                                       use the results of `make`. Needs root, debootstrap and apt's archive
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found
+# are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
@@ -27,7 +29,7 @@ has_none() { # PROGRAM...
 
 not() { if "$@"; then echo "this should fail: $*" >&2; exit 1; fi; }
 
-# Every file of the system but what apt and dpkg keep for themselves, dkms's own (key, locks), and what depmod makes.
+# Every file of the system, except those of apt, dpkg, dkms (key, locks) and depmod.
 all_files() {
     find / -xdev \( -path /result -o -path /deb -o -path /debs -o -path /test -o -path /proc -o -path /tmp -o -path /var/tmp -o -path /run -o -path /var/cache -o -path /var/log \
         -o -path '/var/lib/dkms/.*' -o -path '/var/lib/dkms/mok.*' -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /root -o -path /var/lib/initramfs-tools \) -prune -o -print | grep -vE '/modules/[^/]*/modules\.' | sort

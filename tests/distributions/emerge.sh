@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::emerge: dkms, packaged by its ebuild, in the life of a machine with portage: ebuilds of kernels and modules in a
-# local repository. The kernels are binary, as sys-kernel/gentoo-kernel-bin: image, modules and headers are one package.
+# distributions::emerge: dkms, packaged by its ebuild, in the life of a machine with portage: ebuilds of
+# kernels and modules in a local repository. The kernels are binary, as sys-kernel/gentoo-kernel-bin: image,
+# modules and headers are one package.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 

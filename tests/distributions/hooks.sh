@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::{alpine,void,gentoo}: the files that `make install-X` installs, called as these distributions call them, with
-# the shell that is /bin/sh there; in Alpine, all other tools are busybox's too. Arguments: DISTRIBUTION
+# distributions::{alpine,void,gentoo}: the files that `make install-X` installs, called as these distributions
+# call them, with the shell that is /bin/sh there; in Alpine, all other tools are busybox's too. The argument
+# is the distribution.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 K=$OLD

@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::xbps: dkms, packaged as packaging/void/template says, in the life of a machine with xbps: packages of kernels,
-# headers and modules in a local repository. xbps-src is not run: xbps-create makes the packages. /bin/sh is dash.
+# distributions::xbps: dkms, packaged as packaging/void/template says, in the life of a machine with xbps:
+# packages of kernels, headers and modules in a local repository. xbps-src is not run: xbps-create makes the
+# packages. /bin/sh is dash.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 
@@ -28,7 +29,8 @@ scripts() {
     echo 'exit 0' >>"$root/${action^^}"
     chmod +x "$root/${action^^}"
 }
-# kernel_packages KERNEL: linux6.1, linux6.1-headers. Their files stay on an upgrade, and only the kernel's package runs hooks.
+# kernel_packages KERNEL: linux6.1, linux6.1-headers. Their files stay on an upgrade, and only the kernel's
+# package runs hooks.
 kernel_packages() {
     local modules=$root/usr/lib/modules/$1 action mutable
     mkdir -p "${modules%/*}" "$root/boot"

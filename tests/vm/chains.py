@@ -7,8 +7,9 @@ named after what it tries. cases.toml lists those that the kernels are asked abo
 import os
 from dataclasses import dataclass
 
-# A symbol for GPL modules only, and one for all modules. The linker sorts a module's symbol table by a hash of the names: EARLY,
-# for GPL modules only too, comes before all symbols of this table, and GPL after most of them.
+# A symbol for GPL modules only, and one for all modules. The linker sorts a module's symbol table by a hash
+# of the names: EARLY, for GPL modules only too, comes before all symbols of this table, and GPL after most of
+# them.
 GPL, EARLY, FREE = "debugfs_create_dir", "platform_device_put", "kstrdup"
 
 

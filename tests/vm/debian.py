@@ -95,7 +95,7 @@ def plain(text):
     return re.sub(r"\x1b\[[=\d;]*[A-Za-z]|\ufffd| {9,}", "", text)
 
 
-# The parts ------------------------------------------------------------------------------------------------------------
+# The parts --------------------------------------------------------------------------------------------------
 
 
 class Parts:
@@ -124,7 +124,8 @@ class Parts:
         return Guest(variables=self.variables, disk=self.esp, memory=1024, more=more)
 
 
-# What MokManager shows as chosen: white on black, in a box, and the box's next character may be any byte of its own.
+# What MokManager shows as chosen: white on black, in a box, and the box's next character may be any byte of
+# its own.
 CHOSEN = re.compile(r"\x1b\[40m\x1b\[\d+;\d+H[^\w\x1b]*(\w[^\x1b\ufffd]*?) *[\ufffd\x1b]")
 DOWN = "\x1b[B"
 

@@ -76,7 +76,8 @@ def section(data, random):
     part = random.choice(parts(data))
     name, at, width = random.choice(SECTION_FIELDS)
     mutation = changed(data, random, part.at + at, width, f"sh_{name} of {part.name or part.number}")
-    # Relocations that are no longer applied; and a section that lost its name, with what the name made the kernel do.
+    # Relocations that are no longer applied; and a section that lost its name, with what the name made the
+    # kernel do.
     mutation.like_code = name == "name"
     return mutation
 

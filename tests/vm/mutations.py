@@ -5,7 +5,7 @@
 dkms gives its verdict on COUNT damaged copies of real modules (see mutate.py), then a kernel tries to load each, many in a boot
 and in a new one after each that crashes it. "Loads" is right if the module is loaded and taken out again without an oops;
 "refused" if it is not loaded, and the log has the words of the first reason. "Unknown" for damage that no kernel checks is
-right in any case; of those, --doubtful many are tried, to see what became of them.
+right in any case; of those, --doubtful many are tried, to report their results.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SILENCE = 60
 # How many of those that do not agree are tried again.
 ALONE = 20
 CRASH = re.compile(r"\b(Oops|BUG:|general protection fault|Kernel panic|unable to handle)")
-# What the kernel's loader says of a module that it refuses; of what a module's init function returns it says nothing.
+# Messages of the kernel's loader about a module that it refuses; it logs nothing about the init function.
 LOADER = re.compile(r"Unknown symbol|[Rr]elocation|invalid|Invalid|duplicate|disagrees|no symbol|should be|allocate")
 
 
@@ -230,7 +230,7 @@ def main():
         doubtful = [case for case in run.cases if unchecked(verdicts[case])]
         certain = [case for case in run.cases if case not in set(doubtful)]
         seen, boots = halves(run.load, [*certain, *doubtful[: options.doubtful]])
-        # A module that could not undo what it did can be in the way of the next: those get a machine of their own.
+        # A module that could not undo its changes can disturb the next one, so those get a separate machine.
         for case in [case for case in seen if wrong(verdicts[case], seen[case], run.cases[case])[0]][:ALONE]:
             seen |= run.load([case])[0]
             boots += 1

@@ -68,8 +68,8 @@ X86_ONLY = {"st_occupied"}
 ARM64 = {
     "st_no_plt": lambda data: without_section(data, ".plt"),
     "st_no_init_plt": lambda data: without_section(data, ".init.plt"),
-    # R_AARCH64_TLSLE_ADD_TPREL_HI12, R_AARCH64_ABS16, R_AARCH64_ABS32: the kernel does not know the first one, and no
-    # address fits into the others.
+    # R_AARCH64_TLSLE_ADD_TPREL_HI12, R_AARCH64_ABS16, R_AARCH64_ABS32: the kernel does not know the first
+    # one, and no address fits into the others.
     "st_thread": first(".rela.gnu.linkonce.this_module", 8, "<I", 549),
     "st_short": first(".rela.gnu.linkonce.this_module", 8, "<I", 259),
     "st_word": first(".rela.gnu.linkonce.this_module", 8, "<I", 258),
