@@ -74,7 +74,7 @@ $ours generate_mok >/dev/null
 # Builds are compared, not hits; and the same work: neither Debian's dkms nor make adds BTF to these modules.
 mkdir -p /etc/dkms/framework.conf.d
 printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
-# The same packages for both: those that Debian's dkms builds. This is also what warms the caches.
+# The same packages for both: those that Debian's dkms builds. This also warms the caches.
 $debian autoinstall -k "$K" >/dev/null 2>&1 || true
 while IFS=: read -r package state; do
     package=${package%%,*}
@@ -148,10 +148,10 @@ all_d=$(best 1 $debian autoinstall -k "$K")
 clean >/dev/null 2>&1
 limit_us=$(PREPARE="limit_for $K ${packages[*]}" best 2 limit)
 limit_done
-# With BTF, as dkms does it by default where pahole is installed: memory, and what it adds.
+# With BTF, the default if pahole is installed: memory, and the additional time.
 echo cache_size=0 >/etc/dkms/framework.conf.d/compared.conf
 /usr/bin/env python3 - "$ours" "$K" <<'PYTHON'
-# The most memory of dkms itself, without its children: VmHWM, looked at while it works.
+# The most memory of dkms, without its children: VmHWM, read while it works.
 import subprocess, sys, time
 p = subprocess.Popen([sys.argv[1], "autoinstall", "-k", sys.argv[2]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 most = 0
@@ -224,7 +224,7 @@ show status "$(best 2 $debian status)" "$(best 30 $ours status)"
 awk -v o="$(best 30 $ours status)" -v t="$(best 30 /bin/true)" 'BEGIN { printf "%-16s %.2f ms, /bin/true %.2f ms: %.1f times\n", "status", o / 1000, t / 1000, o / t }'
 
 removed() { local p; for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done; }
-# Two kernels at once. For the second, what builds for it.
+# Two kernels at once. For the second, only the packages that build for it.
 speed_2() {
     local p second=() limit2_us both_us
     for ((p = 2; p <= 5; p++)); do rm -rf "/lib/modules/$K-copy$p"; done

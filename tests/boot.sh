@@ -381,7 +381,7 @@ grub() {
     mkdir -p /usr/local/sbin
     printf '#!/bin/sh\necho "$1: [1]:1 ($1)"\n' >/usr/local/sbin/losetup
     chmod 755 /usr/local/sbin/losetup
-    # What dkms and the packages of kernels run, with the disk as the root.
+    # The commands of dkms and of packages of kernels, with the disk as the root.
     mv /usr/sbin/update-grub /usr/sbin/update-grub.real
     printf '#!/bin/sh\necho x >>/run/update-grub.log\nexec chroot %s /usr/sbin/update-grub.real\n' $disk >/usr/sbin/update-grub
     chmod 755 /usr/sbin/update-grub
@@ -456,7 +456,7 @@ END
     grep -q "kernel $new lacks single, so the default entry of grub is 0123-$K" /run/out
     starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
     [[ -e /boot/initramfs-$new.img && -e /boot/loader/entries/0123-$new.conf ]]
-    # The same again.
+    # Repeat it.
     dkms kernel_hold -k $new
     starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
     step 'the module arrives'

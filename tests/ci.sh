@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything that CI runs. The last lines say what passed, failed and was skipped.
+# Everything that CI runs. The last lines list the passed, failed and skipped tests.
 #
 #   tests/ci.sh [SECTION...]     default: all of them
 #
@@ -67,7 +67,7 @@ tests_of() {
 summary=() failed=0
 declare -A running=()
 
-# begin NAME: starts a section beside the others.
+# begin NAME: starts a section in parallel with the others.
 begin() {
     section "$1" >"$scratch/$1" 2>&1 &
     running[$!]=$1
@@ -84,7 +84,7 @@ finish() {
     if ((code == 0)); then
         word="passed$(tests_of "$name")"
     else
-        # Its last lines, again where the summary is read.
+        # Repeats its last lines beside the summary.
         word="FAILED$(tests_of "$name"; printf '\n'; tail -n 12 "$scratch/$name" | cut -c -200 | sed 's/^/    | /')"
         failed=1
     fi
@@ -106,7 +106,7 @@ for name in "${all[@]}"; do
 done
 ((slots >= 2)) || slots=2
 ((${#then[@]} > 1)) || threads=$slots
-# Without this there is nothing to run.
+# All other sections need this one.
 if ((${#then[@]})) && [[ " ${first[*]} " != *' compile '* ]]; then first+=(compile); fi
 
 for name in "${first[@]}"; do

@@ -42,7 +42,7 @@ unpack() {
     merge_usr "$root"
 }
 
-# Notes what is in the layers of an architecture.
+# Records the content of the layers of an architecture.
 stamp_layers() { # KERNEL LAYER...
     local kernel=$1 layer
     shift

@@ -114,7 +114,7 @@ layer() {
     printf '%s' "$want" >"$dir/stamp"
 }
 
-# COMMAND PACKAGE: what is installed where the command is missing.
+# COMMAND PACKAGE: the package is installed if the command is missing.
 demo_tools() {
     cat <<'LIST'
 gcc gcc
@@ -205,7 +205,7 @@ install_tools() {
     fi
 }
 
-# What has no command in the path: adds to `want`.
+# Packages without a command in the path: adds them to `want`.
 other_tools() {
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
@@ -213,7 +213,7 @@ other_tools() {
     # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
     [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
-    # What OpenSSL needs to use keys in tokens.
+    # OpenSSL needs these to use keys in tokens.
     if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
 }
 
@@ -233,7 +233,7 @@ kernel_layers() {
     layer image-6.1 "$kernel" "$image"
     # The command of dnf that preflight uses; the package cannot be installed beside zypper.
     layer dnf-plugins '' dnf-plugins-core
-    # What makes and reads the menus of boot loaders.
+    # These make and read the menus of boot loaders.
     layer boot-tools '' grub-common grub2-common systemd-boot systemd-boot-efi
 
     headers=$(newest 'linux-headers-6\.12\.[0-9]+\+deb12-amd64')

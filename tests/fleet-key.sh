@@ -155,7 +155,7 @@ token() {
     kill "$registry"
 }
 
-# A kernel that accepts only signed modules loads what came from the registry.
+# A kernel that accepts only signed modules loads modules from the registry.
 loads() {
     K=${VM_KERNELS%% *}
     K=${K#*=}

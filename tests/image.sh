@@ -32,7 +32,7 @@ kmm_image() {
     with_firmware
     build "$V4L" single/1.0
     step 'one file, twice the same'
-    # What dkms installed on this machine is no module of the kernel.
+    # Modules that dkms installed on this machine are not the kernel's.
     dkms install single/1.0 -k "$K" >/dev/null
     dkms mkimage "$V4L" single/1.0 -k "$K" -o /run/a.tar
     sleep 1
@@ -266,7 +266,7 @@ sysext_formats() {
     same "$(systemd-analyze verify --man=no /run/dir/hello/usr/lib/systemd/system/dkms-sysext.service 2>&1 | grep dkms-sysext)" ''
 }
 
-# A small system on a file system of its own, because the kernel stacks two overlays and no more.
+# A small system on a separate file system, because the kernel stacks at most two overlays.
 small_system() { # DIRECTORY
     mkdir -p "$1"
     mount -t tmpfs small "$1"

@@ -313,7 +313,7 @@ bad() {
     kill "$registry6" 2>/dev/null || true
 }
 
-# The next registry is asked if what the first one has is refused, or cannot be fetched.
+# The next registry is queried if the build of the first one is refused or cannot be fetched.
 bad_mirror() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -400,7 +400,7 @@ proxy() {
     kill "$registry" "$plain"
 }
 
-# WAY REGISTRY WORDS: what this registry has is built here, and is not installed where nothing can be built.
+# WAY REGISTRY WORDS: dkms compiles instead of using this registry's build, and fails where it cannot compile.
 refuse() {
     forget taker single/1.0
     local start=$SECONDS

@@ -32,7 +32,7 @@ lint() { # FILE [FILTER]
     not grep -E ': E: ' /run/lint.out
     grep -q 'packages and 0 specfiles checked; 0 errors' /run/lint.out
 }
-# What is installed is of this version, once.
+# Exactly this version is installed, once.
 is_installed() { # VERSION
     same "$(installed hasalias)" updates/dkms/hasalias.ko
     same "$(modinfo -F version "/lib/modules/$K/updates/dkms/hasalias.ko")" "7.1 beta of $1"

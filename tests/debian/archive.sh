@@ -60,7 +60,7 @@ scenario() { # debian|ours PACKAGE...
     printf '%s\n' "${packages[@]}" >/result/names
     upgraded=v4l2loopback-dkms
     one=${packages[0]}
-    # What both sides take from the archive comes before the clock starts.
+    # Downloads of both sides are not part of the measured time.
     apt --download-only install dkms "${packages[@]}" "linux-image-$new" "linux-headers-$new" "linux-image-$old" "linux-headers-$old" >/result/download.log 2>&1
     repack $upgraded 99.9
     repack "$one"
@@ -74,7 +74,7 @@ scenario() { # debian|ours PACKAGE...
     step 04-kernel-removed apt purge "linux-image-$old"
     step 05-module-upgraded apt install /var/tmp/repack/$upgraded-again.deb
     step 06-package-upgraded apt install "/var/tmp/repack/$one-again.deb"
-    # Debian's dkms goes on with our tree.
+    # Debian's dkms continues with our tree.
     if [[ $side == debian ]]; then
         step 07-back apt --reinstall install dkms
     else
@@ -115,7 +115,7 @@ done
 grep -q '^v4l2loopback/99.9, ' "$ours/05-module-upgraded.status" || fail 'the upgraded module is not there'
 if [[ -s $ours/12-all-purged.status ]] || grep -q updates/dkms/. "$ours/12-all-purged.modules"; then fail 'leftovers of packages that are purged'; fi
 for name in 12-all-purged 13-dkms-purged; do
-    # What is ours of the tree that is in use; it goes with dkms itself.
+    # Our files in the tree that is in use; they are removed with dkms.
     diff -u --label "Debian's leaves" --label 'ours leaves' <(grep -v "/var/lib/dkms/\|^/var/tmp" "$theirs/$name.left") \
         <(grep -v "/var/lib/dkms/\|^/var/tmp" "$ours/$name.left") >"$ours/$name.left.diff" || [[ $name == 12-* ]] || fail "$name: what is left differs: $(cat "$ours/$name.left.diff")"
 done

@@ -9,7 +9,7 @@
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::autopkgtest), not part of `make test`. Chroots and what was found are in build/chroots.
+# A long test (debian::autopkgtest), not part of `make test`. Chroots and results are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh

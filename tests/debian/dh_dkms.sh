@@ -27,7 +27,7 @@ ours() { # VERSION
     make -s -f "$top/packaging/install.mk" install-dh-dkms DESTDIR="$work/ours" DH_VERSION="$1"
 }
 
-# Runs a command in which dh and dh_dkms are those in a directory.
+# Runs a command with the dh and dh_dkms of a directory.
 with() { # DIRECTORY COMMAND...
     PATH=$1/usr/bin:$PATH PERL5LIB=$1/usr/share/perl5 DH_AUTOSCRIPTDIR=$1/usr/share/debhelper/autoscripts "${@:2}"
 }
@@ -40,7 +40,7 @@ source_package() { # DIRECTORY PACKAGE VERSION
     printf '%s (%s) unstable; urgency=low\n\n  * Test.\n\n -- nobody <nobody@example.org>  Thu, 01 Jan 2026 00:00:00 +0000\n' "$2" "$3" >"$1/debian/changelog"
 }
 
-# What dh_dkms has added to a maintainer script. Before 3.0.11, the lines began with a comment.
+# The lines that dh_dkms has added to a maintainer script. Before 3.0.11, they began with a comment.
 section() { sed -n '/^# Automatically added by dh_dkms\//,/^# End automatically added section$/p' | sed '/^# The original file can be found in template/,/^$/d'; }
 
 # ---- every package of the archive ----

@@ -42,7 +42,7 @@ make_packages() {
     apt install make gcc patch kmod libc6-dev /deb/dkms_*.deb "linux-headers-$new" "linux-headers-$old"
     mkdir -p "$made" "$a" /var/tmp/x
     (cd /var/tmp/x && apt-get -qq download $M-dkms 2>/dev/null)
-    # Debian's package is an archive for us: nothing of it is installed.
+    # dkms treats Debian's package as an archive, and does not install it.
     dkms add /var/tmp/x/$M-dkms_*.deb
     v=$(dkms status | sed -n "s,^$M/\([^:]*\): added$,\1,p")
     echo "$v" >/result/version
@@ -61,7 +61,7 @@ make_packages() {
     every_package
 }
 
-# Every -dkms package that was downloaded for the other tests: dkms takes from it what dpkg would unpack.
+# Every -dkms package that was downloaded for other tests: dkms takes the files that dpkg would unpack.
 every_package() {
     local deb package all=0
     for deb in /debs/*-dkms_*.deb; do
@@ -108,7 +108,7 @@ templates() { # VERSION KERNEL
     dpkg-source -x "/result/template-dsc/$M-dkms_$v.dsc" /var/tmp/x/dsc >/dev/null
     grep -q "by the module's mkdsc" /var/tmp/x/dsc/debian/control
     test -f "/var/tmp/x/dsc/$M-$v/dkms.conf"
-    # What was made after a template installs, and its module is built.
+    # A package made from a template installs, and its module is built.
     dkms remove $M/"$v" --all
     rm -rf "/usr/src/$M-$v"
     apt install /result/made/template-mkdeb.deb
@@ -223,7 +223,7 @@ with_dkms() {
     diff /var/tmp/before /var/tmp/after
 }
 
-# mkbmdeb's, where there is nothing but the kernel.
+# Packages of mkbmdeb, where only the kernel is installed.
 without_anything() {
     local v new old file
     v=$(<"/deb/version")
@@ -332,7 +332,7 @@ if ! command -v lintian >/dev/null; then
     echo 'skipped: lintian is not installed'
 else
     for file in "$made"/made/*.deb "$made"/made/*.dsc; do
-        # What a template makes is its author's.
+        # The author of a template decides about its package.
         [[ $file != */template-* ]] || continue
         lintian --allow-root --fail-on error "$file" || fail "lintian: ${file##*/}"
     done

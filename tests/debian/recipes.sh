@@ -45,7 +45,7 @@ in_image() { # NAME COMMAND...
     return "$code"
 }
 has_module() { [[ $(find usr/lib/modules opt/lib/modules -name 'hello.ko*' 2>/dev/null | wc -l) == 1 ]]; }
-# The module is there and in the index, dkms says so, and there is no key.
+# The module exists and is in the index, dkms reports it as installed, and there is no key.
 check_tree() { # DIRECTORY
     (
         cd "$1"

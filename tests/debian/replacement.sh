@@ -25,7 +25,7 @@ modules() { find /lib/modules -path '*/updates/dkms/*' -name '*.ko*' -printf '%p
 scenario() { # debian|ours
     local side=$1 old new theirs
     two_kernels
-    # What both sides take from the archive comes before the clock starts.
+    # Downloads of both sides are not part of the measured time.
     apt --download-only install dkms v4l2loopback-dkms acpi-call-dkms ddcci-dkms "linux-image-$new" "linux-headers-$new" \
         "linux-image-$old" "linux-headers-$old" >/result/download.log 2>&1
     small_initramfs v4l2loopback
@@ -61,7 +61,7 @@ scenario() { # debian|ours
     step 13-kernel-purged apt purge "linux-image-$old" "linux-headers-$old"
     cp /etc/dkms/framework.conf /result/framework.conf
     step 14-all-purged apt purge dkms
-    # What dkms has no more to do with, so that only its own remains show.
+    # Files that dkms no longer manages, so only its own remaining files show.
     step 15-rest-purged apt purge v4l2loopback-dkms ddcci-dkms
     case $side in
     debian) step 16-fresh apt install dkms ;;

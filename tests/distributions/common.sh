@@ -82,7 +82,7 @@ source_of() {
     echo "$dir"
 }
 
-# status_is LINE...: what "dkms status" prints, with the architecture left out.
+# status_is LINE...: "dkms status" prints these lines, except for the architecture.
 status_is() {
     local want
     want=$(printf '%s\n' "$@" | sort)

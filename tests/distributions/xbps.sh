@@ -55,7 +55,7 @@ module_package() {
 }
 xb() { local program=$1; shift; "xbps-$program" "$@" >/run/out 2>&1; }
 add() { xb install -iR $repository -y "$@"; }
-# What vkpurge does with a kernel that was upgraded: the hooks before, its files, the hooks after.
+# Like vkpurge for a kernel that was upgraded: runs the hooks before, deletes its files, runs the hooks after.
 purge() {
     local hook
     cd /
@@ -70,7 +70,7 @@ name_kernels 6.1.47_1 6.1.56_1
 export XBPS_TARGET_MACHINE=x86_64 # for the template
 mkdir -p $repository
 printf '%s\n' 'ID="void"' >/etc/os-release
-# The triggers are Void's, where the machine has them, or what they call.
+# The triggers are Void's if the machine has them; otherwise, these make the same calls.
 mkdir -p /usr/libexec/xbps-triggers
 if [[ -x /usr/local/libexec/xbps-triggers/dkms ]]; then
     echo 'with the triggers of Void'

@@ -108,7 +108,7 @@ class Parts:
         machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{DEBIAN}/root.ext4", "-F", "raw", self.root)
         append = "quiet loglevel=1 root=/dev/vdb rw init=/bin/sh"
         self.esp = machine.shim_disk(f"{WORK}/esp", Image(f"{DEBIAN}/vmlinuz"), f"{DEBIAN}/initrd.img", append)
-        # What is new on the disk: dkms as its package would install it, and the packages' sources.
+        # New files on the disk: dkms as its package would install it, and the packages' sources.
         root = f"{WORK}/extra/root"
         os.makedirs(f"{WORK}/extra")
         machine.run("cp", "-a", "/run/in", root)

@@ -29,13 +29,13 @@ import variants
 
 WORK = "/tmp/judge"
 DKMS = "/usr/sbin/dkms"
-# What the verdict may look at besides the module and the kernel's own indexes.
+# Files that the verdict may read besides the module and the kernel's own indexes.
 HEADER_FILES = ("Module.symvers", ".config", "include/config/auto.conf", "Makefile")
 
 # depmod 30 ends in an assertion over it and writes no index for any module, so it comes after depmod.
 BROKEN = "elf_names"
 
-# kmod's words that are not strerror's.
+# Messages of kmod that differ from strerror's.
 KMOD_WORDS = {
     "Unknown symbol in module, or unknown parameter (see dmesg)": "ENOENT",
     "Unknown symbol in module": "ENOENT",
@@ -117,7 +117,7 @@ class Court:
         self.enrolled = variants.make_keys(f"{WORK}/keys")
         self.variants = variants.Variants(WORK, kernels, f"{WORK}/keys")
         self.images, self.files = {}, {}
-        # What dkms printed here of the modules of a kernel, if it does not run in the guest.
+        # The output of dkms here about the modules of a kernel, if it does not run in the guest.
         self.printed = {}
         # Modules of a kernel that not every boot has: {path: bytes}.
         self.apart = {}
@@ -175,7 +175,7 @@ class Court:
             if path.name.partition(".")[0] not in plan.get("without", []):
                 (more / path).parent.mkdir(parents=True, exist_ok=True)
                 (more / path).write_bytes(data)
-        # What is of this boot only comes as a second archive after the first.
+        # Files of this boot alone are in a second archive after the first.
         machine.pack(more, f"{folder}/more.img")
         with open(f"{folder}/initrd", "wb") as out:
             for part in (self.images[plan["kernel"]], f"{folder}/more.img"):

@@ -62,7 +62,7 @@ VARIANTS = {
 }
 
 
-# Elsewhere, relocations replace what is there: the module runs with the damage.
+# In other places, relocations replace the bytes: the module runs with the damage.
 X86_ONLY = {"st_occupied"}
 
 ARM64 = {

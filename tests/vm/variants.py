@@ -228,7 +228,7 @@ class Variants:
         structure.add(signed, self.kernels[kernel].foreign)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
-        # Who provides a symbol is the same question on every machine, and these are many modules.
+        # Every machine resolves symbols in the same way, and these are many modules.
         if not self.kernels[kernel].foreign:
             self.chains(kernel, add)
         self.no_modules(kernel, add)
