@@ -168,10 +168,10 @@ def main():
         shutil.copytree(SAVED, CACHE)
         for path in glob.glob(f'{OUTSIDE}/kept') + glob.glob(f'{CACHE}/../other'):
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-    # A repair and a hit on what was restored.
+    # A repair, and a hit on the restored entry.
     subprocess.run(['dkms', 'unbuild', 'single/1.0', '-k', K], stdout=subprocess.DEVNULL, check=True)
     assert 'from the cache' in dkms('build', 'single/1.0', '-k', K)[1]
-    # Clearing follows nothing either.
+    # Clearing does not follow links either.
     os.symlink(OUTSIDE, f'{CACHE}/aa')
     os.symlink(OUTSIDE, f'{ENTRY}/out')
     dkms('cache', 'clear')

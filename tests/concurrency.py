@@ -169,7 +169,7 @@ def digest(path):
 
 
 def history(p, k, n=8):
-    """The last commands on a package and kernel, and every file of its name, with what it is."""
+    """The last commands on a package and kernel, and every file of its name with its type."""
     zero = min(r[0] for r in records)
     touching = sorted((b, e, c, w) for b, e, w, c, _, _, _ in records if effects(w, c, p, k))
     lines = [f"{b - zero:7.3f} to {e - zero:7.3f} s, code {c:3}: {' '.join(w)}" for b, e, c, w in touching[-n:]]

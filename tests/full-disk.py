@@ -37,7 +37,7 @@ def without_index(lines):
 
 
 def judge(what, done, before, after, texts, code=None):
-    """Checks that it worked, or reported why and changed nothing; returns whether it worked."""
+    """Checks that it succeeded, or reported why and did not change anything; returns whether it succeeded."""
     now = state()
     if panicked(done):
         complain("panic", what, *done.stderr.splitlines()[:5])
@@ -105,7 +105,7 @@ def full(place, what, name, words):
         levels += 1
         unit = f"{free // KIB} KiB" if what == "bytes" else f"{free} inodes"
         worked = judge(f"{' '.join(words)}, {unit} free for the {place}", done, before, after, ["No space left", f"{TREE}|{LIB.removeprefix('/usr')}|depmod"])
-        # With space again, the next command recovers.
+        # When there is space, the next command recovers.
         if what == "bytes":
             os.unlink(f"{disk}/filler")
         else:

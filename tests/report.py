@@ -176,7 +176,7 @@ def check_metrics(text, report):
 
 
 def find_promtool():
-    """The one that fetch.sh has downloaded, or an installed one."""
+    """The program that fetch.sh has downloaded, or an installed one."""
     build = os.environ.get("DKMS_TEST_BUILD") or os.path.join(HERE, "..", "build")
     fetched = os.path.join(build, "layers", "promtool", "promtool")
     return fetched if os.access(fetched, os.X_OK) else shutil.which("promtool")
@@ -228,7 +228,7 @@ def generated(number, now):
 
 
 def hostile_files(directory):
-    """Files that no machine has written: file name and what the page says about it."""
+    """Files that no machine has written: file name, and the page's text about it."""
     at = lambda name: os.path.join(directory, name)  # noqa: E731
     write = lambda name, text: open(at(name), "w", encoding="utf-8").write(text)  # noqa: E731
     os.mkfifo(at("fifo.json"))
@@ -340,7 +340,7 @@ def look_at_fleet(page, machines):
 # ---- a terminal --------------------------------------------------------------------------------------------
 
 def on_terminal(words, directory, **environment):
-    """What dkms writes to a terminal with 40 columns."""
+    """The output of dkms on a terminal with 40 columns."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(directory)

@@ -100,7 +100,7 @@ def state():
 
 
 def copy(source, target):
-    """Keeps the directory itself: it may be a mount point."""
+    """Keeps the directory, because it may be a mount point."""
     os.makedirs(target, exist_ok=True)
     for entry in os.scandir(target):
         if entry.is_dir(follow_symlinks=False):
@@ -186,7 +186,7 @@ def shell(script):
 
 
 def prepare(versions=("multi/1.0", "multi/2.0", "single/1.0")):
-    """These versions built for all kernels, which have an alpha and a single of their own."""
+    """These versions, built for all kernels; the kernels have their own alpha and single."""
     shell("fixture multi-1.0 single-1.0; cp -r /usr/src/multi-1.0 /usr/src/multi-2.0")
     shell("sed -i 's/\"1.0\"/\"2.0\"/' /usr/src/multi-2.0/{dkms.conf,*/*.c}")
     must("generate_mok")

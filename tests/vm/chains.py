@@ -96,7 +96,7 @@ SECOND = {
     "other_gpl": Module(uses=f"{EARLY} j_other_3"),
     "other_free": Module(uses=f"j_other_3 {FREE}"),
     "other_clean": Module(uses=f"j_clean_1_gpl {GPL}"),
-    # The same symbol from two packages: depmod takes one, and both cannot be there.
+    # The same symbol from two packages: depmod takes one, and both cannot be loaded.
     "again": Module(exports="j_same j_same_second"),
     "again_either": Module(uses="j_same"),
     "again_first": Module(uses="j_same_first"),

@@ -35,7 +35,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Said:
-    """What a command printed, and its code."""
+    """The output of a command, and its exit code."""
 
     code: int
     text: str
@@ -91,7 +91,7 @@ def indent(text):
 
 
 def plain(text):
-    """Without what moves a terminal's cursor and draws its boxes."""
+    """The text without control sequences of terminals and characters of boxes."""
     return re.sub(r"\x1b\[[=\d;]*[A-Za-z]|\ufffd| {9,}", "", text)
 
 

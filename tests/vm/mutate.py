@@ -1,4 +1,4 @@
-"""Damaged copies of modules: mutate(data, random) gives one, with what was done to it.
+"""Damaged copies of modules: mutate(data, random) returns one, and a description of the damage.
 
 The same seed gives the same copies. What is changed: the ELF header, section headers, symbols, relocations, .modinfo, string
 tables, CRCs, struct module, tables that the kernel walks, the signature, and the end of the file. Machine code and data are

@@ -39,7 +39,7 @@ LOADER = re.compile(r"Unknown symbol|[Rr]elocation|invalid|Invalid|duplicate|dis
 
 @dataclass
 class Seen:
-    """What a kernel did with a module."""
+    """The result of loading a module in a kernel."""
 
     code: int = None
     said: str = ""

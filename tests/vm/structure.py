@@ -1,4 +1,4 @@
-"""Variants with a damaged structure, one for each reason that the kernel has against it (see docs/verify.md)."""
+"""Variants with a damaged structure, one for each reason why a kernel refuses it (see docs/verify.md)."""
 
 import struct
 
