@@ -203,7 +203,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """Ignores clients that disconnect: the tests want them to."""
+        """Ignores clients that disconnect, as some tests make them do."""
 
 
 Server(("127.0.0.1", PORT), Bad).serve_forever()
