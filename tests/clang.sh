@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of clang::NAME: `clang.sh NAME`. The headers of Debian's kernel become those of a kernel that the
-# installed clang compiled: its configuration names clang and lld, without options that only gcc knows.
+# Inside the private root of clang::NAME: `clang.sh NAME`. The headers of Debian's kernel become those of a
+# kernel that the installed clang compiled: its configuration names clang and lld, without options that only
+# gcc knows.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Inside the private root of fleet_key::CASE: machines without a key for modules, which take those that the builder's key
-# has signed, and keys in a token.
+# Inside the private root of fleet_key::CASE: machines without a key for modules, which take those that the
+# builder's key has signed, and keys in a token.
 # shellcheck source=/dev/null
 . /e2e/registry.sh
 registry=
@@ -61,7 +61,7 @@ signed_modules() {
     on bare dkms install single/1.0 -k "$K" >/run/out 2>/run/messages || { cat /run/messages; return 1; }
     same "$(signer bare)" 'DKMS module signing key'
 
-    step 'modules that are compiled there are signed as usual, and nobody else takes those of the fleet'
+    step 'modules that are compiled there are signed as usual, and no other machine takes those of the fleet'
     forget taker single/1.0
     quiet taker dkms install single/1.0 -k "$K" --prebuilt=off
     same "$(origin taker single/1.0) $(signer taker)" 'built '
@@ -155,7 +155,7 @@ token() {
     kill "$registry"
 }
 
-# A kernel that accepts only signed modules loads what came from the registry.
+# A kernel that accepts only signed modules loads modules from the registry.
 loads() {
     K=${VM_KERNELS%% *}
     K=${K#*=}

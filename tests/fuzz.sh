@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs one fuzz target for FUZZ_SECONDS (default 30), on the stable compiler: `fuzz.sh TARGET`.
 #
-# Seeds come from the dkms.conf files, fixtures, modules and archives at hand. What is found stays in fuzz/corpus and
-# fuzz/artifacts, which git ignores.
+# Seeds come from the dkms.conf files, fixtures, modules and archives at hand. What is found stays in
+# fuzz/corpus and fuzz/artifacts, which git ignores.
 set -eu
 cd "$(dirname "$0")/.."
 target=$1

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who receive it.
+# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who
+# receive it.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -31,7 +32,7 @@ kmm_image() {
     with_firmware
     build "$V4L" single/1.0
     step 'one file, twice the same'
-    # What dkms installed on this machine is no module of the kernel.
+    # Modules that dkms installed on this machine are not the kernel's.
     dkms install single/1.0 -k "$K" >/dev/null
     dkms mkimage "$V4L" single/1.0 -k "$K" -o /run/a.tar
     sleep 1
@@ -265,7 +266,7 @@ sysext_formats() {
     same "$(systemd-analyze verify --man=no /run/dir/hello/usr/lib/systemd/system/dkms-sysext.service 2>&1 | grep dkms-sysext)" ''
 }
 
-# A small system on a file system of its own, because the kernel stacks two overlays and no more.
+# A small system on a separate file system, because the kernel stacks at most two overlays.
 small_system() { # DIRECTORY
     mkdir -p "$1"
     mount -t tmpfs small "$1"
@@ -320,7 +321,7 @@ sysext_index() {
     grep -q "/updates/camera/v4l2loopback.ko" /run/found
     grep -q "/kernel/drivers/media/v4l2-core/videodev.ko" /run/found
     not ls "$host/run/dkms-sysext/$K/links" 2>/dev/null # it was the overlay
-    # Nobody else sees the overlay.
+    # No other process sees the overlay.
     not findmnt "$host/usr/lib/modules/$K" >/dev/null
     bound=$(findmnt -rno TARGET | grep -c "$host/usr/lib/modules/$K/modules\.")
     echo "bound over the host's: $bound files"

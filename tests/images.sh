@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the kernels runs.
+# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the
+# kernels runs.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -31,7 +32,7 @@ inside() { chroot /img "$@" >/run/out 2>&1; }
 says() { grep -qF -- "$1" /run/out || { cat /run/out; echo "not said: $1"; return 1; }; }
 modules() { (cd /img/usr/lib/modules && find . -name 'single.ko*' | sort | tr '\n' ' '); }
 
-# Which kernels are built for.
+# The kernels that dkms builds for.
 kernels() {
     step 'one kernel: that one'
     image "$K"
@@ -76,7 +77,7 @@ kernels() {
     no_image
 }
 
-# What is missing is said, with the package that has it, and the exit status is not 0.
+# The error names the missing part and its package, and the exit status is not 0.
 missing() {
     step 'no kernel: adding works, building does not'
     image

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Inside the private root of mok::enroll_and_rotate: dkms mok on a made-up machine. sysfs and efivarfs are plain files,
-# laid out as the kernel lays them out, and mokutil is Debian's own. Variables are moved as MokManager would do at the
-# next start. Signatures are checked with openssl.
+# Inside the private root of mok::enroll_and_rotate: dkms mok on a made-up machine. sysfs and efivarfs are
+# plain files, laid out as the kernel lays them out, and mokutil is Debian's own. Variables are moved as
+# MokManager would do at the next start. Signatures are checked with openssl.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of registry::CASE: machines of a fleet with Debian's docker-registry between them. A machine is a
-# mount namespace with its own configuration, tree, cache and modules. From outside, they are below /srv/NAME.
+# Inside the private root of registry::CASE: machines of a fleet with Debian's docker-registry between them. A
+# machine is a mount namespace with its own configuration, tree, cache and modules. From outside, they are
+# below /srv/NAME.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eEu
@@ -21,7 +22,8 @@ machine() {
     shift
     printf '%s\n' "$@" >"$dir/etc/framework.conf"
 }
-# The same without compiler, make and headers, but with the kernel's configuration, as the package of its image has it.
+# The same without compiler, make and headers, but with the kernel's configuration, as the package of its
+# image has it.
 bare_machine() {
     machine "$@"
     cp "$(readlink -f "/lib/modules/$K/build")/.config" "/srv/$1/modules/$K/config"
@@ -46,7 +48,7 @@ on() {
 origin() { json 'd["origin"]' <"/srv/$1/tree/$2/$K/$A/.manifest.json"; }
 module() { echo "/srv/$1/modules/$K/updates/dkms/$2.ko"; }
 trust() { cp "/srv/builder/etc/$1" "/srv/$2/etc/registry.d/"; }
-# NAME COMMAND...: it succeeds without a warning. The output is in /run/out, the messages are in /run/messages.
+# NAME COMMAND...: succeeds without a warning. The output is in /run/out, the messages in /run/messages.
 quiet() {
     on "$@" >/run/out 2>/run/messages || { echo "code $?" >&2; cat /run/out /run/messages >&2; return 97; }
     same "$(grep -i warning /run/messages)" ''
@@ -311,7 +313,7 @@ bad() {
     kill "$registry6" 2>/dev/null || true
 }
 
-# The next registry is asked if what the first one has is refused, or cannot be fetched.
+# The next registry is queried if the build of the first one is refused or cannot be fetched.
 bad_mirror() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -341,7 +343,7 @@ load() {
     kill "$registry"
 }
 
-# All connections go through a proxy: for a registry with TLS, and for one without. Only the proxy knows their names.
+# All connections go through a proxy, with and without TLS. Only the proxy can resolve the registries' names.
 proxy() {
     certificates
     sed -i "/ $NAME$/d" /etc/hosts
@@ -398,7 +400,7 @@ proxy() {
     kill "$registry" "$plain"
 }
 
-# WAY REGISTRY WORDS: what this registry has is built here, and is not installed where nothing can be built.
+# WAY REGISTRY WORDS: dkms compiles instead of using this registry's build, and fails where it cannot compile.
 refuse() {
     forget taker single/1.0
     local start=$SECONDS
@@ -413,8 +415,8 @@ refuse() {
     clean
 }
 
-# REGISTRY WORDS: what this registry has is not installed where nothing can be built. In /run/most: the most memory of any
-# program of the last command, in kilobytes.
+# REGISTRY WORDS: what this registry has is not installed where nothing can be built. In /run/most: the most
+# memory of any program of the last command, in kilobytes.
 refuse_there() {
     local start=$SECONDS
     code 12 on bare python3 -c '
@@ -519,7 +521,7 @@ commands() {
     awk -v heading="## $1" '/^## / { inside = $0 == heading } /^```/ { block = $0 == "```console" } inside && block && /^# /' \
         /docs/fleet.md | sed -E "s/^# //; s/ {2,}#.*//; s/6\.1\.0-[0-9]+-amd64/$K/; s/^dkms autoinstall$/& -k $K/"
 }
-# MACHINE HEADING: runs them in a directory with the package hello. The kernel that runs is that of the tests' machine.
+# MACHINE HEADING: runs them in a directory with the package hello. The running kernel is the host's.
 follow() {
     commands "$2" >/run/commands
     [[ -s /run/commands ]]

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see rpm/package.sh), and
-# what mkrpm, mkkmp and mkdriverdisk make of a module, all with rpm's own database, scriptlets and order of things.
+# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see
+# rpm/package.sh), and what mkrpm, mkkmp and mkdriverdisk make of a module, all with rpm's own database,
+# scriptlets and order of things.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -31,7 +32,7 @@ lint() { # FILE [FILTER]
     not grep -E ': E: ' /run/lint.out
     grep -q 'packages and 0 specfiles checked; 0 errors' /run/lint.out
 }
-# What is installed is of this version, once.
+# Exactly this version is installed, once.
 is_installed() { # VERSION
     same "$(installed hasalias)" updates/dkms/hasalias.ko
     same "$(modinfo -F version "/lib/modules/$K/updates/dkms/hasalias.ko")" "7.1 beta of $1"

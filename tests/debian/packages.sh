@@ -1,13 +1,15 @@
 #!/bin/bash
-# What mkdeb, mkbmdeb, mkdsc and mktarball make, used in clean chroots of Debian as its users would: with apt, where there
-# is dkms and a compiler, and where there is neither. And templates of the user's own, through debhelper.
+# Uses the results of mkdeb, mkbmdeb, mkdsc and mktarball in clean chroots of Debian, as users do: with apt,
+# with dkms and a compiler, and without them. Also tests users' templates, through debhelper.
 #
-#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All but the first use what `make`
-#                                    has left. Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All except the
+#                                       first
+#                                       use the results of `make`. Needs root, debootstrap and apt's archive
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found
+# are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
@@ -27,7 +29,7 @@ has_none() { # PROGRAM...
 
 not() { if "$@"; then echo "this should fail: $*" >&2; exit 1; fi; }
 
-# Every file of the system but what apt and dpkg keep for themselves, dkms's own (key, locks), and what depmod makes.
+# Every file of the system, except those of apt, dpkg, dkms (key, locks) and depmod.
 all_files() {
     find / -xdev \( -path /result -o -path /deb -o -path /debs -o -path /test -o -path /proc -o -path /tmp -o -path /var/tmp -o -path /run -o -path /var/cache -o -path /var/log \
         -o -path '/var/lib/dkms/.*' -o -path '/var/lib/dkms/mok.*' -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /root -o -path /var/lib/initramfs-tools \) -prune -o -print | grep -vE '/modules/[^/]*/modules\.' | sort
@@ -40,7 +42,7 @@ make_packages() {
     apt install make gcc patch kmod libc6-dev /deb/dkms_*.deb "linux-headers-$new" "linux-headers-$old"
     mkdir -p "$made" "$a" /var/tmp/x
     (cd /var/tmp/x && apt-get -qq download $M-dkms 2>/dev/null)
-    # Debian's package is an archive for us: nothing of it is installed.
+    # dkms treats Debian's package as an archive, and does not install it.
     dkms add /var/tmp/x/$M-dkms_*.deb
     v=$(dkms status | sed -n "s,^$M/\([^:]*\): added$,\1,p")
     echo "$v" >/result/version
@@ -59,7 +61,7 @@ make_packages() {
     every_package
 }
 
-# Every -dkms package that was downloaded for the other tests: dkms takes from it what dpkg would unpack.
+# Every -dkms package that was downloaded for other tests: dkms takes the files that dpkg would unpack.
 every_package() {
     local deb package all=0
     for deb in /debs/*-dkms_*.deb; do
@@ -106,7 +108,7 @@ templates() { # VERSION KERNEL
     dpkg-source -x "/result/template-dsc/$M-dkms_$v.dsc" /var/tmp/x/dsc >/dev/null
     grep -q "by the module's mkdsc" /var/tmp/x/dsc/debian/control
     test -f "/var/tmp/x/dsc/$M-$v/dkms.conf"
-    # What was made after a template installs, and its module is built.
+    # A package made from a template installs, and its module is built.
     dkms remove $M/"$v" --all
     rm -rf "/usr/src/$M-$v"
     apt install /result/made/template-mkdeb.deb
@@ -221,7 +223,7 @@ with_dkms() {
     diff /var/tmp/before /var/tmp/after
 }
 
-# mkbmdeb's, where there is nothing but the kernel.
+# Packages of mkbmdeb, where only the kernel is installed.
 without_anything() {
     local v new old file
     v=$(<"/deb/version")
@@ -330,7 +332,7 @@ if ! command -v lintian >/dev/null; then
     echo 'skipped: lintian is not installed'
 else
     for file in "$made"/made/*.deb "$made"/made/*.dsc; do
-        # What a template makes is its author's.
+        # The author of a template decides about its package.
         [[ $file != */template-* ]] || continue
         lintian --allow-root --fail-on error "$file" || fail "lintian: ${file##*/}"
     done
