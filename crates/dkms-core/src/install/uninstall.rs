@@ -98,6 +98,7 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) ->
             let (archived, release) = (original.archived.display(), &b.kernel.release);
             let why = original
                 .problem
+                .map(|problem| problem.to_string())
                 .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
             plan.warnings.push(format!("{archived} is kept: {why}"));
             continue;
