@@ -25,7 +25,7 @@ pub use btf::{btf, has_btf, has_section};
 pub const LIMIT: usize = 512 << 20;
 
 /// Why a file cannot be unpacked as a kernel image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// An unknown format.
     #[error("not a kernel image that can be read: {0}")]
@@ -42,12 +42,12 @@ pub enum ImageError {
     #[error("the kernel image is compressed with {}, which dkms cannot decompress", .0.name())]
     Unreadable(Compression),
     /// The compressed data is damaged.
-    #[error("the kernel image is damaged: its {} data: {reason}", format.name())]
+    #[error("the kernel image is damaged: its {} data: {source}", format.name())]
     Damaged {
         /// Its compression.
         format: Compression,
-        /// The message of the decoder.
-        reason: String,
+        /// What the decoder reports.
+        source: std::io::Error,
     },
     /// It expands to more than [`LIMIT`].
     #[error("the kernel image expands to more than {limit} bytes")]
@@ -91,7 +91,7 @@ fn read_kernel<T>(
     }
     let format = Compression::detect(payload)
         .ok_or(ImageError::Unknown("it contains no compressed data of a known format"))?;
-    let damaged = |error: std::io::Error| ImageError::Damaged { format, reason: error.to_string() };
+    let damaged = |source: std::io::Error| ImageError::Damaged { format, source };
     let mut source = Source::new(&mut payload);
     let reader = unpack::reader(format, &mut source).map_err(damaged)?;
     let reader = reader.ok_or(ImageError::Unreadable(format))?;

@@ -78,7 +78,7 @@ fn images_that_cannot_be_read_are_errors() {
         let error = unpack(&image).unwrap_err();
         assert!(error.to_string().contains(words), "{error} / {words}");
     }
-    assert_eq!(unpack_within(&good, 10), Err(ImageError::TooLarge { limit: 10 }));
+    assert!(matches!(unpack_within(&good, 10), Err(ImageError::TooLarge { limit: 10 })));
     assert!(matches!(unpack(&good[..good.len() - 30]), Err(ImageError::Truncated { .. })));
     assert!(matches!(unpack(&xz(KERNEL)[..40]), Err(ImageError::Damaged { format: m, .. }) if m == format));
 }
