@@ -8,7 +8,7 @@ use base64ct::{Base64, Encoding};
 use crate::digest::digest;
 use crate::layer;
 use crate::oci::{self, Descriptor};
-use crate::record::{self, Layer, Record, RecordError};
+use crate::record::{Layer, Record, RecordError};
 use crate::signature::{self, KeyId, PublicKey, SignatureError};
 
 /// What kind of artifact it is.
@@ -22,12 +22,6 @@ const TAG_PREFIX: &str = "f1-";
 #[must_use]
 pub fn tag(fingerprint: &str) -> String {
     format!("{TAG_PREFIX}{fingerprint}")
-}
-
-/// The fingerprint in a tag of a build.
-#[must_use]
-pub fn fingerprint_of(tag: &str) -> Option<&str> {
-    tag.strip_prefix(TAG_PREFIX).filter(|text| record::is_sha256(text))
 }
 
 /// Why a manifest is refused.

@@ -35,14 +35,6 @@ const MAX_SIGNATURES: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
-impl KeyId {
-    /// The 16 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -340,7 +332,7 @@ mod tests {
         assert_eq!(key.public().unwrap(), public);
         assert_eq!(public.to_pem().unwrap(), PUBLIC);
         assert_eq!(SigningKey::from_pem(&key.to_pem().unwrap()).unwrap().public().unwrap(), public);
-        assert_eq!(public.id().as_str(), include_str!("../tests/key.id").trim());
+        assert_eq!(public.id().to_string(), include_str!("../tests/key.id").trim());
     }
 
     #[test]

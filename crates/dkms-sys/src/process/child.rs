@@ -21,8 +21,6 @@ pub(super) struct Plan {
     pub(super) pass: Vec<Arc<OwnedFd>>,
     pub(super) binds: Vec<Bind>,
     pub(super) cwd: Option<CString>,
-    pub(super) umask: u32,
-    pub(super) nice: i32,
     pub(super) sandbox: Option<Arc<Prepared>>,
     /// The sandbox mounts the binds.
     pub(super) sandbox_binds: bool,
@@ -166,15 +164,8 @@ impl Plan {
             check(unsafe { libc::chdir(dir.as_ptr()) })?;
         }
         self.notes.at(Step::Limits);
-        // SAFETY: plain numbers. Only some users may lower niceness, so a refusal is no failure.
-        unsafe {
-            libc::umask(self.umask);
-            if self.nice != 0 {
-                *libc::__errno_location() = 0;
-                let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-                libc::setpriority(libc::PRIO_PROCESS, 0, now.saturating_add(self.nice));
-            }
-        }
+        // SAFETY: a plain number.
+        unsafe { libc::umask(0o022) };
         if let Some(sandbox) = &self.sandbox {
             sandbox.set_limits()?;
             self.notes.at(Step::User);

@@ -169,8 +169,6 @@ fn try_to_start(
             .map(|dir| CString::new(dir.into_os_string().into_encoded_bytes()))
             .transpose()
             .map_err(|e| start_error(line, Step::Directory, e.into()))?,
-        umask: command.umask,
-        nice: command.nice,
         sandbox_binds: sandbox.as_ref().is_some_and(|s| s.has_view()),
         sandbox: sandbox.clone(),
         notes: notes.clone(),
