@@ -11,8 +11,8 @@ const PREFIX: &str = "dkms_rpm_safe_upgrade_lock";
 
 /// The process that runs the transaction (rpm, the parent of the scriptlet's shell), and its start time.
 fn transaction() -> Option<(u32, u64)> {
-    let shell = dkms_sys::sys::parent_pid(dkms_sys::sys::own_pid())?;
-    let rpm = dkms_sys::sys::parent_pid(shell)?;
+    let shell = dkms_sys::sys::parent_of(dkms_sys::sys::own_pid())?;
+    let rpm = dkms_sys::sys::parent_of(shell)?;
     Some((rpm, dkms_sys::sys::process_start_time(rpm)?))
 }
 

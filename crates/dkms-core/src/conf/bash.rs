@@ -293,7 +293,7 @@ impl Evaluation<'_> {
             return Err(format!("{CANNOT_PARSE}{shown}"));
         }
         if let Some(why) = dkms_conf::explain_failure(done.status.code_for_shell(), &errors) {
-            return Err(why);
+            return Err(why.to_string());
         }
         if done.cut {
             return Err(format!("its values are longer than {} MiB", dkms_sys::process::CAPTURE_LIMIT >> 20));
@@ -304,7 +304,7 @@ impl Evaluation<'_> {
         if let Some(line) = errors.lines().find(|l| killed_inside(l)) {
             return Err(format!("a process that it started was killed ({line})"));
         }
-        let mut directives = dkms_conf::parse_records(&done.stdout)?;
+        let mut directives = dkms_conf::parse_records(&done.stdout).map_err(|e| e.to_string())?;
         if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
             directives = moved_back(&directives, shown, real);
         }

@@ -102,6 +102,7 @@ fn restore_originals(
             let (archived, release) = (original.archived.display(), &build.kernel.release);
             let why = original
                 .problem
+                .map(|problem| problem.to_string())
                 .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
             plan.warnings.push(format!("{archived} is kept: {why}"));
             continue;

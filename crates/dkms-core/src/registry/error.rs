@@ -160,7 +160,11 @@ pub enum RegistryError {
     #[error("no registry is named")]
     NoRegistry,
     #[error("registry '{name}': {reason}")]
-    BadName { name: String, reason: &'static str },
+    BadName {
+        name: String,
+        #[source]
+        reason: dkms_conf::registry::BadRegistry,
+    },
     #[error("there is no key to sign with, and no machine accepts an unsigned build")]
     NoKey(PathBuf),
     #[error("the key {path} cannot be used: {fault}")]

@@ -9,7 +9,7 @@ use crate::event::Silent;
 use crate::host::Host;
 use crate::look::status::Filter;
 use crate::system::{Settings, System};
-use dkms_sys::lock::{Lock, Mode};
+use dkms_sys::lock::Lock;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
@@ -174,9 +174,7 @@ impl World {
 
     fn hold(&self, name: &str) -> Lock {
         fs::create_dir_all(self.system.layout.lock_dir()).unwrap();
-        Lock::try_acquire(self.system.layout.lock_dir().join(name), Mode::Exclusive, "a test")
-            .unwrap()
-            .unwrap()
+        Lock::try_acquire(self.system.layout.lock_dir().join(name), "a test").unwrap().unwrap()
     }
 }
 
