@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::event::Sink;
 use crate::hooks::{self, Script};
-use crate::origin::OriginError;
+use crate::origin::error::OriginError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
 use crate::request::Overrides;

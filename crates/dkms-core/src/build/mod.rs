@@ -24,7 +24,7 @@ mod context;
 pub(crate) mod denied;
 pub mod diagnose;
 pub(crate) mod environment;
-mod error;
+pub(crate) mod error;
 mod fingerprint;
 mod inputs;
 pub mod jobs;

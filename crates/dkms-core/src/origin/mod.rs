@@ -6,7 +6,7 @@
 //! origin needs one variant and one staging function.
 
 mod builds;
-mod error;
+pub(crate) mod error;
 mod package;
 mod source;
 mod staged;

@@ -2,7 +2,7 @@
 //! importing a package.
 
 pub mod debian;
-mod error;
+pub(crate) mod error;
 pub mod image;
 mod inside;
 mod modules;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::event::Sink;
 use crate::install::InstallError;
-use crate::origin::OriginError;
+use crate::origin::error::OriginError;
 use crate::pack::PackError;
 use crate::system::{Settings, System};
 use dkms_archive::{self, ArchiveError, Member};

@@ -1,6 +1,6 @@
 //! Why a registry or the program `dkms-registry` could not be used.
 
-use crate::cache::{Damaged, StoreError};
+use crate::cache::error::{Damaged, StoreError};
 use crate::cause::Cause;
 use dkms_bundle::layer::LayerError;
 use dkms_bundle::manifest::ManifestError;

@@ -14,14 +14,14 @@
 //! warning per command, and dkms continues as without a registry.
 
 pub(crate) mod connection;
-mod error;
+pub(crate) mod error;
 pub(crate) mod fleet;
 pub mod keys;
 mod portable;
 mod program;
 mod pull;
 mod push;
-mod slot;
+pub(crate) mod slot;
 mod survey;
 #[cfg(test)]
 mod tests;

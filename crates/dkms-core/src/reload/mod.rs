@@ -1,7 +1,7 @@
 //! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first
 //! module is unloaded. If a step fails nevertheless, the earlier steps are undone.
 
-mod error;
+pub(crate) mod error;
 mod order;
 mod steps;
 mod users;

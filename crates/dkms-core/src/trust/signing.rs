@@ -6,7 +6,7 @@
 //! of key: it may ask a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
-mod error;
+pub(crate) mod error;
 mod pair;
 mod pin;
 
