@@ -29,7 +29,7 @@ use crate::cli::{self, Arguments};
 use crate::default_version;
 use crate::request::{self, Subject};
 use crate::ui::Ui;
-use dkms_core::error::Result;
+use dkms_core::error::{Error, Result};
 use dkms_core::event::{Event, Sink};
 use dkms_core::hold::Caller;
 use dkms_core::host::Host;
@@ -92,16 +92,25 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         dkms_core::install::recover::pending(&system, sink)?;
     }
     let answer = perform(&call, action);
-    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run && !action.row().is_document()) {
-        crate::timings::finish(recorder, arguments, &system, sink, answer.as_ref().err());
+    finish(&call, action, answer.as_ref().err());
+    answer
+}
+
+/// What follows an action, whether it failed or not: the page of `--timings`, and the kernels that are held back.
+fn finish(call: &Call<'_>, action: Action, error: Option<&Error>) {
+    let (arguments, system, sink) = (call.arguments, call.system, call.sink);
+    if arguments.dry_run {
+        return;
     }
-    if action.row().effect == Effect::Changes && !arguments.dry_run {
+    if let Some(recorder) = call.ui.recorder().filter(|_| !action.row().is_document()) {
+        crate::timings::finish(recorder, arguments, system, sink, error);
+    }
+    if action.row().effect == Effect::Changes {
         let caller = if action == Action::KernelPostinst { Caller::KernelHook } else { Caller::Command };
-        if let Err(e) = dkms_core::hold::refresh(&system, sink, caller) {
+        if let Err(e) = dkms_core::hold::refresh(system, sink, caller) {
             sink.warn(format!("what is held (hold_kernel) could not be updated: {e}"));
         }
     }
-    answer
 }
 
 /// Calls the function of an action.

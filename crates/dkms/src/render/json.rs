@@ -5,13 +5,14 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{Event, Fallback, LastBuild};
+use dkms_core::event::{BuiltModule, Event, Fallback, LastBuild};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// The schema version of all JSON output.
 pub(crate) const SCHEMA: u32 = 1;
@@ -149,185 +150,155 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
     }))
 }
 
+/// What an event is about.
+enum Subject<'a> {
+    Command,
+    Package(&'a PackageId),
+    Build(&'a Build),
+    Kernel(&'a Kernel),
+}
+
 /// One line per event.
-pub(crate) fn event(e: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
+    let (name, subject, fields) = fields(event);
     let mut map = Map::new();
-    map.insert("schema".into(), SCHEMA.into());
     let mut put = |key: &str, value: Value| {
         map.insert(key.into(), value);
     };
-    match e {
-        Event::Added { package, source } => {
-            put("event", "added".into());
-            about(&mut put, package, None);
-            put("source", json!(source));
-        }
-        Event::SourceCopied { package, from, to } => {
-            put("event", "source-copied".into());
-            about(&mut put, package, None);
-            put("from", json!(from));
-            put("to", json!(to));
-        }
-        Event::Queue { builds } => {
-            put("event", "queue".into());
-            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.last)).collect();
-            put("builds", json!(list));
-        }
-        Event::BuildStarted { build, log, .. } => {
-            of(&mut put, "build-started", build);
-            put("log", json!(log));
-        }
-        Event::BuildStage { build, stage } => {
-            of(&mut put, "build-stage", build);
-            put("stage", json!(stage));
-        }
-        Event::Built { build, modules, elapsed, origin } => {
-            of(&mut put, "built", build);
-            put("origin", json!(origin));
-            put("seconds", json!(elapsed.as_secs_f64()));
-            let list: Vec<Value> = modules
-                .iter()
-                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature.to_string() }))
-                .collect();
-            put("modules", json!(list));
-        }
-        Event::ModuleInstalled { build, path } => with_path(&mut put, "module-installed", build, path),
-        Event::ModuleRemoved { build, path } => with_path(&mut put, "module-removed", build, path),
-        Event::OriginalRestored { build, to } => with_path(&mut put, "original-restored", build, to),
-        Event::ModuleKept { build, path, reason } => {
-            with_path(&mut put, "module-kept", build, path);
-            put("reason", json!(reason));
-        }
-        Event::OriginalArchived { build, from, to } => {
-            of(&mut put, "original-archived", build);
-            put("from", json!(from));
-            put("to", json!(to));
-        }
-        Event::ModuleUnloaded { module } => {
-            put("event", "module-unloaded".into());
-            put("module", json!(module));
-        }
-        Event::ModuleLoaded { module } => {
-            put("event", "module-loaded".into());
-            put("module", json!(module));
-        }
-        Event::Installed { build } => of(&mut put, "installed", build),
-        Event::Uninstalled { build } => of(&mut put, "uninstalled", build),
-        Event::Unbuilt { build } => of(&mut put, "unbuilt", build),
-        Event::Forgotten { package } => {
-            put("event", "removed".into());
-            about(&mut put, package, None);
-        }
-        Event::Nothing { about, reason } => {
-            put("event", "nothing".into());
-            put("about", json!(about));
-            put("reason", json!(reason));
-        }
-        Event::KernelsOfImage { chosen, all, tree } => {
-            put("event", "kernels-of-image".into());
-            let releases: Vec<&str> = chosen.iter().map(|kernel| &*kernel.release).collect();
-            put("kernels", json!(releases));
-            put("all", json!(all));
-            put("tree", json!(tree.display().to_string()));
-        }
-        Event::Skipped { build, reason } => reasoned(&mut put, "skipped", build, reason),
-        Event::Deferred { build, reason } => reasoned(&mut put, "deferred", build, reason),
-        Event::Failed { build, error } => {
-            of(&mut put, "failed", build);
-            put("error", json!(with_help(error)));
-            put("exit_code", json!(exit::code(error)));
-        }
-        Event::DepmodStarted { kernel } => on_kernel(&mut put, "depmod-started", kernel),
-        Event::DepmodDone { kernel, elapsed } => {
-            on_kernel(&mut put, "depmod-done", kernel);
-            put("seconds", json!(elapsed.as_secs_f64()));
-        }
-        Event::DepmodSkipped { kernel, reason } => {
-            on_kernel(&mut put, "depmod-skipped", kernel);
-            put("reason", json!(reason));
-        }
-        Event::ScriptStarted { package, directive, command } => {
-            put("event", "script-started".into());
-            about(&mut put, package, None);
-            put("directive", json!(directive));
-            put("command", json!(command));
-        }
-        Event::ScriptOutput { text } => {
-            put("event", "script-output".into());
-            put("text", json!(text));
-        }
-        Event::CommandRun { what, command, elapsed } => {
-            put("event", "command-run".into());
-            put("what", json!(what));
-            put("command", json!(command));
-            put("seconds", json!(elapsed.as_secs_f64()));
-        }
-        Event::KeyMade { key, certificate } => {
-            put("event", "key-made".into());
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
-        Event::SigningKey { key, certificate } => {
-            put("event", "signing-key".into());
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
-        Event::Resigned { build, files } => {
-            of(&mut put, "resigned", build);
-            put("files", json!(files));
-        }
-        Event::PageWritten { path } => {
-            put("event", "page-written".into());
-            put("path", json!(path));
-        }
-        Event::ArchiveWritten { path } => {
-            put("event", "archive-written".into());
-            put("path", json!(path));
-        }
-        Event::ArchiveLoaded { package, kernels } => {
-            put("event", "archive-loaded".into());
-            about(&mut put, package, None);
-            let list: Vec<Value> =
-                kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
-            put("kernels", json!(list));
-        }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
-            let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
-            on_kernel(&mut put, "summary", kernel);
-            put("installed", names(installed));
-            put("compiled", json!(sources.compiled));
-            put("from_cache", json!(sources.cache));
-            put("from_registry", json!(sources.registry));
-            put("skipped", names(skipped));
-            put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
-            put("deferred", names(deferred));
-            let fallback = |f: &Fallback| json!({ "package": f.package.name, "version": f.package.version, "instead_of": f.instead_of.version });
-            put("fallbacks", fallbacks.iter().map(fallback).collect());
-        }
-        Event::StillBuilding { builds } => {
-            put("event", "still-building".into());
-            let one = |(b, d): &(Build, std::time::Duration)| {
-                let (package, kernel) = (&b.package, &b.kernel);
-                json!({ "package": package.name, "version": package.version, "kernel": kernel.release,
-                    "arch": kernel.arch, "seconds": d.as_secs() })
-            };
-            put("builds", builds.iter().map(one).collect());
-        }
-        Event::Waiting { what, holder } => {
-            put("event", "waiting".into());
-            put("what", json!(what));
-            put("holder", json!(holder));
-        }
-        Event::Warning { text } => {
-            put("event", "warning".into());
-            put("text", json!(text));
-        }
-        Event::Detail { text } => {
-            put("event", "detail".into());
-            put("text", json!(text));
-        }
+    put("schema", SCHEMA.into());
+    put("event", name.into());
+    match subject {
+        Subject::Command => {}
+        Subject::Package(package) => about(&mut put, package, None),
+        Subject::Build(build) => about(&mut put, &build.package, Some(&build.kernel)),
+        Subject::Kernel(kernel) => on_kernel(&mut put, kernel),
+    }
+    if let Value::Object(fields) = fields {
+        map.extend(fields);
     }
     line(&Value::Object(map))
+}
+
+/// The name of an event, its subject, and its other fields.
+fn fields(event: &Event) -> (&'static str, Subject<'_>, Value) {
+    use Subject::{Build, Command, Kernel, Package};
+    match event {
+        Event::Added { package, source } => ("added", Package(package), json!({ "source": source })),
+        Event::SourceCopied { package, from, to } => {
+            ("source-copied", Package(package), json!({ "from": from, "to": to }))
+        }
+        Event::Queue { builds } => {
+            let builds: Vec<Value> =
+                builds.iter().map(|queued| build_value(&queued.build, queued.last)).collect();
+            ("queue", Command, json!({ "builds": builds }))
+        }
+        Event::BuildStarted { build, log, .. } => ("build-started", Build(build), json!({ "log": log })),
+        Event::BuildStage { build, stage } => ("build-stage", Build(build), json!({ "stage": stage })),
+        Event::Built { build, modules, elapsed, origin } => {
+            let modules: Vec<Value> = modules.iter().map(built_module).collect();
+            let seconds = elapsed.as_secs_f64();
+            ("built", Build(build), json!({ "origin": origin, "seconds": seconds, "modules": modules }))
+        }
+        Event::ModuleInstalled { build, path } => ("module-installed", Build(build), json!({ "path": path })),
+        Event::ModuleRemoved { build, path } => ("module-removed", Build(build), json!({ "path": path })),
+        Event::OriginalRestored { build, to } => ("original-restored", Build(build), json!({ "path": to })),
+        Event::ModuleKept { build, path, reason } => {
+            ("module-kept", Build(build), json!({ "path": path, "reason": reason }))
+        }
+        Event::OriginalArchived { build, from, to } => {
+            ("original-archived", Build(build), json!({ "from": from, "to": to }))
+        }
+        Event::ModuleUnloaded { module } => ("module-unloaded", Command, json!({ "module": module })),
+        Event::ModuleLoaded { module } => ("module-loaded", Command, json!({ "module": module })),
+        Event::Installed { build } => ("installed", Build(build), json!({})),
+        Event::Uninstalled { build } => ("uninstalled", Build(build), json!({})),
+        Event::Unbuilt { build } => ("unbuilt", Build(build), json!({})),
+        Event::Forgotten { package } => ("removed", Package(package), json!({})),
+        Event::Nothing { about, reason } => ("nothing", Command, json!({ "about": about, "reason": reason })),
+        Event::KernelsOfImage { chosen, all, tree } => {
+            let kernels: Vec<&str> = chosen.iter().map(|kernel| &*kernel.release).collect();
+            let tree = tree.display().to_string();
+            ("kernels-of-image", Command, json!({ "kernels": kernels, "all": all, "tree": tree }))
+        }
+        Event::Skipped { build, reason } => ("skipped", Build(build), json!({ "reason": reason })),
+        Event::Deferred { build, reason } => ("deferred", Build(build), json!({ "reason": reason })),
+        Event::Failed { build, error } => {
+            let code = exit::code(error);
+            ("failed", Build(build), json!({ "error": with_help(error), "exit_code": code }))
+        }
+        Event::DepmodStarted { kernel } => ("depmod-started", Kernel(kernel), json!({})),
+        Event::DepmodDone { kernel, elapsed } => {
+            ("depmod-done", Kernel(kernel), json!({ "seconds": elapsed.as_secs_f64() }))
+        }
+        Event::DepmodSkipped { kernel, reason } => {
+            ("depmod-skipped", Kernel(kernel), json!({ "reason": reason }))
+        }
+        Event::ScriptStarted { package, directive, command } => {
+            ("script-started", Package(package), json!({ "directive": directive, "command": command }))
+        }
+        Event::ScriptOutput { text } => ("script-output", Command, json!({ "text": text })),
+        Event::CommandRun { what, command, elapsed } => {
+            let seconds = elapsed.as_secs_f64();
+            ("command-run", Command, json!({ "what": what, "command": command, "seconds": seconds }))
+        }
+        Event::KeyMade { key, certificate } => {
+            ("key-made", Command, json!({ "key": key, "certificate": certificate }))
+        }
+        Event::SigningKey { key, certificate } => {
+            ("signing-key", Command, json!({ "key": key, "certificate": certificate }))
+        }
+        Event::Resigned { build, files } => ("resigned", Build(build), json!({ "files": files })),
+        Event::PageWritten { path } => ("page-written", Command, json!({ "path": path })),
+        Event::ArchiveWritten { path } => ("archive-written", Command, json!({ "path": path })),
+        Event::ArchiveLoaded { package, kernels } => {
+            let kernel = |k: &dkms_core::ids::Kernel| json!({ "kernel": k.release, "arch": k.arch });
+            let kernels: Vec<Value> = kernels.iter().map(kernel).collect();
+            ("archive-loaded", Package(package), json!({ "kernels": kernels }))
+        }
+        Event::Summary { kernel, .. } => ("summary", Kernel(kernel), summary(event)),
+        Event::StillBuilding { builds } => {
+            let builds: Vec<Value> = builds.iter().map(|(build, time)| running(build, *time)).collect();
+            ("still-building", Command, json!({ "builds": builds }))
+        }
+        Event::Waiting { what, holder } => ("waiting", Command, json!({ "what": what, "holder": holder })),
+        Event::Warning { text } => ("warning", Command, json!({ "text": text })),
+        Event::Detail { text } => ("detail", Command, json!({ "text": text })),
+    }
+}
+
+fn built_module(module: &BuiltModule) -> Value {
+    json!({ "file": module.file, "bytes": module.size, "signature": module.signature.to_string() })
+}
+
+/// A build that is running.
+fn running(build: &Build, time: Duration) -> Value {
+    let (package, kernel) = (&build.package, &build.kernel);
+    json!({
+        "package": package.name, "version": package.version, "kernel": kernel.release, "arch": kernel.arch,
+        "seconds": time.as_secs(),
+    })
+}
+
+/// The fields of [`Event::Summary`].
+fn summary(event: &Event) -> Value {
+    let Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } = event else {
+        return Value::Null;
+    };
+    let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let fallback = |found: &Fallback| {
+        let (package, newest) = (&found.package, &found.instead_of.version);
+        json!({ "package": package.name, "version": package.version, "instead_of": newest })
+    };
+    json!({
+        "installed": names(installed),
+        "compiled": sources.compiled,
+        "from_cache": sources.cache,
+        "from_registry": sources.registry,
+        "skipped": names(skipped),
+        "failed": failed.iter().map(with_code).collect::<Vec<_>>(),
+        "deferred": names(deferred),
+        "fallbacks": fallbacks.iter().map(fallback).collect::<Vec<_>>(),
+    })
 }
 
 fn build_value(b: &Build, last: Option<LastBuild>) -> Value {
@@ -385,10 +356,7 @@ fn step(step: &Step, after: &[usize]) -> Value {
             about(&mut put, &build.package, Some(&build.kernel));
             put("instead_of", json!(instead_of.version));
         }
-        Operation::Depmod(kernel) => {
-            put("kernel", json!(kernel.release));
-            put("arch", json!(kernel.arch));
-        }
+        Operation::Depmod(kernel) => on_kernel(&mut put, kernel),
         Operation::PostTransaction(command) => put("command", json!(command)),
         Operation::MakeKey { key, certificate } => {
             put("key", json!(key));
@@ -432,29 +400,12 @@ fn word(operation: &Operation) -> &'static str {
 fn about(put: &mut dyn FnMut(&str, Value), package: &PackageId, kernel: Option<&Kernel>) {
     put("package", json!(package.name));
     put("version", json!(package.version));
-    if let Some(k) = kernel {
-        put("kernel", json!(k.release));
-        put("arch", json!(k.arch));
+    if let Some(kernel) = kernel {
+        on_kernel(put, kernel);
     }
 }
 
-fn of(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build) {
-    put("event", json!(event));
-    about(put, &build.package, Some(&build.kernel));
-}
-
-fn with_path(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, path: &std::path::Path) {
-    of(put, event, build);
-    put("path", json!(path));
-}
-
-fn reasoned(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, reason: &str) {
-    of(put, event, build);
-    put("reason", json!(reason));
-}
-
-fn on_kernel(put: &mut dyn FnMut(&str, Value), event: &str, kernel: &Kernel) {
-    put("event", json!(event));
+fn on_kernel(put: &mut dyn FnMut(&str, Value), kernel: &Kernel) {
     put("kernel", json!(kernel.release));
     put("arch", json!(kernel.arch));
 }

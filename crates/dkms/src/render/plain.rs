@@ -8,7 +8,7 @@ use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event, Fallback, Sources};
-use dkms_core::ids::{Kernel, PackageId, Release};
+use dkms_core::ids::{Build, Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
 use dkms_core::tree::manifest::BuildOrigin;
@@ -53,21 +53,14 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     match event {
         Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
         Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
-        Event::BuildStarted { build, log, .. } => {
-            if verbose {
-                out(format!("Building {build}, log: {}", log.display()))
-            } else {
-                out(format!("Building {build}"))
-            }
+        Event::BuildStarted { build, log, .. } if verbose => {
+            out(format!("Building {build}, log: {}", log.display()))
         }
+        Event::BuildStarted { build, .. } => out(format!("Building {build}")),
         Event::BuildStage { stage, .. } => detail(format!("  {stage}")),
         Event::Built { build, modules: list, elapsed, origin } => {
-            let from = match origin {
-                BuildOrigin::Cache => format!("Took {build} from the cache"),
-                BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
-                _ => format!("Built {build}"),
-            };
-            Some(Line::Out(format!("{from} in {}\n{}", took(*elapsed), modules(list))))
+            let text = format!("{} in {}\n{}", built(build, origin), took(*elapsed), modules(list));
+            Some(Line::Out(text))
         }
         Event::ModuleInstalled { path, .. } => out(format!("Installed {}", path.display())),
         Event::ModuleKept { path, reason, .. } => out(format!("Kept {}: {reason}", path.display())),
@@ -85,15 +78,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Nothing { about, reason } => out(format!("Nothing to do: {about} {reason}")),
         Event::Skipped { build, reason } => out(format!("Skipped {build}: {reason}")),
         Event::Deferred { build, reason } => out(format!("Deferred {build}: {reason}")),
-        Event::Failed { build, error } => {
-            let (name, code) = (build.to_string(), exit::code(error));
-            let error = with_help(error);
-            let mut lines = error.lines();
-            let first = lines.next().unwrap_or_default();
-            let rest: String = lines.map(indent).collect();
-            let name = if first.contains(&name) { String::new() } else { format!("{name}: ") };
-            Some(Line::Err(format!("dkms: failed ({code}): {name}{first}\n{rest}")))
-        }
+        Event::Failed { build, error } => Some(Line::Err(failed(build, error))),
         Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
         Event::DepmodDone { kernel, elapsed } => {
             out(format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed)))
@@ -117,44 +102,21 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
             detail(format!("Signing with {key}, certificate {}", certificate.display()))
         }
         Event::Resigned { build, files } => {
-            let list: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-            out(format!("Re-signed {build}: {}", list.join(", ")))
+            out(format!("Re-signed {build}: {}", joined(files, |file| file.display().to_string(), ", ")))
         }
-        Event::PageWritten { path } => out(format!("Wrote {}", path.display())),
-        Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
+        Event::PageWritten { path } | Event::ArchiveWritten { path } => {
+            out(format!("Wrote {}", path.display()))
+        }
+        Event::ArchiveLoaded { package, kernels } if kernels.is_empty() => out(format!("Loaded {package}")),
         Event::ArchiveLoaded { package, kernels } => {
-            let list: Vec<String> = kernels.iter().map(ToString::to_string).collect();
-            out(match list.as_slice() {
-                [] => format!("Loaded {package}"),
-                some => format!("Loaded {package}, built for {}", some.join(", ")),
-            })
+            out(format!("Loaded {package}, built for {}", joined(kernels, ToString::to_string, ", ")))
         }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
-            let mut text =
-                format!("Kernel {}: {} installed{}", kernel.release, installed.len(), origins(*sources));
-            let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-            let failed = failed.iter().map(with_code).collect();
-            for (word, list) in
-                [("skipped", names(skipped)), ("deferred", names(deferred)), ("failed", failed)]
-            {
-                if !list.is_empty() {
-                    text.push_str(&format!(", {} {word} ({})", list.len(), list.join(", ")));
-                }
-            }
-            let instead = |f: &Fallback| format!("{} instead of {}", f.package, f.instead_of.version);
-            let fallbacks: Vec<String> = fallbacks.iter().map(instead).collect();
-            if !fallbacks.is_empty() {
-                let n = fallbacks.len();
-                text.push_str(&format!(", {n} in an older version ({})", fallbacks.join(", ")));
-            }
-            out(text)
-        }
+        Event::Summary { .. } => out(summary_of_kernel(event)),
         Event::StillBuilding { builds } => {
-            let list: Vec<String> = builds
-                .iter()
-                .map(|(b, d)| format!("{b}, for {}", took(Duration::from_secs(d.as_secs()))))
-                .collect();
-            out(format!("Still building {}", list.join("; ")))
+            let one = |(build, time): &(Build, Duration)| {
+                format!("{build}, for {}", took(Duration::from_secs(time.as_secs())))
+            };
+            out(format!("Still building {}", joined(builds, one, "; ")))
         }
         Event::KernelsOfImage { chosen, all, tree } => out(kernels_of_image(chosen, all, tree)),
         Event::Waiting { what, holder } => Some(Line::Err(format!(
@@ -167,6 +129,52 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Detail { text } => detail(format!("  {text}")),
         Event::Queue { .. } => None,
     }
+}
+
+/// How a build was made.
+fn built(build: &Build, origin: &BuildOrigin) -> String {
+    match origin {
+        BuildOrigin::Cache => format!("Took {build} from the cache"),
+        BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
+        _ => format!("Built {build}"),
+    }
+}
+
+fn failed(build: &Build, error: &Error) -> String {
+    let (name, code) = (build.to_string(), exit::code(error));
+    let error = with_help(error);
+    let mut lines = error.lines();
+    let first = lines.next().unwrap_or_default();
+    let rest: String = lines.map(indent).collect();
+    let name = if first.contains(&name) { String::new() } else { format!("{name}: ") };
+    format!("dkms: failed ({code}): {name}{first}\n{rest}")
+}
+
+/// The text of [`Event::Summary`].
+fn summary_of_kernel(event: &Event) -> String {
+    let Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } = event else {
+        return String::new();
+    };
+    let mut text = format!("Kernel {}: {} installed{}", kernel.release, installed.len(), origins(*sources));
+    let names = |list: &[PackageId]| joined(list, ToString::to_string, ", ");
+    let lists = [
+        ("skipped", skipped.len(), names(skipped)),
+        ("deferred", deferred.len(), names(deferred)),
+        ("failed", failed.len(), joined(failed, with_code, ", ")),
+    ];
+    for (word, count, list) in lists.iter().filter(|(_, count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {word} ({list})"));
+    }
+    if !fallbacks.is_empty() {
+        let instead = |f: &Fallback| format!("{} instead of {}", f.package, f.instead_of.version);
+        let list = joined(fallbacks, instead, ", ");
+        text.push_str(&format!(", {} in an older version ({list})", fallbacks.len()));
+    }
+    text
+}
+
+fn joined<T>(list: &[T], text: impl Fn(&T) -> String, separator: &str) -> String {
+    list.iter().map(text).collect::<Vec<_>>().join(separator)
 }
 
 /// Which kernels of an image a command works on.
