@@ -178,7 +178,7 @@ END
     grep -q 'not signed\|NO_PUBKEY\|not available' /run/out
 }
 
-# Waits until a line is in the file of fake-login1.py as often as that.
+# Waits until a line is in the file of fake-login1.py that many times.
 logged() { # LINE COUNT
     for _ in {1..100}; do
         [[ $(grep -cx "$1" /run/inhibitors) == "$2" ]] && return
@@ -190,7 +190,7 @@ logged() { # LINE COUNT
 
 inhibitor() {
     fixture single-1.0
-    # A build that takes a moment.
+    # A build that takes some time.
     echo 'PRE_BUILD=wait.sh' >>/usr/src/single-1.0/dkms.conf
     printf '#!/bin/sh\nsleep 1\n' >/usr/src/single-1.0/wait.sh
     chmod 755 /usr/src/single-1.0/wait.sh
@@ -363,7 +363,7 @@ else:
 END
 }
 
-# Real grub-mkconfig, on a file system that grub knows.
+# Real grub-mkconfig, on a file system that grub supports.
 grub() {
     local new=9.9.9-test disk=/run/disk option
     whole_kernel

@@ -20,19 +20,19 @@ format() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms -p dkms-registry; }
-# The tests, and where those are that run end to end.
+# The tests, and the location of the end-to-end tests.
 compile() {
     cargo test --workspace --exclude dkms-tests --locked --no-run &&
         cargo test -p dkms-tests --locked --no-run --message-format json-render-diagnostics >"$scratch/compiled" &&
         sed -n 's/.*"executable":"\([^"]*\/\(e2e\|scenarios\)-[^"]*\)".*/\2=\1/p' "$scratch/compiled" >"$scratch/programs"
 }
 unit() { cargo test --workspace --exclude dkms-tests --locked && cargo test --locked -p dkms-tests --lib; }
-# program NAME ARGUMENT...: runs one of them where cargo would. A name that no test has is an error.
+# program NAME ARGUMENT...: runs a test program as cargo does. An unknown test name is an error.
 program() (
     cd tests && "$(sed -n "s/^$1=//p" "$scratch/programs")" --quiet --nocapture --test-threads "$threads" "${@:2}" &&
         [[ -s $DKMS_TEST_REPORT ]]
 )
-# The longest section: two at a time, so that it ends with the others.
+# The longest section: two tests at a time, so it ends with the others.
 scenarios() { threads=2 program scenarios; }
 
 # section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests; times are in $scratch/NAME.times.
@@ -111,7 +111,7 @@ if ((${#then[@]})) && [[ " ${first[*]} " != *' compile '* ]]; then first+=(compi
 
 for name in "${first[@]}"; do
     begin "$name"
-    # Downloads wait for the network, and the program has a target directory of its own: they run beside the
+    # Downloads wait for the network, and the program has a separate target directory: they run beside the
     # others, unless the compiler has to be fetched.
     case $name in fetch) command -v cc >/dev/null || complete fetch ;; build) ;; *) complete "$name" ;; esac
 done

@@ -1,14 +1,14 @@
 #!/bin/bash
-# Inside the private root of fleet_key::CASE: machines without a key for modules, which take those that the
+# Inside the private root of fleet_key::CASE: machines without a key for modules, which use modules that the
 # builder's key has signed, and keys in a token.
 # shellcheck source=/dev/null
 . /e2e/registry.sh
 registry=
 FLEET='registry_signer=/etc/dkms/fleet.der'
-# MACHINE: the names of the signers of the module single that is installed there.
+# MACHINE: the names of the signers of its installed module single.
 signer() { modinfo -F signer "$(module "$1" single)"; }
 
-# A builder with a key for modules, that of the fleet, and a build that it has pushed.
+# A builder with the fleet's key for modules, and a build that it has pushed.
 fleet_builder() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -95,7 +95,7 @@ signed_modules() {
     kill "$registry"
 }
 
-# OpenSSL's provider is used where it is installed, otherwise its engine.
+# OpenSSL's provider is used if it is installed, otherwise its engine.
 token() {
     if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null && ! compgen -G '/usr/lib/*/ossl-modules/pkcs11.so' >/dev/null; then
         echo "skipped: OpenSSL's engine or provider pkcs11 is not installed"

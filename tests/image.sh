@@ -1,6 +1,6 @@
 #!/bin/bash
-# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who
-# receive it.
+# Inside the private root of image::CASE: uses the output of mkimage and mksysext with the tools of their
+# users.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -15,7 +15,7 @@ skopeo() { command skopeo --insecure-policy "$@"; }
 build() { # PACKAGE...
     for p in "$@"; do dkms add "$p" >/dev/null; dkms build "$p" -k "$K" >/dev/null; done
 }
-# A module that names firmware, one file of which its source contains.
+# A module that names firmware; its source contains one of the files.
 with_firmware() {
     fixture single-1.0
     echo 'MODULE_FIRMWARE("vendor/a.bin"); MODULE_FIRMWARE("missing.bin"); MODULE_FIRMWARE("../../etc/shadow");' >>/usr/src/single-1.0/single.c
@@ -270,7 +270,7 @@ sysext_formats() {
 small_system() { # DIRECTORY
     mkdir -p "$1"
     mount -t tmpfs small "$1"
-    # systemd-sysext merges in a mount namespace of its own, from which only shared mounts come back.
+    # systemd-sysext merges in a separate mount namespace, from which only shared mounts propagate.
     mount --make-shared "$1"
     mkdir -p "$1"/usr/{bin,sbin,lib/systemd,lib64} "$1"/{proc,sys,dev,run,tmp,etc,var/lib/extensions,"usr/lib/modules/$K/kernel/drivers"}
     for link in bin sbin lib lib64; do ln -s "usr/$link" "$1/$link"; done

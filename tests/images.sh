@@ -41,7 +41,7 @@ kernels() {
     same "$(modules)" "./$K/updates/dkms/single.ko "
     inside dkms ready
     says "ready"
-    # In a chroot, this machine loads the module without a signature. Others may not, as --root says.
+    # In a chroot, this machine loads the module without a signature. Other machines may refuse it.
     says 'a machine with Secure Boot loads it only if it is signed'
     same "$(grep -F single/1.0 /run/out)" "$(dkms --root /img ready 2>&1 | grep -F single/1.0)"
     same "$(inside dkms install "$S" --json && grep -c kernels-of-image /run/out)" 1
@@ -118,7 +118,7 @@ missing() {
     no_image
 }
 
-# Keys: none unless asked for.
+# Keys: none unless requested.
 keys() {
     image "$K"
     step 'a chroot: none, also without /proc, and where the root of process 1 may not be seen'
@@ -149,7 +149,7 @@ keys() {
         container-manager) mkdir -p /run/host && touch /run/host/container-manager ;;
         environment) export container=oci ;;
         esac
-        # The running kernel is not installed, and a kernel is.
+        # The running kernel is not installed, but another one is.
         dkms install "$S" --dry-run >/run/out
         says 'Using kernel'
         not grep -q 'signing key' /run/out
@@ -182,7 +182,7 @@ files_of() { # IMAGE
     buildah rm "$container" >/dev/null
 }
 
-# The recipe of docs/images.md, on a base whose programs and headers are those of this root.
+# The recipe of docs/images.md, on a base with the programs and headers of this root.
 containerfile() {
     local volumes=() path
     mkdir -p /run/base/{etc/dkms,usr/{bin,sbin,include,share,src,libexec},"usr/lib/modules/$K/kernel",usr/lib64,var/lib/dkms,var/tmp,tmp,proc,sys,dev,run,root} /run/context

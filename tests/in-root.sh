@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs a command in a private root like those of the tests (see root-setup.sh), for tools that are no tests:
+# Runs a command in a private root like those of the tests (see root-setup.sh), for tools that are not tests:
 #
 #   tests/in-root.sh 'LAYER...' COMMAND...     as a child of process 1; ends with its exit code
 #

@@ -21,7 +21,7 @@ depmod_is() {
     depmod -a -F "$map" "$K"
     depmod --version | head -n 1
 }
-# WHAT: dkms has just done that.
+# WHAT: the last action of dkms.
 compare() {
     if [[ -s /run/ran ]]; then left=$((left + 1)); fi
     rm -rf /run/index && mkdir /run/index
@@ -48,7 +48,7 @@ walk() {
             : >/run/ran
         fi
     done
-    # Every second one from the front, and then the others from the end.
+    # Every second package from the front, then the others from the end.
     for ((n = 0; n < ${#there[@]}; n += 2)); do
         dkms remove "${there[n]}" --all >/run/out 2>&1
         compare "remove ${there[n]}"

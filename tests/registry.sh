@@ -30,7 +30,7 @@ bare_machine() {
     rm "/srv/$1/modules/$K"/{build,source}
     touch "/srv/$1/bare"
 }
-# NAME COMMAND...: runs it there.
+# NAME COMMAND...: runs it on that machine.
 on() {
     # shellcheck disable=SC2016  # for the inner shell
     unshare --mount bash -c '
@@ -58,9 +58,9 @@ one_warning() {
     same "$(grep -ci warning /run/messages)" 1 || { cat /run/messages >&2; return 96; }
     grep -i warning /run/messages | grep -q -e "$1" || { cat /run/messages >&2; return 95; }
 }
-# Nothing is left of a conversation with a registry.
+# No files of a conversation with a registry are left.
 clean() { same "$(find /tmp -mindepth 1 -maxdepth 1 -name 'dkms*')" ''; }
-# NAME PACKAGE: as if it had never been built there.
+# NAME PACKAGE: deletes every trace of a build on that machine.
 forget() {
     on "$1" dkms unbuild "$2" -k "$K" >/dev/null 2>&1 || true
     on "$1" dkms cache clear >/dev/null
@@ -214,7 +214,7 @@ fleet() {
     clean
 }
 
-# Each way in which a registry can be bad, and words of the one warning.
+# Each defect of a registry, and words of the warning.
 BAD='
 one_bit                single
 truncated              single
@@ -236,7 +236,7 @@ trickle                .
 endless                .
 '
 
-# More ways, on the machine that cannot build: compiling for each would show nothing else.
+# More defects, on the machine that cannot compile, because compiling for each would prove no more.
 MORE='
 index                  refused
 media_type             refused
@@ -334,7 +334,7 @@ bad_mirror() {
     kill "$registry" "$server"
 }
 
-# CLIENTS...: so many at the same time; none fails.
+# CLIENTS...: this number of clients at the same time; none fails.
 load() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -415,7 +415,7 @@ refuse() {
     clean
 }
 
-# REGISTRY WORDS: what this registry has is not installed where nothing can be built. In /run/most: the most
+# REGISTRY WORDS: a machine that cannot compile does not install this registry's build. /run/most has the most
 # memory of any program of the last command, in kilobytes.
 refuse_there() {
     local start=$SECONDS
@@ -431,7 +431,7 @@ sys.exit(done.returncode)' dkms install single/1.0 -k "$K" --registry "$1" >/run
     clean
 }
 
-# A certificate of an authority that only this test knows, for a name that only this root knows.
+# A certificate from an authority of this test, for a name that only this root can resolve.
 NAME=registry.example.org
 certificates() {
     mkdir -p /run/tls

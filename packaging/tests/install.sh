@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs into an empty directory and uninstalls again: checks which files exist, which are kept, and which
+# Installs into an empty directory and uninstalls: checks which files exist, which are kept, and which
 # are removed.
 here=$(cd "$(dirname "$0")/.." && pwd)
 command -v make >/dev/null || { echo "skipped: install.sh needs make"; exit 0; }

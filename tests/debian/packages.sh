@@ -3,8 +3,8 @@
 # with dkms and a compiler, and without them. Also tests users' templates, through debhelper.
 #
 #   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All except the
-#                                       first
-#                                       use the results of `make`. Needs root, debootstrap and apt's archive
+#                                       first use the results of `make`. Needs root, debootstrap and apt's
+#                                       archive
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
@@ -73,7 +73,7 @@ every_package() {
         rm -rf /var/tmp/x/theirs
         dpkg-deb -x "$deb" /var/tmp/x/theirs
         diff -r --no-dereference "/var/tmp/x/theirs/usr/src/${package/\//-}" "/usr/src/${package/\//-}" >/var/tmp/x/differs || true
-        # The one link to its own documentation, which is not installed.
+        # Except the link to its documentation, which is not installed.
         not grep -v '^Only in .*: README.gz$' /var/tmp/x/differs
         dkms remove "$package" --all >/dev/null
         rm -rf "/usr/src/${package/\//-}"
@@ -89,7 +89,7 @@ templates() { # VERSION KERNEL
     for kind in mkdeb mkbmdeb mkdsc; do
         template /etc/dkms/template-dkms-$kind "by the machine's $kind"
     done
-    # The module's own goes first.
+    # The module's own template has precedence.
     template "/usr/src/$M-$v/$M-dkms-mkdsc" "by the module's mkdsc"
     dkms mkdeb $M/"$v" --source-only --archive /result/made/template-mkdeb.deb >/result/template-mkdeb.log
     dkms mkbmdeb $M/"$v" -k "$k" --archive /result/made/template-mkbmdeb.deb >/result/template-mkbmdeb.log
@@ -188,7 +188,7 @@ endif
 P
 }
 
-# mkdsc's, built as any source package is.
+# The package of mkdsc, built like any source package.
 build_source() {
     local v made
     v=$(<"/deb/version")
@@ -206,7 +206,7 @@ build_source() {
     diff -r x y
 }
 
-# mkdeb's, where dkms and headers are.
+# The package of mkdeb, on a system with dkms and headers.
 with_dkms() {
     local v new old
     v=$(<"/deb/version")
@@ -223,7 +223,7 @@ with_dkms() {
     diff /var/tmp/before /var/tmp/after
 }
 
-# Packages of mkbmdeb, where only the kernel is installed.
+# The packages of mkbmdeb, on a system with only the kernel.
 without_anything() {
     local v new old file
     v=$(<"/deb/version")
@@ -235,7 +235,7 @@ without_anything() {
     not grep -q '^ii' <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-headers-*' 2>/dev/null)
     all_files >/var/tmp/before
     sha256sum "/lib/modules/$new/modules.dep" >/var/tmp/dep
-    # The kernel that is not here must not be brought in by half: apt would install its image too.
+    # apt must not install half of a missing kernel: it would install its image too.
     grep "^Inst linux-image-$old" <(apt install --simulate /deb/made/bare-old.deb)
     apt install /deb/made/bare-new.deb >/result/bare.log
     has_none dkms make gcc cc ld
@@ -247,7 +247,7 @@ without_anything() {
     grep "updates/dkms/$M.ko" <(lsinitramfs "/boot/initrd.img-$new")
     same "$(grep -c "update-initramfs: Generating /boot/initrd.img-$new" /result/bare.log)" 1
     same "$(dpkg-query -W -f '${Version}' "$M-modules-$new")" "$v"
-    # A newer one takes its place.
+    # A newer package replaces it.
     dpkg-deb -R /deb/made/bare-new.deb /var/tmp/newer
     sed -i 's/^Version: .*/&+1/' /var/tmp/newer/DEBIAN/control
     dpkg-deb --build /var/tmp/newer /var/tmp/newer.deb >/dev/null
@@ -259,7 +259,7 @@ without_anything() {
     rm -rf /var/tmp/newer*
     all_files >/var/tmp/after
     diff /var/tmp/before /var/tmp/after
-    # With its kernel, in one go, both ways.
+    # Together with its kernel, installed and removed in one transaction.
     apt install /deb/made/bare-old.deb
     modinfo -k "$old" -F filename $M
     apt purge "linux-image-$old" >/result/bare-old-purge.log
@@ -267,7 +267,7 @@ without_anything() {
     not grep -q ^ii <(dpkg-query -W -f '${db:Status-Abbrev}' "$M-modules-$old" 2>/dev/null)
 }
 
-# Binary tarball, and a package of mkdeb's with binaries only, where there is dkms, but nothing to build with.
+# A binary tarball, and a package of mkdeb with binaries only, on a system with dkms but without a compiler.
 tarball() {
     local v new old file
     v=$(<"/deb/version")
@@ -284,7 +284,7 @@ tarball() {
     dkms install $M/"$v" -k "$new"
     file=$(echo /lib/modules/"$new"/updates/dkms/$M.ko*)
     same "$(modinfo -k "$new" -F filename $M)" "$file"
-    # 2: it is not known here which keys the kernel has.
+    # 2: the kernel's keys are unknown here.
     dkms verify $M -k "$new" || (($? == 2))
     dkms remove $M/"$v" --all
     rm -r "/usr/src/$M-$v"

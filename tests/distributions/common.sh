@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the scripts of distributions::*, inside a private root with the layers vm-6.1-old and vm-6.1:
-# what the tests of all package managers share. A kernel is Debian's, in packages that are cut and named as
-# the distribution's.
+# functions for the tests of all package managers. Kernels are Debian's, in packages that are split and named
+# like those of the distribution.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -16,7 +16,7 @@ trap 'code=$?; ((code == 0)) || { echo "exit $code in line $LINENO"; tail -n 30 
 kernel_of() { local word; for word in $VM_KERNELS; do [[ $word != "$1="* ]] || echo "${word#*=}"; done; }
 OLD=$(kernel_of 6.1-old) NEW=$(kernel_of 6.1)
 
-# take_kernels: moves what packages of kernels consist of to /srv/KERNEL/{modules,headers,vmlinuz}, so that
+# take_kernels: moves the files of kernel packages to /srv/KERNEL/{modules,headers,vmlinuz}, so that
 # the machine has no kernel. A few modules are enough. The parts of headers that all flavours share stay.
 take_kernels() {
     local kernel link
@@ -33,8 +33,8 @@ take_kernels() {
     done
 }
 
-# name_kernels OLD NEW: gives both kernels the names that they would have in this distribution, as if they
-# were compiled so.
+# name_kernels OLD NEW: gives both kernels the names of this distribution, as if they
+# were compiled with them.
 name_kernels() {
     local headers
     mv "/srv/$OLD" "/srv/$1"
@@ -48,8 +48,8 @@ name_kernels() {
     done
 }
 
-# complete_headers KERNEL: gives headers the part that Debian's flavors share, as far as the module needs it.
-# Then they work in any place, and in a directory that has nothing else.
+# complete_headers KERNEL: copies the needed files that Debian's flavors share into the headers.
+# Then the headers work in any directory.
 complete_headers() {
     local headers=/srv/$1/headers common part
     common=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$headers/Makefile")
@@ -105,7 +105,7 @@ kernel=${*: -1}
 echo "initramfs $kernel $(modprobe -S "$kernel" --show-depends single 2>/dev/null | wc -l)" >>/run/order
 S
 chmod +x /usr/sbin/record-initramfs
-# The order of events since the last call: "depmod K" of the distribution itself, "initramfs K N", N modules
+# The order of events since the last call: the distribution's "depmod K", and "initramfs K N" with N modules
 # in it.
 events() { sort -u /run/order 2>/dev/null | cat; rm -f /run/order; }
 in_order() { cat /run/order 2>/dev/null || true; rm -f /run/order; }
@@ -132,11 +132,11 @@ interrupt() {
     kill -INT -- "-$pid"
     wait "$pid" || code=$?
     echo "exit $code" >>/run/out
-    # Nothing keeps running.
+    # No process keeps running.
     not pgrep -f "$pattern"
 }
 
-# What preflight must not change. The completion of dnf has a cache that dnf refreshes whatever it is asked,
+# The state that preflight must not change. dnf always refreshes a cache for its completion,
 # and every reader of rpm's database touches one of its files.
 system_state() {
     find /etc /root/.rpmdb /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \

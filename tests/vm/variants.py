@@ -232,7 +232,8 @@ class Variants:
         if not self.kernels[kernel].foreign:
             self.chains(kernel, add)
         self.no_modules(kernel, add)
-        # kmod answers this. The guest must have the same kmod as this machine, where dkms computes the verdict.
+        # kmod answers this. The guest must have the same kmod as this machine, where dkms computes the
+        # verdict.
         if not self.kernels[kernel].foreign or self.kernels[kernel].foreign.name == "arm64":
             self.compressed(kernel, add, plain)
         return files

@@ -7,7 +7,7 @@ remove) hook=/etc/kernel/prerm.d/dkms ;;
 *) exit 0 ;;
 esac
 [ -x "$hook" ] || exit 0
-# Below, once and with its answer.
+# hold is called below, once, because its exit code counts there.
 DKMS_HOLD_LATER=1 "$hook" "$2"
 code=$?
 if [ "$1" = add ] && command -v dkms >/dev/null; then
