@@ -1,17 +1,15 @@
 //! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command
 //! ends.
 
-use crate::add;
 use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
-use crate::event::Sink;
-use crate::event::{Event, FailedPackage, Fallback, Sources};
-use crate::origin;
+use crate::event::{Event, FailedPackage, Fallback, Sink, Sources};
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::system::System;
+use crate::{add, origin};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
 use std::sync::Arc;

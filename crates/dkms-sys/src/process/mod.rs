@@ -31,9 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::IoError;
 use crate::sandbox::{Enforced, Profile};
-use crate::signal;
+use crate::{IoError, signal};
 
 pub use quote::quote;
 

@@ -33,8 +33,7 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::{Event, Sink};
 use dkms_core::hold::Caller;
 use dkms_core::host::Host;
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use dkms_core::secret::Secret;
 use dkms_core::system::System;
 

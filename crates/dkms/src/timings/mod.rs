@@ -24,8 +24,7 @@ pub(crate) use record::Recorder;
 
 use crate::cli::Arguments;
 use dkms_core::error::Error;
-use dkms_core::event::Event;
-use dkms_core::event::Sink;
+use dkms_core::event::{Event, Sink};
 use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
