@@ -28,7 +28,6 @@ use dkms_core::event::{Event, Sink};
 use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
-use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
 pub(crate) fn finish(
@@ -64,8 +63,8 @@ pub(crate) fn finish(
     if !arguments.timings {
         return;
     }
-    let written = match (recorder.file(), kept) {
-        (Some((path, mut file)), _) => file.write_all(page.as_bytes()).map(|()| path.to_owned()),
+    let written = match (recorder.write(&page), kept) {
+        (Some(written), _) => written,
         (None, Some(kept)) => kept.map_err(std::io::Error::other),
         // The reason was reported when the command began.
         (None, None) if arguments.timings_file.is_some() => return,
