@@ -80,7 +80,7 @@ pub(crate) fn finish(
 
 /// Whether an error only says how many builds failed: the page shows each of them.
 fn is_summary(error: &Error) -> bool {
-    matches!(error, Error::AutoinstallFailed { .. } | Error::SeveralFailed { .. })
+    matches!(error, Error::AutoinstallFailed(_) | Error::SeveralFailed { .. })
 }
 
 /// What the events of a command mean.
