@@ -96,8 +96,6 @@ pub struct Enforced {
     pub view: bool,
     /// It has none of the caller's keys.
     pub keys: bool,
-    /// The Landlock version of this kernel; 0 if there is none.
-    pub landlock_abi: u32,
     /// Requested restrictions that are not enforced, one sentence each, for a warning.
     pub missing: Vec<String>,
 }
@@ -232,10 +230,17 @@ impl Profile {
         // kernel's limit is higher than ours: then our count finds that the limit is exceeded and can report
         // it, instead of failing forks, and the number is still bounded between two counts.
         let processes = self.limits.processes.filter(|_| own_user).map(|limit| limit.saturating_add(64));
+        Limits { processes, ..self.limits.clone() }.of_process()
+    }
+}
+
+impl Limits {
+    /// The limits that the kernel enforces for one process and its children.
+    fn of_process(&self) -> Vec<(Resource, u64)> {
         let all = [
-            (libc::RLIMIT_AS, self.limits.address_space),
-            (libc::RLIMIT_NPROC, processes),
-            (libc::RLIMIT_FSIZE, self.limits.file_size),
+            (libc::RLIMIT_AS, self.address_space),
+            (libc::RLIMIT_NPROC, self.processes),
+            (libc::RLIMIT_FSIZE, self.file_size),
             (libc::RLIMIT_CORE, Some(0)),
         ];
         all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?))).collect()
@@ -357,7 +362,6 @@ impl Prepared {
             processes: has(Part::Processes),
             view: self.view.is_some(),
             keys: seccomp || has(Part::Keyring),
-            landlock_abi: landlock_abi(),
             missing: Vec::new(),
         };
         let absent = [
@@ -451,6 +455,6 @@ fn install(filter: &[libc::sock_filter]) -> std::io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
 
-fn check(code: i32) -> std::io::Result<()> {
+pub(crate) fn check(code: i32) -> std::io::Result<()> {
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
