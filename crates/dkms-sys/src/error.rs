@@ -32,7 +32,7 @@ impl IoError {
     pub fn needing(mut self, bytes: u64) -> Self {
         if self.is_no_space() {
             let near = self.path.ancestors().find(|p| p.is_dir());
-            self.space = near.and_then(|dir| crate::fs::free_space(dir).ok()).map(|free| (bytes, free));
+            self.space = near.and_then(|dir| free_space(dir).ok()).map(|free| (bytes, free));
         }
         self
     }
@@ -56,6 +56,12 @@ impl IoError {
     pub fn is_no_space(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOSPC | libc::EDQUOT))
     }
+}
+
+/// The number of bytes that an unprivileged user can still write on the file system of `path`.
+pub(crate) fn free_space(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The text of the system's error without Rust's " (os error N)".

@@ -312,9 +312,7 @@ fn sync(path: &Path) -> Result<()> {
 
 /// The number of bytes that an unprivileged user can still write on the file system of `path`.
 pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
-    let path = path.as_ref();
-    let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    crate::error::free_space(path.as_ref())
 }
 
 /// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file
