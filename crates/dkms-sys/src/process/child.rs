@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::notes::{Notes, Step};
 use super::supervisor::{self, Rows};
+use crate::error::check;
 use crate::mount::{self, Bind};
-use crate::sandbox::{Prepared, check};
+use crate::sandbox::Prepared;
 use crate::signal;
 
 /// Everything that the child needs, prepared before the fork.

@@ -16,7 +16,8 @@ mod view;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use crate::mount;
+use crate::error::check;
+use crate::mount::{self, unshare};
 use landlock::Rules;
 pub use landlock::abi as landlock_abi;
 pub use own::{NotEnforced, Own, confine_own_process};
@@ -409,8 +410,7 @@ fn set_limit(resource: Resource, value: u64) -> std::io::Result<()> {
     let limit = [value; 2];
     let none = std::ptr::null::<u64>();
     // SAFETY: the kernel reads two numbers; the call changes nothing but this process's limit.
-    let code = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) })
 }
 
 /// Changes user and group, and drops all other groups.
@@ -426,11 +426,6 @@ fn become_user(uid: u32, gid: u32) -> std::io::Result<()> {
 fn forbid_new_privileges() -> std::io::Result<()> {
     // SAFETY: prctl with these arguments only sets a flag.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
-}
-
-fn unshare(flags: libc::c_int) -> std::io::Result<()> {
-    // SAFETY: only takes flags; failing changes nothing.
-    check(unsafe { libc::unshare(flags) })
 }
 
 /// Writes a file of `/proc` in one call. Does not allocate.
@@ -453,8 +448,4 @@ fn install(filter: &[libc::sock_filter]) -> std::io::Result<()> {
     };
     // SAFETY: the program outlives the call, its length is that of the slice; the kernel copies it.
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
-}
-
-pub(crate) fn check(code: i32) -> std::io::Result<()> {
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
