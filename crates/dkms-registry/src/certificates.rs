@@ -118,10 +118,10 @@ impl Additional {
         }
         for directory in shared {
             for (host, directory) in files_of_others(directory)? {
-                for (_, path) in
-                    files_of_others(&directory)?.into_iter().filter(|(name, _)| name.ends_with(".crt"))
-                {
-                    all.add(&host, path);
+                for (name, path) in files_of_others(&directory)? {
+                    if name.ends_with(".crt") {
+                        all.add(&host, path);
+                    }
                 }
             }
         }

@@ -79,19 +79,6 @@ pub enum Stream {
     Each(Listener),
 }
 
-impl std::fmt::Debug for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Stream::Null => "Null",
-            Stream::Capture => "Capture",
-            Stream::Inherit => "Inherit",
-            Stream::File(_) => "File",
-            Stream::ToStdout => "ToStdout",
-            Stream::Each(_) => "Each",
-        })
-    }
-}
-
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -221,7 +208,6 @@ pub enum ProcessError {
 }
 
 /// A program to run. Its environment is empty at first.
-#[derive(Debug)]
 pub struct Command {
     program: OsString,
     args: Vec<OsString>,
