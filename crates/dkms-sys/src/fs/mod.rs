@@ -347,10 +347,19 @@ pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
 /// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file
 /// systems.
 pub fn writable(path: impl AsRef<Path>) -> bool {
-    let Ok(path) = std::ffi::CString::new(path.as_ref().as_os_str().as_bytes()) else { return false };
+    allows(path.as_ref(), libc::W_OK)
+}
+
+/// Whether this is a directory whose entries the effective user cannot list or reach.
+pub fn is_hidden_dir(path: impl AsRef<Path>) -> bool {
+    is_real_dir(&path) && !allows(path.as_ref(), libc::R_OK | libc::X_OK)
+}
+
+fn allows(path: &Path, mode: libc::c_int) -> bool {
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels
     // without faccessat2 as well.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
 }
 
 /// Like [`writable`], with the reason if not.
