@@ -57,8 +57,8 @@ table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_0-9]+"' | grep -oE '[a-z_0
 same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 
 # --- the kinds of JSON lines
-sed -nE 's/.*put\("event", "([a-z-]+)".*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p; s/.*(of|on_kernel|with_path|reasoned)\(&mut put, "([a-z-]+)".*/\2/p' \
-    "$top/crates/dkms/src/render/json.rs" | grep -vx other >"$scratch/events"
+sed -nE 's/^ +Event::.* => \("([a-z-]+)", .*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p' \
+    "$top/crates/dkms/src/render/json.rs" >"$scratch/events"
 { sed -n '/^| `event` |/,/^$/p' "$top/docs/json-schema.md" | sed -nE 's/^\| `([a-z-]+)` \|.*/\1/p' | grep -vx event; echo result; } >"$scratch/doc-events"
 same 'events: program, docs/json-schema.md' "$scratch/events" "$scratch/doc-events"
 

@@ -5,19 +5,26 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{Event, Fallback, LastBuild};
+use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, Queued, Sources};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The schema version of all JSON output.
 pub(crate) const SCHEMA: u32 = 1;
 
+/// An object on one line.
 pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
+}
+
+/// A document in lines.
+pub(super) fn document(value: &Value) -> String {
+    format!("{value:#}\n")
 }
 
 /// Finds what the running kernel has loaded of an entry; `None` for other kernels.
@@ -38,8 +45,7 @@ pub(crate) fn status(
         value
     };
     let list: Vec<Value> = entries.iter().map(one).collect();
-    let text = format!("{:#}", json!({ "schema": SCHEMA, "entries": list }));
-    format!("{text}\n")
+    document(&json!({ "schema": SCHEMA, "entries": list }))
 }
 
 /// `dkms fsck --json`: one document.
@@ -47,15 +53,14 @@ pub(crate) fn fsck(done: &Repaired) -> String {
     let repaired = done.repaired.iter().map(|f| finding(f, true, None));
     let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
     let all: Vec<Value> = repaired.chain(left).collect();
-    let document = json!({
+    document(&json!({
         "schema": SCHEMA,
         "findings": all,
         "unreadable": done.left.unreadable,
         "repaired": done.repaired.len(),
         "packages": done.left.packages,
         "builds": done.left.builds,
-    });
-    format!("{document:#}\n")
+    }))
 }
 
 fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
@@ -150,229 +155,174 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
 }
 
 /// One line per event.
-pub(crate) fn event(e: &Event) -> String {
-    let mut map = Map::new();
-    map.insert("schema".into(), SCHEMA.into());
-    let mut put = |key: &str, value: Value| {
-        map.insert(key.into(), value);
-    };
-    match e {
-        Event::Added { package, source } => {
-            put("event", "added".into());
-            about(&mut put, package, None);
-            put("source", json!(source));
-        }
-        Event::SourceCopied { package, from, to } => {
-            put("event", "source-copied".into());
-            about(&mut put, package, None);
-            put("from", json!(from));
-            put("to", json!(to));
-        }
-        Event::Queue { builds } => {
-            put("event", "queue".into());
-            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.last)).collect();
-            put("builds", json!(list));
-        }
-        Event::BuildStarted { build, log, .. } => {
-            of(&mut put, "build-started", build);
-            put("log", json!(log));
-        }
-        Event::BuildStage { build, stage } => {
-            of(&mut put, "build-stage", build);
-            put("stage", json!(stage));
-        }
-        Event::Built { build, modules, elapsed, origin } => {
-            of(&mut put, "built", build);
-            put("origin", json!(origin));
-            put("seconds", json!(elapsed.as_secs_f64()));
-            let list: Vec<Value> = modules
-                .iter()
-                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature.to_string() }))
-                .collect();
-            put("modules", json!(list));
-        }
-        Event::ModuleInstalled { build, path } => with_path(&mut put, "module-installed", build, path),
-        Event::ModuleRemoved { build, path } => with_path(&mut put, "module-removed", build, path),
-        Event::OriginalRestored { build, to } => with_path(&mut put, "original-restored", build, to),
-        Event::ModuleKept { build, path, reason } => {
-            with_path(&mut put, "module-kept", build, path);
-            put("reason", json!(reason));
-        }
-        Event::OriginalArchived { build, from, to } => {
-            of(&mut put, "original-archived", build);
-            put("from", json!(from));
-            put("to", json!(to));
-        }
-        Event::ModuleUnloaded { module } => {
-            put("event", "module-unloaded".into());
-            put("module", json!(module));
-        }
-        Event::ModuleLoaded { module } => {
-            put("event", "module-loaded".into());
-            put("module", json!(module));
-        }
-        Event::Installed { build } => of(&mut put, "installed", build),
-        Event::Uninstalled { build } => of(&mut put, "uninstalled", build),
-        Event::Unbuilt { build } => of(&mut put, "unbuilt", build),
-        Event::Forgotten { package } => {
-            put("event", "removed".into());
-            about(&mut put, package, None);
-        }
-        Event::Nothing { about, reason } => {
-            put("event", "nothing".into());
-            put("about", json!(about));
-            put("reason", json!(reason));
-        }
-        Event::KernelsOfImage { chosen, all, tree } => {
-            put("event", "kernels-of-image".into());
-            let releases: Vec<&str> = chosen.iter().map(|kernel| &*kernel.release).collect();
-            put("kernels", json!(releases));
-            put("all", json!(all));
-            put("tree", json!(tree.display().to_string()));
-        }
-        Event::Skipped { build, reason } => reasoned(&mut put, "skipped", build, reason),
-        Event::Deferred { build, reason } => reasoned(&mut put, "deferred", build, reason),
-        Event::Failed { build, error } => {
-            of(&mut put, "failed", build);
-            put("error", json!(with_help(error)));
-            put("exit_code", json!(exit::code(error)));
-        }
-        Event::DepmodStarted { kernel } => on_kernel(&mut put, "depmod-started", kernel),
-        Event::DepmodDone { kernel, elapsed } => {
-            on_kernel(&mut put, "depmod-done", kernel);
-            put("seconds", json!(elapsed.as_secs_f64()));
-        }
-        Event::DepmodSkipped { kernel, reason } => {
-            on_kernel(&mut put, "depmod-skipped", kernel);
-            put("reason", json!(reason));
-        }
-        Event::ScriptStarted { package, directive, command } => {
-            put("event", "script-started".into());
-            about(&mut put, package, None);
-            put("directive", json!(directive));
-            put("command", json!(command));
-        }
-        Event::ScriptOutput { text } => {
-            put("event", "script-output".into());
-            put("text", json!(text));
-        }
-        Event::CommandRun { what, command, elapsed } => {
-            put("event", "command-run".into());
-            put("what", json!(what));
-            put("command", json!(command));
-            put("seconds", json!(elapsed.as_secs_f64()));
-        }
-        Event::KeyMade { key, certificate } => {
-            put("event", "key-made".into());
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
-        Event::SigningKey { key, certificate } => {
-            put("event", "signing-key".into());
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
-        Event::Resigned { build, files } => {
-            of(&mut put, "resigned", build);
-            put("files", json!(files));
-        }
-        Event::PageWritten { path } => {
-            put("event", "page-written".into());
-            put("path", json!(path));
-        }
-        Event::ArchiveWritten { path } => {
-            put("event", "archive-written".into());
-            put("path", json!(path));
-        }
-        Event::ArchiveLoaded { package, kernels } => {
-            put("event", "archive-loaded".into());
-            about(&mut put, package, None);
-            let list: Vec<Value> =
-                kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
-            put("kernels", json!(list));
-        }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
-            let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
-            on_kernel(&mut put, "summary", kernel);
-            put("installed", names(installed));
-            put("compiled", json!(sources.compiled));
-            put("from_cache", json!(sources.cache));
-            put("from_registry", json!(sources.registry));
-            put("skipped", names(skipped));
-            put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
-            put("deferred", names(deferred));
-            let fallback = |f: &Fallback| json!({ "package": f.package.name, "version": f.package.version, "instead_of": f.instead_of.version });
-            put("fallbacks", fallbacks.iter().map(fallback).collect());
-        }
-        Event::StillBuilding { builds } => {
-            put("event", "still-building".into());
-            let one = |(b, d): &(Build, std::time::Duration)| {
-                let (package, kernel) = (&b.package, &b.kernel);
-                json!({ "package": package.name, "version": package.version, "kernel": kernel.release,
-                    "arch": kernel.arch, "seconds": d.as_secs() })
-            };
-            put("builds", builds.iter().map(one).collect());
-        }
-        Event::Waiting { what, holder } => {
-            put("event", "waiting".into());
-            put("what", json!(what));
-            put("holder", json!(holder));
-        }
-        Event::Warning { text } => {
-            put("event", "warning".into());
-            put("text", json!(text));
-        }
-        Event::Detail { text } => {
-            put("event", "detail".into());
-            put("text", json!(text));
-        }
-    }
-    line(&Value::Object(map))
+pub(crate) fn event(event: &Event) -> String {
+    let (word, subject) = subject(event);
+    line(&merged([json!({ "schema": SCHEMA, "event": word }), subject, details(event)]))
 }
 
-fn build_value(b: &Build, last: Option<LastBuild>) -> Value {
-    json!({
-        "package": b.package.name,
-        "version": b.package.version,
-        "kernel": b.kernel.release,
-        "arch": b.kernel.arch,
+/// The word of an event, and the keys that name what it is about.
+fn subject(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::Added { package, .. } => ("added", of_package(package)),
+        Event::SourceCopied { package, .. } => ("source-copied", of_package(package)),
+        Event::Forgotten { package } => ("removed", of_package(package)),
+        Event::ScriptStarted { package, .. } => ("script-started", of_package(package)),
+        Event::ArchiveLoaded { package, .. } => ("archive-loaded", of_package(package)),
+        Event::BuildStarted { build, .. } => ("build-started", of_build(build)),
+        Event::BuildStage { build, .. } => ("build-stage", of_build(build)),
+        Event::Built { build, .. } => ("built", of_build(build)),
+        Event::ModuleInstalled { build, .. } => ("module-installed", of_build(build)),
+        Event::ModuleRemoved { build, .. } => ("module-removed", of_build(build)),
+        Event::ModuleKept { build, .. } => ("module-kept", of_build(build)),
+        Event::OriginalArchived { build, .. } => ("original-archived", of_build(build)),
+        Event::OriginalRestored { build, .. } => ("original-restored", of_build(build)),
+        Event::Installed { build } => ("installed", of_build(build)),
+        Event::Uninstalled { build } => ("uninstalled", of_build(build)),
+        Event::Unbuilt { build } => ("unbuilt", of_build(build)),
+        Event::Resigned { build, .. } => ("resigned", of_build(build)),
+        Event::Skipped { build, .. } => ("skipped", of_build(build)),
+        Event::Deferred { build, .. } => ("deferred", of_build(build)),
+        Event::Failed { build, .. } => ("failed", of_build(build)),
+        Event::DepmodStarted { kernel } => ("depmod-started", of_kernel(kernel)),
+        Event::DepmodDone { kernel, .. } => ("depmod-done", of_kernel(kernel)),
+        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", of_kernel(kernel)),
+        Event::Summary { kernel, .. } => ("summary", of_kernel(kernel)),
+        Event::Queue { .. } => ("queue", json!({})),
+        Event::StillBuilding { .. } => ("still-building", json!({})),
+        Event::ModuleUnloaded { .. } => ("module-unloaded", json!({})),
+        Event::ModuleLoaded { .. } => ("module-loaded", json!({})),
+        Event::Nothing { .. } => ("nothing", json!({})),
+        Event::KernelsOfImage { .. } => ("kernels-of-image", json!({})),
+        Event::ScriptOutput { .. } => ("script-output", json!({})),
+        Event::CommandRun { .. } => ("command-run", json!({})),
+        Event::KeyMade { .. } => ("key-made", json!({})),
+        Event::SigningKey { .. } => ("signing-key", json!({})),
+        Event::PageWritten { .. } => ("page-written", json!({})),
+        Event::ArchiveWritten { .. } => ("archive-written", json!({})),
+        Event::Waiting { .. } => ("waiting", json!({})),
+        Event::Warning { .. } => ("warning", json!({})),
+        Event::Detail { .. } => ("detail", json!({})),
+    }
+}
+
+/// The other keys of an event.
+fn details(event: &Event) -> Value {
+    match event {
+        Event::Added { source, .. } => json!({ "source": source }),
+        Event::SourceCopied { from, to, .. } | Event::OriginalArchived { from, to, .. } => {
+            json!({ "from": from, "to": to })
+        }
+        Event::Queue { builds } => json!({ "builds": list(builds, queued) }),
+        Event::BuildStarted { log, .. } => json!({ "log": log }),
+        Event::BuildStage { stage, .. } => json!({ "stage": stage }),
+        Event::Built { modules, elapsed, origin, .. } => {
+            json!({ "origin": origin, "seconds": elapsed.as_secs_f64(), "modules": list(modules, module) })
+        }
+        Event::ModuleInstalled { path, .. }
+        | Event::ModuleRemoved { path, .. }
+        | Event::OriginalRestored { to: path, .. }
+        | Event::PageWritten { path }
+        | Event::ArchiveWritten { path } => json!({ "path": path }),
+        Event::ModuleKept { path, reason, .. } => json!({ "path": path, "reason": reason }),
+        Event::ModuleUnloaded { module } | Event::ModuleLoaded { module } => json!({ "module": module }),
+        Event::Nothing { about, reason } => json!({ "about": about, "reason": reason }),
+        Event::KernelsOfImage { chosen, all, tree } => {
+            let releases: Value = chosen.iter().map(|kernel| &*kernel.release).collect();
+            json!({ "kernels": releases, "all": all, "tree": tree.display().to_string() })
+        }
+        Event::Skipped { reason, .. }
+        | Event::Deferred { reason, .. }
+        | Event::DepmodSkipped { reason, .. } => {
+            json!({ "reason": reason })
+        }
+        Event::Failed { error, .. } => json!({ "error": with_help(error), "exit_code": exit::code(error) }),
+        Event::DepmodDone { elapsed, .. } => json!({ "seconds": elapsed.as_secs_f64() }),
+        Event::ScriptStarted { directive, command, .. } => {
+            json!({ "directive": directive, "command": command })
+        }
+        Event::CommandRun { what, command, elapsed } => {
+            json!({ "what": what, "command": command, "seconds": elapsed.as_secs_f64() })
+        }
+        Event::KeyMade { key, certificate } => json!({ "key": key, "certificate": certificate }),
+        Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
+        Event::Resigned { files, .. } => json!({ "files": files }),
+        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
+        Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } => {
+            summary([installed, skipped, deferred], *sources, failed, fallbacks)
+        }
+        Event::StillBuilding { builds } => json!({ "builds": list(builds, still_building) }),
+        Event::Waiting { what, holder } => json!({ "what": what, "holder": holder }),
+        Event::ScriptOutput { text } | Event::Warning { text } | Event::Detail { text } => {
+            json!({ "text": text })
+        }
+        Event::Installed { .. }
+        | Event::Uninstalled { .. }
+        | Event::Unbuilt { .. }
+        | Event::Forgotten { .. }
+        | Event::DepmodStarted { .. } => json!({}),
+    }
+}
+fn queued(queued: &Queued) -> Value {
+    let last = queued.last;
+    let expected = json!({
         "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
         "expected_objects": last.and_then(|last| last.objects),
+    });
+    merged([of_build(&queued.build), expected])
+}
+
+fn still_building((build, elapsed): &(Build, Duration)) -> Value {
+    merged([of_build(build), json!({ "seconds": elapsed.as_secs() })])
+}
+
+fn module(module: &BuiltModule) -> Value {
+    json!({ "file": module.file, "bytes": module.size, "signature": module.signature.to_string() })
+}
+
+fn summary(
+    [installed, skipped, deferred]: [&[PackageId]; 3],
+    sources: Sources,
+    failed: &[FailedPackage],
+    fallbacks: &[Fallback],
+) -> Value {
+    let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Value>();
+    let fallback =
+        |one: &Fallback| merged([of_package(&one.package), json!({ "instead_of": one.instead_of.version })]);
+    json!({
+        "installed": names(installed),
+        "compiled": sources.compiled,
+        "from_cache": sources.cache,
+        "from_registry": sources.registry,
+        "skipped": names(skipped),
+        "failed": failed.iter().map(with_code).collect::<Value>(),
+        "deferred": names(deferred),
+        "fallbacks": list(fallbacks, fallback),
     })
 }
 
 /// The document of `--dry-run`.
 pub(crate) fn plan(plan: &Plan) -> String {
-    let step = |(id, one): (StepId, &Step)| {
-        let after: Vec<usize> = plan.before(id).map(StepId::position).collect();
-        step(one, &after)
+    let step = |(id, step): (StepId, &Step)| {
+        let common = json!({
+            "step": word(&step.operation),
+            "reason": step.reason,
+            "after": plan.before(id).map(StepId::position).collect::<Value>(),
+            "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
+            "files": step.files,
+        });
+        merged([common, target(&step.operation)])
     };
-    let list: Vec<Value> = plan.steps().map(step).collect();
-    let text = format!("{:#}", json!({ "schema": SCHEMA, "steps": list }));
-    format!("{text}\n")
+    document(&json!({ "schema": SCHEMA, "steps": plan.steps().map(step).collect::<Value>() }))
 }
 
-fn step(step: &Step, after: &[usize]) -> Value {
-    let mut value = json!({
-        "step": word(&step.operation),
-        "reason": step.reason,
-        "after": after,
-        "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
-        "files": step.files,
-    });
-    let mut put = |key: &str, v: Value| {
-        if let Some(map) = value.as_object_mut() {
-            map.insert(key.to_owned(), v);
-        }
-    };
-    match &step.operation {
+/// What a step of a plan is about.
+fn target(operation: &Operation) -> Value {
+    match operation {
         Operation::CopySource { package, from, to, .. } => {
-            about(&mut put, package, None);
-            put("from", json!(from));
-            put("to", json!(to));
+            merged([of_package(package), json!({ "from": from, "to": to })])
         }
-        Operation::Add { package, .. } | Operation::Remove(package) => about(&mut put, package, None),
-        Operation::Install { build, outlook: Outlook::Same(_) } => put("about", json!(build.to_string())),
+        Operation::Add { package, .. } | Operation::Remove(package) => of_package(package),
+        Operation::Install { build, outlook: Outlook::Same(_) } => json!({ "about": build.to_string() }),
         Operation::Build { build, .. }
         | Operation::Install { build, .. }
         | Operation::Uninstall(build)
@@ -380,27 +330,19 @@ fn step(step: &Step, after: &[usize]) -> Value {
         | Operation::Resign(build)
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
-        | Operation::Fail { build, .. } => about(&mut put, &build.package, Some(&build.kernel)),
+        | Operation::Fail { build, .. } => of_build(build),
         Operation::Fallback { build, instead_of } => {
-            about(&mut put, &build.package, Some(&build.kernel));
-            put("instead_of", json!(instead_of.version));
+            merged([of_build(build), json!({ "instead_of": instead_of.version })])
         }
-        Operation::Depmod(kernel) => {
-            put("kernel", json!(kernel.release));
-            put("arch", json!(kernel.arch));
-        }
-        Operation::PostTransaction(command) => put("command", json!(command)),
-        Operation::MakeKey { key, certificate } => {
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
+        Operation::Depmod(kernel) => of_kernel(kernel),
+        Operation::PostTransaction(command) => json!({ "command": command }),
+        Operation::MakeKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
         Operation::WriteArchive(path) | Operation::LoadArchive(path) | Operation::Enroll(path) => {
-            put("path", json!(path));
+            json!({ "path": path })
         }
-        Operation::KeepKey(_) => put("about", json!("the modules")),
-        Operation::Nothing(what) => put("about", json!(what)),
+        Operation::KeepKey(_) => json!({ "about": "the modules" }),
+        Operation::Nothing(what) => json!({ "about": what }),
     }
-    value
 }
 
 fn word(operation: &Operation) -> &'static str {
@@ -429,32 +371,28 @@ fn word(operation: &Operation) -> &'static str {
     }
 }
 
-fn about(put: &mut dyn FnMut(&str, Value), package: &PackageId, kernel: Option<&Kernel>) {
-    put("package", json!(package.name));
-    put("version", json!(package.version));
-    if let Some(k) = kernel {
-        put("kernel", json!(k.release));
-        put("arch", json!(k.arch));
-    }
+fn of_package(package: &PackageId) -> Value {
+    json!({ "package": package.name, "version": package.version })
 }
 
-fn of(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build) {
-    put("event", json!(event));
-    about(put, &build.package, Some(&build.kernel));
+fn of_kernel(kernel: &Kernel) -> Value {
+    json!({ "kernel": kernel.release, "arch": kernel.arch })
 }
 
-fn with_path(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, path: &std::path::Path) {
-    of(put, event, build);
-    put("path", json!(path));
+fn of_build(build: &Build) -> Value {
+    merged([of_package(&build.package), of_kernel(&build.kernel)])
 }
 
-fn reasoned(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, reason: &str) {
-    of(put, event, build);
-    put("reason", json!(reason));
+/// A list of these.
+pub(super) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(json).collect()
 }
 
-fn on_kernel(put: &mut dyn FnMut(&str, Value), event: &str, kernel: &Kernel) {
-    put("event", json!(event));
-    put("kernel", json!(kernel.release));
-    put("arch", json!(kernel.arch));
+/// One object with the keys of all of these.
+fn merged<const N: usize>(objects: [Value; N]) -> Value {
+    let keys = objects.into_iter().filter_map(|object| match object {
+        Value::Object(keys) => Some(keys),
+        _ => None,
+    });
+    Value::Object(keys.flatten().collect())
 }
