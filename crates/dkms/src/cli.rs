@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 /// What clap calls the operands.
 const WORDS: &str = "WORDS";
 
-/// Declares [`Arguments`] and the function that fills them. Each option has a line: it is a flag, has a value of
-/// this type, or is a list.
+/// Declares [`Arguments`] and the function that fills them. Each option has a line: it is a flag, has a value
+/// of this type, or is a list.
 macro_rules! arguments {
     (
         flags { $($flag:ident = $flag_opt:ident,)* }
