@@ -1,4 +1,4 @@
-# What people type. `make test` is what CI runs; everything that it needs besides Rust is fetched by tests/fetch.sh.
+# Targets for developers. CI runs `make test`; tests/fetch.sh fetches everything that it needs besides Rust.
 
 CARGO   ?= cargo
 TARGET  ?= $(or $(CARGO_TARGET_DIR),target)
@@ -100,5 +100,5 @@ clean:
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
-# install, install-debian, install-redhat, install-suse, install-arch, install-alpine, install-void, install-gentoo
+# install and install-DISTRIBUTION: debian, redhat, suse, arch, alpine, void, gentoo
 -include packaging/install.mk

@@ -4,7 +4,8 @@
 #
 #   packaging/deb.sh [DIRECTORY]      default: dist
 #   BINARY=file                       the program to package, instead of building both
-#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged without dkms-registry
+#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged
+#                                     without dkms-registry
 #   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
 #   DEBFULLNAME, DEBEMAIL             the maintainer, as for Debian's own tools (default: a placeholder)
 #   DEB_REVISION=text                 appended to the version (default: 1)
@@ -66,8 +67,8 @@ library_packages() { # PROGRAM
     printf '%s\n' "$found"
 }
 
-# Makes the package of a directory with everything but DEBIAN/control and DEBIAN/md5sums. Without a PROGRAM, it is for all
-# architectures.
+# Makes the package of a directory with everything but DEBIAN/control and DEBIAN/md5sums. Without a PROGRAM,
+# it is for all architectures.
 package() { # NAME ROOT CONTROL [PROGRAM]
     local name=$1 root=$2 control=$3 arch=$arch shlibs='' size deb
     if [[ ${4:-} ]]; then shlibs=$(library_packages "$root/$4"); else arch=all; fi

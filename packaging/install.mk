@@ -1,15 +1,16 @@
 # Installs dkms and its files.
-#   make -f packaging/install.mk install            the program, its settings, pages, completions and common scripts
-#   make -f packaging/install.mk install-debian     the same, and the kernel hooks of Debian and its family
-#   make -f packaging/install.mk install-redhat     the same, and the kernel-install hook and the boot service
-#   make -f packaging/install.mk install-suse       the same, for the file triggers of the rpm package on openSUSE and SLES
-#   make -f packaging/install.mk install-arch       the same, and the hooks of pacman and the boot service
-#   make -f packaging/install.mk install-alpine     the same, and the kernel hook; the trigger of apk is in the package
-#   make -f packaging/install.mk install-void       the same, and the kernel hooks of Void
-#   make -f packaging/install.mk install-gentoo     the same, and the plugins of installkernel and kernel-install
-#   make -f packaging/install.mk uninstall          removes all of it; built modules and changed settings stay
-#   make -f packaging/install.mk install-registry   dkms-registry, which fetches builds; it is a package of its own
-#   make -f packaging/install.mk install-dh-dkms    dh_dkms, for those who make Debian packages; it is a package of its own
+# make -f packaging/install.mk TARGET, which is one of
+#   install            the program, its settings, pages, completions and common scripts
+#   install-debian     the same, and the kernel hooks of Debian and its family
+#   install-redhat     the same, and the kernel-install hook and the boot service
+#   install-suse       the same, for the file triggers of the rpm package on openSUSE and SLES
+#   install-arch       the same, and the hooks of pacman and the boot service
+#   install-alpine     the same, and the kernel hook; the trigger of apk is in the package
+#   install-void       the same, and the kernel hooks of Void
+#   install-gentoo     the same, and the plugins of installkernel and kernel-install
+#   uninstall          removes all of it; built modules and changed settings stay
+#   install-registry   dkms-registry, which fetches builds; it is a separate package
+#   install-dh-dkms    dh_dkms, for makers of Debian packages; it is a separate package
 # DESTDIR=dir installs everything below dir. Every directory below can be set, without DESTDIR in it.
 # BINARY=file, REGISTRY=file install these programs instead of building them.
 
@@ -185,7 +186,7 @@ install-doc:
 	    $(INSTALL) -D -m $$mode "$$file" "$(abspath $(DESTDIR)$(DOCDIR))/$$file" || exit; \
 	done
 
-# A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
+# Keeps a changed framework.conf and built modules. To remove modules, run "dkms remove M/V --all" before.
 uninstall:
 	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-boot-check.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
 	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms.conf $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8

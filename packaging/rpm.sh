@@ -62,9 +62,9 @@ sources | LC_ALL=C sort -z | tar -C "$top" --null -T - --format=gnu --owner=0 --
 date=$(LC_ALL=C date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')
 sed -e "s/@VERSION@/$rpm_version/g; s/@RELEASE@/$release/g; s/@DATE@/$date/; s/@PACKAGER@/${packager//&/\\&}/g" "$here/rpm/dkms.spec" >"$work/SPECS/dkms.spec"
 
-# The package does not contain the place and time of the build. (The macro for file times changed its name after rpm 4.19.)
-# Build dependencies are not checked, because rpm may not know the packages of this machine. No source package is created,
-# because rpm writes the build directory into it.
+# The package does not contain the place and time of the build. (The macro for file times changed its name
+# after rpm 4.19.) Build dependencies are not checked, because rpm may not know the packages of this machine.
+# No source package is created, because rpm writes the build directory into it.
 LC_ALL=C rpmbuild --nodeps -bb \
     --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" "${registry[@]}" "${family[@]}" \
     --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \

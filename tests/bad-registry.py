@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A registry that answers with what a real one has, but badly.
+"""A registry that gives the answers of a real one, but damaged or hostile.
 
     bad-registry.py PORT REAL_PORT
 
@@ -203,7 +203,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """A client that goes away is what the tests want."""
+        """Ignores clients that disconnect, as some tests make them do."""
 
 
 Server(("127.0.0.1", PORT), Bad).serve_forever()

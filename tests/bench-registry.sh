@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by bench.sh in its root: autoinstall of its packages from a registry on loopback, and many clients of it.
+# Sourced by bench.sh in its root: autoinstall of its packages from a registry on loopback, and many clients
+# of it.
 #
 #   registry_rows DKMS DEBIAN_MICROSECONDS PACKAGE...
 registry_rows() {

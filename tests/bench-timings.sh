@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by bench.sh in its root: what the page of --timings costs dkms, in instructions. It has no compilers in it.
+# Sourced by bench.sh in its root: what the page of --timings costs dkms, in instructions. It has no compilers
+# in it.
 #
 #   timings_row DKMS PACKAGE
 timings_row() {
@@ -8,7 +9,7 @@ timings_row() {
         echo 'timings          skipped: valgrind is not installed'
         return
     fi
-    # The instructions of dkms itself: its children leave files of their own.
+    # The instructions of dkms alone: its children write separate files.
     # shellcheck disable=SC2317  # called below
     of_build() { # VARIABLE=VALUE...
         "$dkms" unbuild "$package" -k "$K" >/dev/null 2>&1 || true

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by bench.sh in its root, as its last measurement: it compresses the kernel's own modules, as Debian 13 does. Also
-# alone: tests/in-root.sh 'headers-6.1 image-6.1' bash /e2e/bench-xz.sh
+# Sourced by bench.sh in its root, as its last measurement: it compresses the kernel's own modules, as Debian
+# 13 does. Also alone: tests/in-root.sh 'headers-6.1 image-6.1' bash /e2e/bench-xz.sh
 #
 #   xz_row DKMS
 xz_row() {
@@ -9,8 +9,8 @@ xz_row() {
     find "$kernel/kernel" -name '*.ko' -print0 | xargs -0 -r -P "$(nproc)" -n 64 xz -0 -q
     n=$(find "$kernel" -name '*.ko.xz' | wc -l)
     depmod "$K"
-    # The first installation reads all modules and remembers what depmod's index needs of them. The best of the others
-    # counts.
+    # The first installation reads all modules and remembers what depmod's index needs of them. The best of
+    # the others counts.
     local all=() round
     for round in first 1 2 3; do
         { "$dkms" remove single/1.0 --all || true; "$dkms" add single/1.0; } >/dev/null 2>&1

@@ -4,19 +4,23 @@
 #   status           of five kernels for each package (about 60 pairs), also against /bin/true
 #   autoinstall-0    the real packages, nothing to do
 #   install-1        a package of one file, beyond bare make + depmod
-#   autoinstall      the real packages that build (11 of 12) to build and install, against their makes one by one + depmod
-#   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
+#   autoinstall      building and installing the real packages that build (11 of 12), against their makes, one
+#                    after the other, and depmod
+#   cached           autoinstall of the same packages, and install of one file, from the cache of builds
 #   kernel_prerm     of the same packages: processor time
-#   cached-1-xz      install of one file from the cache on a kernel whose modules are all .ko.xz, and depmod: processor time
-#   registry         autoinstall of the same packages from a registry on loopback, and 200 clients of it at once
-#   memory           of dkms itself meanwhile, BTF included
-#   btf              what BTF in every module adds to autoinstall (the rows that compare with others go without)
-#   verify           the verdicts on all that is installed for one kernel, in processor time
-#   speed            the same against the limit: one make with a job server over all the packages' own make commands
+#   cached-1-xz      install of one file from the cache on a kernel whose modules are all .ko.xz, and depmod:
+#                    processor time
+#   registry         autoinstall of the same packages from a registry on loopback, and 200 clients at once
+#   memory           of dkms alone meanwhile, BTF included
+#   btf              the time that BTF in every module adds to autoinstall (the rows that compare have no BTF)
+#   verify           the verdicts on all installed modules of one kernel, in processor time
+#   speed            the same against the limit: one make with a jobserver over all packages' make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
-#   instructions     of `--version`, and of `status` on an empty and a full tree, against /bin/true (callgrind)
+#   instructions     of `--version`, and of `status` on an empty and a full tree, against /bin/true
+#                    (callgrind)
 #   timings          instructions of dkms for a build with the page of --timings, and without it
-#   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and memory a package
+#   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and
+#                    memory for each package
 #
 # Prints name, Debian's seconds, ours, and their ratio; the same lines go to build/bench/result.txt.
 set -euo pipefail
@@ -70,7 +74,7 @@ $ours generate_mok >/dev/null
 # Builds are compared, not hits; and the same work: neither Debian's dkms nor make adds BTF to these modules.
 mkdir -p /etc/dkms/framework.conf.d
 printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
-# The same packages for both: those that Debian's dkms builds. This is also what warms the caches.
+# The same packages for both: those that Debian's dkms builds. This also warms the caches.
 $debian autoinstall -k "$K" >/dev/null 2>&1 || true
 while IFS=: read -r package state; do
     package=${package%%,*}
@@ -144,10 +148,10 @@ all_d=$(best 1 $debian autoinstall -k "$K")
 clean >/dev/null 2>&1
 limit_us=$(PREPARE="limit_for $K ${packages[*]}" best 2 limit)
 limit_done
-# With BTF, as dkms does it by default where pahole is installed: memory, and what it adds.
+# With BTF, the default if pahole is installed: memory, and the additional time.
 echo cache_size=0 >/etc/dkms/framework.conf.d/compared.conf
 /usr/bin/env python3 - "$ours" "$K" <<'PYTHON'
-# The most memory of dkms itself, without its children: VmHWM, looked at while it works.
+# The most memory of dkms, without its children: VmHWM, read while it works.
 import subprocess, sys, time
 p = subprocess.Popen([sys.argv[1], "autoinstall", "-k", sys.argv[2]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 most = 0
@@ -203,7 +207,7 @@ print(f"verify           {min(once()[0] for _ in range(20)) * 1000:.1f} ms of pr
       f"{size / 1e6:.1f} MB ({loads} would load), {lines} lines of Module.symvers (asked: 50 ms for 60)")
 PYTHON
 
-# Five kernels for each package. What was built for one kernel is installed, with force, for four made-up ones.
+# Five kernels for each package: the builds for one kernel are installed, with force, for four fake ones.
 for k in 2 3 4 5; do
     other=$K-copy$k
     mkdir -p "/lib/modules/$other"
@@ -220,7 +224,7 @@ show status "$(best 2 $debian status)" "$(best 30 $ours status)"
 awk -v o="$(best 30 $ours status)" -v t="$(best 30 /bin/true)" 'BEGIN { printf "%-16s %.2f ms, /bin/true %.2f ms: %.1f times\n", "status", o / 1000, t / 1000, o / t }'
 
 removed() { local p; for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done; }
-# Two kernels at once. For the second, what builds for it.
+# Two kernels at once. For the second, only the packages that build for it.
 speed_2() {
     local p second=() limit2_us both_us
     for ((p = 2; p <= 5; p++)); do rm -rf "/lib/modules/$K-copy$p"; done

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Inside the private root of safe_boot::CASE: what keeps a machine from booting into a kernel without its drivers.
+# Inside the private root of safe_boot::CASE: a machine does not boot a kernel that lacks its drivers.
 # shellcheck source=/dev/null disable=SC2016
 . /e2e/prelude.sh
 set -eu
@@ -80,8 +80,8 @@ fallback() {
     grep -q '2 failed' /run/out
 }
 
-# A signed repository of the packages in a directory, and an apt that knows nothing else. Installed there is what the file
-# STATUS says. With "unsigned", its signature is of a key that nobody trusts.
+# A signed repository of the packages in a directory, and an apt that knows only this repository. The file
+# STATUS lists the installed packages. With "unsigned", the repository is signed with an untrusted key.
 apt_root() { # DIRECTORY STATUS [unsigned]
     mkdir -p /run/repo /run/apt/{trusted.gpg.d,apt.conf.d,preferences.d,sources.list.d,auth.conf.d} /run/gnupg
     chmod 700 /run/gnupg
@@ -116,8 +116,8 @@ END
     touch /var/lib/dpkg/status
 }
 
-# The packages of fetch.sh have two kernels of 6.1. In the newer one, a type that librem_ec_acpi uses has changed; the older
-# one has no support for its hardware.
+# The packages of fetch.sh have two kernels of 6.1. In the newer one, a type that librem_ec_acpi uses has
+# changed; the older one has no support for its hardware.
 preflight() {
     local new=$K old
     old=$(find /run/in -name 'linux-headers-6.1.0-*-cloud-amd64_*' | sort -V | head -n1)
@@ -165,7 +165,7 @@ END
     mkdir -m 777 /run/user
     (cd /run/user && TMPDIR=/run/user setpriv --reuid 1000 --regid 1000 --clear-groups dkms preflight "$old") | tee /run/out
     grep -q "^Kernel $old would get its modules" /run/out
-    step 'a kernel that nobody offers'
+    step 'a kernel that no repository offers'
     code 2 dkms preflight 9.9.9-amd64 >/run/out 2>&1
     grep -q 'Kernel 9.9.9-amd64 cannot be checked' /run/out
     code 2 dkms preflight ../../etc | grep -q 'is not the release of a kernel'
@@ -178,7 +178,7 @@ END
     grep -q 'not signed\|NO_PUBKEY\|not available' /run/out
 }
 
-# Waits until a line is in the file of fake-login1.py as often as that.
+# Waits until a line is in the file of fake-login1.py that many times.
 logged() { # LINE COUNT
     for _ in {1..100}; do
         [[ $(grep -cx "$1" /run/inhibitors) == "$2" ]] && return
@@ -190,7 +190,7 @@ logged() { # LINE COUNT
 
 inhibitor() {
     fixture single-1.0
-    # A build that takes a moment.
+    # A build that takes some time.
     echo 'PRE_BUILD=wait.sh' >>/usr/src/single-1.0/dkms.conf
     printf '#!/bin/sh\nsleep 1\n' >/usr/src/single-1.0/wait.sh
     chmod 755 /usr/src/single-1.0/wait.sh
@@ -337,7 +337,8 @@ Description: a kernel"; }
     [[ ! -e $pin ]]
 }
 
-# The menu of grub.cfg: the default, and whether it is the entry of a kernel. grub itself follows the identifiers like this.
+# The menu of grub.cfg: the default, and whether it is the entry of a kernel. grub itself follows the
+# identifiers like this.
 grub_starts() { # KERNEL, or "first"
     grub-script-check /boot/grub/grub.cfg
     python3 - "$1" <<'END'
@@ -362,7 +363,7 @@ else:
 END
 }
 
-# Real grub-mkconfig, on a file system that grub knows.
+# Real grub-mkconfig, on a file system that grub supports.
 grub() {
     local new=9.9.9-test disk=/run/disk option
     whole_kernel
@@ -380,7 +381,7 @@ grub() {
     mkdir -p /usr/local/sbin
     printf '#!/bin/sh\necho "$1: [1]:1 ($1)"\n' >/usr/local/sbin/losetup
     chmod 755 /usr/local/sbin/losetup
-    # What dkms and the packages of kernels run, with the disk as the root.
+    # The commands of dkms and of packages of kernels, with the disk as the root.
     mv /usr/sbin/update-grub /usr/sbin/update-grub.real
     printf '#!/bin/sh\necho x >>/run/update-grub.log\nexec chroot %s /usr/sbin/update-grub.real\n' $disk >/usr/sbin/update-grub
     chmod 755 /usr/sbin/update-grub
@@ -416,8 +417,8 @@ grub() {
     umount /boot
 }
 
-# Fedora: real kernel-install, with a plugin before that of dkms which makes the entry and the default, and the initramfs after
-# it.
+# Fedora: real kernel-install, with a plugin before that of dkms which makes the entry and the default, and
+# the initramfs after it.
 bls() {
     local new=9.9.9-test plugins=/etc/kernel/install.d block=/boot/grub2/grubenv
     whole_kernel
@@ -455,7 +456,7 @@ END
     grep -q "kernel $new lacks single, so the default entry of grub is 0123-$K" /run/out
     starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
     [[ -e /boot/initramfs-$new.img && -e /boot/loader/entries/0123-$new.conf ]]
-    # The same again.
+    # Repeat it.
     dkms kernel_hold -k $new
     starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
     step 'the module arrives'

@@ -170,11 +170,11 @@ class Browser:
         return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
 
     def pdf(self):
-        """The page as it is printed."""
+        """The page in its printed form."""
         return base64.b64decode(self.devtools("Page.printToPDF", printBackground=True)["data"])
 
     def accessible(self):
-        """The accessibility tree: a list of (role, name) of what is not ignored."""
+        """The accessibility tree: a list of (role, name), without ignored nodes."""
         nodes = self.devtools("Accessibility.getFullAXTree")["nodes"]
         value = lambda node, key: str(node.get(key, {}).get("value", ""))  # noqa: E731
         return [(value(node, "role"), value(node, "name")) for node in nodes if not node.get("ignored")]
@@ -194,7 +194,7 @@ class Browser:
             return found.slice(0, 10);""")
 
     def problems(self):
-        """What is wrong with a page in any case: errors, dead links, roles without names, text that overflows."""
+        """Defects of a page: errors, dead links, roles without names, text that overflows."""
         found = [f"console: {line}" for line in self.log()]
         found += self.run("""
             const found = [], seen = new Set();

@@ -30,7 +30,7 @@ def dkms(*words):
 
 
 def build(release, option="--no-cache"):
-    """Builds and removes again: the modules, uncompressed, and what dkms printed."""
+    """Builds and removes: returns the modules, uncompressed, and the output of dkms."""
     printed = dkms("build", "types/1.0", "-k", release, option)
     folder = Path(f"/var/lib/dkms/types/1.0/{release}/x86_64/module")
     for file in folder.glob("*.xz"):
@@ -66,7 +66,7 @@ def same_as_kbuild():
         assert by_dkms[name] == by_kbuild[name], f"{name} differs"
     SETTINGS.parent.mkdir(parents=True, exist_ok=True)
     SETTINGS.write_text("btf=off\n")
-    # What the line says is what a build does.
+    # A build does what the line announces.
     assert line_of_fingerprint(release) == "btf=false"
 
 
@@ -86,7 +86,7 @@ def base_in_cache(release, types):
     assert f"BTF of kernel {release}" in dkms("cache")
     modules, printed = with_cache()
     assert modules["types"] == types, printed
-    # What is there is used: with other types, pahole has nothing to begin with.
+    # The kept BTF is used: with other types, pahole has no base.
     (file,) = Path("/var/cache/dkms/btf").iterdir()
     whole = file.read_bytes()
     head = {"kernel": release, "sha256": hashlib.sha256(b"no types").hexdigest()}
@@ -100,7 +100,7 @@ def base_in_cache(release, types):
     modules, printed = with_cache()
     assert modules["types"] == types, printed
     assert file.read_bytes() == whole
-    # Who does not use the cache does not use this one.
+    # Without the cache of builds, this cache is not used either.
     file.write_bytes(whole[:-1] + b"x")
     modules, _ = build(release)
     assert modules["types"] == types
@@ -120,7 +120,7 @@ def without_vmlinux():
     second, _ = build(release)
     assert first == second, "two builds differ"
 
-    # The BTF of a damaged image is missed, nothing else.
+    # With a damaged image, only the BTF is missing.
     image = Path(f"/boot/vmlinuz-{release}")
     shutil.copy(image, "/tmp/vmlinuz")
     damaged = bytearray(image.read_bytes())

@@ -100,7 +100,7 @@ def other_fingerprint(record):
     record['fingerprint'] = hashlib.sha256(''.join(line + '\n' for line in record['lines']).encode()).hexdigest()
 
 
-# What is done to the entry, what fsck says of it, and whether a build is made afterwards too (which compiles).
+# What is done to the entry, what fsck reports, and whether a build runs afterwards too (it must compile).
 ATTACKS = {
     'link_as_record': (lambda: replace(RECORD, lambda path: os.symlink(f'{OUTSIDE}/kept', path)), 'symbolic link', False),
     'link_as_module': (lambda: replace(MODULE, lambda path: os.symlink(f'{OUTSIDE}/kept', path)), 'symbolic link', True),
@@ -168,10 +168,10 @@ def main():
         shutil.copytree(SAVED, CACHE)
         for path in glob.glob(f'{OUTSIDE}/kept') + glob.glob(f'{CACHE}/../other'):
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-    # A repair and a hit on what was restored.
+    # A repair, and a hit on the restored entry.
     subprocess.run(['dkms', 'unbuild', 'single/1.0', '-k', K], stdout=subprocess.DEVNULL, check=True)
     assert 'from the cache' in dkms('build', 'single/1.0', '-k', K)[1]
-    # Clearing follows nothing either.
+    # Clearing does not follow links either.
     os.symlink(OUTSIDE, f'{CACHE}/aa')
     os.symlink(OUTSIDE, f'{ENTRY}/out')
     dkms('cache', 'clear')

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Everything that CI runs. The last lines say what passed, failed and was skipped.
+# Everything that CI runs. The last lines list the passed, failed and skipped tests.
 #
 #   tests/ci.sh [SECTION...]     default: all of them
 #
-# A section is a function below, or the end-to-end tests whose names begin with SECTION:: (see README.md). Those that compile
-# come first, while the downloads run. Then there are always as many sections at a time as processors, each with one thread,
-# the longest ones first.
+# A section is a function below, or the end-to-end tests whose names begin with SECTION:: (see README.md).
+# Those that compile come first, while the downloads run. Then there are always as many sections at a time as
+# processors, each with one thread, the longest ones first.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -20,22 +20,22 @@ format() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms -p dkms-registry; }
-# The tests, and where those are that run end to end.
+# The tests, and the location of the end-to-end tests.
 compile() {
     cargo test --workspace --exclude dkms-tests --locked --no-run &&
         cargo test -p dkms-tests --locked --no-run --message-format json-render-diagnostics >"$scratch/compiled" &&
         sed -n 's/.*"executable":"\([^"]*\/\(e2e\|scenarios\)-[^"]*\)".*/\2=\1/p' "$scratch/compiled" >"$scratch/programs"
 }
 unit() { cargo test --workspace --exclude dkms-tests --locked && cargo test --locked -p dkms-tests --lib; }
-# program NAME ARGUMENT...: runs one of them where cargo would. A name that no test has is an error.
+# program NAME ARGUMENT...: runs a test program as cargo does. An unknown test name is an error.
 program() (
     cd tests && "$(sed -n "s/^$1=//p" "$scratch/programs")" --quiet --nocapture --test-threads "$threads" "${@:2}" &&
         [[ -s $DKMS_TEST_REPORT ]]
 )
-# The longest section: two at a time, so that it ends with the others.
+# The longest section: two tests at a time, so it ends with the others.
 scenarios() { threads=2 program scenarios; }
 
-# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests, its times go to $scratch/NAME.times.
+# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests; times are in $scratch/NAME.times.
 section() {
     export DKMS_TEST_REPORT=$scratch/$1.tests TIMEFORMAT='%R %U %S'
     local words
@@ -47,7 +47,7 @@ section() {
     { time "${words[@]}" 2>&3; } 3>&2 2>"$scratch/$1.times"
 }
 
-# What became of the tests of a section: "12 passed, 1 skipped (first reason)".
+# The results of the tests of a section: "12 passed, 1 skipped (first reason)".
 tests_of() {
     [[ -s $scratch/$1.tests ]] || return 0
     awk -F '\t' '
@@ -67,7 +67,7 @@ tests_of() {
 summary=() failed=0
 declare -A running=()
 
-# begin NAME: starts a section beside the others.
+# begin NAME: starts a section in parallel with the others.
 begin() {
     section "$1" >"$scratch/$1" 2>&1 &
     running[$!]=$1
@@ -84,7 +84,7 @@ finish() {
     if ((code == 0)); then
         word="passed$(tests_of "$name")"
     else
-        # Its last lines, again where the summary is read.
+        # Repeats its last lines beside the summary.
         word="FAILED$(tests_of "$name"; printf '\n'; tail -n 12 "$scratch/$name" | cut -c -200 | sed 's/^/    | /')"
         failed=1
     fi
@@ -106,13 +106,13 @@ for name in "${all[@]}"; do
 done
 ((slots >= 2)) || slots=2
 ((${#then[@]} > 1)) || threads=$slots
-# Without this there is nothing to run.
+# All other sections need this one.
 if ((${#then[@]})) && [[ " ${first[*]} " != *' compile '* ]]; then first+=(compile); fi
 
 for name in "${first[@]}"; do
     begin "$name"
-    # Downloads wait for the network, and the program has a target directory of its own: they run beside the others, unless
-    # the compiler has to be fetched.
+    # Downloads wait for the network, and the program has a separate target directory: they run beside the
+    # others, unless the compiler has to be fetched.
     case $name in fetch) command -v cc >/dev/null || complete fetch ;; build) ;; *) complete "$name" ;; esac
 done
 while ((${#running[@]})); do finish; done

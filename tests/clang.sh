@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of clang::NAME: `clang.sh NAME`. The headers of Debian's kernel become those of a kernel that the
-# installed clang compiled: its configuration names clang and lld, without options that only gcc knows.
+# Inside the private root of clang::NAME: `clang.sh NAME`. The headers of Debian's kernel become those of a
+# kernel that the installed clang compiled: its configuration names clang and lld, without options that only
+# gcc knows.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -39,7 +40,7 @@ built_with() {
     same "$lines" "several LLVM=$1 CC=$2"
     [[ $(readelf -p .comment "/var/lib/dkms/single/1.0/$K/$A/module/single.ko") == *"clang version $major"* ]]
 }
-# hide PROGRAM...: as if it were not installed
+# hide PROGRAM...: makes it look as if it were not installed
 hide() { local p; for p in "$@"; do rm -f "/usr/bin/$p" "/usr/local/bin/$p"; done; }
 tools=(clang ld.lld llvm-ar llvm-nm llvm-objcopy)
 

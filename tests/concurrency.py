@@ -33,7 +33,7 @@ CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 21, 75, 77}
 started = time.monotonic()
 
 
-# Packages whose "compiler" is cp: the modules are real, but built beforehand ------------------------------------------------
+# Packages whose "compiler" is cp: the modules are real, but built beforehand --------------------------------
 
 
 def prebuild():
@@ -87,7 +87,7 @@ must("generate_mok")
 print(f"CONCURRENCY_SEED={SEED}; prepared in {time.monotonic() - started:.0f} s", flush=True)
 
 
-# Many at once ------------------------------------------------------------------------------------------------------------------
+# Many at once -----------------------------------------------------------------------------------------------
 
 records, guard = [], threading.Lock()
 
@@ -160,7 +160,7 @@ if recovery.returncode:
     complain("the recovering command failed", str(recovery.returncode), *recovery.stderr.splitlines()[:5])
 
 
-# Is the state consistent? ----------------------------------------------------------------------------------------------------------------
+# Is the state consistent? -----------------------------------------------------------------------------------
 
 
 def digest(path):
@@ -169,7 +169,7 @@ def digest(path):
 
 
 def history(p, k, n=8):
-    """The last commands on a package and kernel, and every file of its name, with what it is."""
+    """The last commands on a package and kernel, and every file of its name with its type."""
     zero = min(r[0] for r in records)
     touching = sorted((b, e, c, w) for b, e, w, c, _, _, _ in records if effects(w, c, p, k))
     lines = [f"{b - zero:7.3f} to {e - zero:7.3f} s, code {c:3}: {' '.join(w)}" for b, e, c, w in touching[-n:]]
@@ -296,7 +296,7 @@ for p in PACKAGES:
     dkms("remove", f"{p}/1.0", "--all")
 
 
-# Two autoinstalls at once ----------------------------------------------------------------------------------------------------------
+# Two autoinstalls at once -----------------------------------------------------------------------------------
 
 os.mkdir("/run/counts")
 for name in SIX:
@@ -321,7 +321,7 @@ if installed != 6:
 print(f"two autoinstalls at once: {installed} of 6 packages installed, each built once" if installed == 6 else "two autoinstalls", flush=True)
 
 
-# Scripts that call dkms --------------------------------------------------------------------------------------------------------------
+# Scripts that call dkms -------------------------------------------------------------------------------------
 
 
 def ends(title, *words, seconds=30):
@@ -354,7 +354,7 @@ for hook in ("PRE_BUILD", "POST_BUILD", "PRE_INSTALL", "POST_INSTALL"):
 print("scripts that call dkms: done", flush=True)
 
 
-# A holder of a lock that is killed, and --lock-timeout ---------------------------------------------------------------------------
+# A holder of a lock that is killed, and --lock-timeout ------------------------------------------------------
 
 source = package("slow", make="./make", module="cc")
 script(f"{source}/make", "touch /run/slow\nexec sleep 60\n")

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Inside the private root of confined::NAME: the package whose sources are in /usr/src builds with build_confinement=off and
-# with the default, signed with the same key; both results must be the same, to the byte.
+# Inside the private root of confined::NAME: the package whose sources are in /usr/src builds with
+# build_confinement=off and with the default, signed with the same key; both results must be identical.
 set -euo pipefail
 source=$(find /usr/src -mindepth 2 -maxdepth 2 -name dkms.conf | head -n 1)
 source=${source%/dkms.conf}

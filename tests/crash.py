@@ -76,7 +76,7 @@ def only_status(lines):
     return [l for l in lines if l.startswith("status: ")]
 
 
-# Names that are made from a process, a time or random digits; the ten files of an index; the modules of the fixtures.
+# Names made from a process, a time or random digits; the ten files of an index; modules of the fixtures.
 SAME = [
     (re.compile("|".join(map(re.escape, KERNELS))), "K"),
     (re.compile(r"^/usr/lib/"), "/lib/"),
@@ -95,7 +95,7 @@ def kind(call):
 
 
 def sample(made, how):
-    """The numbers, from 1, of those of these calls that are interfered with."""
+    """The numbers, from 1, of the calls that the test interferes with."""
     every = range(1, len(made) + 1)
     if ALL:
         return list(every)
@@ -216,7 +216,7 @@ def two():
     must("install", "single/1.0", *each("-k"))
 
 
-# What is built, for how many kernels; what is done before, and the command.
+# The packages, the number of kernels, the preparation, and the command.
 ONE, ALSO_2, ALSO_SINGLE = ["multi/1.0"], ["multi/1.0", "multi/2.0"], ["multi/1.0", "single/1.0"]
 CASES = {
     "install": (ONE, 1, None, ["install", "multi/1.0", "-k", K1]),

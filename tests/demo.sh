@@ -1,6 +1,6 @@
 #!/bin/bash
-# A first look: one real package from download to removal, in private trees below build/demo. Nothing of the machine's
-# own dkms, sources or modules is touched.
+# A first look: one real package from download to removal, in private trees below build/demo. Nothing of the
+# machine's own dkms, sources or modules is touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}
@@ -14,8 +14,8 @@ run() { printf '$ dkms %s\n' "$*"; "$dkms" "$@" "${trees[@]}"; }
 [[ -x $dkms ]] || { echo "no dkms at $dkms: make build"; exit 1; }
 (($(id -u) == 0)) || { echo 'skipped: installing needs root, also in private trees'; exit 0; }
 
-# Builds run as another user. Where nothing can be mounted (a chroot, some containers), that user has to reach the
-# directory by its path, which leads through /root or a home directory in many clones.
+# Builds run as another user. Where nothing can be mounted (a chroot, some containers), that user has to reach
+# the directory by its path, which leads through /root or a home directory in many clones.
 if ! unshare -m true 2>/dev/null || ! mountpoint -q /; then demo=/var/tmp/dkms-demo; fi
 
 rm -rf "$demo"
@@ -44,7 +44,7 @@ run add "$module"
 run status
 
 say '3. build: compiled, stripped, signed with a key that is made before'
-# On a machine of its own, dkms makes and uses the key without being asked; in a chroot or a container it does not.
+# On a real machine, dkms creates and uses the key automatically; in a chroot or a container it does not.
 run generate_mok
 run build "$module" -k "$kernel" --mok-signing-key "$demo/dkms/mok.key" --mok-certificate "$demo/dkms/mok.pub"
 run status

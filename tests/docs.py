@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Inside the private root of pages::NAME: runs the commands of a page, whose output must be what the page shows below them.
+"""Inside the private root of pages::NAME: runs the commands of a page, and compares their output with the page.
 
     docs.py PAGE            compare, and print what differs
     docs.py PAGE --write    print the page with the output of this run
@@ -56,7 +56,7 @@ def blocks(lines):
 
 
 def todays(text):
-    """Replaces the kernels of the page by those that are here."""
+    """Replaces the kernels of the page by those of this root."""
     text = re.sub(r"\b6\.1\.0-\d+-amd64\b", KERNELS[0], text)
     return re.sub(r"\b6\.12\.\d+\+deb12-amd64\b", KERNELS[1], text)
 

@@ -54,7 +54,7 @@ def run():
     # Some packages may not build for this kernel.
     if process.wait() not in (0, 11):
         sys.exit(f"autoinstall ended with code {process.returncode}:\n{text[-2000:]}")
-    # The estimate is about the builds: what follows is installed in one transaction.
+    # The estimate covers the builds: the installation that follows is one transaction.
     return ended, samples
 
 

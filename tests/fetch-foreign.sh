@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2154 # fetch.sh sets the variables
-# Part of fetch.sh: packages of other architectures and of Debian 13, from lists of their own. Those of this machine stay as
-# they are.
+# Part of fetch.sh: packages of other architectures and of Debian 13, from lists of their own. Those of this
+# machine stay as they are.
 
 # The archive of Debian that apt uses here.
 debian_archive() { apt-get indextargets --format "\$(ORIGIN) \$(REPO_URI)" 'Created-By: Packages' | sed -n 's/^Debian //p' | grep -v security | head -n 1; }
 
-# other_lists DIR ARCH [SUITE]: the options for apt in `apt`, with lists of this architecture, of this release or SUITE.
+# other_lists DIR ARCH [SUITE]: the options for apt in `apt`, with lists of this architecture, of this release
+# or SUITE.
 other_lists() {
     local dir=$1 options="[arch=$2 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" archive
     mkdir -p "$dir"/{lists/partial,cache/archives/partial}
@@ -41,7 +42,7 @@ unpack() {
     merge_usr "$root"
 }
 
-# Notes what is in the layers of an architecture.
+# Records the content of the layers of an architecture.
 stamp_layers() { # KERNEL LAYER...
     local kernel=$1 layer
     shift
@@ -77,8 +78,8 @@ arm64_layers() {
     rm -rf "$dir"
 }
 
-# A riscv64 kernel of Debian 13 (before, Debian had none), and what compiles for it: gcc 14 and pahole of that release, which
-# run with its own libraries.
+# A riscv64 kernel of Debian 13 (before, Debian had none), and what compiles for it: gcc 14 and pahole of that
+# release, which run with its own libraries.
 riscv64_layers() {
     local dir=$layers/.riscv64 arch=riscv64 apt kernel program
     kernel=$(cat "$layers/vm-riscv64/kernel" 2>/dev/null || true)
@@ -109,8 +110,8 @@ riscv64_layers() {
     rm -rf "$dir"
 }
 
-# with_own_libraries ROOT NAME: the programs of a system in ROOT/usr/lib/NAME run with the libraries there, when ROOT is laid
-# over the root of this machine.
+# with_own_libraries ROOT NAME: the programs of a system in ROOT/usr/lib/NAME run with the libraries there,
+# when ROOT is laid over the root of this machine.
 with_own_libraries() {
     local top=$1/usr/lib/$2 lib program real
     lib=/usr/lib/$2/usr/lib/x86_64-linux-gnu

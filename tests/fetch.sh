@@ -1,20 +1,21 @@
 #!/bin/bash
-# Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
-# dkms and every *-dkms package of the configured Debian archive.
+# Fills build/ with the input of the end-to-end tests: kernel headers, one kernel image, Debian's dkms and
+# every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--vm-riscv64] [--with-image-6.12] [--msrv]
-#                  [--clang] [--non-free] [--demo]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--vm-riscv64]
+#                  [--with-image-6.12] [--msrv] [--clang] [--non-free] [--demo]
 #
-# Nothing but a few build tools is installed: packages are downloaded, unpacked below
-# build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
-# only what changed. Layout:
+# Installs only a few build tools. Packages are downloaded and unpacked below build/layers/NAME/root, and the
+# tests lay them over the machine's root. A second run downloads only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
-#   build/layers/{dnf-plugins,boot-tools}    a plugin of dnf; grub's and systemd's tools for menus of boot loaders
-#   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
+#   build/layers/{dnf-plugins,boot-tools}   a plugin of dnf; tools of grub and systemd for boot menus
+#   build/layers/vm-{6.1,6.1-old,6.12,tools}   for tests/vm: cloud kernels with their headers; firmware, shim
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
-#   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
-#   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64 (--vm-arm64)
-#   build/layers/{headers,kbuild,tools,vm}-riscv64   the same for riscv64, with the compiler of Debian 13 (--vm-riscv64, 200 MB)
+#   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs for them
+#   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64
+#                               (--vm-arm64)
+#   build/layers/{headers,kbuild,tools,vm}-riscv64   the same for riscv64, with the compiler of Debian 13
+#                                                    (--vm-riscv64, 200 MB)
 #   build/layers/promtool       Prometheus' checker of metrics and queries
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
@@ -42,7 +43,7 @@ for arg in "$@"; do
         --clang) clang=yes ;;
         --non-free) nonfree=yes ;;
         --demo) demo=yes ;;
-        -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -113,7 +114,7 @@ layer() {
     printf '%s' "$want" >"$dir/stamp"
 }
 
-# COMMAND PACKAGE: what is installed where the command is missing.
+# COMMAND PACKAGE: the package is installed if the command is missing.
 demo_tools() {
     cat <<'LIST'
 gcc gcc
@@ -204,7 +205,7 @@ install_tools() {
     fi
 }
 
-# What has no command in the path: adds to `want`.
+# Packages without a command in the path: adds them to `want`.
 other_tools() {
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
@@ -212,7 +213,7 @@ other_tools() {
     # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
     [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
-    # What OpenSSL needs to use keys in tokens.
+    # OpenSSL needs these to use keys in tokens.
     if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
 }
 
@@ -232,7 +233,7 @@ kernel_layers() {
     layer image-6.1 "$kernel" "$image"
     # The command of dnf that preflight uses; the package cannot be installed beside zypper.
     layer dnf-plugins '' dnf-plugins-core
-    # What makes and reads the menus of boot loaders.
+    # These make and read the menus of boot loaders.
     layer boot-tools '' grub-common grub2-common systemd-boot systemd-boot-efi
 
     headers=$(newest 'linux-headers-6\.12\.[0-9]+\+deb12-amd64')
@@ -243,8 +244,8 @@ kernel_layers() {
     if [[ $image612 == yes ]]; then layer image-6.12 "$kernel" "linux-image-$kernel"; fi
 }
 
-# vm_kernel NAME KERNEL: an image that boots and its headers. The cloud flavour is a third of the other's size, and the
-# image and the headers must be of one flavour.
+# vm_kernel NAME KERNEL: an image that boots and its headers. The cloud flavour is a third of the other's
+# size, and the image and the headers must be of one flavour.
 vm_kernel() {
     local headers=linux-headers-$2 kbuild
     kbuild=$(depends_on "$headers" '^linux-kbuild-')
@@ -270,7 +271,8 @@ vm_layers() {
     if ((${#kernels[@]})); then vm_kernel vm-6.12 "${kernels[0]}"; else say 'vm-6.12: this archive has none'; fi
 }
 
-# The disk of a small Debian with two kernels, the newest and the oldest of 6.1, their headers, and what building needs.
+# The disk of a small Debian with two kernels, the newest and the oldest of 6.1, their headers, and what
+# building needs.
 debian_disk() {
     local dir=$layers/vm-debian suite kernels package packages versions='' root
     # shellcheck source=/dev/null
@@ -350,8 +352,8 @@ non_free_packages() {
     rm -rf "$dir"
 }
 
-# The depmod of Debian 13, which writes the index as newer versions of kmod do: build/layers/depmod-34/depmod, with the
-# libraries and the loader of that release beside it.
+# The depmod of Debian 13, which writes the index as newer versions of kmod do: build/layers/depmod-34/depmod,
+# with the libraries and the loader of that release beside it.
 depmod_34() {
     local dir=$layers/depmod-34 arch apt
     if [[ -x $dir/depmod && -n $(find "$dir/stamp" -mtime -7 2>/dev/null) ]]; then say 'depmod-34: up to date'; return; fi
@@ -374,7 +376,8 @@ END
     say "depmod-34: $(<"$dir/stamp")"
 }
 
-# promtool checks metrics and queries. It is one static program; the package's dependencies are not needed (download: 19 MB).
+# promtool checks metrics and queries. It is one static program; the package's dependencies are not needed
+# (download: 19 MB).
 promtool() {
     local dir=$layers/promtool version file
     version=$(candidate prometheus)

@@ -1,14 +1,14 @@
 #!/bin/bash
-# Inside the private root of fleet_key::CASE: machines without a key for modules, which take those that the builder's key
-# has signed, and keys in a token.
+# Inside the private root of fleet_key::CASE: machines without a key for modules, which use modules that the
+# builder's key has signed, and keys in a token.
 # shellcheck source=/dev/null
 . /e2e/registry.sh
 registry=
 FLEET='registry_signer=/etc/dkms/fleet.der'
-# MACHINE: the names of the signers of the module single that is installed there.
+# MACHINE: the names of the signers of its installed module single.
 signer() { modinfo -F signer "$(module "$1" single)"; }
 
-# A builder with a key for modules, that of the fleet, and a build that it has pushed.
+# A builder with the fleet's key for modules, and a build that it has pushed.
 fleet_builder() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -61,7 +61,7 @@ signed_modules() {
     on bare dkms install single/1.0 -k "$K" >/run/out 2>/run/messages || { cat /run/messages; return 1; }
     same "$(signer bare)" 'DKMS module signing key'
 
-    step 'modules that are compiled there are signed as usual, and nobody else takes those of the fleet'
+    step 'modules that are compiled there are signed as usual, and no other machine takes those of the fleet'
     forget taker single/1.0
     quiet taker dkms install single/1.0 -k "$K" --prebuilt=off
     same "$(origin taker single/1.0) $(signer taker)" 'built '
@@ -95,7 +95,7 @@ signed_modules() {
     kill "$registry"
 }
 
-# OpenSSL's provider is used where it is installed, otherwise its engine.
+# OpenSSL's provider is used if it is installed, otherwise its engine.
 token() {
     if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null && ! compgen -G '/usr/lib/*/ossl-modules/pkcs11.so' >/dev/null; then
         echo "skipped: OpenSSL's engine or provider pkcs11 is not installed"
@@ -155,7 +155,7 @@ token() {
     kill "$registry"
 }
 
-# A kernel that accepts only signed modules loads what came from the registry.
+# A kernel that accepts only signed modules loads modules from the registry.
 loads() {
     K=${VM_KERNELS%% *}
     K=${K#*=}

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of foreign::riscv64: modules for Debian 13's riscv64 kernel, built on this machine with the compiler of
-# that release. The programs of the headers are riscv64's, with BTF of the kernel beside them.
+# Inside the private root of foreign::riscv64: modules for Debian 13's riscv64 kernel, built on this machine
+# with the compiler of that release. The programs of the headers are for riscv64; the kernel's BTF is beside
+# them.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

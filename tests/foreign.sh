@@ -1,6 +1,6 @@
 #!/bin/bash
-# Inside the private root of foreign::arm64: modules for an arm64 kernel, built on this machine. /run/in/linux-kbuild-6.1 has
-# the programs of its headers as arm64 programs; those of this machine are in /usr/lib.
+# Inside the private root of foreign::arm64: modules for an arm64 kernel, built on this machine.
+# /run/in/linux-kbuild-6.1 has the programs of its headers for arm64, /usr/lib those for this machine.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu

@@ -37,7 +37,7 @@ def without_index(lines):
 
 
 def judge(what, done, before, after, texts, code=None):
-    """Checks that it worked, or reported why and changed nothing; returns whether it worked."""
+    """Checks that it succeeded, or reported why and did not change anything; returns whether it succeeded."""
     now = state()
     if panicked(done):
         complain("panic", what, *done.stderr.splitlines()[:5])
@@ -58,7 +58,7 @@ def judge(what, done, before, after, texts, code=None):
     return False
 
 
-# Full ---------------------------------------------------------------------------------------------------------------------
+# Full -------------------------------------------------------------------------------------------------------
 
 COMMANDS = [
     ("built", ["install", "multi/1.0", "-k", K]),
@@ -105,7 +105,7 @@ def full(place, what, name, words):
         levels += 1
         unit = f"{free // KIB} KiB" if what == "bytes" else f"{free} inodes"
         worked = judge(f"{' '.join(words)}, {unit} free for the {place}", done, before, after, ["No space left", f"{TREE}|{LIB.removeprefix('/usr')}|depmod"])
-        # With space again, the next command recovers.
+        # When there is space, the next command recovers.
         if what == "bytes":
             os.unlink(f"{disk}/filler")
         else:
@@ -123,7 +123,7 @@ def full(place, what, name, words):
         complain("it never worked", " ".join(words))
 
 
-# Not allowed ----------------------------------------------------------------------------------------------------------------
+# Not allowed ------------------------------------------------------------------------------------------------
 
 
 def refused(title, name, words, texts, begin, end, code=None):

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs one fuzz target for FUZZ_SECONDS (default 30), on the stable compiler: `fuzz.sh TARGET`.
 #
-# Seeds come from the dkms.conf files, fixtures, modules and archives at hand. What is found stays in fuzz/corpus and
-# fuzz/artifacts, which git ignores.
+# Seeds are the dkms.conf files, fixtures, modules and archives that are available. Findings stay in
+# fuzz/corpus and fuzz/artifacts, which git ignores.
 set -eu
 cd "$(dirname "$0")/.."
 target=$1
@@ -15,7 +15,7 @@ export RUSTFLAGS='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1'
 RUSTFLAGS=${RUSTFLAGS//$'\n'/}
 out=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
-# With a target given, the flags stay away from build scripts and procedural macros.
+# If a target is given, the flags do not apply to build scripts and procedural macros.
 host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --quiet --release --manifest-path fuzz/Cargo.toml --bin "$target" --target "$host" --target-dir "$out"
 
@@ -71,7 +71,7 @@ cat >"$temp/manifest" <<'END'
 {"schema":1,"package":"p","version":"1","kernel":"6.1","arch":"x86_64","inputs":{"source":"0","directives":"0","patches":[["a.patch","0"]],"headers":{"escaped":"/h%FF"},"kernel_config":"","compiler":"gcc","make":"make","evaluated":"native"},"built_at":1,"build_seconds":0.5,"modules":[{"name":"a","file":"a.ko","destination":"/updates","size":1,"sha256":"0","vermagic":"","version":"","srcversion":"","signature":""}],"excluded":[],"build_depends":[],"no_weak_modules":false,"post_remove":null,"installed":{"at":1,"files":[{"path":"/l/a.ko","file":"a.ko","stamp":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5},"built":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5}}]}}
 END
 seed manifest "$temp/manifest"
-# The fingerprint is that of the line.
+# The fingerprint of the line.
 record='{"schema":1,"fingerprint":"'$(echo arch=x86_64 | sha256sum | cut -c -64)'","lines":["arch=x86_64"],"package":"p","version":"1","kernel":"6.1","arch":"x86_64","builder":"4","build_ms":1,"files":[{"path":"module/a.ko","size":3,"sha256":"'$(printf abc | sha256sum | cut -c -64)'"}],"layer":{"digest":"sha256:'$(printf '' | sha256sum | cut -c -64)'","size":1}}'
 printf %s "$record" >"$temp/record"
 printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.dkms.build.v1","config":{"mediaType":"application/vnd.dkms.build.v1+json","digest":"sha256:%s","size":%s,"data":"%s"},"layers":[{"mediaType":"application/vnd.dkms.build.v1.tar+zstd","digest":"sha256:%s","size":1}],"annotations":{"dev.dkms.signature.0123456789abcdef":"AAAA"}}' \
@@ -82,7 +82,7 @@ tar -C "$temp/l" --owner=0 --group=0 --numeric-owner --mtime=@0 --format=gnu -c 
 seed bundle "$temp/record" "$temp/bundle" "$temp/layer"
 
 memory=3000 seconds_each=20
-# Of a module, no input may cost more than its size justifies. An xz decoder alone may take 140 MB.
+# No module may cost more memory than its size justifies. An xz decoder alone may take 140 MB.
 if [[ $target == elf ]]; then memory=700 seconds_each=5; fi
 mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
 log=$temp/log

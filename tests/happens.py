@@ -1,16 +1,16 @@
 #!/usr/bin/python3
-# happens.py CODE ACTION...: the steps that 'dkms ACTION... --dry-run --json' prints are what 'dkms ACTION... --json' does, with this
-# exit code, and printing them changes nothing.
+# happens.py CODE ACTION...: 'dkms ACTION... --json' executes the steps that 'dkms ACTION... --dry-run --json'
+# prints, with this exit code, and printing them does not change anything.
 import json, os, subprocess, sys
 
 TREES = ["/var/lib/dkms", "/usr/src", "/etc/dkms", "/lib/modules", "/etc/depmod.d"]
 HEADERS = ("/usr/src/linux-headers-", "/usr/src/linux-kbuild-")
-# Steps, and the events that say that they were done.
+# Steps, and the events that report their execution.
 EVENTS = {"copy-source": "source-copied", "add": "added", "build": "built", "install": "installed",
           "uninstall": "uninstalled", "unbuild": "unbuilt", "remove": "removed", "depmod": "depmod-done",
           "resign": "resigned", "write-archive": "archive-written", "load-archive": "archive-loaded",
           "skip": "skipped", "defer": "deferred", "fail": "failed"}
-# What may follow when an archive is loaded, which is known only when it is unpacked.
+# Steps that may follow when an archive is loaded; they are known only when it is unpacked.
 LATER = {"source-copied", "added", "built", "installed", "depmod-done"}
 NAMES = ["package", "version", "kernel", "arch"]
 
@@ -67,7 +67,7 @@ shown = json.dumps({"steps": steps, "events": events}, indent=1) + done.stderr
 assert done.returncode == code, (done.returncode, shown)
 after = snapshot()
 
-# What was to be done was done. The only one of its kind may be told in the result alone.
+# All printed steps were executed. A single step of its kind may be reported in the result alone.
 open_events = [e for e in events if e["event"] in set(EVENTS.values()) | {"key-made"}]
 for step in steps:
     kind = step["step"]
@@ -87,18 +87,18 @@ for step in steps:
         open_events.remove(same[0])
     elif kind == "nothing":
         assert any(e["event"] in ("nothing", "module-kept") for e in events) or words[0] == "mok", (step, shown)
-# What was done was to be done.
+# All executed steps were printed.
 if any(step["step"] == "load-archive" for step in steps):
     open_events = [e for e in open_events if e["event"] not in LATER]
 assert not open_events, ("not in the plan", open_events, shown)
 if not any(step["step"] in ("post-transaction", "load-archive") for step in steps):
     assert transactions() == ran, shown
-# A build that comes from elsewhere is announced as one that may.
+# A build that comes from the cache or a registry was announced as a possible hit.
 origins = {about(e): e["origin"] for e in events if e["event"] == "built"}
 for step in steps:
     if step["step"] == "build" and origins.get(about(step), "built") != "built":
         assert "asked first" in step["reason"] or "; from " in step["reason"], (step, shown)
-# Nothing is built before what it follows is built.
+# No build starts before the builds that it follows are complete.
 at = {about(e): n for n, e in enumerate(events) if e["event"] == "built"}
 begun = {about(e): n for n, e in enumerate(events) if e["event"] == "build-started"}
 for step in steps:

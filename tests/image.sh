@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of image::CASE: what mkimage and mksysext write, used with the tools of those who receive it.
+# Inside the private root of image::CASE: uses the output of mkimage and mksysext with the tools of their
+# users.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -14,7 +15,7 @@ skopeo() { command skopeo --insecure-policy "$@"; }
 build() { # PACKAGE...
     for p in "$@"; do dkms add "$p" >/dev/null; dkms build "$p" -k "$K" >/dev/null; done
 }
-# A module that names firmware, one file of which its source contains.
+# A module that names firmware; its source contains one of the files.
 with_firmware() {
     fixture single-1.0
     echo 'MODULE_FIRMWARE("vendor/a.bin"); MODULE_FIRMWARE("missing.bin"); MODULE_FIRMWARE("../../etc/shadow");' >>/usr/src/single-1.0/single.c
@@ -31,7 +32,7 @@ kmm_image() {
     with_firmware
     build "$V4L" single/1.0
     step 'one file, twice the same'
-    # What dkms installed on this machine is no module of the kernel.
+    # Modules that dkms installed on this machine are not the kernel's.
     dkms install single/1.0 -k "$K" >/dev/null
     dkms mkimage "$V4L" single/1.0 -k "$K" -o /run/a.tar
     sleep 1
@@ -265,11 +266,11 @@ sysext_formats() {
     same "$(systemd-analyze verify --man=no /run/dir/hello/usr/lib/systemd/system/dkms-sysext.service 2>&1 | grep dkms-sysext)" ''
 }
 
-# A small system on a file system of its own, because the kernel stacks two overlays and no more.
+# A small system on a separate file system, because the kernel stacks at most two overlays.
 small_system() { # DIRECTORY
     mkdir -p "$1"
     mount -t tmpfs small "$1"
-    # systemd-sysext merges in a mount namespace of its own, from which only shared mounts come back.
+    # systemd-sysext merges in a separate mount namespace, from which only shared mounts propagate.
     mount --make-shared "$1"
     mkdir -p "$1"/usr/{bin,sbin,lib/systemd,lib64} "$1"/{proc,sys,dev,run,tmp,etc,var/lib/extensions,"usr/lib/modules/$K/kernel/drivers"}
     for link in bin sbin lib lib64; do ln -s "usr/$link" "$1/$link"; done
@@ -320,7 +321,7 @@ sysext_index() {
     grep -q "/updates/camera/v4l2loopback.ko" /run/found
     grep -q "/kernel/drivers/media/v4l2-core/videodev.ko" /run/found
     not ls "$host/run/dkms-sysext/$K/links" 2>/dev/null # it was the overlay
-    # Nobody else sees the overlay.
+    # No other process sees the overlay.
     not findmnt "$host/usr/lib/modules/$K" >/dev/null
     bound=$(findmnt -rno TARGET | grep -c "$host/usr/lib/modules/$K/modules\.")
     echo "bound over the host's: $bound files"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the kernels runs.
+# Inside the private root of images::CASE: dkms in systems that another one prepares, where none of the
+# kernels runs.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -31,7 +32,7 @@ inside() { chroot /img "$@" >/run/out 2>&1; }
 says() { grep -qF -- "$1" /run/out || { cat /run/out; echo "not said: $1"; return 1; }; }
 modules() { (cd /img/usr/lib/modules && find . -name 'single.ko*' | sort | tr '\n' ' '); }
 
-# Which kernels are built for.
+# The kernels that dkms builds for.
 kernels() {
     step 'one kernel: that one'
     image "$K"
@@ -40,7 +41,7 @@ kernels() {
     same "$(modules)" "./$K/updates/dkms/single.ko "
     inside dkms ready
     says "ready"
-    # In a chroot, this machine loads the module without a signature. Others may not, as --root says.
+    # In a chroot, this machine loads the module without a signature. Other machines may refuse it.
     says 'a machine with Secure Boot loads it only if it is signed'
     same "$(grep -F single/1.0 /run/out)" "$(dkms --root /img ready 2>&1 | grep -F single/1.0)"
     same "$(inside dkms install "$S" --json && grep -c kernels-of-image /run/out)" 1
@@ -76,7 +77,7 @@ kernels() {
     no_image
 }
 
-# What is missing is said, with the package that has it, and the exit status is not 0.
+# The error names the missing part and its package, and the exit status is not 0.
 missing() {
     step 'no kernel: adding works, building does not'
     image
@@ -117,7 +118,7 @@ missing() {
     no_image
 }
 
-# Keys: none unless asked for.
+# Keys: none unless requested.
 keys() {
     image "$K"
     step 'a chroot: none, also without /proc, and where the root of process 1 may not be seen'
@@ -148,7 +149,7 @@ keys() {
         container-manager) mkdir -p /run/host && touch /run/host/container-manager ;;
         environment) export container=oci ;;
         esac
-        # The running kernel is not installed, and a kernel is.
+        # The running kernel is not installed, but another one is.
         dkms install "$S" --dry-run >/run/out
         says 'Using kernel'
         not grep -q 'signing key' /run/out
@@ -181,7 +182,7 @@ files_of() { # IMAGE
     buildah rm "$container" >/dev/null
 }
 
-# The recipe of docs/images.md, on a base whose programs and headers are those of this root.
+# The recipe of docs/images.md, on a base with the programs and headers of this root.
 containerfile() {
     local volumes=() path
     mkdir -p /run/base/{etc/dkms,usr/{bin,sbin,include,share,src,libexec},"usr/lib/modules/$K/kernel",usr/lib64,var/lib/dkms,var/tmp,tmp,proc,sys,dev,run,root} /run/context

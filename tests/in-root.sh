@@ -1,11 +1,11 @@
 #!/bin/bash
-# Runs a command in a private root like those of the tests (see root-setup.sh), for tools that are no tests:
+# Runs a command in a private root like those of the tests (see root-setup.sh), for tools that are not tests:
 #
 #   tests/in-root.sh 'LAYER...' COMMAND...     as a child of process 1; ends with its exit code
 #
-# A layer is one of build/layers, or packages/NAME-dkms, which brings the sources of that package. Inside, dkms is
-# $DKMS_BIN, /e2e is this folder, /examples, /packaging and /docs are those beside it (read-only), and K and K612 are
-# the kernels with headers.
+# A layer is one of build/layers, or packages/NAME-dkms, which brings the sources of that package. Inside,
+# dkms is $DKMS_BIN, /e2e is this folder, /examples, /packaging and /docs are those beside it (read-only), and
+# K and K612 are the kernels with headers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}
@@ -26,7 +26,7 @@ done
 shift
 ((EUID == 0)) || { echo 'a private root needs root' >&2; exit 1; }
 [[ -x $bin ]] || { echo "no dkms at $bin: make build" >&2; exit 1; }
-# The last command keeps bash there as process 1, which reaps what is left behind.
+# The last command keeps bash as process 1, which reaps remaining processes.
 exec env -u DKMS_LOCKS_HELD HOME=/root LC_ALL=C.UTF-8 A=x86_64 K="$K" K612="$K612" E2E_DKMS="$bin" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin E2E_RUN="cd /root; ${*@Q}; exit \$?" \
     unshare --mount --pid --net --ipc --fork --kill-child --propagation private \

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Inside the private root of index_packages::NAME: the packages in /usr/src are installed one by one for the kernel of a real
-# image, and removed in another order. After each step, the index that dkms has written is compared, file by file, with the one
-# that depmod writes: first that of this Debian, and then, with the same modules from the cache, that of Debian 13 (/run/in).
+# Inside the private root of index_packages::NAME: the packages in /usr/src are installed one by one for the
+# kernel of a real image, and removed in another order. After each step, the index that dkms has written is
+# compared, file by file, with the one that depmod writes: first that of this Debian, and then, with the same
+# modules from the cache, that of Debian 13 (/run/in).
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eEu
@@ -10,7 +11,7 @@ FILES=(modules.{dep,alias,symbols}{,.bin} modules.{softdep,devname,builtin.bin,b
 map=/boot/System.map-$K
 comparisons=0 left=0
 
-# PROGRAM: what depmod is from now on. /run/ran has a line for each time that it ran for more than its version.
+# PROGRAM: the depmod from now on. /run/ran has a line for each run that did more than print its version.
 depmod_is() {
     # shellcheck disable=SC2016  # for the program
     printf '%s\n' '#!/bin/bash' 'case $1 in -V | --version) ;; *) echo "$*" >>/run/ran ;; esac' "$1 \"\$@\"" >/run/depmod
@@ -20,7 +21,7 @@ depmod_is() {
     depmod -a -F "$map" "$K"
     depmod --version | head -n 1
 }
-# WHAT: dkms has just done that.
+# WHAT: the last action of dkms.
 compare() {
     if [[ -s /run/ran ]]; then left=$((left + 1)); fi
     rm -rf /run/index && mkdir /run/index
@@ -47,7 +48,7 @@ walk() {
             : >/run/ran
         fi
     done
-    # Every second one from the front, and then the others from the end.
+    # Every second package from the front, then the others from the end.
     for ((n = 0; n < ${#there[@]}; n += 2)); do
         dkms remove "${there[n]}" --all >/run/out 2>&1
         compare "remove ${there[n]}"

@@ -21,8 +21,8 @@ started = time.monotonic()
 # Far beyond what dkms needs, even on a machine with a load of fifty; the processes of SLOW stay much longer.
 LATE = 120
 
-# The processes of a build: one that ignores SIGTERM, one in a session of its own, and one whose parent ended. When all of
-# them run, the file `ready` is there.
+# The processes of a build: one that ignores SIGTERM, one in a separate session, and one whose parent ended.
+# When all of them run, the file `ready` is there.
 SLOW = f"""#!/bin/bash
 (trap '' TERM HUP INT; exec -a {MARK}-stubborn sleep 1000) &
 setsid bash -c 'exec -a {MARK}-session sleep 1000' &
@@ -144,7 +144,8 @@ def build():
     interrupt("build, SIGTERM to dkms", ["build", "slow/1.0", *each("-k")], signal.SIGTERM)
 
 
-# A process that ignores SIGTERM costs the time that dkms grants it before SIGKILL: not every pair of signal and action.
+# A process that ignores SIGTERM costs the time that dkms grants it before SIGKILL: not every pair of signal
+# and action.
 def install():
     words = ["install", "slow/1.0", *each("-k")]
     interrupt("install, SIGINT to dkms", words, signal.SIGINT)
@@ -164,7 +165,7 @@ def scripts():
 
 
 def depmod():
-    """depmod has no children, but is slow here, and may be waited for; only once: after a rollback it runs again."""
+    """depmod has no children, but is slow here, so dkms may wait for it, but only once: it reruns after a rollback."""
     with open("/etc/dkms/framework.conf", "w") as f:
         f.write("depmod=program\n")
     program = shutil.which("depmod")

@@ -21,7 +21,7 @@ subprocess.run(["dkms", "generate_mok"], check=True, capture_output=True)
 
 
 def compilers():
-    """How many run; those that ended and are not waited for yet do not count."""
+    """The number of running processes, without zombies."""
     found = 0
     for name in os.listdir("/proc"):
         if name.isdigit():

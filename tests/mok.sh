@@ -1,7 +1,7 @@
 #!/bin/bash
-# Inside the private root of mok::enroll_and_rotate: dkms mok on a made-up machine. sysfs and efivarfs are plain files,
-# laid out as the kernel lays them out, and mokutil is Debian's own. Variables are moved as MokManager would do at the
-# next start. Signatures are checked with openssl.
+# Inside the private root of mok::enroll_and_rotate: dkms mok on a simulated machine. sysfs and efivarfs are
+# plain files, laid out as the kernel lays them out, and mokutil is Debian's own. Variables are moved as
+# MokManager would do at the next start. Signatures are checked with openssl.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -10,7 +10,7 @@ global=8be4df61-93ca-11d2-aa0d-00e098032b8c shim=605dab50-e046-4300-abb6-3dd810d
 export EFIVARFS_PATH=$efi/ # mokutil's library takes a folder of files then
 variable() { printf '%b' "$3" >"$efi/$1-$2"; }
 not() { ! "$@"; } # a "!" alone never ends the script
-# enforcing Y|N: what the running kernel shows, and the command line that the one with headers would get
+# enforcing Y|N: sets the running kernel's state, and the command line of the kernel with headers
 echo quiet >/run/cmdline
 mount --bind /run/cmdline /proc/cmdline
 enforcing() {
@@ -24,7 +24,7 @@ start() { # what MokManager does when everything is confirmed
         rm -f "$efi/MokNew-$shim" "$efi/MokAuth-$shim"
     fi
 }
-# says FIELD: from the document of dkms mok
+# says FIELD: prints it from the document of dkms mok
 says() { dkms mok --json -k "$K" 2>/dev/null | python3 -c 'import json,sys
 v = json.load(sys.stdin)
 for k in sys.argv[1].split("."): v = v[k]
@@ -194,7 +194,7 @@ if gcc -O1 -o /run/syscall-at /e2e/syscall-at.c 2>/run/why && /run/syscall-at /r
     rm /etc/dkms/framework.conf.d/t.conf
     dkms mok rotate # the new pair is made, and waits
     enforcing N
-    # Everything that is there, but for locks, journals and their log.
+    # All files, except for locks, journals and their log.
     contents() {
         find /var/lib/dkms "/lib/modules/$K/updates" -type f ! -path '*/.lock/*' ! -path '*/.journal/*' ! -path '*/.index/*' ! -name .recovery.log \
             ! -name .manifest.json -exec sha256sum {} + | sort -k 2

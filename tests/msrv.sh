@@ -1,6 +1,6 @@
 #!/bin/bash
-# Checks the workspace with the oldest compiler that it supports (rust-version in Cargo.toml), taken from Debian's
-# rustc-web of that version. Skipped where there is no such compiler.
+# Checks the workspace with the oldest compiler that it supports (rust-version in Cargo.toml), taken from
+# Debian's rustc-web of that version. Skipped where there is no such compiler.
 set -eu
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}
@@ -19,7 +19,7 @@ echo "$have"
 export RUSTC=$root/usr/bin/rustc RUSTDOC=$root/usr/bin/rustdoc CARGO_TARGET_DIR=$build/target-msrv
 unset RUSTUP_TOOLCHAIN CARGO
 # The libraries are for rustc and cargo alone: build scripts run programs of the machine with its own.
-# What the C parts of dependencies cost at run time does not matter here.
+# The speed of the C parts of dependencies does not matter here.
 "$root/usr/bin/cargo" check --workspace --locked --quiet \
     --config profile.dev.package.zstd-sys.opt-level=0 --config profile.dev.package.liblzma-sys.opt-level=0
 echo "the workspace compiles with $want"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Many clients of a registry at the same time. Each is a process dkms-registry that pulls a build again and again.
+"""Many clients of a registry at the same time. Each is a process dkms-registry that pulls a build repeatedly.
 
     registry-clients.py PROGRAM REGISTRY REPOSITORY PULLS CLIENTS...
 
@@ -21,7 +21,7 @@ PROGRAM, REGISTRY, REPOSITORY, PULLS = sys.argv[1:4] + [int(sys.argv[4])]
 
 
 class Client:
-    """A conversation with a program of its own."""
+    """A conversation with a separate program."""
 
     def __init__(self, folder):
         self.folder = tempfile.mkdtemp(dir=folder)

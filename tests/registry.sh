@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of registry::CASE: machines of a fleet with Debian's docker-registry between them. A machine is a
-# mount namespace with its own configuration, tree, cache and modules. From outside, they are below /srv/NAME.
+# Inside the private root of registry::CASE: machines of a fleet with Debian's docker-registry between them. A
+# machine is a mount namespace with its own configuration, tree, cache and modules. From outside, they are
+# below /srv/NAME.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eEu
@@ -21,14 +22,15 @@ machine() {
     shift
     printf '%s\n' "$@" >"$dir/etc/framework.conf"
 }
-# The same without compiler, make and headers, but with the kernel's configuration, as the package of its image has it.
+# The same without compiler, make and headers, but with the kernel's configuration, as the package of its
+# image has it.
 bare_machine() {
     machine "$@"
     cp "$(readlink -f "/lib/modules/$K/build")/.config" "/srv/$1/modules/$K/config"
     rm "/srv/$1/modules/$K"/{build,source}
     touch "/srv/$1/bare"
 }
-# NAME COMMAND...: runs it there.
+# NAME COMMAND...: runs it on that machine.
 on() {
     # shellcheck disable=SC2016  # for the inner shell
     unshare --mount bash -c '
@@ -46,7 +48,7 @@ on() {
 origin() { json 'd["origin"]' <"/srv/$1/tree/$2/$K/$A/.manifest.json"; }
 module() { echo "/srv/$1/modules/$K/updates/dkms/$2.ko"; }
 trust() { cp "/srv/builder/etc/$1" "/srv/$2/etc/registry.d/"; }
-# NAME COMMAND...: it succeeds without a warning. The output is in /run/out, the messages are in /run/messages.
+# NAME COMMAND...: succeeds without a warning. The output is in /run/out, the messages in /run/messages.
 quiet() {
     on "$@" >/run/out 2>/run/messages || { echo "code $?" >&2; cat /run/out /run/messages >&2; return 97; }
     same "$(grep -i warning /run/messages)" ''
@@ -56,9 +58,9 @@ one_warning() {
     same "$(grep -ci warning /run/messages)" 1 || { cat /run/messages >&2; return 96; }
     grep -i warning /run/messages | grep -q -e "$1" || { cat /run/messages >&2; return 95; }
 }
-# Nothing is left of a conversation with a registry.
+# No files of a conversation with a registry are left.
 clean() { same "$(find /tmp -mindepth 1 -maxdepth 1 -name 'dkms*')" ''; }
-# NAME PACKAGE: as if it had never been built there.
+# NAME PACKAGE: deletes every trace of a build on that machine.
 forget() {
     on "$1" dkms unbuild "$2" -k "$K" >/dev/null 2>&1 || true
     on "$1" dkms cache clear >/dev/null
@@ -212,7 +214,7 @@ fleet() {
     clean
 }
 
-# Each way in which a registry can be bad, and words of the one warning.
+# Each defect of a registry, and words of the warning.
 BAD='
 one_bit                single
 truncated              single
@@ -234,7 +236,7 @@ trickle                .
 endless                .
 '
 
-# More ways, on the machine that cannot build: compiling for each would show nothing else.
+# More defects, on the machine that cannot compile, because compiling for each would prove no more.
 MORE='
 index                  refused
 media_type             refused
@@ -311,7 +313,7 @@ bad() {
     kill "$registry6" 2>/dev/null || true
 }
 
-# The next registry is asked if what the first one has is refused, or cannot be fetched.
+# The next registry is queried if the build of the first one is refused or cannot be fetched.
 bad_mirror() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -332,7 +334,7 @@ bad_mirror() {
     kill "$registry" "$server"
 }
 
-# CLIENTS...: so many at the same time; none fails.
+# CLIENTS...: this number of clients at the same time; none fails.
 load() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -341,7 +343,7 @@ load() {
     kill "$registry"
 }
 
-# All connections go through a proxy: for a registry with TLS, and for one without. Only the proxy knows their names.
+# All connections go through a proxy, with and without TLS. Only the proxy can resolve the registries' names.
 proxy() {
     certificates
     sed -i "/ $NAME$/d" /etc/hosts
@@ -398,7 +400,7 @@ proxy() {
     kill "$registry" "$plain"
 }
 
-# WAY REGISTRY WORDS: what this registry has is built here, and is not installed where nothing can be built.
+# WAY REGISTRY WORDS: dkms compiles instead of using this registry's build, and fails where it cannot compile.
 refuse() {
     forget taker single/1.0
     local start=$SECONDS
@@ -413,8 +415,8 @@ refuse() {
     clean
 }
 
-# REGISTRY WORDS: what this registry has is not installed where nothing can be built. In /run/most: the most memory of any
-# program of the last command, in kilobytes.
+# REGISTRY WORDS: a machine that cannot compile does not install this registry's build. /run/most has the most
+# memory of any program of the last command, in kilobytes.
 refuse_there() {
     local start=$SECONDS
     code 12 on bare python3 -c '
@@ -429,7 +431,7 @@ sys.exit(done.returncode)' dkms install single/1.0 -k "$K" --registry "$1" >/run
     clean
 }
 
-# A certificate of an authority that only this test knows, for a name that only this root knows.
+# A certificate from an authority of this test, for a name that only this root can resolve.
 NAME=registry.example.org
 certificates() {
     mkdir -p /run/tls
@@ -519,7 +521,7 @@ commands() {
     awk -v heading="## $1" '/^## / { inside = $0 == heading } /^```/ { block = $0 == "```console" } inside && block && /^# /' \
         /docs/fleet.md | sed -E "s/^# //; s/ {2,}#.*//; s/6\.1\.0-[0-9]+-amd64/$K/; s/^dkms autoinstall$/& -k $K/"
 }
-# MACHINE HEADING: runs them in a directory with the package hello. The kernel that runs is that of the tests' machine.
+# MACHINE HEADING: runs them in a directory with the package hello. The running kernel is the host's.
 follow() {
     commands "$2" >/run/commands
     [[ -s /run/commands ]]

@@ -64,7 +64,7 @@ def inspect(path, look=None):
         check(not page.log(), f"{path}: messages in the console")
 
 
-# ---- one machine -----------------------------------------------------------------------------------------------------
+# ---- one machine -------------------------------------------------------------------------------------------
 
 INSIDE = r"""
 exec 3>&1 1>&2
@@ -176,7 +176,7 @@ def check_metrics(text, report):
 
 
 def find_promtool():
-    """The one that fetch.sh has downloaded, or an installed one."""
+    """The program that fetch.sh has downloaded, or an installed one."""
     build = os.environ.get("DKMS_TEST_BUILD") or os.path.join(HERE, "..", "build")
     fetched = os.path.join(build, "layers", "promtool", "promtool")
     return fetched if os.access(fetched, os.X_OK) else shutil.which("promtool")
@@ -195,7 +195,7 @@ def check_dashboard(promtool):
         check(done.returncode == 0, f"promtool: {done.stdout}{done.stderr}")
 
 
-# ---- a fleet ---------------------------------------------------------------------------------------------------------
+# ---- a fleet -----------------------------------------------------------------------------------------------
 
 PACKAGES = [("acpi-call", "1.2.2"), ("bbswitch", "0.8"), ("ddcci", "0.4.2"), ("digimend", "11"), ("evdi", "1.12.0"),
             ("nvidia-current", "525.147"), ("openrazer-driver", "3.5.1"), ("tp_smapi", "0.43"), ("v4l2loopback", "0.12.7"),
@@ -228,7 +228,7 @@ def generated(number, now):
 
 
 def hostile_files(directory):
-    """Files that no machine has written: file name and what the page says about it."""
+    """Files that no machine has written: file name, and the page's text about it."""
     at = lambda name: os.path.join(directory, name)  # noqa: E731
     write = lambda name, text: open(at(name), "w", encoding="utf-8").write(text)  # noqa: E731
     os.mkfifo(at("fifo.json"))
@@ -337,10 +337,10 @@ def look_at_fleet(page, machines):
     check(any("machines" in text and "failed build, " in text for text in groups), f"grouped by cause: {groups[:5]}")
 
 
-# ---- a terminal ------------------------------------------------------------------------------------------------------
+# ---- a terminal --------------------------------------------------------------------------------------------
 
 def on_terminal(words, directory, **environment):
-    """What dkms writes to a terminal with 40 columns."""
+    """The output of dkms on a terminal with 40 columns."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(directory)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see rpm/package.sh), and
-# what mkrpm, mkkmp and mkdriverdisk make of a module, all with rpm's own database, scriptlets and order of things.
+# Inside the private root of rpm::packages, with Debian's rpm: dkms itself as /run/in/dkms.rpm (see
+# rpm/package.sh), and the packages of mkrpm, mkkmp and mkdriverdisk, all with rpm's own database,
+# scriptlets and order.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -31,7 +32,7 @@ lint() { # FILE [FILTER]
     not grep -E ': E: ' /run/lint.out
     grep -q 'packages and 0 specfiles checked; 0 errors' /run/lint.out
 }
-# What is installed is of this version, once.
+# Exactly this version is installed, once.
 is_installed() { # VERSION
     same "$(installed hasalias)" updates/dkms/hasalias.ko
     same "$(modinfo -F version "/lib/modules/$K/updates/dkms/hasalias.ko")" "7.1 beta of $1"
@@ -39,7 +40,7 @@ is_installed() { # VERSION
     status | grep -q "^hasalias/$1, $K, x86_64: installed$"
 }
 
-# Debian's rpm needs --force-debian; and a package has to stand for the rest of the system in its database.
+# Debian's rpm needs --force-debian, and a package in its database that represents the rest of the system.
 cat >/usr/local/sbin/rpm <<'WRAPPER'
 #!/bin/sh
 case $1 in -U* | -i* | -e*) exec /usr/bin/rpm "$@" --force-debian ;; esac
@@ -55,7 +56,7 @@ rpm -i /run/base/RPMS/noarch/*.rpm
 step 'dkms itself'
 rm /usr/sbin/dkms
 code 1 command -v dkms
-# --nodeps: Debian's libraries are in no database of rpm.
+# --nodeps: Debian's libraries are not in rpm's database.
 rpm -i --nodeps /run/in/dkms.rpm
 same "$(type -P dkms)" /usr/sbin/dkms
 rpm -V --nodeps dkms

@@ -26,7 +26,7 @@ SECONDS = 10
 BUILD_SECONDS = 90
 MEMORY = 3_000_000_000
 
-# What only looks, or is kept from changing anything that another round needs.
+# Commands that only read, or that cannot change anything that another round needs.
 LOOK = ['status', f'status single/1.0 -k {K} --json', 'fsck', f'verify -k {K}', f'ready -k {K}', 'pending', 'mok status',
         f'config single/1.0 -k {K}', 'lint single/1.0', f'match --templatekernel {K} -k {K} --dry-run',
         f'autoinstall -k {K} --dry-run', f'build single/1.0 -k {K} --force --dry-run', 'remove single/1.0 --all --dry-run']
@@ -96,7 +96,7 @@ def limits():
 
 
 def run(words, limit):
-    """Exit code (none: it had to be killed), what it said, and how long it took."""
+    """Exit code (none: it had to be killed), output, and duration."""
     start = time.monotonic()
     with open('/run/said', 'w+', errors='replace') as said:
         child = subprocess.Popen(['dkms', *words.split()], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
@@ -146,7 +146,7 @@ def main():
             if there:
                 os.rename(path, aside)
             put(kind, path)
-            # Each command meets each target, with some of the kinds; the one that must fail meets all.
+            # Each command runs with each target and some of the kinds; the one that must fail runs with all.
             some = [c for n, c in enumerate(LOOK) if (n + number + place) % 8 == 0]
             if must and must not in CHANGE:
                 some.insert(0, must)

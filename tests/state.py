@@ -31,9 +31,10 @@ def must(*words):
         sys.exit(f"dkms {' '.join(words)}: code {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-# What is compared -----------------------------------------------------------------------------------------------------
+# What is compared -------------------------------------------------------------------------------------------
 
-# .index and .headers are caches, .timings pages for people; the others are compared by themselves, or differ each time.
+# .index and .headers are caches, .timings pages for people; the others are compared by themselves, or differ
+# each time.
 UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index", ".headers", ".timings")
 VOLATILE = {"built_at", "build_seconds", "at", "stamp", "built"}
 
@@ -95,11 +96,11 @@ def state():
     return lines + listing("/usr/src", skip=HEADERS) + status()
 
 
-# Saving and restoring ------------------------------------------------------------------------------------------------
+# Saving and restoring ---------------------------------------------------------------------------------------
 
 
 def copy(source, target):
-    """Keeps the directory itself: it may be a mount point."""
+    """Keeps the directory, because it may be a mount point."""
     os.makedirs(target, exist_ok=True)
     for entry in os.scandir(target):
         if entry.is_dir(follow_symlinks=False):
@@ -139,7 +140,7 @@ def restore(name):
     copy(f"{SAVE}/{name}/tree", TREE)
 
 
-# Complaints -------------------------------------------------------------------------------------------------------------
+# Complaints -------------------------------------------------------------------------------------------------
 
 wrong = 0
 kinds = {}
@@ -178,14 +179,14 @@ def sum_up(indent="  "):
     return wrong
 
 
-# Fixtures ---------------------------------------------------------------------------------------------------------------
+# Fixtures ---------------------------------------------------------------------------------------------------
 
 def shell(script):
     subprocess.run(["bash", "-euc", ". /e2e/prelude.sh\n" + script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def prepare(versions=("multi/1.0", "multi/2.0", "single/1.0")):
-    """These versions built for all kernels, which have an alpha and a single of their own."""
+    """These versions, built for all kernels; the kernels have their own alpha and single."""
     shell("fixture multi-1.0 single-1.0; cp -r /usr/src/multi-1.0 /usr/src/multi-2.0")
     shell("sed -i 's/\"1.0\"/\"2.0\"/' /usr/src/multi-2.0/{dkms.conf,*/*.c}")
     must("generate_mok")

@@ -97,7 +97,7 @@ def in_the_browser():
 
 
 def on_disk():
-    """Which pages are kept and where; nothing about them fails a command or follows a link."""
+    """Which pages are kept and where; a problem with them never fails a command, and no link is followed."""
     kernel = ["-k", os.environ["K"]]
 
     def build(*options, **environment):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Gives out the tokens of a registry, to those who know a password.
+"""Issues the tokens of a registry to clients that know a password.
 
     token-server.py PORT CERTIFICATE KEY USER:PASSWORD:ACTION,ACTION...
 

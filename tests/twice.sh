@@ -1,7 +1,7 @@
 #!/bin/bash
-# Inside the private root of twice::NAME: the package whose sources are in /usr/src is built several times, for each kernel
-# with headers, in different orders, with different numbers of jobs, times, environments and directories of the source.
-# Builds with the same fingerprint must have the same modules, outside their .BTF.
+# Inside the private root of twice::NAME: the package whose sources are in /usr/src is built several times,
+# for each kernel with headers, in different orders, with different numbers of jobs, times, environments and
+# directories of the source. Builds with the same fingerprint must have the same modules, outside their .BTF.
 set -euo pipefail
 source=$(find /usr/src -mindepth 2 -maxdepth 2 -name dkms.conf | head -n 1)
 source=${source%/dkms.conf}
@@ -10,7 +10,7 @@ folder=${source##*/}
 package=${folder%-*}/${folder##*-}
 kernels=("$K" ${K612:+"$K612"})
 
-# build ROUND KERNEL [OPTION...]: keeps its modules and fingerprint in /run/KERNEL.ROUND, or nothing if it fails.
+# build ROUND KERNEL [OPTION...]: keeps its modules and fingerprint in /run/KERNEL.ROUND, unless it fails.
 build() {
     local kernel=$2 to=/run/$2.$1
     shift 2

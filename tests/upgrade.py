@@ -43,7 +43,7 @@ def write(path, text):
 
 
 def add_packages():
-    """Adds what is in /usr/src; returns name/version of each, by name."""
+    """Adds the packages in /usr/src; returns name/version of each, by name."""
     names = {}
     for conf in sorted(glob.glob("/usr/src/*/dkms.conf")):
         dkms("add", os.path.dirname(conf))
@@ -72,7 +72,7 @@ def serve_registry():
 
 
 def prepare():
-    """An earlier upgrade, and what the cache, the registry and the administrator have."""
+    """An earlier upgrade, and the content of the cache, the registry and the administrator's files."""
     packages = add_packages()
     write(f"/etc/dkms/{WAITS}.conf", 'BUILD_DEPENDS="xtrx-firmware"\n')
     serve_registry()
@@ -91,7 +91,7 @@ def prepare():
 
 
 def upgrade(packages):
-    """The command itself, and what its events say."""
+    """The command, and its events."""
     started = time.monotonic()
     output = dkms("autoinstall", "--all-kernels", "--timings=/root/timings.html", "--json", codes=(11,))
     print(f"{time.monotonic() - started:.0f} s for the autoinstall")
@@ -133,7 +133,7 @@ def open_page(chromium, name):
 
 
 def look_at_timings(chromium, failures):
-    """What took so long, what failed and why, and what to do about it."""
+    """Reports what took long, what failed and why, and what to do."""
     shown = open_page(chromium, "timings")
     count = "return [...document.querySelectorAll('.badge')].map((b) => b.textContent)"
     badges = chromium.run(count)
@@ -194,7 +194,7 @@ def fleet():
 
 
 def real_machine(number, sources, files):
-    """A machine with a host name and trees of its own. The cache is that of all."""
+    """A machine with a separate host name and trees. All machines share the cache."""
     home = f"/srv/real-{number}"
     for name in ("tree", "modules"):
         os.makedirs(f"{home}/{name}")

@@ -1,5 +1,6 @@
-# complete.zsh DIRECTORY: for each line of standard input, what an interactive zsh offers at its end with the completion
-# functions of DIRECTORY, in one line, sorted, parted by blanks. The terminal is one of zsh's own, so nothing is drawn.
+# complete.zsh DIRECTORY: for each line of standard input, what an interactive zsh offers at its end with the
+# completion functions of DIRECTORY, in one line, sorted, parted by blanks. The terminal is one of zsh's own,
+# so nothing is drawn.
 zmodload zsh/zpty || exit 1
 zpty offered zsh -f -i
 # Everything that is sent is echoed, so the marks that are waited for are put together there.

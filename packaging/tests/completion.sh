@@ -1,6 +1,7 @@
 #!/bin/bash
-# Completes command lines with completions/dkms.bash in real bash, with and without the bash-completion library, against a
-# fake "dkms status". zsh and fish, if they are installed, must then offer the same for every action.
+# Completes command lines with completions/dkms.bash in real bash, with and without the bash-completion
+# library, against a fake "dkms status". zsh and fish, if they are installed, must then offer the same for
+# every action.
 here=$(cd "$(dirname "$0")/.." && pwd)
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the hooks and common.postinst, each case in a separate mount namespace with empty trees and a dkms that only records
-# how it was called. Nothing on this machine changes. Needs root and unshare(1); prints "skipped" without them.
+# Runs the hooks and common.postinst, each case in a separate mount namespace with empty trees and a dkms that
+# only records how it was called. Nothing on this machine changes. Needs root and unshare(1); prints "skipped"
+# without them.
 # Usage: hooks.sh [SHELL ...]   (default: dash)
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -55,7 +56,8 @@ trap 'rm -rf "$stage"' EXIT
 done
 
 passed=0 failed=0
-# check TITLE SETUP EXPECTED-CALLS SCRIPT [ARGUMENT ...]: runs SCRIPT after SETUP; the calls of dkms and the exit code must be as given.
+# check TITLE SETUP EXPECTED-CALLS SCRIPT [ARGUMENT ...]: runs SCRIPT after SETUP; the calls of dkms and the
+# exit code must be as given.
 check() {
     title=$1 SETUP=$2 expected=$3
     shift 3

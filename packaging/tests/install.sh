@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs into an empty directory and uninstalls again: checks which files exist, which are kept, and which are removed.
+# Installs into an empty directory and uninstalls: checks which files exist, which are kept, and which
+# are removed.
 here=$(cd "$(dirname "$0")/.." && pwd)
 command -v make >/dev/null || { echo "skipped: install.sh needs make"; exit 0; }
 root=$(mktemp -d)

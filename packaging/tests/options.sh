@@ -1,6 +1,7 @@
 #!/bin/bash
-# Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf is in its page, in a
-# sample, and offered by bash; every kind of JSON line is in its table, and every exit code in the manual.
+# Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf
+# is in its page, in a sample, and offered by bash; every kind of JSON line is in its table, and every exit
+# code in the manual. Lines of documents have at most 120 columns.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
@@ -21,7 +22,7 @@ same() { # TITLE FILE FILE: two lists
     fi
 }
 
-# What bash offers for a command line. Which actions and options it offers is generated and compared by a unit test.
+# The words that bash offers for a command line. A unit test compares the actions and options among them.
 offered() {
     bash --norc --noprofile -c 'source "$1"; shift; dkms() { :; }
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _dkms 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$scratch/dkms.bash" "$@"
@@ -57,6 +58,7 @@ table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_0-9]+"' | grep -oE '[a-z_0
 same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 
 # --- the kinds of JSON lines
+# The rows of `subject`: ("NAME", ...), and the result.
 sed -nE 's/^ +Event::.* => \("([a-z-]+)", .*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p' \
     "$top/crates/dkms/src/render/json.rs" >"$scratch/events"
 { sed -n '/^| `event` |/,/^$/p' "$top/docs/json-schema.md" | sed -nE 's/^\| `([a-z-]+)` \|.*/\1/p' | grep -vx event; echo result; } >"$scratch/doc-events"
@@ -66,6 +68,13 @@ same 'events: program, docs/json-schema.md' "$scratch/events" "$scratch/doc-even
 grep -oE '=> [0-9]+,' "$top/crates/dkms/src/exit.rs" | tr -dc '0-9\n' >"$scratch/codes"
 sed -n '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It //p' "$here/man/dkms.8" >"$scratch/man-codes"
 same 'exit codes: program, dkms(8)' "$scratch/codes" "$scratch/man-codes"
+
+# --- the width of documents; code blocks and the targets of links may be wider
+for page in "$top"/*.md "$top"/{docs,docs/decisions,examples,tests}/*.md; do
+    wide=$(awk '/^ *```/ { code = !code } { print code || /^    / ? "" : $0 }' "$page" | sed 's/](\S*)//g' |
+        LC_ALL=C.UTF-8 grep -nE '^.{121}' | cut -d: -f1 | paste -sd ' ')
+    if [[ -z $wide ]]; then ((++passed)); else ((++failed)); echo "FAILED: lines over 120 columns: ${page#"$top/"}: $wide"; fi
+done
 
 echo "options: $passed passed, $failed failed"
 ((failed == 0))

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Renders the manual pages with mandoc and with man (groff), for terminals and as HTML. Checks that there are no warnings, no
-# empty output and no markup in the text, and that every section of the source is present.
+# Renders the manual pages with mandoc and with man (groff), for terminals and as HTML. Checks that there are
+# no warnings, no empty output and no markup in the text, and that every section of the source is present.
 here=$(cd "$(dirname "$0")/.." && pwd)
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT

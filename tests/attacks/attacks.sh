@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Inside the private root of attacks::NAME: `attacks.sh NAME`. Each attack is a function of that name, and its comment says
-# what the attacker tries.
+# Inside the private root of attacks::NAME: `attacks.sh NAME`. Each attack is a function of that name, and its
+# comment says what the attacker tries.
 # shellcheck disable=SC2317,SC2154,SC2016,SC2086 # a function is called by its name; the words have no blanks
 failed=0
 wrong() { printf 'WRONG: %s\n' "$*"; failed=1; }
@@ -100,7 +100,7 @@ writes_elsewhere() { # A build writes into /usr/src, /lib/modules, /etc or anoth
     done
     [[ $(stat -c %s "/var/lib/dkms/victim/1/$K/x86_64/module/victim.ko") -gt 100 ]] || wrong 'another package was changed'
     [[ -z $(find /var/lib/dkms/writer /usr/src/writer-1 ! -uid 0) ]] || wrong 'files of the build user are left'
-    # As the error says: allowed, it works.
+    # It works if it is allowed as the error suggests.
     module writer; after writer 'echo x >/usr/src/allowed'
     echo 'CONFINE_WRITE="/usr/src"' >/etc/dkms/writer.conf
     code 0 build writer
@@ -265,7 +265,7 @@ build_users() { # A service of systemd gets the user of a build, or a build that
     done
     exec {service}>&-
     rm -r $lock
-    # While a build runs, its own is locked, and nothing is left of it.
+    # The ID of a running build is locked; afterwards no lock is left.
     module slow; after slow 'id -u; sleep 3'
     build slow & user=''
     for _ in {1..200}; do
@@ -286,7 +286,8 @@ build_users() { # A service of systemd gets the user of a build, or a build that
     cp /run/passwd /etc/passwd; cp /run/group /etc/group; cp /run/shadow /etc/shadow; cp /run/gshadow /etc/gshadow
 }
 
-# What is enforced in different places: each prints nothing, or exactly one line that names what is missing.
+# Which parts are enforced in different places: each prints nothing, or exactly one line with the missing
+# parts.
 places() { # On machines that lack something, it is confined as far as possible, and one line names the rest.
     module anywhere
     after anywhere 'touch /usr/include/planted 2>/dev/null && echo written; touch /tmp/planted && echo private; bash -c "exec 3<>/dev/tcp/127.0.0.1/9" 2>&1 | grep -q refused && echo network; true'
@@ -351,7 +352,8 @@ ordinary_user() { # An unprivileged user builds on a tree of theirs, in a user n
         [[ -s $w/tree/mok.key ]] || wrong 'no key was made'
         setpriv --reuid=12345 --regid=12345 --clear-groups "${run[@]}" env HOME=$w dkms build mine/1 -k "$K" "${trees[@]}" >/run/out 2>&1 \
             || wrong "without ${option:-nothing}: $(grep -m1 error /run/out)"
-        # Without namespaces and Landlock nothing can hide what the same user may read; dkms says so.
+        # Without namespaces and Landlock, dkms cannot hide files that the same user may read, and reports
+        # that.
         [[ $option == *444* ]] || ! grep -qs 'PRIVATE KEY' "$w/tree/mine/1/$K/x86_64/log/make.log" || wrong "without ${option:-nothing}: the build read the key"
         [[ -e $w/tree/mine/1/$K/x86_64/module/mine.ko ]] || wrong "without ${option:-nothing}: not built"
     done

@@ -1,4 +1,4 @@
-"""As an unrelated process: look for shells below dkms and write a directive into every pipe of theirs that can be opened."""
+"""As an unrelated process: finds shells below dkms, and writes a directive into each of their pipes that can be opened."""
 import os
 import time
 

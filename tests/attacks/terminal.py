@@ -1,4 +1,4 @@
-"""Run a command in a shell that has a terminal of its own, type a line after a while, and print what the terminal showed."""
+"""Runs a command in a shell with a separate terminal, types a line after a while, and prints the terminal's content."""
 import os
 import pty
 import select

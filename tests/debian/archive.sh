@@ -1,28 +1,31 @@
 #!/bin/bash
-# The archive's own -dkms packages with our package of dkms and, in a second chroot, with Debian's: the same steps of apt, and
-# after each one apt's exit, `dkms status`, /lib/modules and the packages must be the same. Times are shown side by side.
+# The archive's own -dkms packages with our package of dkms and, in a second chroot, with Debian's: the same
+# steps of apt, and after each one apt's exit, `dkms status`, /lib/modules and the packages must be the same.
+# Times are shown side by side.
 #
-#   tests/debian/archive.sh [SIDE...]       debian, ours; default: both. One alone is compared with what the last run kept of the other.
-#                                    Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/archive.sh [SIDE...]   SIDE: debian, ours; default: both. If it is one, it is compared with
+#                                    the last run of the other. Needs root, debootstrap and apt's archive
 #   ARCHIVE_PACKAGES='a-dkms ...'    other packages than those below
-#   ARCHIVE_COMPONENTS='contrib non-free'   components of the archive besides those that apt is set up for here
+#   ARCHIVE_COMPONENTS='contrib non-free'   additional components of the archive
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::archive), not part of `make test`: it takes many minutes and downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::archive), not part of `make test`: it takes many minutes and downloads kernels. Chroots
+# and what was found are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
 . "$here/chroot.sh"
 
-# Packages that build in seconds with both kernels; apt knows which of them a suite has. Debian 12's newest kernel is
-# too new for librem-ec-acpi and openrazer-driver, and apt fails there.
+# Packages that build in seconds with both kernels; apt knows which of them a suite has. Debian 12's newest
+# kernel is too new for librem-ec-acpi and openrazer-driver, and apt fails there.
 all=(acpi-call adv-17v35x bbswitch ddcci digimend dm-writeboost dpdk-kmods evdi falcosecurity-scap gost-crypto langford lime-forensics
     nat-rtsp openvpn-dco rapiddisk rtpengine-kernel tp-smapi v4l2loopback vpoll xtrx)
 
-# What differs on purpose (docs/differences.md). digimend, gost-crypto and tp-smapi replace modules of the kernel, which Debian's
-# dkms 3.0 leaves in place on Debian; and it forgets to remove some of theirs with the kernel. lime-forensics has no
-# AUTOINSTALL, and is not built unasked. The directories of a kernel, which such leftovers keep, are judged below.
+# Intended differences (docs/differences.md). digimend, gost-crypto and tp-smapi replace modules of the
+# kernel, which Debian's dkms 3.0 leaves in place on Debian; it also does not remove some of theirs with the
+# kernel. lime-forensics has no AUTOINSTALL, and is built only on request. The directories of a kernel, which
+# such leftovers keep, are checked below.
 differs_status='^(digimend|gost-crypto|tp_smapi|lime-forensics)/'
 differs_modules='/((gost|kuznyechik_|magma_|streebog_|hid-(kye|uclogic|viewsonic|polostar)|hdaps|thinkpad_ec|tp_smapi|lime)[^/]*[.]ko)$|^[^/]*/(updates/(dkms/)?)?$'
 
@@ -57,7 +60,7 @@ scenario() { # debian|ours PACKAGE...
     printf '%s\n' "${packages[@]}" >/result/names
     upgraded=v4l2loopback-dkms
     one=${packages[0]}
-    # What both sides take from the archive comes before the clock starts.
+    # Downloads of both sides are not part of the measured time.
     apt --download-only install dkms "${packages[@]}" "linux-image-$new" "linux-headers-$new" "linux-image-$old" "linux-headers-$old" >/result/download.log 2>&1
     repack $upgraded 99.9
     repack "$one"
@@ -71,7 +74,7 @@ scenario() { # debian|ours PACKAGE...
     step 04-kernel-removed apt purge "linux-image-$old"
     step 05-module-upgraded apt install /var/tmp/repack/$upgraded-again.deb
     step 06-package-upgraded apt install "/var/tmp/repack/$one-again.deb"
-    # Debian's dkms goes on with our tree.
+    # Debian's dkms continues with our tree.
     if [[ $side == debian ]]; then
         step 07-back apt --reinstall install dkms
     else
@@ -112,7 +115,7 @@ done
 grep -q '^v4l2loopback/99.9, ' "$ours/05-module-upgraded.status" || fail 'the upgraded module is not there'
 if [[ -s $ours/12-all-purged.status ]] || grep -q updates/dkms/. "$ours/12-all-purged.modules"; then fail 'leftovers of packages that are purged'; fi
 for name in 12-all-purged 13-dkms-purged; do
-    # What is ours of the tree that is in use; it goes with dkms itself.
+    # Our files in the tree that is in use; they are removed with dkms.
     diff -u --label "Debian's leaves" --label 'ours leaves' <(grep -v "/var/lib/dkms/\|^/var/tmp" "$theirs/$name.left") \
         <(grep -v "/var/lib/dkms/\|^/var/tmp" "$ours/$name.left") >"$ours/$name.left.diff" || [[ $name == 12-* ]] || fail "$name: what is left differs: $(cat "$ours/$name.left.diff")"
 done

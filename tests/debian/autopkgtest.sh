@@ -1,14 +1,15 @@
 #!/bin/bash
-# Debian's CI: dkms-autopkgtest for packages of the archive, in a chroot with Debian's dkms and its script, and in another with
-# ours. Where Debian's passes, ours must pass; where Debian's skips, ours must skip.
+# Debian's CI: dkms-autopkgtest for packages of the archive, in a chroot with Debian's dkms and its script,
+# and in another with ours. Where Debian's passes, ours must pass; where Debian's skips, ours must skip.
 #
-#   tests/debian/autopkgtest.sh [SIDE...]   debian, ours; default: both. One alone is compared with what the last run kept of the
-#                                    other. Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/autopkgtest.sh [SIDE...]   SIDE: debian, ours; default: both. If it is one, it is compared
+#                                           with the last run of the other. Needs root, debootstrap and apt's
+#                                           archive
 #   AUTOPKGTEST_PACKAGES='a-dkms'    other packages than those below
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::autopkgtest), not part of `make test`. Chroots and what was found are in build/chroots.
+# A long test (debian::autopkgtest), not part of `make test`. Chroots and results are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh

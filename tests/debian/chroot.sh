@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Chroots of Debian, for the tests of packages: sourced by the tests beside it, which run themselves
-# again in there (`--inside ...`) with this file beside them.
+# Chroots of Debian, for the tests of packages. The tests in this directory source it, and start themselves
+# inside the chroot (`--inside ...`), with this file beside them.
 
-# ---- inside a chroot; what is found goes to /result ----
+# ---- inside a chroot; results go to /result ----
 
 # Records the state after this step in files.
 picture() { # STEP EXIT SECONDS
@@ -10,7 +10,7 @@ picture() { # STEP EXIT SECONDS
     echo "$2" >"$to.exit"
     echo "$3" >"$to.seconds"
     hash -r # dkms comes and goes
-    # Debian's runs dkms.conf for its status, and some talk on standard error then.
+    # Debian's dkms runs dkms.conf for its status, and some of these files write to standard error.
     if command -v dkms >/dev/null; then dkms status 2>"$to.status-errors"; else echo 'no dkms'; fi >"$to.status" || true
     find /lib/modules/ -mindepth 1 \( -type d -printf '%P/\n' -o -printf '%P\n' \) 2>/dev/null | sort >"$to.modules"
     dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' '*dkms*' 'linux-image-*' 'linux-headers-*' 2>/dev/null | grep -v '^un' >"$to.packages" || true
@@ -29,7 +29,7 @@ step() { # NAME COMMAND ...
 
 apt() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"; }
 
-# Kernels that the archive has an image and headers for, oldest first; of one series with the newest.
+# Kernels of the newest series for which the archive has an image and headers, oldest first.
 kernels() {
     local arch newest
     arch=$(dpkg --print-architecture)
@@ -38,7 +38,7 @@ kernels() {
         grep -E "^$(sed -E 's/^([0-9]+\.[0-9]+).*/\1/; s/\./\\./' <<<"$newest")[.]" | sort -V | uniq -d
 }
 
-# The oldest and the newest of them, to `old` and `new` and to /result/kernels.
+# Stores the oldest and the newest of them in `old` and `new` and in /result/kernels.
 two_kernels() {
     new=$(kernels | tail -n 1)
     old=$(kernels | head -n 1)
@@ -46,7 +46,7 @@ two_kernels() {
     printf 'new=%s\nold=%s\n' "$new" "$old" >/result/kernels
 }
 
-# A small initramfs that asks for one module of a package: whether that is in there shows what came first.
+# A small initramfs that requests one module of a package: the module is in it only if dkms ran first.
 small_initramfs() { # MODULE
     mkdir -p /etc/initramfs-tools/conf.d
     echo MODULES=list >/etc/initramfs-tools/conf.d/dkms-test
@@ -55,7 +55,7 @@ small_initramfs() { # MODULE
 
 # ---- outside ----
 
-# Sets `suite`, `build`, `binary`, `chroots`; ends the test where there can be no chroot.
+# Sets `suite`, `build`, `binary`, `chroots`; ends the test if chroots are not possible.
 chroots_prepare() {
     local tool
     build=${DKMS_TEST_BUILD:-$PWD/build}
@@ -70,7 +70,7 @@ chroots_prepare() {
     # shellcheck source=/dev/null
     machine=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     suite=${DEB_SUITE:-$machine}
-    # The archive that apt uses here has the other suites too.
+    # The archive of this machine's apt has the other suites too.
     # shellcheck disable=SC2016 # apt's own variables
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | awk -v suite="$machine" '$2 == suite { print $1; exit }')
     [[ -n $mirror ]] || skip "apt knows no archive of $machine"
@@ -80,10 +80,10 @@ say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { printf 'FAILED: %s\n' "$*"; failed=1; }
 skip() { echo "skipped: $*"; exit 77; }
 
-# Our Debian packages, in a directory of their own: prints the path of that of dkms.
+# Makes our Debian packages in a separate directory, and prints the path of the package of dkms.
 our_deb() { BINARY=$binary packaging/deb.sh "$build/deb-test/${1:-1}" | sed -n 1p; }
 
-# A fresh Debian, kept.
+# Makes a fresh Debian, and keeps it.
 chroots_base() {
     base=$chroots/$suite
     mkdir -p "$chroots/archives/partial"
@@ -95,8 +95,8 @@ chroots_base() {
     touch "$base.done"
 }
 
-# Run this test's own `--inside WORD...` in a fresh chroot, with apt set up as on this machine. There, /result is
-# build/chroots/SUITE-NAME/result, and /deb the directory DEBS.
+# Run this test's own `--inside WORD...` in a fresh chroot, with apt set up as on this machine. There, /result
+# is build/chroots/SUITE-NAME/result, and /deb the directory DEBS.
 in_chroot() { # NAME DEBS WORD...
     local dir=$chroots/$suite-$1 debs=$2 self child
     shift 2
@@ -131,7 +131,7 @@ find etc/apt/sources.list* -type f -exec sed -i "s/\b$MACHINE\b/$SUITE/g" {} +
 if [[ ${ARCHIVE_COMPONENTS:-} ]]; then
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR $SUITE $ARCHIVE_COMPONENTS" >etc/apt/sources.list.d/components.list
 fi
-# Kept for the next; and nothing of the machine's own that cleans up after apt.
+# Packages are kept for the next run; the machine's settings that clean up after apt are not used.
 printf '#clear DPkg::Post-Invoke;\n#clear APT::Update::Post-Invoke;\nBinary::apt-get::APT::Keep-Downloaded-Packages "true";\n' >etc/apt/apt.conf.d/zz-dkms-test
 echo force-unsafe-io >etc/dpkg/dpkg.cfg.d/dkms-test # nothing here is to survive a power cut
 printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d
@@ -147,8 +147,8 @@ INSIDE
     wait "$child"
 }
 
-# Runs a test's `--inside SIDE PACKAGE...` for Debian's dkms and ours, or one of them, each in a chroot of its own. Sets `theirs`
-# and `ours`, the directories of their results.
+# Runs a test's `--inside SIDE PACKAGE...` for Debian's dkms and ours, or one of them, each in a separate
+# chroot. Sets `theirs` and `ours`, the directories of their results.
 # shellcheck disable=SC2034 # theirs and ours are the caller's
 both_sides() { # SIDES PACKAGE...
     local name side deb sides
@@ -165,8 +165,8 @@ both_sides() { # SIDES PACKAGE...
     theirs=$chroots/$suite-$name-debian/result ours=$chroots/$suite-$name-ours/result
 }
 
-# Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match the
-# regular expressions are left out: what differs on purpose.
+# Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match
+# the regular expressions are intended differences and are left out.
 compare_sides() { # THEIRS OURS [STATUS-REGEX [MODULES-REGEX]]
     local status name what without
     for status in "$1"/*.status; do
@@ -189,7 +189,7 @@ show_times() { # THEIRS OURS
     done
 }
 
-# The last line of a test; what the chroots have written goes when all is well.
+# The last line of a test; deletes the files of the chroots if it passed.
 chroots_end() { # NAME...
     local name
     for name in "$@"; do

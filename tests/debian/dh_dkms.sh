@@ -1,10 +1,11 @@
 #!/bin/bash
-# Our dh_dkms against what Debian's has generated: for each -dkms package of the archive (build/debs), a source package with its
-# dkms.conf is made, and its maintainer scripts must have the very lines that are in the archive's package. Then the ways to name
-# a dkms.conf and a version, through dh, and refusals.
+# Compares our dh_dkms with the output of Debian's: for each -dkms package of the archive (build/debs), makes
+# a source package with its dkms.conf. Its maintainer scripts must have exactly the lines that are in the
+# archive's package. Then tests the ways to name a dkms.conf and a version, through dh, and refusals.
 #
-#   tests/debian/dh_dkms.sh [DH_DKMS_DEB]   with Debian's dh-dkms of version 3.0.11 or newer, both generate the scripts of
-#                                           everything, and of the unpacked source packages in $DH_DKMS_SOURCES
+#   tests/debian/dh_dkms.sh [DH_DKMS_DEB]   with Debian's dh-dkms of version 3.0.11 or newer, both programs
+#                                           generate the scripts of all packages, and of the unpacked source
+#                                           packages in $DH_DKMS_SOURCES
 #
 # Needs debhelper, no root and no network.
 set -euo pipefail
@@ -26,7 +27,7 @@ ours() { # VERSION
     make -s -f "$top/packaging/install.mk" install-dh-dkms DESTDIR="$work/ours" DH_VERSION="$1"
 }
 
-# Runs a command in which dh and dh_dkms are those in a directory.
+# Runs a command with the dh and dh_dkms of a directory.
 with() { # DIRECTORY COMMAND...
     PATH=$1/usr/bin:$PATH PERL5LIB=$1/usr/share/perl5 DH_AUTOSCRIPTDIR=$1/usr/share/debhelper/autoscripts "${@:2}"
 }
@@ -39,7 +40,7 @@ source_package() { # DIRECTORY PACKAGE VERSION
     printf '%s (%s) unstable; urgency=low\n\n  * Test.\n\n -- nobody <nobody@example.org>  Thu, 01 Jan 2026 00:00:00 +0000\n' "$2" "$3" >"$1/debian/changelog"
 }
 
-# What dh_dkms has added to a maintainer script. Before 3.0.11, the lines began with a comment.
+# The lines that dh_dkms has added to a maintainer script. Before 3.0.11, they began with a comment.
 section() { sed -n '/^# Automatically added by dh_dkms\//,/^# End automatically added section$/p' | sed '/^# The original file can be found in template/,/^$/d'; }
 
 # ---- every package of the archive ----

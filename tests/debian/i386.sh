@@ -1,10 +1,10 @@
 #!/bin/bash
-# A Debian for i386 with headers of a 64-bit kernel (apt's second architecture): dkms, compiled for 32 bits, behaves there as
-# Debian's dkms does, and the modules are the same.
+# A Debian for i386 with headers of a 64-bit kernel (apt's second architecture): dkms, compiled for 32 bits,
+# behaves there as Debian's dkms does, and the modules are the same.
 #
 #   tests/debian/i386.sh      needs root, mmdebstrap, arch-test, and Rust's library for i686-unknown-linux-gnu
 #
-# A long test (debian::i386), not part of `make test`: it downloads a Debian. What it makes is in build/i386.
+# A long test (debian::i386), not part of `make test`: it downloads a Debian. Results are in build/i386.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
@@ -50,7 +50,7 @@ for dkms in dkms dkms-32; do
         find /lib/modules/ -name 'single*'
     } >"/$dkms.seen"
 done
-# uname says i686 under setarch: the kernel is for x86_64 nevertheless. Without -k: the kernel that is there.
+# uname prints i686 under setarch, but the kernel is for x86_64. Without -k: the installed kernel.
 setarch i686 dkms-32 install /usr/src/single-1.0 >/default.log 2>&1
 dkms-32 status >/default.seen
 dkms-32 remove single/1.0 --all >/dev/null

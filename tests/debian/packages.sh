@@ -1,13 +1,15 @@
 #!/bin/bash
-# What mkdeb, mkbmdeb, mkdsc and mktarball make, used in clean chroots of Debian as its users would: with apt, where there
-# is dkms and a compiler, and where there is neither. And templates of the user's own, through debhelper.
+# Uses the results of mkdeb, mkbmdeb, mkdsc and mktarball in clean chroots of Debian, as users do: with apt,
+# with dkms and a compiler, and without them. Also tests users' templates, through debhelper.
 #
-#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All but the first use what `make`
-#                                    has left. Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All except the
+#                                       first use the results of `make`. Needs root, debootstrap and apt's
+#                                       archive
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found
+# are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
@@ -27,7 +29,7 @@ has_none() { # PROGRAM...
 
 not() { if "$@"; then echo "this should fail: $*" >&2; exit 1; fi; }
 
-# Every file of the system but what apt and dpkg keep for themselves, dkms's own (key, locks), and what depmod makes.
+# Every file of the system, except those of apt, dpkg, dkms (key, locks) and depmod.
 all_files() {
     find / -xdev \( -path /result -o -path /deb -o -path /debs -o -path /test -o -path /proc -o -path /tmp -o -path /var/tmp -o -path /run -o -path /var/cache -o -path /var/log \
         -o -path '/var/lib/dkms/.*' -o -path '/var/lib/dkms/mok.*' -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /root -o -path /var/lib/initramfs-tools \) -prune -o -print | grep -vE '/modules/[^/]*/modules\.' | sort
@@ -40,7 +42,7 @@ make_packages() {
     apt install make gcc patch kmod libc6-dev /deb/dkms_*.deb "linux-headers-$new" "linux-headers-$old"
     mkdir -p "$made" "$a" /var/tmp/x
     (cd /var/tmp/x && apt-get -qq download $M-dkms 2>/dev/null)
-    # Debian's package is an archive for us: nothing of it is installed.
+    # dkms treats Debian's package as an archive, and does not install it.
     dkms add /var/tmp/x/$M-dkms_*.deb
     v=$(dkms status | sed -n "s,^$M/\([^:]*\): added$,\1,p")
     echo "$v" >/result/version
@@ -59,7 +61,7 @@ make_packages() {
     every_package
 }
 
-# Every -dkms package that was downloaded for the other tests: dkms takes from it what dpkg would unpack.
+# Every -dkms package that was downloaded for other tests: dkms takes the files that dpkg would unpack.
 every_package() {
     local deb package all=0
     for deb in /debs/*-dkms_*.deb; do
@@ -71,7 +73,7 @@ every_package() {
         rm -rf /var/tmp/x/theirs
         dpkg-deb -x "$deb" /var/tmp/x/theirs
         diff -r --no-dereference "/var/tmp/x/theirs/usr/src/${package/\//-}" "/usr/src/${package/\//-}" >/var/tmp/x/differs || true
-        # The one link to its own documentation, which is not installed.
+        # Except the link to its documentation, which is not installed.
         not grep -v '^Only in .*: README.gz$' /var/tmp/x/differs
         dkms remove "$package" --all >/dev/null
         rm -rf "/usr/src/${package/\//-}"
@@ -87,7 +89,7 @@ templates() { # VERSION KERNEL
     for kind in mkdeb mkbmdeb mkdsc; do
         template /etc/dkms/template-dkms-$kind "by the machine's $kind"
     done
-    # The module's own goes first.
+    # The module's own template has precedence.
     template "/usr/src/$M-$v/$M-dkms-mkdsc" "by the module's mkdsc"
     dkms mkdeb $M/"$v" --source-only --archive /result/made/template-mkdeb.deb >/result/template-mkdeb.log
     dkms mkbmdeb $M/"$v" -k "$k" --archive /result/made/template-mkbmdeb.deb >/result/template-mkbmdeb.log
@@ -106,7 +108,7 @@ templates() { # VERSION KERNEL
     dpkg-source -x "/result/template-dsc/$M-dkms_$v.dsc" /var/tmp/x/dsc >/dev/null
     grep -q "by the module's mkdsc" /var/tmp/x/dsc/debian/control
     test -f "/var/tmp/x/dsc/$M-$v/dkms.conf"
-    # What was made after a template installs, and its module is built.
+    # A package made from a template installs, and its module is built.
     dkms remove $M/"$v" --all
     rm -rf "/usr/src/$M-$v"
     apt install /result/made/template-mkdeb.deb
@@ -186,7 +188,7 @@ endif
 P
 }
 
-# mkdsc's, built as any source package is.
+# The package of mkdsc, built like any source package.
 build_source() {
     local v made
     v=$(<"/deb/version")
@@ -204,7 +206,7 @@ build_source() {
     diff -r x y
 }
 
-# mkdeb's, where dkms and headers are.
+# The package of mkdeb, on a system with dkms and headers.
 with_dkms() {
     local v new old
     v=$(<"/deb/version")
@@ -221,7 +223,7 @@ with_dkms() {
     diff /var/tmp/before /var/tmp/after
 }
 
-# mkbmdeb's, where there is nothing but the kernel.
+# The packages of mkbmdeb, on a system with only the kernel.
 without_anything() {
     local v new old file
     v=$(<"/deb/version")
@@ -233,7 +235,7 @@ without_anything() {
     not grep -q '^ii' <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-headers-*' 2>/dev/null)
     all_files >/var/tmp/before
     sha256sum "/lib/modules/$new/modules.dep" >/var/tmp/dep
-    # The kernel that is not here must not be brought in by half: apt would install its image too.
+    # apt must not install half of a missing kernel: it would install its image too.
     grep "^Inst linux-image-$old" <(apt install --simulate /deb/made/bare-old.deb)
     apt install /deb/made/bare-new.deb >/result/bare.log
     has_none dkms make gcc cc ld
@@ -245,7 +247,7 @@ without_anything() {
     grep "updates/dkms/$M.ko" <(lsinitramfs "/boot/initrd.img-$new")
     same "$(grep -c "update-initramfs: Generating /boot/initrd.img-$new" /result/bare.log)" 1
     same "$(dpkg-query -W -f '${Version}' "$M-modules-$new")" "$v"
-    # A newer one takes its place.
+    # A newer package replaces it.
     dpkg-deb -R /deb/made/bare-new.deb /var/tmp/newer
     sed -i 's/^Version: .*/&+1/' /var/tmp/newer/DEBIAN/control
     dpkg-deb --build /var/tmp/newer /var/tmp/newer.deb >/dev/null
@@ -257,7 +259,7 @@ without_anything() {
     rm -rf /var/tmp/newer*
     all_files >/var/tmp/after
     diff /var/tmp/before /var/tmp/after
-    # With its kernel, in one go, both ways.
+    # Together with its kernel, installed and removed in one transaction.
     apt install /deb/made/bare-old.deb
     modinfo -k "$old" -F filename $M
     apt purge "linux-image-$old" >/result/bare-old-purge.log
@@ -265,7 +267,7 @@ without_anything() {
     not grep -q ^ii <(dpkg-query -W -f '${db:Status-Abbrev}' "$M-modules-$old" 2>/dev/null)
 }
 
-# Binary tarball, and a package of mkdeb's with binaries only, where there is dkms, but nothing to build with.
+# A binary tarball, and a package of mkdeb with binaries only, on a system with dkms but without a compiler.
 tarball() {
     local v new old file
     v=$(<"/deb/version")
@@ -282,7 +284,7 @@ tarball() {
     dkms install $M/"$v" -k "$new"
     file=$(echo /lib/modules/"$new"/updates/dkms/$M.ko*)
     same "$(modinfo -k "$new" -F filename $M)" "$file"
-    # 2: it is not known here which keys the kernel has.
+    # 2: the kernel's keys are unknown here.
     dkms verify $M -k "$new" || (($? == 2))
     dkms remove $M/"$v" --all
     rm -r "/usr/src/$M-$v"
@@ -330,7 +332,7 @@ if ! command -v lintian >/dev/null; then
     echo 'skipped: lintian is not installed'
 else
     for file in "$made"/made/*.deb "$made"/made/*.dsc; do
-        # What a template makes is its author's.
+        # The author of a template decides about its package.
         [[ $file != */template-* ]] || continue
         lintian --allow-root --fail-on error "$file" || fail "lintian: ${file##*/}"
     done

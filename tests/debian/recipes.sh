@@ -1,12 +1,13 @@
 #!/bin/bash
-# The recipes of docs/images.md as they stand there, with the archive's kernels: Containerfiles through buildah, mmdebstrap,
-# debootstrap and mkosi.
+# The recipes of docs/images.md as they stand there, with the archive's kernels: Containerfiles through
+# buildah, mmdebstrap, debootstrap and mkosi.
 #
-#   tests/debian/recipes.sh [PART...]  base (which the next three need), module, bootc, kmm, mmdebstrap, debootstrap, mkosi;
-#                                    default: all. Needs root, buildah, mmdebstrap, debootstrap and the archive that apt is set up for
+#   tests/debian/recipes.sh [PART...]  base (which the next three need), module, bootc, kmm, mmdebstrap,
+#                                      debootstrap, mkosi; default: all. Needs root, buildah, mmdebstrap,
+#                                      debootstrap and apt's archive
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# A long test (debian::recipes), not part of `make test`: it downloads kernels. What it makes is in build/recipes.
+# A long test (debian::recipes), not part of `make test`: it downloads kernels. Results are in build/recipes.
 # shellcheck disable=SC2317 # the parts are called by name
 set -euo pipefail
 here=$(dirname "$0")
@@ -44,7 +45,7 @@ in_image() { # NAME COMMAND...
     return "$code"
 }
 has_module() { [[ $(find usr/lib/modules opt/lib/modules -name 'hello.ko*' 2>/dev/null | wc -l) == 1 ]]; }
-# The module is there and in the index, dkms says so, and there is no key.
+# The module exists and is in the index, dkms reports it as installed, and there is no key.
 check_tree() { # DIRECTORY
     (
         cd "$1"

@@ -1,14 +1,16 @@
 #!/bin/bash
-# Our Debian package in place of Debian's own, in chroots of Debian: the same steps of apt and dpkg once with Debian's dkms
-# all the way, once with ours from step 2 on; exits, `dkms status` and /lib/modules are compared after each step.
+# Our Debian package in place of Debian's own, in chroots of Debian: the same steps of apt and dpkg once with
+# Debian's dkms all the way, once with ours from step 2 on; exits, `dkms status` and /lib/modules are compared
+# after each step.
 #
-#   tests/debian/replacement.sh [SIDE...]       debian, ours; default: both. One alone is compared with what the last run kept of the other.
-#                                Needs root, debootstrap and the archive that apt is set up for
+#   tests/debian/replacement.sh [SIDE...]   SIDE: debian, ours; default: both. If it is one, it is compared
+#                                           with the last run of the other. Needs root, debootstrap and apt's
+#                                           archive
 #   DEB_SUITE=trixie             another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                the program under test (default: target/release/dkms)
 #
-# A long test (debian::replacement), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots. With the package itself:
-# built twice the same, and without errors of lintian. Times are shown, not judged.
+# A long test (debian::replacement), not part of `make test`: it downloads kernels. Chroots and results are in
+# build/chroots. It also checks that the package is reproducible and has no errors of lintian.
 set -euo pipefail
 
 here=$(dirname "$0")
@@ -23,7 +25,7 @@ modules() { find /lib/modules -path '*/updates/dkms/*' -name '*.ko*' -printf '%p
 scenario() { # debian|ours
     local side=$1 old new theirs
     two_kernels
-    # What both sides take from the archive comes before the clock starts.
+    # Downloads of both sides are not part of the measured time.
     apt --download-only install dkms v4l2loopback-dkms acpi-call-dkms ddcci-dkms "linux-image-$new" "linux-headers-$new" \
         "linux-image-$old" "linux-headers-$old" >/result/download.log 2>&1
     small_initramfs v4l2loopback
@@ -59,7 +61,7 @@ scenario() { # debian|ours
     step 13-kernel-purged apt purge "linux-image-$old" "linux-headers-$old"
     cp /etc/dkms/framework.conf /result/framework.conf
     step 14-all-purged apt purge dkms
-    # What dkms has no more to do with, so that only its own remains show.
+    # Files that dkms no longer manages, so only its own remaining files show.
     step 15-rest-purged apt purge v4l2loopback-dkms ddcci-dkms
     case $side in
     debian) step 16-fresh apt install dkms ;;

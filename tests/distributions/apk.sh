@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::apk: dkms, packaged as packaging/alpine/APKBUILD says, in the life of a machine with apk 3: packages of kernels,
-# headers and modules in a local repository. abuild is not run: apk mkpkg makes the packages. /bin/sh is busybox's.
+# distributions::apk: dkms, packaged as packaging/alpine/APKBUILD says, in the life of a machine with apk 3:
+# packages of kernels, headers and modules in a local repository. abuild is not run: apk mkpkg makes the
+# packages. /bin/sh is busybox's.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 
@@ -52,7 +53,7 @@ mount --bind "$(type -P busybox)" /bin/sh
 # kmod's trigger runs depmod.
 printf '%s\n' '#!/bin/sh' 'for dir in "$@"; do [ ! -d "$dir/kernel" ] || depmod "${dir##*/}"; done' >/run/kmod.trigger
 package base 1-r0 --script trigger:/run/kmod.trigger --trigger '/usr/lib/modules/*' --info 'provides:bash=1 build-base=1 elfutils-dev=1 kmod=1 patch=1'
-# What the package kernel-hooks does: for each kernel whose modules changed, it calls the hooks as FLAVOR NEW OLD.
+# Like the package kernel-hooks: for each kernel whose modules changed, it calls the hooks as FLAVOR NEW OLD.
 cat >/run/kernel-hooks.trigger <<'S'
 #!/bin/sh
 for path in "$@"; do

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Sourced by the scripts of distributions::*, inside a private root with the layers vm-6.1-old and vm-6.1: what the tests of
-# all package managers share. A kernel is Debian's, in packages that are cut and named as the distribution's.
+# Sourced by the scripts of distributions::*, inside a private root with the layers vm-6.1-old and vm-6.1:
+# functions for the tests of all package managers. Kernels are Debian's, in packages that are split and named
+# like those of the distribution.
 # shellcheck source=/dev/null
 . /e2e/prelude.sh
 set -eu
@@ -15,8 +16,8 @@ trap 'code=$?; ((code == 0)) || { echo "exit $code in line $LINENO"; tail -n 30 
 kernel_of() { local word; for word in $VM_KERNELS; do [[ $word != "$1="* ]] || echo "${word#*=}"; done; }
 OLD=$(kernel_of 6.1-old) NEW=$(kernel_of 6.1)
 
-# take_kernels: moves what packages of kernels consist of to /srv/KERNEL/{modules,headers,vmlinuz}, so that the machine has no
-# kernel. A few modules are enough. The parts of headers that all flavours share stay.
+# take_kernels: moves the files of kernel packages to /srv/KERNEL/{modules,headers,vmlinuz}, so that
+# the machine has no kernel. A few modules are enough. The parts of headers that all flavours share stay.
 take_kernels() {
     local kernel link
     for kernel in "$OLD" "$NEW"; do
@@ -32,7 +33,8 @@ take_kernels() {
     done
 }
 
-# name_kernels OLD NEW: gives both kernels the names that they would have in this distribution, as if they were compiled so.
+# name_kernels OLD NEW: gives both kernels the names of this distribution, as if they
+# were compiled with them.
 name_kernels() {
     local headers
     mv "/srv/$OLD" "/srv/$1"
@@ -46,8 +48,8 @@ name_kernels() {
     done
 }
 
-# complete_headers KERNEL: gives headers the part that Debian's flavors share, as far as the module needs it. Then they work in
-# any place, and in a directory that has nothing else.
+# complete_headers KERNEL: copies the needed files that Debian's flavors share into the headers.
+# Then the headers work in any directory.
 complete_headers() {
     local headers=/srv/$1/headers common part
     common=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$headers/Makefile")
@@ -67,7 +69,8 @@ complete_headers() {
     echo 'include $(dir $(realpath $(lastword $(MAKEFILE_LIST))))common/Makefile' >"$headers/Makefile"
 }
 
-# source_of VERSION [LINE]: prints a folder with the sources of the module single of this version, with one more line of C.
+# source_of VERSION [LINE]: prints a folder with the sources of the module single of this version, with one
+# more line of C.
 source_of() {
     local dir=/srv/source/single-$1
     if [[ ! -d $dir ]]; then
@@ -79,7 +82,7 @@ source_of() {
     echo "$dir"
 }
 
-# status_is LINE...: what "dkms status" prints, with the architecture left out.
+# status_is LINE...: "dkms status" prints these lines, except for the architecture.
 status_is() {
     local want
     want=$(printf '%s\n' "$@" | sort)
@@ -94,15 +97,16 @@ is_installed() {
     grep -q "^$3:" "/lib/modules/$2/modules.dep"
 }
 
-# A stand-in for the programs that make an initramfs: it records, for the kernel, which modules of dkms modprobe finds.
-# Its last word is the kernel.
+# A stand-in for the programs that make an initramfs: it records, for the kernel, which modules of dkms
+# modprobe finds. Its last word is the kernel.
 cat >/usr/sbin/record-initramfs <<'S'
 #!/bin/bash
 kernel=${*: -1}
 echo "initramfs $kernel $(modprobe -S "$kernel" --show-depends single 2>/dev/null | wc -l)" >>/run/order
 S
 chmod +x /usr/sbin/record-initramfs
-# The order of events since the last call: "depmod K" of the distribution itself, "initramfs K N", N modules in it.
+# The order of events since the last call: the distribution's "depmod K", and "initramfs K N" with N modules
+# in it.
 events() { sort -u /run/order 2>/dev/null | cat; rm -f /run/order; }
 in_order() { cat /run/order 2>/dev/null || true; rm -f /run/order; }
 
@@ -113,8 +117,8 @@ waiting_source() {
     echo 'PRE_BUILD="wait.sh"' >"/etc/dkms/single-$1.conf"
 }
 
-# interrupt PATTERN COMMAND...: the command gets SIGINT, as the whole group of a terminal does, when a process runs whose
-# command line matches. Prints its output to /run/out.
+# interrupt PATTERN COMMAND...: the command gets SIGINT, as the whole group of a terminal does, when a process
+# runs whose command line matches. Prints its output to /run/out.
 interrupt() {
     local pattern=$1 pid waited=0 code=0
     shift
@@ -128,19 +132,19 @@ interrupt() {
     kill -INT -- "-$pid"
     wait "$pid" || code=$?
     echo "exit $code" >>/run/out
-    # Nothing keeps running.
+    # No process keeps running.
     not pgrep -f "$pattern"
 }
 
-# What preflight must not change. The completion of dnf has a cache that dnf refreshes whatever it is asked, and every reader of
-# rpm's database touches one of its files.
+# The state that preflight must not change. dnf always refreshes a cache for its completion,
+# and every reader of rpm's database touches one of its files.
 system_state() {
     find /etc /root/.rpmdb /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
         -printf '%p %s %T@\n' 2>/dev/null | grep -v '^/var/cache/dkms' | sort
 }
 
-# preflight_answers MANAGER PACKAGE...: dkms preflight builds for the kernel that the package manager offers next, with headers
-# from these packages, and changes nothing.
+# preflight_answers MANAGER PACKAGE...: dkms preflight builds for the kernel that the package manager offers
+# next, with headers from these packages, and changes nothing.
 preflight_answers() {
     local manager=$1 want
     shift

@@ -1,13 +1,13 @@
 #!/bin/bash
-# distributions::dnf: our rpm package for Fedora in the life of a machine with dnf: packages of kernels, headers and modules in
-# a local repository.
+# distributions::dnf: our rpm package for Fedora in the life of a machine with dnf: packages of kernels,
+# headers and modules in a local repository.
 # shellcheck source=/dev/null
 . /e2e/distributions/rpm.sh
 place=extra/single.ko
 run() { dnf -y --releasever 42 "$@" >/run/out 2>&1; }
 
-# kernel_packages VERSION KERNEL: kernel-core, kernel-devel and kernel-devel-matched. Their scriptlets call kernel-install, as
-# Fedora's do.
+# kernel_packages VERSION KERNEL: kernel-core, kernel-devel and kernel-devel-matched. Their scriptlets call
+# kernel-install, as Fedora's do.
 kernel_packages() {
     local root=/srv/package kernel=$2
     mkdir -p $root/lib/modules
@@ -48,7 +48,7 @@ mkdir -p /etc/yum.repos.d /etc/dnf /boot/loader
 rm -f /etc/yum.repos.d/*
 printf '%s\n' '[test]' 'name=test' "baseurl=file://$repository" 'gpgcheck=0' 'metadata_expire=0' >/etc/yum.repos.d/test.repo
 printf '%s\n' '[main]' 'installonly_limit=2' 'install_weak_deps=0' >/etc/dnf/dnf.conf
-# A kernel-install that only calls the plugins, in the order of their names, and the plugins of systemd and dracut.
+# A kernel-install that only calls the plugins, sorted by name, and the plugins of systemd and dracut.
 cat >/usr/sbin/kernel-install <<'S'
 #!/bin/sh
 for plugin in /usr/lib/kernel/install.d/*.install; do

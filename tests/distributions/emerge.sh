@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::emerge: dkms, packaged by its ebuild, in the life of a machine with portage: ebuilds of kernels and modules in a
-# local repository. The kernels are binary, as sys-kernel/gentoo-kernel-bin: image, modules and headers are one package.
+# distributions::emerge: dkms, packaged by its ebuild, in the life of a machine with portage: ebuilds of
+# kernels and modules in a local repository. The kernels are binary, as sys-kernel/gentoo-kernel-bin: image,
+# modules and headers are one package.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 
@@ -15,7 +16,7 @@ ebuild_of() {
     mkdir -p "$dir"
     { printf '%s\n' 'EAPI=8' 'DESCRIPTION="test"' 'HOMEPAGE="https://example.org"' 'LICENSE="GPL-2"' 'KEYWORDS="amd64"' 'S="${WORKDIR}"'; cat; } >"$dir/${1#*/}.ebuild"
 }
-# kernel_ebuild VERSION: its modules, headers and image are one package, in a slot of its own.
+# kernel_ebuild VERSION: its modules, headers and image are one package, in a separate slot.
 kernel_ebuild() {
     ebuild_of "sys-kernel/gentoo-kernel-bin-$1" <<'E'
 SLOT="${PV}"
@@ -59,7 +60,7 @@ name_kernels 6.1.47-gentoo-dist 6.1.56-gentoo-dist
 for kernel in "$OLD" "$NEW"; do
     complete_headers "$kernel"
     version=${kernel%%-*}
-    # The eclass linux-info reads these lines in the Makefile, and in what it includes.
+    # The eclass linux-info reads these lines in the Makefile and in the files that it includes.
     sed -i "1i VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = ${version##*.}" "/srv/$kernel/headers/Makefile"
     sed -i "s/^SUBLEVEL = .*/SUBLEVEL = ${version##*.}/" "/srv/$kernel/headers/common/Makefile"
 done
@@ -96,11 +97,11 @@ MAKEOPTS="-j2"
 FEATURES="-sandbox -usersandbox -network-sandbox -ipc-sandbox -pid-sandbox -mount-sandbox -userpriv -userfetch -news -merge-wait"
 EMERGE_DEFAULT_OPTS="--ignore-built-slot-operator-deps=y"
 E
-# What the ebuild asks for and Debian provides.
+# Dependencies of the ebuild that Debian provides.
 printf '%s\n' app-shells/bash-5.2 dev-build/make-4.4 sys-apps/kmod-33 sys-devel/patch-2.7.6 virtual/linux-sources-3 \
     dev-lang/rust-bin-1.85.0 sys-kernel/installkernel-65 >/etc/portage/profile/package.provided
 
-# The eclasses are Gentoo's where the machine has them, or what they do with dkms.
+# The eclasses are Gentoo's if the machine has them; otherwise, these do the same with dkms.
 cat >$repository/eclass/linux-info.eclass <<'E'
 linux-info_pkg_setup() {
     KV_DIR=$(readlink -f /usr/src/linux) KV_OUT_DIR=${KV_DIR}
@@ -172,7 +173,7 @@ mkdir -p $repository/sys-kernel/dkms
 cp /packaging/gentoo/dkms-*.ebuild $repository/sys-kernel/dkms/
 recipe=$(echo $repository/sys-kernel/dkms/dkms-*.ebuild)
 cp /run/in/dkms-*.tar.gz /var/cache/distfiles/
-# The program under test is what cargo would make.
+# A stand-in for cargo installs the program under test.
 cat >/usr/local/bin/cargo <<'S'
 #!/bin/sh
 [ "$*" = 'build --release --locked --offline -p dkms' ] || exit 1

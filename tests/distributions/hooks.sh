@@ -1,10 +1,11 @@
 #!/bin/bash
-# distributions::{alpine,void,gentoo}: the files that `make install-X` installs, called as these distributions call them, with
-# the shell that is /bin/sh there; in Alpine, all other tools are busybox's too. Arguments: DISTRIBUTION
+# distributions::{alpine,void,gentoo}: the files that `make install-X` installs, called as these distributions
+# call them, with the shell that is /bin/sh there; in Alpine, all other tools are busybox's too. The argument
+# is the distribution.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 K=$OLD
-# kernel KERNEL, headers KERNEL: what the packages of a kernel and of its headers contain.
+# kernel KERNEL, headers KERNEL: installs the files of the packages of a kernel and of its headers.
 kernel() {
     mkdir -p "/lib/modules/$1"
     cp -r "/srv/$1/modules/." "/lib/modules/$1/"
@@ -111,7 +112,7 @@ void() {
         grep -q 'compiling the programs' /run/out
         status_is "single/1.0, $K: installed"
         is_installed 1.0 "$K" $place
-        # What Void's own trigger makes of a line of "dkms status".
+        # How Void's trigger parses a line of "dkms status".
         IFS=' ,:/' read -r name version release _ state _ <<<"$(dkms status single)"
         same "$name $version $release $state" "single 1.0 $K installed"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# distributions::pacman: dkms, made by makepkg from packaging/arch, in the life of a machine with pacman: packages of kernels,
-# headers and modules in a local repository.
+# distributions::pacman: dkms, made by makepkg from packaging/arch, in the life of a machine with pacman:
+# packages of kernels, headers and modules in a local repository.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 

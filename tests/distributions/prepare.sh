@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes what the tests install, as $OUT/...: the source archive for makepkg, and the rpm packages for each family.
+# Makes the files for the tests in $OUT: the source archive for makepkg, and the rpm packages of each family.
 #   prepare.sh [FAMILY...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -4,7 +4,8 @@
 . /e2e/distributions/common.sh
 repository=/srv/repository
 
-# package NAME VERSION FOLDER [LINE...]: a package of the files in the folder, with more lines of its spec file.
+# package NAME VERSION FOLDER [LINE...]: a package of the files in the folder; LINEs are added to its spec
+# file.
 package() {
     local name=$1 version=$2 folder=$3
     shift 3
@@ -33,14 +34,14 @@ module_package() {
     rm -r "/usr/src/single-$1"
 }
 
-# What stands for the rest of the system: everything that the package of dkms needs, libraries with their versions.
+# A stand-in for the rest of the system: provides the dependencies of dkms, libraries with their versions.
 base_package() { # DKMS.rpm
     local provided
     provided=$(rpm -qp --requires "$1" | grep -vE '^rpmlib|^config|^\(' | sort -u | sed 's/^/Provides: /')
     package base 1 "$(mktemp -d)" "$provided" 'Provides: gcc' 'Provides: bash'
 }
 
-# The programs that make packages of modules keep a dkms of their own: the one under test is what the package brings.
+# Programs that make packages of modules use a separate dkms. The one under test comes from the package.
 take_kernels
 mkdir -p $repository /srv/rpmbuild /opt/mkrpm
 MKRPM=/opt/mkrpm/dkms

@@ -1,6 +1,7 @@
 #!/bin/bash
-# distributions::xbps: dkms, packaged as packaging/void/template says, in the life of a machine with xbps: packages of kernels,
-# headers and modules in a local repository. xbps-src is not run: xbps-create makes the packages. /bin/sh is dash.
+# distributions::xbps: dkms, packaged as packaging/void/template says, in the life of a machine with xbps:
+# packages of kernels, headers and modules in a local repository. xbps-src is not run: xbps-create makes the
+# packages. /bin/sh is dash.
 # shellcheck source=/dev/null
 . /e2e/distributions/common.sh
 
@@ -28,7 +29,8 @@ scripts() {
     echo 'exit 0' >>"$root/${action^^}"
     chmod +x "$root/${action^^}"
 }
-# kernel_packages KERNEL: linux6.1, linux6.1-headers. Their files stay on an upgrade, and only the kernel's package runs hooks.
+# kernel_packages KERNEL: linux6.1, linux6.1-headers. Their files stay on an upgrade, and only the kernel's
+# package runs hooks.
 kernel_packages() {
     local modules=$root/usr/lib/modules/$1 action mutable
     mkdir -p "${modules%/*}" "$root/boot"
@@ -53,7 +55,7 @@ module_package() {
 }
 xb() { local program=$1; shift; "xbps-$program" "$@" >/run/out 2>&1; }
 add() { xb install -iR $repository -y "$@"; }
-# What vkpurge does with a kernel that was upgraded: the hooks before, its files, the hooks after.
+# Like vkpurge for a kernel that was upgraded: runs the hooks before, deletes its files, runs the hooks after.
 purge() {
     local hook
     cd /
@@ -68,7 +70,7 @@ name_kernels 6.1.47_1 6.1.56_1
 export XBPS_TARGET_MACHINE=x86_64 # for the template
 mkdir -p $repository
 printf '%s\n' 'ID="void"' >/etc/os-release
-# The triggers are Void's, where the machine has them, or what they call.
+# The triggers are Void's if the machine has them; otherwise, these make the same calls.
 mkdir -p /usr/libexec/xbps-triggers
 if [[ -x /usr/local/libexec/xbps-triggers/dkms ]]; then
     echo 'with the triggers of Void'

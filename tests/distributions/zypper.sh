@@ -1,6 +1,6 @@
 #!/bin/bash
-# distributions::zypper: our rpm package for openSUSE in the life of a machine with zypper: packages of kernels, headers and
-# modules in a local repository. The scriptlets of the kernels do what those of SUSE do.
+# distributions::zypper: our rpm package for openSUSE in the life of a machine with zypper: packages of
+# kernels, headers and modules in a local repository. The scriptlets of the kernels do what those of SUSE do.
 # shellcheck source=/dev/null
 . /e2e/distributions/rpm.sh
 place=updates/single.ko
@@ -24,7 +24,8 @@ kernel_packages() {
     package kernel-default-devel "$1" $root 'Provides: multiversion(kernel)' ${DEVEL_REQUIRES:+"$DEVEL_REQUIRES"}
 }
 
-# headers_in_two KERNEL VERSION: packages of headers as SUSE has them; what all flavors share is in a package of its own.
+# headers_in_two KERNEL VERSION: packages of headers as SUSE has them; what all flavors share is in a package
+# of its own.
 headers_in_two() {
     local root=/srv/package shared=/usr/src/linux-$2
     complete_headers "$1"

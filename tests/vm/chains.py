@@ -7,8 +7,9 @@ named after what it tries. cases.toml lists those that the kernels are asked abo
 import os
 from dataclasses import dataclass
 
-# A symbol for GPL modules only, and one for all modules. The linker sorts a module's symbol table by a hash of the names: EARLY,
-# for GPL modules only too, comes before all symbols of this table, and GPL after most of them.
+# A symbol for GPL modules only, and one for all modules. The linker sorts a module's symbol table by a hash
+# of the names: EARLY, for GPL modules only too, comes before all symbols of this table, and GPL after most of
+# them.
 GPL, EARLY, FREE = "debugfs_create_dir", "platform_device_put", "kstrdup"
 
 
@@ -95,7 +96,7 @@ SECOND = {
     "other_gpl": Module(uses=f"{EARLY} j_other_3"),
     "other_free": Module(uses=f"j_other_3 {FREE}"),
     "other_clean": Module(uses=f"j_clean_1_gpl {GPL}"),
-    # The same symbol from two packages: depmod takes one, and both cannot be there.
+    # The same symbol from two packages: depmod takes one, and both cannot be loaded.
     "again": Module(exports="j_same j_same_second"),
     "again_either": Module(uses="j_same"),
     "again_first": Module(uses="j_same_first"),
@@ -105,7 +106,7 @@ SECOND = {
     "again_soft_other": Module(uses="j_same_second", softdep="pre: again post: same"),
     "again_soft_same": Module(exports="j_same_soft", uses=GPL, softdep="pre: soft_same"),
     "again_soft_after": Module(exports="j_same_soft", uses=GPL, softdep="post: soft_same"),
-    # A backport under another name, and what uses it; the kernel's own cannot be there as well.
+    # A backport under another name, and its user; the kernel's own module cannot be loaded as well.
     "backport_core": Module(exports="j_backport", head=CRC7 + "crc7_be_body\nEXPORT_SYMBOL(crc7_be);\n"),
     "backport_user": Module(uses=f"crc7_be j_backport {GPL}", head="#include <linux/crc7.h>\n"),
     "backport_alone": Module(uses="crc7_be", head="#include <linux/crc7.h>\n"),
@@ -147,7 +148,7 @@ def source(module):
         lines.append(f"static void *needs[] __used = {{ {needs} }};")
     if module.softdep:
         lines.append(f'__MODULE_INFO(softdep, softdep, "{module.softdep}");')
-    # linux/module.h would say it more nicely, and take half of the time to compile.
+    # Including linux/module.h would be nicer, but takes half of the time to compile.
     lines += ['__MODULE_INFO(description, description, "A module for the judge");', f'__MODULE_INFO(license, license, "{module.licence}");']
     return "\n".join(lines) + "\n"
 

@@ -35,7 +35,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Said:
-    """What a command printed, and its code."""
+    """The output of a command, and its exit code."""
 
     code: int
     text: str
@@ -91,11 +91,11 @@ def indent(text):
 
 
 def plain(text):
-    """Without what moves a terminal's cursor and draws its boxes."""
+    """The text without control sequences of terminals and characters of boxes."""
     return re.sub(r"\x1b\[[=\d;]*[A-Za-z]|\ufffd| {9,}", "", text)
 
 
-# The parts ------------------------------------------------------------------------------------------------------------
+# The parts --------------------------------------------------------------------------------------------------
 
 
 class Parts:
@@ -108,7 +108,7 @@ class Parts:
         machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{DEBIAN}/root.ext4", "-F", "raw", self.root)
         append = "quiet loglevel=1 root=/dev/vdb rw init=/bin/sh"
         self.esp = machine.shim_disk(f"{WORK}/esp", Image(f"{DEBIAN}/vmlinuz"), f"{DEBIAN}/initrd.img", append)
-        # What is new on the disk: dkms as its package would install it, and the packages' sources.
+        # New files on the disk: dkms as its package would install it, and the packages' sources.
         root = f"{WORK}/extra/root"
         os.makedirs(f"{WORK}/extra")
         machine.run("cp", "-a", "/run/in", root)
@@ -124,7 +124,8 @@ class Parts:
         return Guest(variables=self.variables, disk=self.esp, memory=1024, more=more)
 
 
-# What MokManager shows as chosen: white on black, in a box, and the box's next character may be any byte of its own.
+# What MokManager shows as chosen: white on black, in a box, and the box's next character may be any byte of
+# its own.
 CHOSEN = re.compile(r"\x1b\[40m\x1b\[\d+;\d+H[^\w\x1b]*(\w[^\x1b\ufffd]*?) *[\ufffd\x1b]")
 DOWN = "\x1b[B"
 

@@ -1,4 +1,4 @@
-"""Inside the private root of vm::judge_*: what dkms says of a module, and what a real kernel does with it.
+"""Inside the private root of vm::judge_*: compares the verdict of dkms on a module with a real kernel.
 
     judge.py [--observe] BOOT...
 
@@ -29,13 +29,13 @@ import variants
 
 WORK = "/tmp/judge"
 DKMS = "/usr/sbin/dkms"
-# What the verdict may look at besides the module and the kernel's own indexes.
+# Files that the verdict may read besides the module and the kernel's own indexes.
 HEADER_FILES = ("Module.symvers", ".config", "include/config/auto.conf", "Makefile")
 
 # depmod 30 ends in an assertion over it and writes no index for any module, so it comes after depmod.
 BROKEN = "elf_names"
 
-# kmod's words that are not strerror's.
+# Messages of kmod that differ from strerror's.
 KMOD_WORDS = {
     "Unknown symbol in module, or unknown parameter (see dmesg)": "ENOENT",
     "Unknown symbol in module": "ENOENT",
@@ -48,7 +48,7 @@ ERRNO = {os.strerror(number): name for number, name in errno.errorcode.items()} 
 
 @dataclass
 class Seen:
-    """What a kernel did with a module."""
+    """The result of loading a module in a kernel."""
 
     code: int = -1
     said: list = field(default_factory=list)
@@ -56,7 +56,7 @@ class Seen:
 
     @property
     def error(self):
-        """The name of the error number, from the last program's words."""
+        """The name of the error number, from the last program's message."""
         if self.code == 0:
             return None
         words = self.said[-1].rpartition(": ")[2] if self.said else ""
@@ -68,7 +68,7 @@ class Seen:
 
 
 def read_guest(lines):
-    """The guest's output: what dkms printed (nothing without dkms), its messages, and {name: Seen}."""
+    """The guest's output: that of dkms (empty without dkms), its messages, and {name: Seen}."""
     printed, messages, seen, now, inside = [], [], {}, None, False
     for line in lines:
         if line in ("VERIFY-START", "VERIFY-END"):
@@ -91,7 +91,7 @@ def read_guest(lines):
 
 
 def agree(verdict, seen):
-    """Why they do not agree, or None."""
+    """The reason why they do not agree, or None."""
     if verdict is None:
         return "dkms says nothing about it"
     if verdict["verdict"] == "loads":
@@ -117,7 +117,7 @@ class Court:
         self.enrolled = variants.make_keys(f"{WORK}/keys")
         self.variants = variants.Variants(WORK, kernels, f"{WORK}/keys")
         self.images, self.files = {}, {}
-        # What dkms printed here of the modules of a kernel, if it does not run in the guest.
+        # The output of dkms here about the modules of a kernel, if it does not run in the guest.
         self.printed = {}
         # Modules of a kernel that not every boot has: {path: bytes}.
         self.apart = {}
@@ -163,7 +163,7 @@ class Court:
         shutil.rmtree(tree.top)
 
     def boot(self, name, cases):
-        """One boot of the table with its variants: what read_guest finds, and the seconds it took."""
+        """One boot of the table with its variants: the result of read_guest, and the seconds it took."""
         start = time.monotonic()
         plan = self.table["boot"][name]
         kernel = self.kernels[plan["kernel"]]
@@ -175,7 +175,7 @@ class Court:
             if path.name.partition(".")[0] not in plan.get("without", []):
                 (more / path).parent.mkdir(parents=True, exist_ok=True)
                 (more / path).write_bytes(data)
-        # What is of this boot only comes as a second archive after the first.
+        # Files of this boot alone are in a second archive after the first.
         machine.pack(more, f"{folder}/more.img")
         with open(f"{folder}/initrd", "wb") as out:
             for part in (self.images[plan["kernel"]], f"{folder}/more.img"):
@@ -230,7 +230,7 @@ def main():
 
 
 def report(court, name, cases, printed, messages, seen, seconds, observe, count):
-    """Say how one boot went, case by case, and count."""
+    """Prints the results of one boot, case by case, and counts them."""
     verdicts = {}
     print(f"\n== {name}: {court.kernels[court.table['boot'][name]['kernel']].release}, {len(cases)} modules, {seconds:.0f} s")
     if not observe:

@@ -27,16 +27,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Failure(Exception):
-    """The machine did not come to its end; what was on its serial line is in the message."""
+    """The machine did not complete; the message contains the output of its serial line."""
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Another architecture. /srv/NAME has a system of it, with the programs and libraries of guests."""
+    """Another architecture. /srv/NAME has a system for it, with the programs and libraries of guests."""
 
     name: str
     triple: str
-    # kbuild's name of it.
+    # kbuild's name for it.
     arch: str
     qemu: tuple
     emulator: str
@@ -72,7 +72,7 @@ class Kernel:
 
     @property
     def make(self):
-        """What make needs to build for it."""
+        """The arguments of make to build for it."""
         return (f"ARCH={self.foreign.arch}", f"CROSS_COMPILE={self.foreign.triple}-") if self.foreign else ()
 
     @property
@@ -95,7 +95,7 @@ class Kernel:
 
 
 def run(*words, **options):
-    """A command that must succeed; what it printed."""
+    """Runs a command that must succeed, and returns its output."""
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     if done.returncode:
         raise Failure(f"{' '.join(map(str, words))}: code {done.returncode}\n{done.stdout.decode(errors='replace')}")
@@ -117,7 +117,7 @@ def emulate_programs(kernel):
                     os.chmod(path, 0o755)
 
 
-# The guest's files ----------------------------------------------------------------------------------------------------
+# The guest's files ------------------------------------------------------------------------------------------
 
 
 class Tree:
@@ -186,7 +186,7 @@ class Tree:
                     self.copy(rest[0])
 
     def depmod(self):
-        """The indexes for the modules that are in the tree. What depmod said."""
+        """Makes the indexes for the modules in the tree, and returns the output of depmod."""
         done = subprocess.run(["depmod", "-b", self.top, self.kernel.release], capture_output=True, text=True)
         return done.stderr
 
@@ -223,7 +223,7 @@ def shim_disk(out, kernel, initrd, append):
     return out
 
 
-# Running it -----------------------------------------------------------------------------------------------------------
+# Running it -------------------------------------------------------------------------------------------------
 
 
 class Machine:
@@ -300,7 +300,7 @@ class Machine:
 
 @dataclass
 class Result:
-    """What a guest did between GUEST-START and GUEST-END."""
+    """The output of a guest between GUEST-START and GUEST-END."""
 
     code: int
     lines: list

@@ -1,4 +1,4 @@
-"""Damaged copies of modules: mutate(data, random) gives one, with what was done to it.
+"""Damaged copies of modules: mutate(data, random) returns one, and a description of the damage.
 
 The same seed gives the same copies. What is changed: the ELF header, section headers, symbols, relocations, .modinfo, string
 tables, CRCs, struct module, tables that the kernel walks, the signature, and the end of the file. Machine code and data are
@@ -76,7 +76,8 @@ def section(data, random):
     part = random.choice(parts(data))
     name, at, width = random.choice(SECTION_FIELDS)
     mutation = changed(data, random, part.at + at, width, f"sh_{name} of {part.name or part.number}")
-    # Relocations that are no longer applied; and a section that lost its name, with what the name made the kernel do.
+    # Relocations that are no longer applied; and a section that lost its name, with what the name made the
+    # kernel do.
     mutation.like_code = name == "name"
     return mutation
 

@@ -5,7 +5,7 @@
 dkms gives its verdict on COUNT damaged copies of real modules (see mutate.py), then a kernel tries to load each, many in a boot
 and in a new one after each that crashes it. "Loads" is right if the module is loaded and taken out again without an oops;
 "refused" if it is not loaded, and the log has the words of the first reason. "Unknown" for damage that no kernel checks is
-right in any case; of those, --doubtful many are tried, to see what became of them.
+right in any case; of those, --doubtful many are tried, to report their results.
 """
 
 import argparse
@@ -27,24 +27,24 @@ from judge import DKMS, ERRNO, HEADER_FILES
 from mutate import mutate
 
 WORK = "/tmp/mutations"
-# Small modules of the kernel itself that need no hardware and no other module; those that a kernel has.
+# Small modules of the kernel that need no hardware and no other module, as far as a kernel has them.
 OWN = ("dummy", "crc7", "ifb", "xor", "brd", "crc-itu-t", "michael_mic", "libcrc32c")
 SILENCE = 60
-# How many of those that do not agree are tried again.
+# How many of the modules with different results are retried.
 ALONE = 20
 CRASH = re.compile(r"\b(Oops|BUG:|general protection fault|Kernel panic|unable to handle)")
-# What the kernel's loader says of a module that it refuses; of what a module's init function returns it says nothing.
+# Messages of the kernel's loader about a module that it refuses; it logs nothing about the init function.
 LOADER = re.compile(r"Unknown symbol|[Rr]elocation|invalid|Invalid|duplicate|disagrees|no symbol|should be|allocate")
 
 
 @dataclass
 class Seen:
-    """What a kernel did with a module."""
+    """The result of loading a module in a kernel."""
 
     code: int = None
     said: str = ""
     log: list = field(default_factory=list)
-    # It is out again.
+    # It is unloaded.
     out: bool = False
 
     @property
@@ -120,7 +120,7 @@ class Run:
                 out.write(Path(part).read_bytes())
         append = "quiet loglevel=2 oops=panic softlockup_panic=1 panic=-1"
         with machine.Machine(kernel=self.kernel, initrd=f"{folder}.initrd", append=append, memory=768) as guest:
-            # A kernel that hangs says so again and again: only the next module is progress.
+            # A kernel that hangs repeats its messages: only the next module is progress.
             before, until = None, time.monotonic() + 900
             while guest.open and time.monotonic() < until and (verify or guest.text.rfind("CASE ") != before):
                 before = guest.text.rfind("CASE ")
@@ -190,7 +190,7 @@ def wrong(verdict, seen, mutation):
     if became != "refused":
         return f"said to be refused, and {became}", f"refused, {became}"
     words = verdict["reasons"][0].get("log")
-    # The log's bytes come through a serial line; what is not ASCII in a damaged name differs.
+    # The log's bytes come through a serial line; non-ASCII bytes of a damaged name differ.
     words = words and re.split(r"[^ -~]", words)[0]
     if words and not any(words in line for line in seen.log):
         return "not in the kernel's words", "refused, in other words"
@@ -230,7 +230,7 @@ def main():
         doubtful = [case for case in run.cases if unchecked(verdicts[case])]
         certain = [case for case in run.cases if case not in set(doubtful)]
         seen, boots = halves(run.load, [*certain, *doubtful[: options.doubtful]])
-        # A module that could not undo what it did can be in the way of the next: those get a machine of their own.
+        # A module that could not undo its changes can disturb the next one, so those get a separate machine.
         for case in [case for case in seen if wrong(verdicts[case], seen[case], run.cases[case])[0]][:ALONE]:
             seen |= run.load([case])[0]
             boots += 1

@@ -56,7 +56,7 @@ def guest(kernel):
 
 
 def steps(lines):
-    """{name: (code, text)} of what the guest printed."""
+    """{name: (code, text)} from the guest's output."""
     found = {}
     for part in re.split(r"^== ", "\n".join(lines), flags=re.MULTILINE)[1:]:
         name, _, rest = part.partition("\n")

@@ -21,7 +21,7 @@ BUILD = 300
 
 
 def claim(what, holds, saw):
-    """Prints a claim that holds; fails with what was seen otherwise."""
+    """Prints a claim if it holds; otherwise fails and shows the observed value."""
     if not holds:
         raise machine.Failure(f"not so: {what}\n{indent(saw if isinstance(saw, str) else json.dumps(saw, indent=2))}")
     print(f"  {what}", flush=True)
@@ -36,7 +36,7 @@ def verdicts(guest, code):
 
 
 def load(guest, name):
-    """modprobe: what it said, and the new lines of the kernel's log."""
+    """Runs modprobe; returns its output, and the new lines of the kernel's log."""
     guest.run("dmesg -c >/dev/null")
     said = guest.run(f"modprobe {name}", None)
     return said, guest.run("dmesg").text
@@ -48,7 +48,7 @@ def signer(guest, name, kernel):
 
 
 def loads(guest, kernel, names=PACKAGES):
-    """The kernel loads them, and knows who signed: without an E for "unsigned" among its taints."""
+    """The kernel loads them, and knows the signer: no E for "unsigned" among its taints."""
     for name in names:
         said, log = load(guest, name)
         claim(f"{kernel} loads {name}", said.code == 0, f"{said.text}\n{log}")
@@ -126,7 +126,7 @@ def first_start(guest, kernel, older):
 
 
 def ask(guest, password, certificate):
-    """dkms mok enroll, and what it and mokutil say afterwards."""
+    """Runs dkms mok enroll, and checks its output and that of mokutil afterwards."""
     said = guest.enroll(password)
     claim("dkms mok enroll asks for a one-time password, twice", said.code == 0, said.text)
     said = guest.json("dkms mok")
@@ -194,11 +194,11 @@ def second_start(guest, kernel, older, certificate):
 
 
 def older_kernel(guest, kernel, older):
-    """From nothing to ready, and each step of it."""
+    """Makes an older kernel ready, step by step."""
     ready = f"dkms ready -k {older}"
 
     def missing(code):
-        """What speaks against it."""
+        """The failed checks: {subject: problem}."""
         return {one["about"]: one["what"] for one in guest.json(ready, code)["checks"] if one["answer"] == "no"}
 
     said = missing(1)
@@ -262,7 +262,7 @@ def main():
     parts = Parts()
 
     def start(title, act):
-        """One machine from on to off; what act returns."""
+        """Starts a machine, runs act, and stops it; returns the result of act."""
         begun = time.monotonic()
         print(f"\n== {title}", flush=True)
         with parts.start() as guest:

@@ -1,4 +1,4 @@
-"""Variants with a damaged structure, one for each reason that the kernel has against it (see docs/verify.md)."""
+"""Variants with a damaged structure, one for each reason why a kernel refuses it (see docs/verify.md)."""
 
 import struct
 
@@ -62,14 +62,14 @@ VARIANTS = {
 }
 
 
-# Elsewhere, relocations replace what is there: the module runs with the damage.
+# In other places, relocations replace the bytes: the module runs with the damage.
 X86_ONLY = {"st_occupied"}
 
 ARM64 = {
     "st_no_plt": lambda data: without_section(data, ".plt"),
     "st_no_init_plt": lambda data: without_section(data, ".init.plt"),
-    # R_AARCH64_TLSLE_ADD_TPREL_HI12, R_AARCH64_ABS16, R_AARCH64_ABS32: the kernel does not know the first one, and no
-    # address fits into the others.
+    # R_AARCH64_TLSLE_ADD_TPREL_HI12, R_AARCH64_ABS16, R_AARCH64_ABS32: the kernel does not know the first
+    # one, and no address fits into the others.
     "st_thread": first(".rela.gnu.linkonce.this_module", 8, "<I", 549),
     "st_short": first(".rela.gnu.linkonce.this_module", 8, "<I", 259),
     "st_word": first(".rela.gnu.linkonce.this_module", 8, "<I", 258),

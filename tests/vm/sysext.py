@@ -17,7 +17,7 @@ import machine
 UNITS = "/usr/lib/systemd/system"
 PACKAGING = f"{machine.HERE}/../../packaging/systemd"
 
-# What the file init does in other machines.
+# The same as the file init in other machines.
 TEST = """[Unit]
 DefaultDependencies=no
 After=sysinit.target
@@ -49,7 +49,7 @@ def main():
         for name in ("systemd", "systemd-modules-load", "systemd-executor"):
             if os.path.exists(f"/usr/lib/systemd/{name}"):
                 tree.program(f"/usr/lib/systemd/{name}")
-        # The shell of busybox prefers the applets of its own, also for depmod.
+        # The shell of busybox prefers its own applets, also for depmod.
         for name in ("sh", "mount", "umount", "unshare", "systemd-sysext", "systemctl"):
             path = tree.path(f"usr/bin/{name}")
             if os.path.lexists(path):

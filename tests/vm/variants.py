@@ -20,7 +20,7 @@ MAGIC = b"~Module signature appended~\n"
 SIGNATURE_INFO = struct.Struct(">5B3xI")
 
 
-# Keys -----------------------------------------------------------------------------------------------------------------
+# Keys -------------------------------------------------------------------------------------------------------
 
 # Name, openssl's key and digest, and validity. All but the strangers' are trusted where there is Secure Boot.
 KEYS = {
@@ -73,7 +73,7 @@ def make_keys(folder):
     return enrolled
 
 
-# Bytes ----------------------------------------------------------------------------------------------------------------
+# Bytes ------------------------------------------------------------------------------------------------------
 
 
 def sections(data):
@@ -130,7 +130,7 @@ def without_version(data, symbol):
 
 
 def without_section(data, name):
-    """The section gets a name that the kernel does not look for."""
+    """Gives the section a name that the kernel does not know."""
     _, at, size = sections(data)[".shstrtab"]
     old = name.encode() + b"\0"
     if old not in data[at : at + size]:
@@ -150,7 +150,7 @@ def signature_parts(data):
     return data[: end - length], data[end - length : end], info
 
 
-# The variants ---------------------------------------------------------------------------------------------------------
+# The variants -----------------------------------------------------------------------------------------------
 
 
 class Variants:
@@ -194,7 +194,7 @@ class Variants:
             return f.read()
 
     def cms(self, data, *options, key="ours"):
-        """Signed by openssl, with what sign-file does not do."""
+        """Signed by openssl, with features that sign-file does not have."""
         with open(f"{self.folder}/to-sign", "wb") as f:
             f.write(data)
         words = ["openssl", "cms", "-sign", "-binary", "-md", "sha256", "-outform", "der", "-in", "to-sign", "-out", "signature"]
@@ -228,11 +228,12 @@ class Variants:
         structure.add(signed, self.kernels[kernel].foreign)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
-        # Who provides a symbol is the same question on every machine, and these are many modules.
+        # Every machine resolves symbols in the same way, and these are many modules.
         if not self.kernels[kernel].foreign:
             self.chains(kernel, add)
         self.no_modules(kernel, add)
-        # This is a question to kmod. That of the guest must be the one here, where dkms judges.
+        # kmod answers this. The guest must have the same kmod as this machine, where dkms computes the
+        # verdict.
         if not self.kernels[kernel].foreign or self.kernels[kernel].foreign.name == "arm64":
             self.compressed(kernel, add, plain)
         return files
@@ -336,7 +337,7 @@ class Variants:
         add("dummy", kernel_module(self.kernels[kernel], "dummy"))
 
     def chains(self, kernel, add):
-        """What is in the table, with the changes that no compiler makes."""
+        """The variants of the table, with changes that no compiler makes."""
         changes = {
             "space_not": lambda data: replaced(data, ".modinfo", b"import_ns=JUDGE", b"import_nx=JUDGE"),
             "sum_wrong": lambda data: other_checksum(data, "j_sum_0"),
@@ -390,7 +391,7 @@ def zstd(data):
 
 
 def kernel_module(kernel, name):
-    """A module of the kernel itself, unpacked."""
+    """A module of the kernel, unpacked."""
     path = run("modinfo", "-k", kernel.release, "-n", name).strip()
     if path.endswith(".xz"):
         with lzma.open(path) as f:

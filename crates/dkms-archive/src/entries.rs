@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use super::compression;
+use super::error::Damage;
 use kmodule::Compression;
 
 /// The longest extension entry we accept. Names and other metadata are never longer in a valid archive.
@@ -18,9 +19,21 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// An error below the level of entries. The caller adds the file name.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    Damaged(String),
+    Damaged(Damage),
     NotTar,
     TooBig,
+}
+
+impl From<Damage> for Trouble {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Self::Damaged(Damage::Read(error))
+    }
 }
 
 /// One entry, with its long name already applied.
@@ -42,19 +55,19 @@ pub(super) fn walk<E: From<Trouble>>(
     mut each: impl FnMut(&RawEntry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<Option<Compression>, E> {
     let ended = Rc::new(Cell::new(End::NotYet));
-    let (plain, compression) = decompress(source).map_err(|e| damaged(&e))?;
+    let (plain, compression) = decompress(source).map_err(Trouble::from)?;
     let guarded = Guarded { inner: plain, left: limit, end: ended.clone() };
     let mut archive = tar::Archive::new(guarded);
-    let trouble = |e: &std::io::Error, seen: usize| match ended.get() {
+    let trouble = |e: std::io::Error, seen: usize| match ended.get() {
         End::Limit => Trouble::TooBig,
         // Each decompressor reports a truncated file in its own words.
         _ if seen == 0 && compression.is_none() => Trouble::NotTar,
-        _ => damaged(e),
+        _ => e.into(),
     };
     let mut pending = Pending::default();
     let mut seen = 0usize;
-    for entry in archive.entries().map_err(|e| trouble(&e, 0))?.raw(true) {
-        let mut entry = entry.map_err(|e| trouble(&e, seen))?;
+    for entry in archive.entries().map_err(|e| trouble(e, 0))?.raw(true) {
+        let mut entry = entry.map_err(|e| trouble(e, seen))?;
         seen = seen.saturating_add(1);
         if pending.take(&mut entry)? {
             continue;
@@ -67,21 +80,17 @@ pub(super) fn walk<E: From<Trouble>>(
         End::NotYet => {}
         End::Limit => return Err(Trouble::TooBig.into()),
         End::Source if seen == 0 => return Err(Trouble::NotTar.into()),
-        End::Source => return Err(Trouble::Damaged("it ends before its end mark".to_owned()).into()),
+        End::Source => return Err(Trouble::from(Damage::NoEndMark).into()),
     }
     if pending.is_some() {
-        return Err(Trouble::Damaged("a long name belongs to no entry".to_owned()).into());
+        return Err(Trouble::from(Damage::StrayName).into());
     }
     // Read to the end, because the checksums of compressed files come last.
     match std::io::copy(&mut guarded, &mut std::io::sink()) {
         Ok(_) if guarded.end.get() != End::Limit => Ok(compression),
         Ok(_) => Err(Trouble::TooBig.into()),
-        Err(e) => Err(trouble(&e, seen.max(1)).into()),
+        Err(e) => Err(trouble(e, seen.max(1)).into()),
     }
-}
-
-fn damaged(e: &std::io::Error) -> Trouble {
-    Trouble::Damaged(e.to_string().trim_end_matches('.').to_owned())
 }
 
 fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>, Option<Compression>)> {
@@ -170,7 +179,6 @@ impl Pending {
     /// Reads an extension entry; returns `false` if the entry is an ordinary one.
     fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, Trouble> {
         let kind = entry.header().entry_type();
-        let twice = || Trouble::Damaged("an entry is given two long names".to_owned());
         if kind.is_gnu_longname() || kind.is_gnu_longlink() {
             let mut text = contents(entry)?;
             while text.last() == Some(&0) {
@@ -178,20 +186,19 @@ impl Pending {
             }
             let place = if kind.is_gnu_longname() { &mut self.long_name } else { &mut self.long_link };
             if place.replace(text).is_some() {
-                return Err(twice());
+                return Err(Damage::TwoNames.into());
             }
         } else if kind.is_pax_local_extensions() {
-            let records = pax_records(&contents(entry)?)
-                .ok_or_else(|| Trouble::Damaged("an extended header cannot be understood".to_owned()))?;
+            let records = pax_records(&contents(entry)?).ok_or(Damage::ExtendedHeader)?;
             if self.pax.replace(records).is_some() {
-                return Err(twice());
+                return Err(Damage::TwoNames.into());
             }
         } else if kind.is_pax_global_extensions() {
             // Comments written by `git archive`. We need nothing from a global header, but it must not set
             // file names.
             let records = pax_records(&contents(entry)?).unwrap_or_default();
             if records.iter().any(|(key, _)| matches!(key.as_str(), "path" | "linkpath" | "size")) {
-                return Err(Trouble::Damaged("a global header names files".to_owned()));
+                return Err(Damage::GlobalHeader.into());
             }
         } else {
             return Ok(false);
@@ -199,15 +206,14 @@ impl Pending {
         Ok(true)
     }
 
-    fn apply(self, header: &tar::Header) -> Result<RawEntry, String> {
-        let number = |what: std::io::Result<u64>| what.map_err(|e| e.to_string());
+    fn apply(self, header: &tar::Header) -> Result<RawEntry, Damage> {
         let mut entry = RawEntry {
             name: self.long_name.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: self.long_link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
             kind: header.entry_type(),
-            mode: header.mode().map_err(|e| e.to_string())?,
-            mtime: number(header.mtime())?,
-            size: number(header.entry_size())?,
+            mode: header.mode()?,
+            mtime: header.mtime()?,
+            size: header.entry_size()?,
         };
         for (key, value) in self.pax.unwrap_or_default() {
             match key.as_str() {
@@ -215,11 +221,11 @@ impl Pending {
                 "linkpath" => entry.link = value,
                 // Reject this: readers that disagree about a size see different archives.
                 "size" if text_number(&value) != Some(entry.size) => {
-                    return Err("an entry has two sizes".to_owned());
+                    return Err(Damage::TwoSizes);
                 }
                 "mtime" => entry.mtime = text_number(&value).unwrap_or(entry.mtime),
                 key if key.starts_with("GNU.sparse") => {
-                    return Err("it has sparse files; make it again without tar's option --sparse".to_owned());
+                    return Err(Damage::Sparse);
                 }
                 _ => {}
             }
@@ -234,13 +240,13 @@ fn text_number(value: &[u8]) -> Option<u64> {
 }
 
 fn contents<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, Trouble> {
-    let size = entry.header().entry_size().map_err(|e| damaged(&e))?;
+    let size = entry.header().entry_size()?;
     if size > EXTENSION_MAX {
-        return Err(Trouble::Damaged("a name or header in it is absurdly long".to_owned()));
+        return Err(Damage::LongHeader.into());
     }
     let mut bytes = Vec::new();
-    entry.read_to_end(&mut bytes).map_err(|e| damaged(&e))?;
-    if bytes.len() as u64 == size { Ok(bytes) } else { Err(Trouble::Damaged("it is cut off".to_owned())) }
+    entry.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(Damage::CutOff.into()) }
 }
 
 /// Parses `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record (POSIX pax).

@@ -19,12 +19,13 @@ pub enum ArchiveError {
         looks_like: Option<&'static str>,
     },
     /// The archive is truncated or corrupt.
-    #[error("{} is damaged: {reason}. Get the archive again and compare its checksum", .path.display())]
+    #[error("{} is damaged: {damage}. Get the archive again and compare its checksum", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        damage: Damage,
     },
     /// The archive has an entry that must not be unpacked.
     #[error("{} is refused because of its entry {entry:?}: {why}", .path.display())]
@@ -57,4 +58,51 @@ pub enum ArchiveError {
         /// The reason.
         reason: &'static str,
     },
+}
+
+/// What is wrong with a damaged archive.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It cannot be decompressed, or a header of it is not valid.
+    #[error("{}", .0.to_string().trim_end_matches('.'))]
+    Read(#[from] std::io::Error),
+    /// A member or entry is longer than the rest of the file.
+    #[error("it is cut off")]
+    CutOff,
+    /// The tar archive has no end mark.
+    #[error("it ends before its end mark")]
+    NoEndMark,
+    /// The last entry is a long name.
+    #[error("a long name belongs to no entry")]
+    StrayName,
+    /// Two entries with a long name for the same entry.
+    #[error("an entry is given two long names")]
+    TwoNames,
+    /// Readers that disagree about a size see different archives.
+    #[error("an entry has two sizes")]
+    TwoSizes,
+    /// An extended header is not in records.
+    #[error("an extended header cannot be understood")]
+    ExtendedHeader,
+    /// A global header must not name files.
+    #[error("a global header names files")]
+    GlobalHeader,
+    /// A long name or an extended header has more than 64 KiB.
+    #[error("a name or header in it is absurdly long")]
+    LongHeader,
+    /// Made with tar's option `--sparse`.
+    #[error("it has sparse files; make it again without tar's option --sparse")]
+    Sparse,
+    /// Only files have contents.
+    #[error("a directory or link in it has contents")]
+    Contents,
+    /// A Debian package of another version.
+    #[error("its format is {0:?}, and only 2.0 is known")]
+    PackageFormat(String),
+    /// A Debian package without payload.
+    #[error("it ends before data.tar")]
+    NoData,
+    /// A header of a Debian package.
+    #[error("a header of its ar archive cannot be understood")]
+    ArHeader,
 }

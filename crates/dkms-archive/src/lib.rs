@@ -23,7 +23,7 @@ mod tests;
 mod write;
 
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, Damage};
 pub use list::{ListedKind, list};
 pub use names::Refusal;
 pub use package::is_tarball;

@@ -36,7 +36,7 @@ pub fn list(
         Ok::<(), Trouble>(())
     });
     result.map(|_| ()).map_err(|trouble| match trouble {
-        Trouble::Damaged(reason) => ArchiveError::Damaged { path: archive.to_owned(), reason },
+        Trouble::Damaged(damage) => ArchiveError::Damaged { path: archive.to_owned(), damage },
         Trouble::NotTar => ArchiveError::NotAnArchive { path: archive.to_owned(), looks_like: None },
         Trouble::TooBig => ArchiveError::TooBig { path: archive.to_owned(), limit, unit: "bytes" },
     })

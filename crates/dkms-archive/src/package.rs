@@ -7,6 +7,7 @@
 use std::io::{Read, Take};
 
 use super::entries::Trouble;
+use super::error::Damage;
 
 /// The magic of every `ar` archive.
 pub(super) const AR: [u8; 8] = *b"!<arch>\n";
@@ -26,12 +27,12 @@ pub(super) fn data(mut package: impl Read) -> Result<Take<impl Read>, Trouble> {
     take(&mut package, first.size, &mut |bytes| version.extend_from_slice(bytes))?;
     if !version.starts_with(b"2.") {
         let version = String::from_utf8_lossy(&version).trim().escape_debug().to_string();
-        return Err(Trouble::Damaged(format!("its format is {version:?}, and only 2.0 is known")));
+        return Err(Damage::PackageFormat(version).into());
     }
     loop {
         pass_over(&mut package, first.size % 2)?;
         let Some(next) = member(&mut package)? else {
-            return Err(Trouble::Damaged("it ends before data.tar".to_owned()));
+            return Err(Damage::NoData.into());
         };
         if next.name.strip_prefix("data.tar").is_some_and(|end| end.is_empty() || end.starts_with('.')) {
             return Ok(package.take(next.size));
@@ -52,9 +53,9 @@ fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
     match fill(package, &mut header)? {
         0 => return Ok(None),
         HEADER => {}
-        _ => return Err(cut_off()),
+        _ => return Err(Damage::CutOff.into()),
     }
-    let bad = || Trouble::Damaged("a header of its ar archive cannot be understood".to_owned());
+    let bad = || Trouble::from(Damage::ArHeader);
     let text = std::str::from_utf8(&header).map_err(|_| bad())?;
     let field = |from: usize, to: usize| text.get(from..to).map(str::trim_end).ok_or_else(bad);
     if field(58, HEADER)? != "`" {
@@ -72,10 +73,6 @@ fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
     }))
 }
 
-fn cut_off() -> Trouble {
-    Trouble::Damaged("it is cut off".to_owned())
-}
-
 /// Reads until the buffer is full or the input ends; returns the number of bytes read.
 pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Trouble> {
     let mut filled = 0;
@@ -84,7 +81,7 @@ pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Tro
             Ok(0) => break,
             Ok(size) => filled += size,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Trouble::Damaged(e.to_string())),
+            Err(e) => return Err(Damage::Read(e).into()),
         }
     }
     Ok(filled)
@@ -101,7 +98,7 @@ fn take(from: &mut impl Read, size: u64, each: &mut dyn FnMut(&[u8])) -> Result<
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
         let bytes = chunk.get_mut(..most).unwrap_or_default();
         if fill(from, bytes)? < most {
-            return Err(cut_off());
+            return Err(Damage::CutOff.into());
         }
         each(bytes);
         left = left.saturating_sub(most as u64);

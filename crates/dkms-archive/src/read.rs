@@ -11,7 +11,7 @@ use kmodule::Compression;
 use tar::EntryType;
 
 use super::entries::{RawEntry, Trouble, walk};
-use super::error::ArchiveError;
+use super::error::{ArchiveError, Damage};
 use super::names::Refusal;
 use super::names::{Kind, Tree};
 use super::package;
@@ -184,7 +184,7 @@ impl Problem {
             Problem::Below(Trouble::NotTar) => {
                 ArchiveError::NotAnArchive { looks_like: looks_like(archive), path }
             }
-            Problem::Below(Trouble::Damaged(reason)) => ArchiveError::Damaged { path, reason },
+            Problem::Below(Trouble::Damaged(damage)) => ArchiveError::Damaged { path, damage },
         }
     }
 }
@@ -232,14 +232,10 @@ pub(super) fn read_all(
         let unpacked = read_tar(&mut data, Format::Package, room_taken, limits, sink)?;
         // Read what follows the compressed archive within the member.
         std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
-        return if data.limit() == 0 { Ok(unpacked) } else { Err(cut_off()) };
+        return if data.limit() == 0 { Ok(unpacked) } else { Err(Trouble::from(Damage::CutOff).into()) };
     }
     let start = start.get(..size).unwrap_or_default();
     read_tar(start.chain(source), tar, room_taken, limits, sink)
-}
-
-fn cut_off() -> Problem {
-    Trouble::Damaged("it is cut off".to_owned()).into()
 }
 
 fn read_tar(
@@ -276,7 +272,7 @@ fn take_entry(
     let refuse = |why| Problem::Refused { entry: String::from_utf8_lossy(&raw.name).into_owned(), why };
     let kind = kind_of(raw).map_err(refuse)?;
     if !matches!(kind, Kind::File) && raw.size != 0 {
-        return Err(Trouble::Damaged("a directory or link in it has contents".to_owned()).into());
+        return Err(Trouble::from(Damage::Contents).into());
     }
     if matches!(kind, Kind::File) && raw.mode & 0o6000 != 0 {
         return Err(refuse(Refusal::SetId));
@@ -310,7 +306,7 @@ fn take_entry(
         _ => {
             let size = sink.file(&name, raw.mode, raw.mtime, contents)?;
             if size != raw.size {
-                return Err(cut_off());
+                return Err(Trouble::from(Damage::CutOff).into());
             }
             *bytes = bytes.saturating_add(size);
             EntryKind::File
@@ -356,7 +352,7 @@ impl Sink for Nowhere {
 }
 
 fn reading(e: std::io::Error) -> Problem {
-    Problem::Below(Trouble::Damaged(e.to_string()))
+    Problem::Below(Damage::Read(e).into())
 }
 
 /// Writes everything below `place`. All parents in the archive are directories that we created.

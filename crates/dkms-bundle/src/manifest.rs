@@ -8,7 +8,7 @@ use base64ct::{Base64, Encoding};
 use crate::digest::digest;
 use crate::layer;
 use crate::oci::{self, Descriptor};
-use crate::record::{self, Layer, Record, RecordError};
+use crate::record::{Layer, Record, RecordError};
 use crate::signature::{self, KeyId, PublicKey, SignatureError};
 
 /// What kind of artifact it is.
@@ -24,21 +24,15 @@ pub fn tag(fingerprint: &str) -> String {
     format!("{TAG_PREFIX}{fingerprint}")
 }
 
-/// The fingerprint in a tag of a build.
-#[must_use]
-pub fn fingerprint_of(tag: &str) -> Option<&str> {
-    tag.strip_prefix(TAG_PREFIX).filter(|text| record::is_sha256(text))
-}
-
 /// Why a manifest is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// More than [`MAX_BYTES`].
     #[error("the manifest has {0} bytes; {MAX_BYTES} are allowed")]
     TooLong(usize),
     /// It is not JSON, or lacks a field.
     #[error("the manifest cannot be read: {0}")]
-    Syntax(String),
+    Syntax(#[from] serde_json::Error),
     /// It is not the manifest of a build.
     #[error("it is not the manifest of a build: {field} is '{value}'")]
     Field {
@@ -98,8 +92,7 @@ impl Manifest {
         if json.len() > MAX_BYTES {
             return Err(ManifestError::TooLong(json.len()));
         }
-        let document: oci::Manifest =
-            serde_json::from_slice(json).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        let document: oci::Manifest = serde_json::from_slice(json)?;
         require(document.schema_version == 2, "schemaVersion", &document.schema_version.to_string())?;
         let media_type = document.media_type.as_deref().unwrap_or(oci::MANIFEST);
         require(media_type == oci::MANIFEST, "mediaType", media_type)?;
@@ -136,7 +129,7 @@ impl Manifest {
             layers: vec![layer],
             annotations: self.annotations.clone(),
         };
-        let json = serde_json::to_vec(&document).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        let json = serde_json::to_vec(&document)?;
         if json.len() > MAX_BYTES { Err(ManifestError::TooLong(json.len())) } else { Ok(json) }
     }
 }

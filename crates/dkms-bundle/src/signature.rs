@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use base64ct::{Base64, Encoding};
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{self, DerSignature};
-use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use p256::pkcs8::{
+    self, DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding, spki,
+};
 
 use crate::digest::sha256_hex;
 
@@ -33,14 +35,6 @@ const MAX_SIGNATURES: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
-impl KeyId {
-    /// The 16 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -48,7 +42,7 @@ impl std::fmt::Display for KeyId {
 }
 
 /// Why a key cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// A private key of the older form.
     #[error(
@@ -75,10 +69,16 @@ pub enum KeyError {
     NotPem(&'static str),
     /// Another algorithm or a damaged file.
     #[error("it is not an ECDSA key for the curve P-256: {0}")]
-    Content(String),
+    Private(#[from] pkcs8::Error),
+    /// The same for a public key.
+    #[error("it is not an ECDSA key for the curve P-256: {0}")]
+    Public(#[from] spki::Error),
     /// The system has no random numbers.
     #[error("cannot get random numbers: {0}")]
-    Random(String),
+    Random(#[from] rand_core::Error),
+    /// The numbers that the system gave are no key, several times.
+    #[error("cannot get random numbers: they are not random")]
+    NotRandom,
 }
 
 /// The label of the first PEM block, without the parameters that openssl may write in front of a key.
@@ -119,12 +119,12 @@ impl SigningKey {
         let mut bytes = p256::FieldBytes::default();
         // Nearly every 32 bytes are a key.
         for _ in 0..8 {
-            rand_core::OsRng.try_fill_bytes(&mut bytes).map_err(|e| KeyError::Random(e.to_string()))?;
+            rand_core::OsRng.try_fill_bytes(&mut bytes)?;
             if let Ok(key) = ecdsa::SigningKey::from_bytes(&bytes) {
                 return Ok(Self(key));
             }
         }
-        Err(KeyError::Random("they are not random".into()))
+        Err(KeyError::NotRandom)
     }
 
     /// From PKCS#8 in PEM form.
@@ -136,8 +136,7 @@ impl SigningKey {
         // The format allows nothing but white space around a block.
         let start = pem.find("-----BEGIN PRIVATE KEY").unwrap_or_default();
         let block = pem.get(start..).unwrap_or_default().trim_end();
-        let key = ecdsa::SigningKey::from_pkcs8_pem(block).map_err(|e| KeyError::Content(e.to_string()))?;
-        Ok(Self(key))
+        Ok(Self(ecdsa::SigningKey::from_pkcs8_pem(block)?))
     }
 
     /// As PKCS#8 in PEM form.
@@ -145,8 +144,7 @@ impl SigningKey {
     /// # Errors
     /// Never, with a complete key.
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        let pem = self.0.to_pkcs8_pem(LineEnding::LF).map_err(|e| KeyError::Content(e.to_string()))?;
-        Ok(pem.as_str().to_owned())
+        Ok(self.0.to_pkcs8_pem(LineEnding::LF)?.as_str().to_owned())
     }
 
     /// The public half.
@@ -181,7 +179,7 @@ pub struct PublicKey {
 
 impl PublicKey {
     fn new(key: ecdsa::VerifyingKey) -> Result<Self, KeyError> {
-        let der = key.to_public_key_der().map_err(|e| KeyError::Content(e.to_string()))?;
+        let der = key.to_public_key_der()?;
         let id: String = sha256_hex(der.as_bytes()).chars().take(16).collect();
         Ok(Self { key, id: KeyId(id) })
     }
@@ -194,8 +192,7 @@ impl PublicKey {
         require_label(pem, "PUBLIC KEY")?;
         let start = pem.find("-----BEGIN PUBLIC KEY").unwrap_or_default();
         let block = pem.get(start..).unwrap_or_default().trim_end();
-        let key = ecdsa::VerifyingKey::from_public_key_pem(block);
-        Self::new(key.map_err(|e| KeyError::Content(e.to_string()))?)
+        Self::new(ecdsa::VerifyingKey::from_public_key_pem(block)?)
     }
 
     /// From SubjectPublicKeyInfo in DER form, as a PKCS#11 token gives it.
@@ -203,8 +200,7 @@ impl PublicKey {
     /// # Errors
     /// It is another kind of key.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        let key = ecdsa::VerifyingKey::from_public_key_der(der);
-        Self::new(key.map_err(|e| KeyError::Content(e.to_string()))?)
+        Self::new(ecdsa::VerifyingKey::from_public_key_der(der)?)
     }
 
     /// As SubjectPublicKeyInfo in PEM form.
@@ -212,7 +208,7 @@ impl PublicKey {
     /// # Errors
     /// Never, with a complete key.
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        self.key.to_public_key_pem(LineEnding::LF).map_err(|e| KeyError::Content(e.to_string()))
+        Ok(self.key.to_public_key_pem(LineEnding::LF)?)
     }
 
     /// Its name.
@@ -336,7 +332,7 @@ mod tests {
         assert_eq!(key.public().unwrap(), public);
         assert_eq!(public.to_pem().unwrap(), PUBLIC);
         assert_eq!(SigningKey::from_pem(&key.to_pem().unwrap()).unwrap().public().unwrap(), public);
-        assert_eq!(public.id().as_str(), include_str!("../tests/key.id").trim());
+        assert_eq!(public.id().to_string(), include_str!("../tests/key.id").trim());
     }
 
     #[test]

@@ -136,9 +136,58 @@ pub fn bash_arguments(before: &State) -> Vec<String> {
     variables.chain(directives).filter(|argument| !argument.contains('\0')).collect()
 }
 
-/// The reason why an evaluation failed, in words, from the exit code of bash and its standard error. `None`
-/// if bash succeeded.
-pub fn explain_failure(code: i32, errors: &str) -> Option<String> {
+/// Why an evaluation failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BashError {
+    /// `fork` failed.
+    #[error("bash could not create a process: there are too many processes, or not enough memory")]
+    NoProcess,
+    /// The first pass had no standard output.
+    #[error("/dev/null cannot be opened")]
+    NoNullDevice,
+    /// A signal ended the first pass.
+    #[error("bash was killed by signal {0} while it evaluated the file")]
+    KilledInFile(i32),
+    /// A process of the second pass failed.
+    #[error("a process of bash was killed or failed while it read the values")]
+    LostProcess,
+    /// The file has `exit` or the like.
+    #[error("the file ended the shell before its values were printed")]
+    EndedEarly,
+    /// A signal ended bash.
+    #[error("bash was killed by signal {0}")]
+    Killed(i32),
+    /// Another exit code.
+    #[error("bash exited with code {code} ({})", .message.as_deref().unwrap_or("without a message"))]
+    Exited {
+        /// The exit code.
+        code: i32,
+        /// The last line of its standard error.
+        message: Option<String>,
+    },
+    /// The output is not text.
+    #[error("a value is not UTF-8 text")]
+    NotText(#[from] std::str::Utf8Error),
+    /// The name of a record is none.
+    #[error("the shell printed '{}', which is not a record", .0.escape_debug())]
+    NotARecord(String),
+    /// The index of a record is no number.
+    #[error("{name} has the index '{index}'")]
+    Index {
+        /// The directive.
+        name: String,
+        /// The index.
+        index: String,
+        /// What is wrong with it.
+        source: std::num::ParseIntError,
+    },
+    /// Something follows the last record.
+    #[error("the shell printed more than its values")]
+    Surplus,
+}
+
+/// Why an evaluation failed, from the exit code of bash and its standard error. `None` if bash succeeded.
+pub fn explain_failure(code: i32, errors: &str) -> Option<BashError> {
     if code == 0 {
         return None;
     }
@@ -146,19 +195,13 @@ pub fn explain_failure(code: i32, errors: &str) -> Option<String> {
     let inner = errors.lines().rev().find_map(|l| l.strip_prefix("dkms: pass one ended with ")?.parse().ok());
     let last = errors.lines().rev().find(|l| !l.starts_with("dkms: pass one"));
     Some(match (code, inner) {
-        _ if forks => {
-            "bash could not create a process: there are too many processes, or not enough memory".to_owned()
-        }
-        (PASS_ONE_FAILED, Some(NULL_FAILED)) => "/dev/null cannot be opened".to_owned(),
-        (PASS_ONE_FAILED, Some(inner @ 129..)) => {
-            format!("bash was killed by signal {} while it evaluated the file", inner - 128)
-        }
-        (PASS_ONE_FAILED, Some(STEP_FAILED..=ECHO_FAILED)) => {
-            "a process of bash was killed or failed while it read the values".to_owned()
-        }
-        (PASS_ONE_FAILED, _) => ENDED_EARLY.to_owned(),
-        (129.., _) => format!("bash was killed by signal {}", code - 128),
-        _ => format!("bash exited with code {code} ({})", last.unwrap_or("without a message")),
+        _ if forks => BashError::NoProcess,
+        (PASS_ONE_FAILED, Some(NULL_FAILED)) => BashError::NoNullDevice,
+        (PASS_ONE_FAILED, Some(inner @ 129..)) => BashError::KilledInFile(inner - 128),
+        (PASS_ONE_FAILED, Some(STEP_FAILED..=ECHO_FAILED)) => BashError::LostProcess,
+        (PASS_ONE_FAILED, _) => BashError::EndedEarly,
+        (129.., _) => BashError::Killed(code - 128),
+        _ => BashError::Exited { code, message: last.map(str::to_owned) },
     })
 }
 
@@ -167,32 +210,35 @@ const PASS_ONE_FAILED: i32 = 96;
 const NULL_FAILED: i32 = 97;
 const STEP_FAILED: i32 = 98;
 const ECHO_FAILED: i32 = 99;
-const ENDED_EARLY: &str = "the file ended the shell before its values were printed";
 
 /// Parses the program's output.
 ///
 /// # Errors
-/// The reason, in words: the output is incomplete (the file ended the shell), not UTF-8, or not in records.
-pub fn parse_records(out: &[u8]) -> Result<Directives, String> {
-    let text = std::str::from_utf8(out).map_err(|_| "a value is not UTF-8 text".to_owned())?;
+/// The output is incomplete (the file ended the shell), not UTF-8, or not in records.
+pub fn parse_records(out: &[u8]) -> Result<Directives, BashError> {
+    let text = std::str::from_utf8(out)?;
     let mut directives = Directives::new();
     let mut fields = text.split('\0');
     loop {
         let (Some(name), Some(index), Some(value)) = (fields.next(), fields.next(), fields.next()) else {
-            return Err(ENDED_EARLY.to_owned());
+            return Err(BashError::EndedEarly);
         };
         if name.is_empty() {
             break;
         }
         if !is_name(name) {
-            return Err(format!("the shell printed '{}', which is not a record", name.escape_debug()));
+            return Err(BashError::NotARecord(name.to_owned()));
         }
-        let index: usize = index.parse().map_err(|_| format!("{name} has the index '{index}'"))?;
-        directives.set(name, index, value);
+        let number: usize = index.parse().map_err(|source| BashError::Index {
+            name: name.to_owned(),
+            index: index.to_owned(),
+            source,
+        })?;
+        directives.set(name, number, value);
     }
     match (fields.next(), fields.next()) {
         (Some(""), None) => Ok(directives),
-        _ => Err("the shell printed more than its values".to_owned()),
+        _ => Err(BashError::Surplus),
     }
 }
 
@@ -231,7 +277,7 @@ mod tests {
             (137, "", "killed by signal 9"),
             (2, "some words", "code 2 (some words)"),
         ] {
-            let why = explain_failure(code, errors).unwrap_or_default();
+            let why = explain_failure(code, errors).map(|e| e.to_string()).unwrap_or_default();
             assert!(why.contains(expected), "{code} {errors}: {why}");
         }
         assert_eq!(explain_failure(0, "noise"), None);

@@ -230,11 +230,6 @@ impl Directives {
     pub fn iter(&self) -> impl Iterator<Item = (&str, usize, &str)> {
         self.values.iter().flat_map(|(n, v)| v.iter().map(move |(i, s)| (n.as_str(), *i, s.as_str())))
     }
-
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
 }
 
 /// The values that are known before a file is read.

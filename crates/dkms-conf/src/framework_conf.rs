@@ -98,17 +98,12 @@ pub enum Prebuilt {
 }
 
 impl Prebuilt {
-    /// The words in framework.conf and on the command line.
-    pub const WORDS: [&'static str; 3] = ["prefer", "only", "off"];
+    const WORDS: [(&'static str, Self); 3] =
+        [("prefer", Self::Prefer), ("only", Self::Only), ("off", Self::Off)];
 
-    /// What a word means.
+    /// What a word in framework.conf or on the command line means.
     pub fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "prefer" => Some(Self::Prefer),
-            "only" => Some(Self::Only),
-            "off" => Some(Self::Off),
-            _ => None,
-        }
+        meaning(word, &Self::WORDS)
     }
 }
 
@@ -124,145 +119,174 @@ pub enum Confinement {
     Off,
 }
 
+impl Confinement {
+    const WORDS: [(&'static str, Self); 3] =
+        [("require", Self::Require), ("auto", Self::Auto), ("off", Self::Off)];
+}
+
 impl FrameworkConf {
     /// Converts the options to types. Relative trees, invalid numbers and unknown words are problems, and
     /// those options are left unset.
     pub fn from_directives(directives: &Directives) -> (FrameworkConf, Vec<Diagnostic>) {
-        let mut problems = Vec::new();
-        let text = |name: &str| directives.get(name, 0).map(str::to_owned);
-        let switch = |name: &str| directives.get(name, 0).map(|v| !v.is_empty());
+        let mut options = Options { directives, problems: Vec::new() };
         let conf = FrameworkConf {
-            source_tree: path(directives, "source_tree", &mut problems),
-            dkms_tree: path(directives, "dkms_tree", &mut problems),
-            install_tree: path(directives, "install_tree", &mut problems),
-            tmp_location: path(directives, "tmp_location", &mut problems),
-            verbose: switch("verbose"),
-            symlink_modules: switch("symlink_modules"),
-            autoinstall_all_kernels: switch("autoinstall_all_kernels"),
-            modprobe_on_install: switch("modprobe_on_install"),
-            parallel_jobs: number(directives, "parallel_jobs", &mut problems),
-            compress_gzip_opts: text("compress_gzip_opts"),
-            compress_xz_opts: text("compress_xz_opts"),
-            compress_zstd_opts: text("compress_zstd_opts"),
-            build_environment: text("build_environment"),
-            build_variables: text("build_variables"),
-            post_transaction: text("post_transaction"),
-            sign_file: text("sign_file"),
-            mok_signing_key: text("mok_signing_key"),
-            mok_certificate: text("mok_certificate"),
-            mok_signing_key_2: text("mok_signing_key_2"),
-            mok_certificate_2: text("mok_certificate_2"),
-            try_sign_modules: word(
-                directives,
-                "try_sign_modules",
-                &["true", "false", "not_in_chroot"],
-                &mut problems,
-            ),
-            lock_timeout: number(directives, "lock_timeout", &mut problems),
-            min_free_memory: number(directives, "min_free_memory", &mut problems),
-            required_modules: text("required_modules"),
-            hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
-                .map(|w| w == "fail"),
-            fallback: word(directives, "fallback", &["yes", "no"], &mut problems).map(|w| w == "yes"),
-            hold_kernel: word(directives, "hold_kernel", &["yes", "no"], &mut problems).map(|w| w == "yes"),
-            depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
-                .map(|word| word == "program"),
-            btf: word(directives, "btf", &["auto", "off"], &mut problems).map(|word| word == "auto"),
-            cache_size: size(directives, "cache_size", &mut problems),
-            build_confinement: word(
-                directives,
-                "build_confinement",
-                &["require", "auto", "off"],
-                &mut problems,
-            )
-            .map(|word| match word.as_str() {
-                "require" => Confinement::Require,
-                "off" => Confinement::Off,
-                _ => Confinement::Auto,
-            }),
-            build_users: user_ids(directives, &mut problems),
-            registry: registries(directives, &mut problems),
-            prebuilt: word(directives, "prebuilt", &Prebuilt::WORDS, &mut problems)
-                .and_then(|word| Prebuilt::from_word(&word)),
-            registry_key: keys(directives, &mut problems),
-            registry_signer: path(directives, "registry_signer", &mut problems),
+            source_tree: options.path("source_tree"),
+            dkms_tree: options.path("dkms_tree"),
+            install_tree: options.path("install_tree"),
+            tmp_location: options.path("tmp_location"),
+            verbose: options.switch("verbose"),
+            symlink_modules: options.switch("symlink_modules"),
+            autoinstall_all_kernels: options.switch("autoinstall_all_kernels"),
+            modprobe_on_install: options.switch("modprobe_on_install"),
+            parallel_jobs: options.number("parallel_jobs"),
+            compress_gzip_opts: options.text("compress_gzip_opts"),
+            compress_xz_opts: options.text("compress_xz_opts"),
+            compress_zstd_opts: options.text("compress_zstd_opts"),
+            build_environment: options.text("build_environment"),
+            build_variables: options.text("build_variables"),
+            post_transaction: options.text("post_transaction"),
+            sign_file: options.text("sign_file"),
+            mok_signing_key: options.text("mok_signing_key"),
+            mok_certificate: options.text("mok_certificate"),
+            mok_signing_key_2: options.text("mok_signing_key_2"),
+            mok_certificate_2: options.text("mok_certificate_2"),
+            try_sign_modules: options.signing(),
+            lock_timeout: options.number("lock_timeout"),
+            min_free_memory: options.number("min_free_memory"),
+            required_modules: options.text("required_modules"),
+            hook_failure: options.word("hook_failure", &[("warn", false), ("fail", true)]),
+            fallback: options.word("fallback", &[("yes", true), ("no", false)]),
+            hold_kernel: options.word("hold_kernel", &[("yes", true), ("no", false)]),
+            depmod: options.word("depmod", &[("auto", false), ("program", true)]),
+            btf: options.word("btf", &[("auto", true), ("off", false)]),
+            cache_size: options.size("cache_size"),
+            build_confinement: options.word("build_confinement", &Confinement::WORDS),
+            build_users: options.user_ids("build_users"),
+            registry: options.registries("registry"),
+            prebuilt: options.word("prebuilt", &Prebuilt::WORDS),
+            registry_key: options.keys("registry_key"),
+            registry_signer: options.path("registry_signer"),
         };
-        (conf, problems)
+        (conf, options.problems)
     }
 }
 
-/// The registries that framework.conf names, separated by blanks or line breaks. An empty value means none.
-fn registries(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Option<Vec<String>> {
-    let value = directives.get("registry", 0)?;
-    let mut names = Vec::new();
-    for name in value.split_whitespace() {
-        match registry::check(name) {
-            Ok(()) => names.push(name.to_owned()),
-            Err(reason) => {
-                let message = format!("registry names '{name}': {reason}");
-                problems
-                    .push(Diagnostic::error(Code::Setting, message, registry::HELP).about("registry", None));
+/// Reads single options. One that is empty counts as not set, except for texts and switches.
+struct Options<'a> {
+    directives: &'a Directives,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Options<'a> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.directives.get(name, 0).map(str::to_owned)
+    }
+
+    fn switch(&self, name: &str) -> Option<bool> {
+        self.directives.get(name, 0).map(|value| !value.is_empty())
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        self.directives.get(name, 0).filter(|value| !value.is_empty())
+    }
+
+    fn problem(&mut self, name: &str, message: String, help: impl Into<String>) {
+        self.problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
+    }
+
+    /// A value, or the problem that it is not what is expected.
+    fn checked<T>(
+        &mut self,
+        name: &str,
+        parsed: Option<T>,
+        wrong: &str,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        if parsed.is_none() {
+            let value = self.value(name).unwrap_or_default();
+            self.problem(name, format!("{name} is '{value}', which is {wrong}"), help);
+        }
+        parsed
+    }
+
+    /// The registries that framework.conf names, separated by blanks or line breaks. An empty value means
+    /// none.
+    fn registries(&mut self, name: &str) -> Option<Vec<String>> {
+        let value = self.directives.get(name, 0)?;
+        let mut names = Vec::new();
+        for registry in value.split_whitespace() {
+            match registry::check(registry) {
+                Ok(()) => names.push(registry.to_owned()),
+                Err(reason) => {
+                    self.problem(name, format!("{name} names '{registry}': {reason}"), registry::HELP);
+                }
             }
         }
+        Some(names)
     }
-    Some(names)
-}
 
-/// Absolute paths and URIs of tokens, separated by blanks.
-fn keys(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<String> {
-    let value = directives.get("registry_key", 0).unwrap_or_default();
-    let (keys, wrong): (Vec<&str>, Vec<&str>) =
-        value.split_whitespace().partition(|key| key.starts_with('/') || key.starts_with("pkcs11:"));
-    for key in wrong {
-        let message =
-            format!("registry_key names '{key}', which is neither an absolute path nor a pkcs11: URI");
-        problems.push(
-            Diagnostic::error(Code::Setting, message, "begin the path with '/'").about("registry_key", None),
-        );
+    /// Absolute paths and URIs of tokens, separated by blanks.
+    fn keys(&mut self, name: &str) -> Vec<String> {
+        let value = self.value(name).unwrap_or_default();
+        let (keys, wrong): (Vec<&str>, Vec<&str>) =
+            value.split_whitespace().partition(|key| key.starts_with('/') || key.starts_with("pkcs11:"));
+        for key in wrong {
+            let message =
+                format!("{name} names '{key}', which is neither an absolute path nor a pkcs11: URI");
+            self.problem(name, message, "begin the path with '/'");
+        }
+        keys.into_iter().map(str::to_owned).collect()
     }
-    keys.into_iter().map(str::to_owned).collect()
-}
 
-/// An absolute path; an empty one counts as not set.
-fn path(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
-    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
-    if value.starts_with('/') {
-        return Some(value.to_owned());
+    fn path(&mut self, name: &str) -> Option<String> {
+        let value = self.value(name)?;
+        let path = value.starts_with('/').then(|| value.to_owned());
+        self.checked(name, path, "not an absolute path", "begin the path with '/'")
     }
-    let message = format!("{name} is '{value}', which is not an absolute path");
-    problems.push(Diagnostic::error(Code::Setting, message, "begin the path with '/'").about(name, None));
-    None
-}
 
-fn number<T: std::str::FromStr>(
-    directives: &Directives,
-    name: &str,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
-    let digits = value.bytes().all(|b| b.is_ascii_digit());
-    let parsed = value.parse().ok().filter(|_| digits);
-    if parsed.is_none() {
-        let message = format!("{name} is '{value}', which is not a valid number for this option");
-        problems.push(
-            Diagnostic::error(Code::Setting, message, format!("a whole number, such as {name}=4"))
-                .about(name, None),
-        );
+    fn number<T: std::str::FromStr>(&mut self, name: &str) -> Option<T> {
+        let value = self.value(name)?;
+        let digits = value.bytes().all(|b| b.is_ascii_digit());
+        let help = format!("a whole number, such as {name}=4");
+        self.checked(name, value.parse().ok().filter(|_| digits), "not a valid number for this option", help)
     }
-    parsed
-}
 
-/// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean the
-/// same, in any case.
-fn size(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<u64> {
-    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
-    let parsed = parse_size(value);
-    if parsed.is_none() {
-        let message = format!("{name} is '{value}', which is not a size");
+    /// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean
+    /// the same, in any case.
+    fn size(&mut self, name: &str) -> Option<u64> {
+        let value = self.value(name)?;
         let help = format!("a whole number of bytes, or one with K, M, G or T, such as {name}=2G");
-        problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
+        self.checked(name, parse_size(value), "not a size", help)
     }
-    parsed
+
+    /// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
+    /// ID).
+    fn user_ids(&mut self, name: &str) -> Option<(u32, u32)> {
+        let value = self.value(name)?;
+        let ids = value.split_once('-').and_then(|(first, last)| Some((id(first)?, id(last)?)));
+        let valid = |(first, last): &(u32, u32)| {
+            *first >= 1000 && first <= last && *last < u32::MAX && !(*first <= 65535 && *last >= 65534)
+        };
+        let wrong = "not a valid range of user IDs for builds";
+        let help = "FIRST-LAST, at least 1000 and without 65534 and 65535, such as build_users=64200-64455";
+        self.checked(name, ids.filter(valid), wrong, help)
+    }
+
+    fn signing(&mut self) -> Option<String> {
+        let words = ["true", "false", "not_in_chroot"].map(|word| (word, word));
+        self.word("try_sign_modules", &words).map(str::to_owned)
+    }
+
+    /// One of several words.
+    fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let value = self.value(name)?;
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let help = match names.as_slice() {
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+            [] => String::new(),
+        };
+        self.checked(name, meaning(value, words), "an unknown word", help)
+    }
 }
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -279,45 +303,12 @@ fn parse_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1024u64.pow(power))
 }
 
-/// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
-/// ID).
-fn user_ids(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Option<(u32, u32)> {
-    let value = directives.get("build_users", 0).filter(|v| !v.is_empty())?;
-    let ids = value.split_once('-').and_then(|(first, last)| Some((id(first)?, id(last)?)));
-    let valid = |(first, last): &(u32, u32)| {
-        *first >= 1000 && first <= last && *last < u32::MAX && !(*first <= 65535 && *last >= 65534)
-    };
-    let ids = ids.filter(valid);
-    if ids.is_none() {
-        let message = format!("build_users is '{value}', which is not a valid range of user IDs for builds");
-        let help = "FIRST-LAST, at least 1000 and without 65534 and 65535, such as build_users=64200-64455";
-        problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
-    }
-    ids
-}
-
 fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// One of several words.
-fn word(
-    directives: &Directives,
-    name: &str,
-    words: &[&str],
-    problems: &mut Vec<Diagnostic>,
-) -> Option<String> {
-    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
-    if words.contains(&value) {
-        return Some(value.to_owned());
-    }
-    let message = format!("{name} is '{value}', which is an unknown word");
-    let help = match words {
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-        [] => String::new(),
-    };
-    problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
-    None
+fn meaning<T: Copy>(word: &str, words: &[(&str, T)]) -> Option<T> {
+    words.iter().find(|(name, _)| *name == word).map(|(_, meaning)| *meaning)
 }
 
 #[cfg(test)]

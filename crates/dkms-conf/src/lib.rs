@@ -38,7 +38,7 @@ pub mod registry;
 mod suggest;
 mod test_command;
 
-pub use bash::{DESTINATION, bash_arguments, bash_program, explain_failure, parse_records};
+pub use bash::{BashError, DESTINATION, bash_arguments, bash_program, explain_failure, parse_records};
 pub use diagnostic::{Diagnostic, Edit, Location, Severity};
 pub use directives::{Dialect, Directives, State};
 pub use eval::{Decline, Matcher, evaluate};

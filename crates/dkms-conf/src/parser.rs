@@ -5,7 +5,7 @@ use crate::ast::{
     Simple, Value, Word,
 };
 use crate::bash::is_name;
-use crate::lexer::{Lexer, Parsed, Place, Stop, stop};
+use crate::lexer::{Lexer, Parsed, Place, stop};
 
 /// Words that are not commands, and the construct that they begin.
 const DECLINED_WORDS: [(&str, &str); 16] = [
@@ -41,14 +41,6 @@ pub(crate) fn parse(text: &str) -> Parsed<List> {
         None => Ok(list),
         Some(_) => stop(parser.lexer.pos(), "unexpected operator"),
     }
-}
-
-/// Checks whether the text is in the supported language.
-///
-/// # Errors
-/// The first construct that is not.
-pub fn check(text: &str) -> Result<(), Stop> {
-    parse(text).map(drop)
 }
 
 struct Parser<'a> {
@@ -448,7 +440,7 @@ mod tests {
             "A=${b:-c d} B=${b%%-*} C=${b//./_} D=${#b} E=${x[1]}",
             "A=1\r\nB=2\r\n",
         ] {
-            assert_eq!(check(text), Ok(()), "{text:?}");
+            assert!(parse(text).is_ok(), "{text:?}");
         }
         for (text, at, construct) in [
             ("A=$(x)", 2, "command substitution"),
@@ -477,7 +469,7 @@ mod tests {
             ("a\u{1}", 1, "control character"),
             ("[[ -f x ]]", 3, "test -f"),
         ] {
-            assert_eq!(check(text), stop(at, construct), "{text:?}");
+            assert_eq!(parse(text).map(drop), stop(at, construct), "{text:?}");
         }
     }
 
@@ -493,7 +485,7 @@ mod tests {
         ] {
             let start = if open == "${a:-" { "A=" } else { "" };
             let text = format!("{start}{}:{}", open.repeat(50_000), close.repeat(50_000));
-            assert!(check(&text).is_err(), "{open}");
+            assert!(parse(&text).is_err(), "{open}");
         }
     }
 }

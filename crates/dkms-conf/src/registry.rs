@@ -4,26 +4,53 @@
 pub const HELP: &str =
     "HOST[:PORT]/PREFIX, such as registry.example.org/dkms; http:// in front for one without TLS";
 
+/// What is wrong with the name of a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRegistry {
+    /// Another scheme.
+    #[error("only http:// and https:// can be in front of the host")]
+    Scheme,
+    /// The host alone.
+    #[error("there is no '/' and prefix behind the host")]
+    NoPrefix,
+    /// `USER:PASSWORD@`.
+    #[error("passwords do not belong here: log in with 'docker login' or 'podman login'")]
+    Password,
+    /// The prefix cannot be that of repositories.
+    #[error("the prefix consists of lower-case letters, digits and single '.', '_' or '-' between them")]
+    Prefix,
+    /// An IPv6 address without end.
+    #[error("']' is missing")]
+    NoBracket,
+    /// Not an IPv6 address.
+    #[error("the address in '[]' is invalid")]
+    Address,
+    /// Not a name or an IPv4 address.
+    #[error("the host is invalid")]
+    Host,
+    /// Not a port.
+    #[error("the port is no number from 1 to 65535")]
+    Port,
+}
+
 /// Checks the name of a registry.
 ///
 /// # Errors
-/// What is wrong with it, in words.
-pub fn check(name: &str) -> Result<(), &'static str> {
+/// What is wrong with it.
+pub fn check(name: &str) -> Result<(), BadRegistry> {
     let rest = name.strip_prefix("http://").or_else(|| name.strip_prefix("https://")).unwrap_or(name);
     if rest.contains("://") {
-        return Err("only http:// and https:// can be in front of the host");
+        return Err(BadRegistry::Scheme);
     }
     let Some((authority, prefix)) = rest.split_once('/') else {
-        return Err("there is no '/' and prefix behind the host");
+        return Err(BadRegistry::NoPrefix);
     };
     if authority.contains('@') {
-        return Err("passwords do not belong here: log in with 'docker login' or 'podman login'");
+        return Err(BadRegistry::Password);
     }
     check_authority(authority)?;
     if name.len() > 255 || !prefix.split('/').all(is_component) {
-        return Err(
-            "the prefix consists of lower-case letters, digits and single '.', '_' or '-' between them",
-        );
+        return Err(BadRegistry::Prefix);
     }
     Ok(())
 }
@@ -41,12 +68,12 @@ pub fn repository(package: &str, digest: impl FnOnce(&str) -> String) -> String 
     if words.is_empty() { format!("x{mark}") } else { format!("{}-x{mark}", words.join("-")) }
 }
 
-fn check_authority(authority: &str) -> Result<(), &'static str> {
+fn check_authority(authority: &str) -> Result<(), BadRegistry> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(address) => {
-            let (address, port) = address.split_once(']').ok_or("']' is missing")?;
+            let (address, port) = address.split_once(']').ok_or(BadRegistry::NoBracket)?;
             if address.is_empty() || !address.chars().all(|c| c.is_ascii_hexdigit() || c == ':') {
-                return Err("the address in '[]' is invalid");
+                return Err(BadRegistry::Address);
             }
             ("ipv6", port.strip_prefix(':').or((!port.is_empty()).then_some("")))
         }
@@ -57,13 +84,13 @@ fn check_authority(authority: &str) -> Result<(), &'static str> {
     };
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if host.is_empty() || host.starts_with(['-', '.']) || !host.chars().all(valid) {
-        return Err("the host is invalid");
+        return Err(BadRegistry::Host);
     }
     let is_port = |port: &str| {
         port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
     };
     if port.is_some_and(|port| !is_port(port)) {
-        return Err("the port is no number from 1 to 65535");
+        return Err(BadRegistry::Port);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::origin;
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use std::sync::Arc;
 /// # Errors
 /// A source tree cannot be copied or added: then nothing else is done. Otherwise the first failure, in the
 /// order of the plan.
-pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
-    add_sources(s, &plan)?;
-    report_nothing(s.sink, &plan);
+pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
+    add_sources(system, sink, &plan)?;
+    report_nothing(sink, &plan);
     let mut failing: Vec<&Build> = plan
         .steps()
         .filter(|(_, step)| !step.optional)
@@ -34,27 +34,27 @@ pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
     failing.dedup();
     let of = failing.len();
     let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
-    let results = run(s, &plan, telling);
+    let results = run(system, sink, &plan, telling);
     // Releases the plan's references to its errors.
     drop(plan);
-    crate::finally::once_per_command(s, &results.changed, true);
+    crate::finally::once_per_command(system, sink, &results.changed, true);
     conclude(results, of)
 }
 
 /// Copies and registers the sources of a plan.
-fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
+fn add_sources(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
     let is_for_more = plan.operations().any(|operation| operation.build().is_some());
     let mut copied = false;
     for operation in plan.operations() {
         match operation {
             Operation::CopySource { package, from, .. } => {
-                s.require_writable_tree()?;
-                origin::copy_source(s, package, from)?;
+                system.require_writable_tree()?;
+                origin::copy_source(system, sink, package, from, plan.overrides.force)?;
                 copied = true;
             }
             Operation::Add { package, kernel } => {
-                s.require_writable_tree()?;
-                match add::add(s, package, kernel) {
+                system.require_writable_tree()?;
+                match add::add(system, sink, package, kernel, plan.overrides) {
                     // Another dkms registered it first, and the later steps are needed in any case.
                     Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
                     other => other?,
@@ -106,17 +106,17 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 ///
 /// [`BuildError::HeadersMissing`] if something has to be built and the headers are missing;
 /// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
-pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
-    report_nothing(s.sink, &plan);
-    let results = run(s, &plan, Telling::AllButHeaders);
+pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
+    report_nothing(sink, &plan);
+    let results = run(system, sink, &plan, Telling::AllButHeaders);
     let mut deferred = Vec::new();
     for (_, step) in plan.steps() {
         if let Operation::Defer { build, .. } = &step.operation {
-            s.report(Event::Deferred { build: build.clone(), reason: step.reason.clone() });
+            sink.event(Event::Deferred { build: build.clone(), reason: step.reason.clone() });
             deferred.push(build.clone());
         }
     }
-    crate::finally::once_per_command(s, &results.changed, true);
+    crate::finally::once_per_command(system, sink, &results.changed, true);
     let mut first = results.stopped;
     for kernel in kernels {
         let of = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
@@ -129,7 +129,7 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
         let known = summary.failed.iter().all(is_known);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
         if headers.is_none() || summary.says_something() {
-            s.report(summary.event());
+            sink.event(summary.event());
         }
         match headers {
             Some(e) => {
@@ -151,16 +151,18 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
 ///
 /// # Errors
 /// As [`autoinstall`].
-pub fn kernel_postinst(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
-    let e = match autoinstall(s, plan, kernels) {
+pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
+    let e = match autoinstall(system, sink, plan, kernels) {
         Err(e @ Error::AutoinstallFailed { .. }) => e,
         other => return other,
     };
     let Error::AutoinstallFailed { kernel, failed, known, .. } = &e else { return Err(e) };
-    let framework = &s.options.framework;
+    let framework = &system.settings.framework;
     let required = framework.required_modules.as_deref().unwrap_or_default();
     let required: Vec<&str> = required.split_whitespace().collect();
-    if framework.hook_failure == Some(true) || failed.iter().any(|p| is_one_of(s, p, kernel, &required)) {
+    if framework.hook_failure == Some(true)
+        || failed.iter().any(|p| is_one_of(system, sink, p, kernel, &required))
+    {
         return Err(e);
     }
     if *known {
@@ -168,7 +170,7 @@ pub fn kernel_postinst(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Resul
         return Ok(());
     }
     let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    s.warn(format!(
+    sink.warn(format!(
         "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
          'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
         release = kernel.release,
@@ -178,11 +180,11 @@ pub fn kernel_postinst(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Resul
 }
 
 /// Whether a package or one of its modules has one of these names.
-fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
+fn is_one_of(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
     if names.is_empty() || names.contains(&package.name.as_str()) {
         return !names.is_empty();
     }
-    let conf = load::load(s, package, kernel).and_then(load::Loaded::lenient);
+    let conf = load::load(system, sink, package, kernel).and_then(load::Loaded::lenient);
     // A package whose dkms.conf cannot be read may have any of them.
     conf.map_or(true, |loaded| {
         let wanted: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();

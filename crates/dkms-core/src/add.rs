@@ -3,11 +3,13 @@
 use crate::conf::load;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::hooks::{self, Script};
-use crate::origin::OriginError;
+use crate::origin::error::OriginError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use dkms_conf::Severity;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -20,45 +22,51 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is registered already; it has no source; its dkms.conf is invalid; POST_ADD failed.
-pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
-    if s.options.rpm_safe_upgrade {
+pub fn add(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<()> {
+    if overrides.rpm_safe_upgrade {
         // This comes first: an upgrade to another release of the same version adds a version that is
         // registered already.
-        crate::rpm_upgrade::remember(s.options, s.sink, package)?;
+        crate::rpm_upgrade::remember(&system.settings, sink, package)?;
     }
-    match state::registration(s.layout, package) {
+    match state::registration(&system.layout, package) {
         Registration::Added => return Err(PackageError::AlreadyAdded(package.clone()).into()),
         Registration::Broken | Registration::Absent => {}
     }
-    let source = s.layout.source_dir(package);
+    let source = system.layout.source_dir(package);
     if !source.is_dir() {
         return Err(OriginError::SourceMissing(source).into());
     }
-    let conf = s.options.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
-    let loaded = load::load_file(s, &conf, Some(package), kernel)?.strict()?;
+    let conf = system.settings.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
+    let loaded = load::load_file(system, sink, &conf, Some(package), kernel)?.strict()?;
     for found in loaded.of(Severity::Warning) {
         let line = found.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
         let help = if found.help.is_empty() { String::new() } else { format!(" ({})", found.help) };
-        s.warn(format!("{}{line}: {}{help}", found.path.display(), found.message));
+        sink.warn(format!("{}{line}: {}{help}", found.path.display(), found.message));
     }
     if let Some(named) = named_by_conf(package, &loaded.conf.package_name, &loaded.conf.package_version) {
-        s.warn(format!(
+        sink.warn(format!(
             "{} is the dkms.conf of {named}, and is registered as {package}\n\
              unless that is intended: dkms remove {package} --all; dkms add {named}",
             conf.display()
         ));
     }
-    register(s, package, &source)?;
-    s.report(Event::Added { package: package.clone(), source: source.clone() });
-    post_add(s, package, loaded.conf.post_add.as_deref())
+    register(system, sink, package, &source)?;
+    sink.event(Event::Added { package: package.clone(), source: source.clone() });
+    post_add(system, sink, package, loaded.conf.post_add.as_deref())
 }
 
-fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<()> {
+fn post_add(system: &System, sink: &dyn Sink, package: &PackageId, line: Option<&str>) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
-    let source = s.layout.source_link(package);
+    let source = system.layout.source_link(package);
     let environment = hooks::variables(package, None);
     let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
-    match hooks::run(s, package, &script)? {
+    match hooks::run(system, sink, package, &script)? {
         Some(status) if !status.success() => Err(ProgramError::ScriptFailed {
             package: package.clone(),
             directive: "POST_ADD",
@@ -88,22 +96,22 @@ fn directory_name(package: &PackageId) -> String {
 }
 
 /// Creates `M/V` with `build/` and `source` by one rename.
-fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
-    let _held = crate::lock::build(s, package)?;
-    let version = s.layout.version_dir(package);
-    fs::create_dir_all(s.layout.package_dir(&package.name))?;
+fn register(system: &System, sink: &dyn Sink, package: &PackageId, source: &Path) -> Result<()> {
+    let _held = crate::lock::build(system, sink, package)?;
+    let version = system.layout.version_dir(package);
+    fs::create_dir_all(system.layout.package_dir(&package.name))?;
     if version.is_dir() {
         // In a broken package, only the link is missing, and what is built stays.
         fs::create_dir_all(version.join("build"))?;
-        fs::symlink_replace(source, s.layout.source_link(package))?;
+        fs::symlink_replace(source, system.layout.source_link(package))?;
     } else {
-        let staged = s.layout.package_dir(&package.name).join(format!(".{}.adding", package.version));
+        let staged = system.layout.package_dir(&package.name).join(format!(".{}.adding", package.version));
         fs::remove_tree(&staged)?;
         fs::create_dir_all(staged.join("build"))?;
         fs::symlink(source, staged.join("source"))?;
         fs::rename(&staged, &version)?;
     }
-    fs::sync_dir(s.layout.package_dir(&package.name))?;
+    fs::sync_dir(system.layout.package_dir(&package.name))?;
     Ok(())
 }
 
@@ -111,12 +119,12 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
-pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
+pub fn identify(system: &System, sink: &dyn Sink, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
     let conf = directory.join("dkms.conf");
     if !conf.exists() {
         return Err(OriginError::DirectoryWithoutConf(directory.to_owned()).into());
     }
-    let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;
+    let loaded = load::load_file(system, sink, &conf, None, kernel)?.strict()?;
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
@@ -135,7 +143,7 @@ pub fn refuse_broken(layout: &Layout, package: &PackageId) -> Result<()> {
         }
         Some(Breakage::TargetMissing) => {
             let link = layout.source_link(package);
-            let target = std::fs::read_link(&link).unwrap_or_default();
+            let target = fs::read_link(&link).unwrap_or_default();
             format!("its source {} is gone", target.display())
         }
     };

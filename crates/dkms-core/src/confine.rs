@@ -7,7 +7,7 @@
 use crate::build::NotConfined;
 use crate::event::{Event, Sink};
 use dkms_conf::framework_conf::{Confinement, FrameworkConf};
-use dkms_sys::lock::{Lock, Mode};
+use dkms_sys::lock::Lock;
 use dkms_sys::sandbox::{self, Enforced, Limits, Profile};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -120,7 +120,7 @@ fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     if dkms_sys::fs::create_dir_all(dir).is_err() {
         return Some(None);
     }
-    match Lock::try_acquire(Path::new(dir).join(id.to_string()), Mode::Exclusive, "builds a module") {
+    match Lock::try_acquire(Path::new(dir).join(id.to_string()), "builds a module") {
         Ok(Some(lock)) => Some(Some(lock)),
         Ok(None) => None,
         Err(_) => Some(None),

@@ -3,19 +3,19 @@
 //! `Display` reports what failed, where and why, including the cause; [`std::error::Error::source`] returns
 //! the cause itself. [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
 
-use crate::build::BuildError;
+use crate::build::error::BuildError;
 pub use crate::cause::Cause;
-use crate::conf::ConfError;
-use crate::install::InstallError;
+use crate::conf::error::ConfError;
+use crate::install::error::InstallError;
 use crate::look::LookError;
-use crate::origin::OriginError;
-use crate::pack::PackError;
+use crate::origin::error::OriginError;
+use crate::pack::error::PackError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
-use crate::registry::RegistryError;
-use crate::reload::ReloadError;
+use crate::registry::error::RegistryError;
+use crate::reload::error::ReloadError;
 use crate::request::{RequestError, UsageError};
-use crate::trust::signing::SigningError;
+use crate::trust::signing::error::SigningError;
 use dkms_sys::IoError;
 use dkms_tree::ids::{BadName, Kernel, PackageId};
 use std::path::PathBuf;

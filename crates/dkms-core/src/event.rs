@@ -218,11 +218,6 @@ pub trait Sink: Send + Sync {
     /// Receives a measurement.
     fn progress(&self, _measured: Progress) {}
 
-    /// Receives a warning, which does not stop the command.
-    fn warn(&self, text: String) {
-        self.event(Event::Warning { text });
-    }
-
     /// Whether a user is there to answer [`Sink::ask`].
     fn can_ask(&self) -> bool {
         false
@@ -232,6 +227,23 @@ pub trait Sink: Send + Sync {
     fn ask(&self, question: &str) -> Option<Secret> {
         let _ = question;
         None
+    }
+}
+
+impl dyn Sink + '_ {
+    /// Reports a warning, which does not stop the command.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.event(Event::Warning { text: text.into() });
+    }
+
+    /// Warns about sockets, devices and named pipes that are not copied with a tree.
+    pub(crate) fn warn_left_out(&self, paths: &[PathBuf]) {
+        for path in paths {
+            self.warn(format!(
+                "{} is not copied: only files, directories and links are (delete it if it is not needed)",
+                path.display()
+            ));
+        }
     }
 }
 

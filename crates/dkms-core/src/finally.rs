@@ -1,25 +1,28 @@
 //! Runs once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
 
 use crate::event::Sink;
-use crate::session::Host;
-use crate::session::Session;
+use crate::host::Host;
+use crate::system::System;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_tree::ids::Kernel;
 
 /// Runs modprobe_on_install for the running kernel, and post_transaction, once.
-pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
+pub fn once_per_command(system: &System, sink: &dyn Sink, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
-    if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.host.runs(&k.release)) {
-        load_modules(s.host, s.sink);
+    if installed
+        && system.settings.modprobe_on_install
+        && changed.iter().any(|k| system.host.runs(&k.release))
+    {
+        load_modules(&system.host, sink);
     }
     // Its $kernelver is the first kernel that changed.
-    match crate::conf::framework::load(s, Some(&first.release)) {
+    match crate::conf::framework::load(system, sink, Some(&first.release)) {
         Ok(f) => {
             if let Some(command) = f.post_transaction.as_deref().filter(|c| !c.trim().is_empty()) {
-                crate::hooks::post_transaction(s, command);
+                crate::hooks::post_transaction(system, sink, command);
             }
         }
-        Err(e) => s.warn(format!("post_transaction was not run: {e}")),
+        Err(e) => sink.warn(format!("post_transaction was not run: {e}")),
     }
 }
 
@@ -28,15 +31,15 @@ fn load_modules(host: &Host, sink: &dyn Sink) {
     let mut aliases: Vec<String> = Vec::new();
     let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
     while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for e in entries.flatten() {
-            match e.file_type() {
-                Ok(t) if t.is_dir() => pending.push(e.path()),
-                Ok(t) if t.is_file() && e.file_name() == "modalias" => {
+        let Ok(entries) = dkms_sys::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(entry.path()),
+                Ok(kind) if kind.is_file() && entry.file_name() == "modalias" => {
                     aliases.extend(
-                        dkms_sys::fs::read_text(e.path(), dkms_sys::fs::Limit::CONFIG)
+                        dkms_sys::fs::read_text(entry.path(), dkms_sys::fs::Limit::CONFIG)
                             .ok()
-                            .map(|t| t.trim().to_owned()),
+                            .map(|text| text.trim().to_owned()),
                     );
                 }
                 _ => {}
@@ -47,7 +50,7 @@ fn load_modules(host: &Host, sink: &dyn Sink) {
     aliases.sort_unstable();
     aliases.dedup();
     let Some(modprobe) = dkms_sys::process::which("modprobe", &host.path) else {
-        return sink.warn("--modprobe-on-install: modprobe is not installed".into());
+        return sink.warn("--modprobe-on-install: modprobe is not installed");
     };
     for some in aliases.chunks(500) {
         let command = Command::new(&modprobe).args(["-a", "-b", "-q"]).args(some).stdin(Stdin::Null);

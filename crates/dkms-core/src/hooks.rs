@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::event::Sink;
+use crate::host::Host;
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -91,15 +91,20 @@ pub(crate) fn arguments(line: &str) -> &str {
 ///
 /// # Errors
 /// The shell cannot be started.
-pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
-    let Some(program) = find(session.layout, session.sink, package, script, script.directory) else {
+pub fn run(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    script: &Script<'_>,
+) -> Result<Option<Status>> {
+    let Some(program) = find(&system.layout, sink, package, script, script.directory) else {
         return Ok(None);
     };
-    announce(session.sink, package, script);
+    announce(sink, package, script);
     // $2 is not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";
-    let inherited = session.host.environment.iter().filter(|(name, _)| !EXPORTED.iter().any(|e| name == e));
-    let done = Command::new(shell(session.host))
+    let inherited = system.host.environment.iter().filter(|(name, _)| !EXPORTED.iter().any(|e| name == e));
+    let done = Command::new(shell(&system.host))
         .args(["-c", line, "dkms"])
         .arg(&program)
         .arg(arguments(script.line))
@@ -110,9 +115,9 @@ pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> R
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| process_error(session.host, e, "run a package's script"))?;
+        .map_err(|e| process_error(&system.host, e, "run a package's script"))?;
     if !done.stdout.is_empty() {
-        session.report(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
+        sink.event(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
     Ok(Some(done.status))
 }
@@ -149,44 +154,44 @@ pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
 
 /// Runs `post_transaction`, with its output in `post_transaction.log` of the tree. A failure is only a
 /// warning, because the modules are in place.
-pub fn post_transaction(session: &Session<'_>, command: &str) {
-    let log_path: PathBuf = session.layout.post_transaction_log();
+pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
+    let log_path: PathBuf = system.layout.post_transaction_log();
     let started = std::time::Instant::now();
     let log = match fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
-            return session
+            return sink
                 .warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));
         }
     };
-    let Some(shell) = dkms_sys::process::which("bash", &session.host.path)
-        .or_else(|| dkms_sys::process::which("sh", &session.host.path))
+    let Some(shell) = dkms_sys::process::which("bash", &system.host.path)
+        .or_else(|| dkms_sys::process::which("sh", &system.host.path))
     else {
-        return session.warn("post_transaction was not run: there is no shell");
+        return sink.warn("post_transaction was not run: there is no shell");
     };
     let done = Command::new(shell)
         .args(["-c", command])
-        .envs(session.host.environment.iter().cloned())
+        .envs(system.host.environment.iter().cloned())
         .stdout(Stream::File(log))
         .stderr(Stream::ToStdout)
         .run();
     match done {
-        Ok(done) if done.status.success() => session.report(Event::CommandRun {
+        Ok(done) if done.status.success() => sink.event(Event::CommandRun {
             what: "post_transaction".into(),
             command: command.to_owned(),
             elapsed: started.elapsed(),
         }),
-        Ok(done) => session.warn(format!(
+        Ok(done) => sink.warn(format!(
             "post_transaction ({command}) failed with {}; its output is in {}",
             done.status,
             log_path.display()
         )),
-        Err(e) => session.warn(format!("post_transaction ({command}) could not be run: {e}")),
+        Err(e) => sink.warn(format!("post_transaction ({command}) could not be run: {e}")),
     }
 }
 
 /// Reports a failed build to apport, where that is installed. Best effort.
-pub fn apport(host: &Host, b: &Build) {
+pub fn apport(host: &Host, build: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &host.path);
     let (true, true, Some(python)) =
@@ -195,7 +200,7 @@ pub fn apport(host: &Host, b: &Build) {
         return;
     };
     let _ = Command::new(python)
-        .args([hook, "-m", &b.package.name, "-v", &b.package.version, "-k", &b.kernel.release])
+        .args([hook, "-m", &build.package.name, "-v", &build.package.version, "-k", &build.kernel.release])
         .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)

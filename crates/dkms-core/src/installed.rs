@@ -1,8 +1,9 @@
 //! Finds the files in `/lib/modules` that belong to a build.
 
 use crate::conf::load;
+use crate::event::Sink;
 use crate::kernel::installed::decompressed;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::Last;
 use dkms_tree::RecordFault;
 use dkms_tree::beneath::{self, Trees};
@@ -28,29 +29,31 @@ pub(crate) struct InstalledModule {
 ///
 /// # Errors
 /// [`dkms_tree::Error::RecordDamaged`].
-pub(crate) fn check_record(trees: Trees<'_>, b: &Build) -> dkms_tree::Result<()> {
-    let Some(installed) = Manifest::read(trees.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
+pub(crate) fn check_record(trees: Trees<'_>, build: &Build) -> dkms_tree::Result<()> {
+    let Some(installed) = Manifest::read(trees.layout, build)?.and_then(|m| m.installed) else {
+        return Ok(());
+    };
     for file in &installed.files {
-        if let Some(escape) = beneath::kernel_escape(trees, &b.kernel.release, &file.path, Last::Name)? {
+        if let Some(escape) = beneath::kernel_escape(trees, &build.kernel.release, &file.path, Last::Name)? {
             let fault = RecordFault::Installed { path: file.path.clone(), escape };
-            return Err(dkms_tree::Error::RecordDamaged { path: trees.layout.manifest(b), fault });
+            return Err(dkms_tree::Error::RecordDamaged { path: trees.layout.manifest(build), fault });
         }
     }
     Ok(())
 }
 
 /// The files of an installed build: from the manifest, or found at the destinations of its modules.
-pub(crate) fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
-    let manifest = Manifest::load(s.layout, b);
+pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -> Vec<InstalledModule> {
+    let manifest = Manifest::load(&system.layout, build);
     let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
     if let Some(installed) = recorded {
         return installed
             .files
             .iter()
-            .filter(|f| beneath::in_kernel(s.trees(), b, &f.path).is_ok())
+            .filter(|f| beneath::in_kernel(system.trees(), build, &f.path).is_ok())
             .map(|f| {
                 let name = f.path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem);
-                let built = s.layout.module_dir(b).join(&f.file);
+                let built = system.layout.module_dir(build).join(&f.file);
                 let untouched = Stamp::of(&f.path) == Some(f.stamp);
                 InstalledModule {
                     name: name.unwrap_or_default().to_owned(),
@@ -61,8 +64,8 @@ pub(crate) fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule
             })
             .collect();
     }
-    let places = places(s, b, manifest.as_ref());
-    state::module_files(s.layout, b)
+    let places = places(system, sink, build, manifest.as_ref());
+    state::module_files(&system.layout, build)
         .into_iter()
         .map(|f| {
             let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
@@ -80,14 +83,15 @@ pub(crate) fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule
 
 /// The possible directories of a module of this build: the distribution's, and the one in dkms.conf.
 fn places<'a>(
-    s: &'a Session<'_>,
-    b: &'a Build,
+    system: &'a System,
+    sink: &'a dyn Sink,
+    build: &'a Build,
     manifest: Option<&'a Manifest>,
 ) -> impl Fn(&str) -> Vec<PathBuf> + 'a {
     let mut conf = None;
-    let release = &b.kernel.release;
+    let release = &build.kernel.release;
     if manifest.is_none() {
-        conf = load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf);
+        conf = load::load(system, sink, &build.package, &build.kernel).ok().map(|l| l.conf);
     }
     move |name: &str| {
         let written = conf
@@ -97,15 +101,17 @@ fn places<'a>(
             manifest.and_then(|m| m.modules.iter().find(|r| r.name == name)).map(|r| r.destination.clone());
         let mut found = Vec::new();
         if let Some(r) = recorded {
-            found.push(s.layout.destination(release, &r));
+            found.push(system.layout.destination(release, &r));
         }
         if let Some(w) = &written {
-            found.push(s.layout.destination(release, &crate::build::collect::destination(s.host, w)));
-            found.push(s.layout.destination(release, w.trim_end_matches('/')));
+            found.push(
+                system.layout.destination(release, &crate::build::collect::destination(&system.host, w)),
+            );
+            found.push(system.layout.destination(release, w.trim_end_matches('/')));
         }
         if found.is_empty() {
             for place in ["/updates/dkms", "/updates", "/extra"] {
-                found.push(s.layout.destination(release, place));
+                found.push(system.layout.destination(release, place));
             }
         }
         found.dedup();

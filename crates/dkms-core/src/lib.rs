@@ -2,7 +2,7 @@
 //! what happens.
 //!
 //! This crate never prints, never exits, and never reads its own arguments or environment. The paths
-//! ([`tree::layout::Layout`]), the machine and the settings ([`session::Session`]) are arguments, and it
+//! ([`tree::layout::Layout`]), the machine and the settings ([`system::System`]) are arguments, and it
 //! reports to an [`event::Sink`].
 #![forbid(unsafe_code)]
 // Tests may use any function on their own files.
@@ -22,6 +22,7 @@ pub mod event;
 pub mod finally;
 pub mod hold;
 pub mod hooks;
+pub mod host;
 pub mod install;
 mod installed;
 pub mod kernel;
@@ -41,7 +42,7 @@ pub mod request;
 pub mod rpm_upgrade;
 pub mod schedule;
 pub mod secret;
-pub mod session;
+pub mod system;
 pub mod time;
 pub mod trust;
 

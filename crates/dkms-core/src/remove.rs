@@ -5,12 +5,14 @@ use crate::actions::report_nothing;
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::install::{Change, Ending};
 use crate::lock;
 use crate::package::PackageError;
 use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state;
@@ -27,18 +29,20 @@ pub struct Request<'a> {
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,
+    /// The safety checks that it overrides.
+    pub overrides: Overrides,
 }
 
 /// The plan of `uninstall`, `unbuild` or `remove`.
 ///
 /// # Errors
 /// [`PackageError::NotAdded`], [`PackageError::Broken`].
-pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
-    add::require_added(s.layout, request.package)?;
-    let built = || state::builds(s.layout, request.package).into_iter().map(|b| b.kernel).collect();
+pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<Plan> {
+    add::require_added(&system.layout, request.package)?;
+    let built = || state::builds(&system.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
     let why = format!("'{}' asks for it", request.action);
-    Ok(gather::removal(s, request.package, &kernels, request.depth, &why))
+    Ok(gather::removal(system, sink, request.package, &kernels, request.depth, &why, request.overrides))
 }
 
 /// Executes such a plan as a single transaction. Returns the kernels whose modules changed.
@@ -46,26 +50,27 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
 /// # Errors
 /// [`PackageError::RemoveCancelled`] if an `add` in the same RPM transaction cancels the removal; otherwise
 /// the first failure.
-pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
+pub fn execute(system: &System, sink: &dyn Sink, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
-        && s.options.rpm_safe_upgrade
-        && crate::rpm_upgrade::added_in_this_transaction(s.options, request.package)
+        && request.overrides.rpm_safe_upgrade
+        && crate::rpm_upgrade::added_in_this_transaction(&system.settings, request.package)
     {
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
     // If there is nothing to do, this neither waits for the lock nor needs a writable tree.
-    let held = if changes_something(&plan) { Some(lock::build(s, request.package)?) } else { None };
+    let held =
+        if changes_something(&plan) { Some(lock::build(system, sink, request.package)?) } else { None };
     // While this dkms waited for the lock, another one may have built or removed the package.
-    let plan = if held.is_some() { self::plan(s, request)? } else { plan };
-    report_nothing(s.sink, &plan);
-    transact(s, plan)
+    let plan = if held.is_some() { self::plan(system, sink, request)? } else { plan };
+    report_nothing(sink, &plan);
+    transact(system, sink, plan)
 }
 
 fn changes_something(plan: &Plan) -> bool {
     plan.operations().any(|operation| !matches!(operation, Operation::Nothing(_)))
 }
 
-fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
+fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>> {
     if !changes_something(&plan) {
         return Ok(Vec::new());
     }
@@ -81,14 +86,14 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
         plan.operations().filter_map(Operation::build).map(|b| b.kernel.clone()).collect();
     if kernels.is_empty() {
         // Only the tree changes, but a transaction needs a kernel. An image may have none.
-        kernels.push(s.host.kernel()?);
+        kernels.push(system.host.kernel()?);
     }
-    let mut change = Change::begin(s, &kernels)?;
-    let done = plan.operations().try_for_each(|operation| execute_step(s, &mut change, operation));
+    let mut change = Change::begin(system, sink, &kernels, plan.overrides)?;
+    let done = plan.operations().try_for_each(|operation| execute_step(system, sink, &mut change, operation));
     if let Err(e) = done {
-        return Err(change.abandon_because(s, e));
+        return Err(change.abandon_because(system, sink, e));
     }
-    let finished = change.finish(s, Ending::Whole)?;
+    let finished = change.finish(system, sink, Ending::Whole)?;
     let is_uninstalled = |kernel: &Kernel| {
         plan.operations().any(|o| matches!(o, Operation::Uninstall(build) if build.kernel == *kernel))
     };
@@ -96,23 +101,25 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
 }
 
 /// Executes one step.
-fn execute_step(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Result<()> {
+fn execute_step(system: &System, sink: &dyn Sink, change: &mut Change, operation: &Operation) -> Result<()> {
     if let Some(signal) = dkms_sys::signal::interrupted() {
         return Err(Error::Interrupted(signal));
     }
     match operation {
         // Before this dkms had the lock, another one may have uninstalled or installed it.
-        Operation::Uninstall(build) if state::is_active(s.layout, build) => change.uninstall(s, build),
+        Operation::Uninstall(build) if state::is_active(&system.layout, build) => {
+            change.uninstall(system, sink, build)
+        }
         Operation::Unbuild(build) => {
-            if state::is_active(s.layout, build) {
-                change.uninstall(s, build)?;
+            if state::is_active(&system.layout, build) {
+                change.uninstall(system, sink, build)?;
             }
-            if s.layout.built_dir(build).is_dir() {
-                change.unbuild(s, build)?;
+            if system.layout.built_dir(build).is_dir() {
+                change.unbuild(system, sink, build)?;
             }
             Ok(())
         }
-        Operation::Remove(package) => change.forget(s, package),
+        Operation::Remove(package) => change.forget(system, sink, package),
         _ => Ok(()),
     }
 }
@@ -123,11 +130,17 @@ fn execute_step(s: &Session<'_>, change: &mut Change, operation: &Operation) -> 
 ///
 /// # Errors
 /// [`Error::KernelHookFailed`] with the packages that failed.
-pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan) -> Result<bool> {
+pub fn clear_kernel(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    action: &str,
+    plan: &Plan,
+) -> Result<bool> {
     let mut failed: Vec<String> = Vec::new();
     let mut fail = |build: &Build, error: Arc<Error>| {
         failed.push(build.package.to_string());
-        s.report(Event::Failed { build: build.clone(), error });
+        sink.event(Event::Failed { build: build.clone(), error });
     };
     for operation in plan.operations() {
         if let Operation::Fail { build, error } = operation {
@@ -142,29 +155,29 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan)
             steps.iter().filter_map(|o| o.build()).map(|build| &build.package).collect();
         packages.sort();
         packages.dedup();
-        let _held = packages.into_iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
-        let mut change = Change::begin(s, std::slice::from_ref(kernel))?;
+        let _held = packages.into_iter().map(|p| lock::build(system, sink, p)).collect::<Result<Vec<_>>>()?;
+        let mut change = Change::begin(system, sink, std::slice::from_ref(kernel), plan.overrides)?;
         let mut given_up: Option<&Build> = None;
         for operation in steps {
             let Some(build) = operation.build().filter(|build| given_up != Some(*build)) else { continue };
-            match execute_step(s, &mut change, operation) {
+            match execute_step(system, sink, &mut change, operation) {
                 Ok(()) => changed |= matches!(operation, Operation::Uninstall(_)),
-                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(s, e)),
+                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(system, sink, e)),
                 Err(e) => {
                     fail(build, Arc::new(e));
                     given_up = Some(build);
                 }
             }
         }
-        change.finish(s, Ending::Regardless)?;
+        change.finish(system, sink, Ending::Regardless)?;
     }
-    let modules = s.layout.kernel_modules(&kernel.release);
+    let modules = system.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {
         // An empty directory that cannot be removed is not a failure of the request.
         if let Err(e) = fs::remove_empty_below(&modules) {
-            s.report(Event::Detail { text: e.to_string() });
+            sink.event(Event::Detail { text: e.to_string() });
         }
-        let _ = std::fs::remove_dir(&modules);
+        let _ = fs::remove_dir(&modules);
     }
     if failed.is_empty() {
         Ok(changed)

@@ -1,4 +1,4 @@
-//! Errors in requests.
+//! What all requests have in common, and errors in requests.
 
 mod usage;
 
@@ -7,6 +7,17 @@ pub use usage::{OldDriverDisk, UsageError};
 use crate::cause::Cause;
 use dkms_tree::ids::{BadName, Release};
 use std::path::PathBuf;
+
+/// The safety checks that an action overrides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--force`
+    pub force: bool,
+    /// `--force-version-override`: versions of modules are not compared.
+    pub version: bool,
+    /// `--rpm_safe_upgrade`: an `add` in the same transaction of rpm cancels a `remove`.
+    pub rpm_safe_upgrade: bool,
+}
 
 /// A request that cannot be carried out as it is written.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! HTML that is escaped already.
 
 use dkms_conf::is_unprintable;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -54,24 +53,6 @@ impl Html {
     /// Adds other HTML.
     pub fn append(&mut self, other: &Self) -> &mut Self {
         self.0.push_str(&other.0);
-        self
-    }
-
-    /// Adds data for the page's script, which reads it with
-    /// `JSON.parse(document.getElementById(id).textContent)`. Its strings are [`visible`].
-    pub fn data(&mut self, id: &'static str, value: &Value) -> &mut Self {
-        self.open("script", &[("type", "application/json"), ("id", id)]);
-        let json = serde_json::to_string(&visible_value(value)).unwrap_or_default();
-        for c in json.chars() {
-            // In JSON, these occur only within strings; in a script element, `<` could begin a tag.
-            match c {
-                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    let _ = write!(self.0, "\\u{:04x}", u32::from(c));
-                }
-                c => self.0.push(c),
-            }
-        }
-        self.0.push_str("</script>");
         self
     }
 
@@ -155,22 +136,9 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-fn visible_value(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(visible(text).into_owned()),
-        Value::Array(values) => values.iter().map(visible_value).collect(),
-        Value::Object(map) => {
-            let pair = |(name, value): (&String, &Value)| (visible(name).into_owned(), visible_value(value));
-            Value::Object(map.iter().map(pair).collect())
-        }
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     const HOSTILE: &str = "</script><script>alert(1)</script>\"' onload='x' &amp; \u{202e}\x1b[31m";
 
@@ -184,18 +152,6 @@ mod tests {
         assert!(!text.contains('\''), "{text}");
         assert!(!text.chars().any(is_unprintable), "{text}");
         assert!(text.contains("\\u202e\\u001b[31m") && text.contains("&amp;amp;"), "{text}");
-    }
-
-    #[test]
-    fn data_cannot_end_its_element_and_means_the_same() {
-        let mut html = Html::new();
-        html.data("d", &json!({ HOSTILE: [HOSTILE, 1.5, null, "\u{2028}"] }));
-        let text = html.as_str();
-        assert_eq!(text.matches('<').count(), 2, "{text}");
-        let inner = text.split_once('>').and_then(|(_, rest)| rest.strip_suffix("</script>")).unwrap();
-        let read: Value = serde_json::from_str(inner).unwrap();
-        let shown = visible(HOSTILE);
-        assert_eq!(read, json!({ &*shown: [&*shown, 1.5, null, "\\u2028"] }));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
-use dkms_sys::sandbox::{Limits, Own, confine_own_process};
+use dkms_sys::sandbox::{Limits, NotEnforced, Own, confine_own_process};
 
 /// The user of the package.
 const USER: &str = "_dkms-registry";
@@ -42,38 +43,54 @@ const LIMITS: Limits = Limits {
     file_size: Some(4 << 30),
 };
 
+/// Why this process cannot be confined to a spool directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfinementError {
+    #[error(transparent)]
+    File(#[from] IoError),
+    #[error("{}: the spool is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("{}: the spool is not private (mode 700 is needed)", .0.display())]
+    NotPrivate(PathBuf),
+    #[error("{}: the spool contains something else already: {}", .spool.display(), .name.to_string_lossy())]
+    Occupied { spool: PathBuf, name: OsString },
+    #[error("{}: {source}", .spool.display())]
+    Enter { spool: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Process(#[from] std::io::Error),
+}
+
 /// Enters the spool directory, and checks that no other user can use it.
 ///
 /// # Errors
 /// It is not a private directory.
-pub(crate) fn enter(spool: &Path) -> std::io::Result<()> {
-    let wrong = |text: &str| std::io::Error::other(format!("{}: {text}", spool.display()));
-    let meta = fs::symlink_metadata(spool).map_err(|e| std::io::Error::other(e.to_string()))?;
+pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
+    let meta = fs::symlink_metadata(spool)?;
     if !meta.is_dir() {
-        return Err(wrong("the spool is not a directory"));
+        return Err(ConfinementError::NotADirectory(spool.to_owned()));
     }
     if meta.mode() & 0o077 != 0 {
-        return Err(wrong("the spool is not private (mode 700 is needed)"));
+        return Err(ConfinementError::NotPrivate(spool.to_owned()));
     }
     // It is given to another user, which must not happen to root's home directory.
     let is_ours = |name: &OsString| name == "auth.json" || name.as_encoded_bytes().starts_with(b"push-");
-    let names = fs::list_dir(spool).map_err(|e| std::io::Error::other(e.to_string()))?;
-    if let Some(name) = names.iter().find(|name| !is_ours(name)) {
-        return Err(wrong(&format!("the spool contains something else already: {}", name.to_string_lossy())));
+    if let Some(name) = fs::list_dir(spool)?.into_iter().find(|name| !is_ours(name)) {
+        return Err(ConfinementError::Occupied { spool: spool.to_owned(), name });
     }
-    std::env::set_current_dir(spool).map_err(|e| wrong(&e.to_string()))
+    std::env::set_current_dir(spool)
+        .map_err(|source| ConfinementError::Enter { spool: spool.to_owned(), source })
 }
 
 /// Gives up everything but the network and the current directory. Returns what this machine cannot enforce.
 ///
 /// # Errors
 /// The user cannot be changed, or the spool cannot be given to it.
-pub(crate) fn confine() -> std::io::Result<Vec<&'static str>> {
+pub(crate) fn confine() -> Result<Vec<NotEnforced>, ConfinementError> {
     let user = (dkms_sys::sys::effective_uid() == 0).then(user);
     let (mut limits, mut read) = (LIMITS, Vec::new());
     if let Some((uid, gid)) = user {
         if dkms_sys::sandbox::can_become(uid) {
-            fs::set_owner(".", uid, gid).map_err(|e| std::io::Error::other(e.to_string()))?;
+            fs::set_owner(".", uid, gid)?;
             // Only the package's own user has no other processes.
             limits.processes = (uid != FALLBACK.0).then_some(64);
         }
@@ -81,7 +98,7 @@ pub(crate) fn confine() -> std::io::Result<Vec<&'static str>> {
     read.extend(READABLE.iter().map(PathBuf::from));
     // Reading the system's random numbers needs no file, but old kernels' libraries open one.
     read.push("/dev/urandom".into());
-    confine_own_process(&Own { user, read, write: vec![".".into()], limits })
+    Ok(confine_own_process(&Own { user, read, write: vec![".".into()], limits })?)
 }
 
 fn user() -> (u32, u32) {

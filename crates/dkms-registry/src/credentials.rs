@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
+use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
 use serde::Deserialize;
 
@@ -53,6 +55,35 @@ struct Entry {
     identitytoken: String,
 }
 
+/// Why the passwords of a file are not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PasswordsError {
+    #[error(transparent)]
+    Unreadable(#[from] IoError),
+    #[error("{}: {source}", .file.display())]
+    Contents { file: PathBuf, source: ContentsError },
+}
+
+/// What is wrong with the contents of a file with passwords.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContentsError {
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
+    #[error("{registry}: {source}")]
+    Entry { registry: String, source: EntryError },
+}
+
+/// What is wrong with the entry of a registry.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EntryError {
+    #[error("'auth' is not base64")]
+    NotBase64(#[source] base64ct::Error),
+    #[error("'auth' is not text")]
+    NotText(#[from] std::string::FromUtf8Error),
+    #[error("'auth' is not USER:PASSWORD in base64")]
+    NoColon,
+}
+
 /// All known passwords.
 #[derive(Default)]
 pub(crate) struct Vault {
@@ -60,7 +91,7 @@ pub(crate) struct Vault {
     helpers: BTreeMap<String, String>,
     store: Option<String>,
     /// Files that cannot be read, for the warning if a registry refuses access.
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Vec<Arc<PasswordsError>>,
 }
 
 /// Where such files are, the most important first. The spool has the copy that dkms makes.
@@ -88,25 +119,29 @@ impl Vault {
     }
 
     fn add_file(&mut self, path: &Path) {
-        match fs::read_optional(path, Limit::CONFIG) {
+        let problem = match fs::read_optional(path, Limit::CONFIG) {
             // The file of another user.
-            Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => {}
-            Err(e) => self.problems.push(e.to_string()),
-            Ok(None) => {}
-            Ok(Some(bytes)) => {
-                if let Err(e) = self.add(&bytes) {
-                    self.problems.push(format!("{}: {e}", path.display()));
-                }
-            }
-        }
+            Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => return,
+            Err(e) => PasswordsError::Unreadable(e),
+            Ok(None) => return,
+            Ok(Some(bytes)) => match self.add(&bytes) {
+                Ok(()) => return,
+                Err(source) => PasswordsError::Contents { file: path.to_owned(), source },
+            },
+        };
+        self.problems.push(Arc::new(problem));
     }
 
     /// Adds the contents of a file. What is known already stays.
-    fn add(&mut self, json: &[u8]) -> Result<(), String> {
-        let file: File = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    fn add(&mut self, json: &[u8]) -> Result<(), ContentsError> {
+        let file: File = serde_json::from_slice(json)?;
         for (name, entry) in file.auths {
-            if let Some(credentials) = entry.understand().map_err(|e| format!("{name}: {e}"))? {
-                self.entries.entry(key(&name)).or_insert(credentials);
+            match entry.understand() {
+                Ok(Some(credentials)) => {
+                    self.entries.entry(key(&name)).or_insert(credentials);
+                }
+                Ok(None) => {}
+                Err(source) => return Err(ContentsError::Entry { registry: name, source }),
             }
         }
         for (name, helper) in file.cred_helpers {
@@ -168,16 +203,16 @@ fn key(name: &str) -> String {
 }
 
 impl Entry {
-    fn understand(self) -> Result<Option<Credentials>, String> {
+    fn understand(self) -> Result<Option<Credentials>, EntryError> {
         if !self.identitytoken.is_empty() {
             return Ok(Some(Credentials::IdentityToken(self.identitytoken)));
         }
         if !self.auth.is_empty() {
-            let bytes = Base64::decode_vec(&self.auth).map_err(|_| "'auth' is not base64".to_owned())?;
-            let text = String::from_utf8(bytes).map_err(|_| "'auth' is not text".to_owned())?;
+            let bytes = Base64::decode_vec(&self.auth).map_err(EntryError::NotBase64)?;
+            let text = String::from_utf8(bytes)?;
             // Docker for Windows pads with NUL.
             let text = text.trim_end_matches('\0');
-            let (user, password) = text.split_once(':').ok_or("'auth' is not USER:PASSWORD in base64")?;
+            let (user, password) = text.split_once(':').ok_or(EntryError::NoColon)?;
             return Ok(Some(Credentials::Password { user: user.into(), password: password.into() }));
         }
         let given = !self.username.is_empty();
@@ -250,8 +285,30 @@ mod tests {
 
     #[test]
     fn damaged_files_are_reported() {
-        for json in ["", "7", r#"{"auths": {"a": {"auth": "?"}}}"#, r#"{"auths": {"a": {"auth": "YQ=="}}}"#] {
-            assert!(Vault::default().add(json.as_bytes()).is_err(), "{json}");
+        for (json, expected) in [
+            ("", "EOF while parsing"),
+            ("7", "invalid type: integer `7`"),
+            (r#"{"auths": {"a": {"auth": "?"}}}"#, "a: 'auth' is not base64"),
+            (r#"{"auths": {"a": {"auth": "/w=="}}}"#, "a: 'auth' is not text"),
+            (r#"{"auths": {"a": {"auth": "YQ=="}}}"#, "a: 'auth' is not USER:PASSWORD in base64"),
+        ] {
+            let error = Vault::default().add(json.as_bytes()).expect_err("damaged");
+            assert!(error.to_string().starts_with(expected), "{json}: {error}");
         }
+    }
+
+    #[test]
+    fn the_file_of_a_problem_is_named() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let damaged = dir.path().join("auth.json");
+        fs::create_new(&damaged, b"{}}", 0o600).expect("write");
+        let mut vault = Vault::default();
+        for path in [&damaged, dir.path(), &dir.path().join("missing")] {
+            vault.add_file(path);
+        }
+        let problems: Vec<String> = vault.problems.iter().map(ToString::to_string).collect();
+        let [contents, unreadable] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(contents.starts_with(&format!("{}: trailing characters", damaged.display())), "{contents}");
+        assert!(unreadable.contains(dir.path().to_str().expect("UTF-8")), "{unreadable}");
     }
 }

@@ -1,9 +1,12 @@
 //! Why something did not work, and what follows from it.
 
+use std::sync::Arc;
+
 use dkms_sys::IoError;
 
 use crate::address::AddressError;
 use crate::certificates::CertificatesError;
+use crate::credentials::PasswordsError;
 use crate::proxy::BadProxy;
 
 /// A failed request to a registry.
@@ -96,7 +99,7 @@ pub(crate) enum Denied {
         /// What could be the reason.
         advice: Advice,
         /// What is wrong with the files of passwords.
-        problems: Vec<String>,
+        problems: Vec<Arc<PasswordsError>>,
     },
 }
 
@@ -174,7 +177,7 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-fn list(problems: &[String]) -> String {
+fn list(problems: &[Arc<PasswordsError>]) -> String {
     problems.iter().map(|problem| format!("; {problem}")).collect()
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use dkms_sys::process::{Command, Stdin, which};
+use dkms_sys::process::{self, Command, ProcessError, Stdin, which};
 use serde::Deserialize;
 
 use crate::address::Registry;
@@ -21,9 +21,23 @@ struct Answer {
     secret: String,
 }
 
-/// Asks the helpers for the passwords of these registries. Returns a warning for each that did not answer.
-pub(crate) fn ask(vault: &mut Vault, sources: &[String]) -> Vec<(String, String)> {
-    let mut warnings = Vec::new();
+/// Why a helper gave no password. Each variant has the name of the program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HelperError {
+    #[error("the password is kept by {0}, which is not installed; continuing without it")]
+    NotInstalled(String),
+    #[error("{0} failed: {1}")]
+    Run(String, #[source] ProcessError),
+    #[error("{0} failed ({1}); continuing without a password")]
+    Status(String, process::Status),
+    #[error("{0} gave an answer that is not understood")]
+    Syntax(String, #[source] serde_json::Error),
+}
+
+/// Asks the helpers for the passwords of these registries. Returns the registries whose helper did not
+/// answer.
+pub(crate) fn ask(vault: &mut Vault, sources: &[String]) -> Vec<(String, HelperError)> {
+    let mut failed = Vec::new();
     for source in sources {
         let Ok(registry) = Registry::parse(source) else { continue };
         if vault.find(&registry).is_some() {
@@ -33,23 +47,19 @@ pub(crate) fn ask(vault: &mut Vault, sources: &[String]) -> Vec<(String, String)
         match run(&helper, &name) {
             Ok(Some(credentials)) => vault.insert(&name, credentials),
             Ok(None) => {}
-            Err(reason) => warnings.push((source.clone(), reason)),
+            Err(error) => failed.push((source.clone(), error)),
         }
     }
-    warnings
+    failed
 }
 
 /// `None`: the helper does not know the registry.
-fn run(helper: &str, name: &str) -> Result<Option<Credentials>, String> {
+fn run(helper: &str, name: &str) -> Result<Option<Credentials>, HelperError> {
     let is_name = helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let program = format!("docker-credential-{helper}");
     let path: OsString = std::env::var_os("PATH").unwrap_or_default();
     let found = is_name.then(|| which(&program, &path)).flatten();
-    let Some(found) = found else {
-        return Err(format!(
-            "the password is kept by {program}, which is not installed; continuing without it"
-        ));
-    };
+    let Some(found) = found else { return Err(HelperError::NotInstalled(program)) };
     let wanted =
         ["PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME"];
     let variables = wanted.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
@@ -58,17 +68,19 @@ fn run(helper: &str, name: &str) -> Result<Option<Credentials>, String> {
         .envs(variables)
         .stdin(Stdin::Bytes(name.as_bytes().to_vec()))
         .timeout(PATIENCE);
-    let done = command.run().map_err(|e| format!("{program} failed: {e}"))?;
+    let done = match command.run() {
+        Ok(done) => done,
+        Err(e) => return Err(HelperError::Run(program, e)),
+    };
     if !done.status.success() {
         let text = String::from_utf8_lossy(&done.stdout);
         // The text that all helpers print for an unknown registry.
         if text.contains("credentials not found") {
             return Ok(None);
         }
-        return Err(format!("{program} failed ({}); continuing without a password", done.status));
+        return Err(HelperError::Status(program, done.status));
     }
-    let answer: Answer = serde_json::from_slice(&done.stdout)
-        .map_err(|_| format!("{program} gave an answer that is not understood"))?;
+    let answer: Answer = serde_json::from_slice(&done.stdout).map_err(|e| HelperError::Syntax(program, e))?;
     Ok(Some(match answer.username.as_str() {
         "<token>" => Credentials::IdentityToken(answer.secret),
         _ => Credentials::Password { user: answer.username, password: answer.secret },

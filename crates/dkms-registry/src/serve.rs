@@ -10,6 +10,7 @@ use dkms_bundle::protocol::{Greeting, MAX_LINE, Reply, Request, VERSION};
 use crate::address::Registry;
 use crate::certificates::{Certificates, CertificatesError};
 use crate::client::Client;
+use crate::confine::ConfinementError;
 use crate::credentials::Vault;
 use crate::failure::{Failure, Local, Unusable};
 use crate::proxy::Proxies;
@@ -27,9 +28,12 @@ const PROTOCOL: &str = "dkms-registry";
 /// Why the conversation ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    /// Reading or writing failed, or the process cannot be confined.
+    /// Reading the input or starting a thread failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The spool cannot be used, or the process cannot be confined.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     /// The other side speaks another protocol.
     #[error(
         "it was greeted with '{}' version {}; this is {PROTOCOL} version {VERSION}. Install the packages dkms \
@@ -43,7 +47,7 @@ pub(crate) enum ServeError {
     /// A request is not understood.
     #[error("a line of the input is not understood: {0}")]
     Syntax(#[from] serde_json::Error),
-    /// The environment names a file of certificates that cannot be read.
+    /// The certificates of the environment or of dkms cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
 }
@@ -66,13 +70,13 @@ pub(crate) fn run(spool: &Path) -> Result<(), ServeError> {
     let Some(first) = read_line(&mut input)? else { return Ok(()) };
     let first: Request = parse(&first)?;
     let mut vault = Vault::read();
-    for (source, reason) in helpers::ask(&mut vault, sources_of(&first)) {
-        output.line(&Reply::Warning { source, reason });
+    for (source, error) in helpers::ask(&mut vault, sources_of(&first)) {
+        output.line(&Reply::Warning { source, reason: error.to_string() });
     }
     let certificates = Certificates::read()?;
     let client = Client::new(certificates, Proxies::from_environment());
     for missing in confine::confine()? {
-        words::complain(missing, 0);
+        words::complain(&missing.to_string(), 0);
     }
     let context = Context { client, vault, logins: Logins::default() };
     converse(&Server { context, sources: Sources::default(), output }, first, &mut input)

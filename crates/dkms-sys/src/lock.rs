@@ -44,15 +44,6 @@ fn forget(fd: i32) {
 /// Time to wait before reporting the holder.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 
-/// The mode of a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Shared with other shared holders.
-    Shared,
-    /// Exclusive.
-    Exclusive,
-}
-
 /// The holder of a lock, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holder {
@@ -124,7 +115,6 @@ pub enum LockError {
 pub struct Lock {
     file: File,
     path: PathBuf,
-    mode: Mode,
 }
 
 impl Lock {
@@ -136,7 +126,6 @@ impl Lock {
     /// the holder changes.
     pub fn acquire(
         path: impl AsRef<Path>,
-        mode: Mode,
         what: &str,
         timeout: Option<Duration>,
         on_wait: &mut dyn FnMut(&Holder),
@@ -146,7 +135,7 @@ impl Lock {
         let mut announced: Option<Holder> = None;
         let mut pause = Duration::from_millis(5);
         loop {
-            if let Some(lock) = Self::attempt(path, mode, what)? {
+            if let Some(lock) = Self::attempt(path, what)? {
                 return Ok(lock);
             }
             let holder = Self::holder(path);
@@ -169,8 +158,8 @@ impl Lock {
     }
 
     /// Acquires the lock if it is free now.
-    pub fn try_acquire(path: impl AsRef<Path>, mode: Mode, what: &str) -> Result<Option<Self>, IoError> {
-        Self::attempt(path.as_ref(), mode, what)
+    pub fn try_acquire(path: impl AsRef<Path>, what: &str) -> Result<Option<Self>, IoError> {
+        Self::attempt(path.as_ref(), what)
     }
 
     /// Whether a process holds this lock now. The file is neither created nor written, so read access is
@@ -205,19 +194,10 @@ impl Lock {
         &self.path
     }
 
-    /// The mode of the lock.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    fn attempt(path: &Path, mode: Mode, what: &str) -> Result<Option<Self>, IoError> {
-        let operation = match mode {
-            Mode::Shared => FlockOperation::NonBlockingLockShared,
-            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
-        };
+    fn attempt(path: &Path, what: &str) -> Result<Option<Self>, IoError> {
         loop {
             let file = open(path)?;
-            match rustix::fs::flock(&file, operation) {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(Errno::INTR) => continue,
@@ -229,7 +209,7 @@ impl Lock {
                 continue;
             }
             register(file.as_raw_fd());
-            let lock = Lock { file, path: path.to_owned(), mode };
+            let lock = Lock { file, path: path.to_owned() };
             lock.sign(what);
             return Ok(Some(lock));
         }

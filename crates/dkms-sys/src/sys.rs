@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// The kernel's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,15 +10,13 @@ pub struct Uname {
     pub release: String,
     /// `uname -m`: `x86_64`.
     pub machine: String,
-    /// `uname -s`: `Linux`.
-    pub sysname: String,
 }
 
 /// The running kernel.
 pub fn uname() -> Uname {
     let names = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
-    Uname { release: text(names.release()), machine: text(names.machine()), sysname: text(names.sysname()) }
+    Uname { release: text(names.release()), machine: text(names.machine()) }
 }
 
 /// The effective user.
@@ -36,18 +33,13 @@ pub fn nproc() -> usize {
     }
 }
 
-/// The parent of a process; `None` if the process has ended or without `/proc`.
-pub fn parent_pid(pid: u32) -> Option<u32> {
-    stat_field(pid, 4)
-}
-
 /// The start time of a process in clock ticks since boot. It distinguishes the process from a later one with
 /// the same number.
 pub fn process_start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)
 }
 
-/// The parent of a process, if it is still running; `None` at the top.
+/// The parent of a process; `None` at the top, if the process has ended, or without `/proc`.
 pub fn parent_of(pid: u32) -> Option<u32> {
     stat_field(pid, 4).filter(|parent| *parent > 0)
 }
@@ -242,11 +234,7 @@ pub fn set_umask(mask: u32) -> u32 {
 
 /// The memory in bytes that programs can still allocate without swapping.
 pub fn available_memory() -> Option<u64> {
-    meminfo("MemAvailable:")
-}
-
-fn meminfo(key: &str) -> Option<u64> {
-    parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?, key)
+    parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
 fn parse_meminfo(text: &str, key: &str) -> Option<u64> {
@@ -260,14 +248,13 @@ pub fn hostname() -> OsString {
     std::ffi::OsStr::from_bytes(rustix::system::uname().nodename().to_bytes()).to_owned()
 }
 
-/// Whether `/proc` is mounted.
-pub fn has_proc() -> bool {
-    Path::new("/proc/self/stat").exists()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn has_proc() -> bool {
+        std::path::Path::new("/proc/self/stat").exists()
+    }
 
     #[test]
     fn a_chroot_by_its_mounts() {
@@ -309,7 +296,7 @@ mod tests {
         assert!(nproc() >= 1);
         if has_proc() {
             let me = own_pid();
-            assert_eq!(parent_pid(me), Some(std::os::unix::process::parent_id()));
+            assert_eq!(parent_of(me), Some(std::os::unix::process::parent_id()));
             assert!(process_start_time(me).is_some_and(|t| t > 0));
         }
         assert!(process_runs(own_pid()));

@@ -4,20 +4,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dkms_sys::lock::{Holder, Lock, LockError, Mode};
+use dkms_sys::lock::{Holder, Lock, LockError};
 
 const TRY: Option<Duration> = Some(Duration::ZERO);
 
-fn take(path: &Path, mode: Mode, timeout: Option<Duration>) -> Result<Lock, LockError> {
-    Lock::acquire(path, mode, "testing", timeout, &mut |_| {})
+fn take(path: &Path, timeout: Option<Duration>) -> Result<Lock, LockError> {
+    Lock::acquire(path, "testing", timeout, &mut |_| {})
 }
 
 /// Another process that holds the lock until it is killed.
-fn holder(path: &Path, mode: &str) -> Child {
+fn holder(path: &Path) -> Child {
     let child = Command::new(std::env::current_exe().expect("exe"))
         .args(["--ignored", "--exact", "helper_hold", "--nocapture"])
         .env("LOCK", path)
-        .env("MODE", mode)
         .stdout(Stdio::null())
         .spawn()
         .expect("helper");
@@ -33,9 +32,7 @@ fn holder(path: &Path, mode: &str) -> Child {
 #[ignore = "a helper process of the tests below"]
 fn helper_hold() {
     let path = std::env::var_os("LOCK").expect("LOCK");
-    let mode =
-        if std::env::var("MODE").is_ok_and(|m| m == "shared") { Mode::Shared } else { Mode::Exclusive };
-    let _lock = Lock::acquire(path, mode, "build of a/1\nfor b", None, &mut |_| {}).expect("lock");
+    let _lock = Lock::acquire(path, "build of a/1\nfor b", None, &mut |_| {}).expect("lock");
     std::thread::sleep(Duration::from_secs(60));
 }
 
@@ -43,20 +40,19 @@ fn helper_hold() {
 fn a_waiter_learns_the_holder_and_a_dead_holder_releases_the_lock() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
-    let mut child = holder(&path, "exclusive");
-    match take(&path, Mode::Exclusive, TRY) {
+    let mut child = holder(&path);
+    match take(&path, TRY) {
         Err(LockError::Busy { holder, .. }) => {
             assert_eq!((holder.pid, holder.command.as_str()), (child.id(), "build of a/1 for b"));
             assert!(holder.since_unix > 1_600_000_000);
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(take(&path, Mode::Shared, TRY), Err(LockError::Busy { .. })));
 
     let mut reported: Vec<Holder> = Vec::new();
     let start = Instant::now();
     let limit = Some(Duration::from_millis(300));
-    let busy = Lock::acquire(&path, Mode::Exclusive, "x", limit, &mut |h| reported.push(h.clone()));
+    let busy = Lock::acquire(&path, "x", limit, &mut |h| reported.push(h.clone()));
     assert!(busy.is_err_and(|e| e.to_string().contains("build of a/1")));
     assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(3));
     assert_eq!(reported.len(), 1, "reported once");
@@ -66,7 +62,7 @@ fn a_waiter_learns_the_holder_and_a_dead_holder_releases_the_lock() {
         child.kill().expect("kill");
         child.wait().expect("wait");
     });
-    let lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(10))).expect("free after the kill");
+    let lock = take(&path, Some(Duration::from_secs(10))).expect("free after the kill");
     assert_eq!(Lock::holder(lock.path()).pid, std::process::id());
     killer.join().expect("thread");
 }
@@ -75,7 +71,7 @@ fn a_waiter_learns_the_holder_and_a_dead_holder_releases_the_lock() {
 #[ignore = "a helper process of the test below"]
 fn helper_hold_and_run() {
     let path = std::env::var_os("LOCK").expect("LOCK");
-    let _lock = Lock::acquire(path, Mode::Exclusive, "make", None, &mut |_| {}).expect("lock");
+    let _lock = Lock::acquire(path, "make", None, &mut |_| {}).expect("lock");
     let pid = std::env::var("PID_FILE").expect("PID_FILE");
     // A shell and a child of it, both ignoring SIGTERM.
     let script = format!(
@@ -102,7 +98,7 @@ fn the_lock_of_a_killed_holder_is_free_when_its_children_have_ended() {
     }
     child.kill().expect("kill");
     child.wait().expect("wait");
-    let _lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(20))).expect("free at last");
+    let _lock = take(&path, Some(Duration::from_secs(20))).expect("free at last");
     for pid in std::fs::read_to_string(&pids).expect("pids").split_whitespace() {
         assert!(!Path::new("/proc").join(pid).exists(), "{pid} still runs");
     }
@@ -112,7 +108,7 @@ fn the_lock_of_a_killed_holder_is_free_when_its_children_have_ended() {
 fn a_released_lock_is_free_while_programs_are_running() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
-    let lock = take(&path, Mode::Exclusive, TRY).expect("free");
+    let lock = take(&path, TRY).expect("free");
     let ready = dir.path().join("ready");
     let script = format!("touch {}; sleep 3", ready.display());
     let other = std::thread::spawn(move || {
@@ -127,27 +123,13 @@ fn a_released_lock_is_free_while_programs_are_running() {
 }
 
 #[test]
-fn shared_holders_share() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let path = dir.path().join("lock");
-    let mut child = holder(&path, "shared");
-    let ours = take(&path, Mode::Shared, TRY).expect("shared");
-    assert!(matches!(take(&path, Mode::Exclusive, TRY), Err(LockError::Busy { .. })));
-    child.kill().expect("kill");
-    child.wait().expect("wait");
-    assert!(matches!(take(&path, Mode::Exclusive, TRY), Err(LockError::Busy { .. })), "ours still counts");
-    drop(ours);
-    take(&path, Mode::Exclusive, TRY).expect("free");
-}
-
-#[test]
 fn a_child_process_does_not_keep_the_lock() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
-    let lock = take(&path, Mode::Exclusive, TRY).expect("lock");
+    let lock = take(&path, TRY).expect("lock");
     let done = dkms_sys::process::Command::new("sh").args(["-c", "sleep 30 & echo $!"]).run().expect("run");
     drop(lock);
-    let free = take(&path, Mode::Exclusive, TRY);
+    let free = take(&path, TRY);
     let _ = Command::new("kill").arg(done.stdout_text().trim()).status();
     free.expect("the sleeper must not hold it");
 }
@@ -157,12 +139,12 @@ fn removing_the_file_does_not_make_two_holders() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
     for _ in 0..20 {
-        let lock = take(&path, Mode::Exclusive, TRY).expect("lock");
+        let lock = take(&path, TRY).expect("lock");
         let waiter = {
             let path = path.clone();
             std::thread::spawn(move || {
-                let lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(10))).expect("second");
-                assert!(take(&path, Mode::Exclusive, TRY).is_err(), "the waiter's lock is on the named file");
+                let lock = take(&path, Some(Duration::from_secs(10))).expect("second");
+                assert!(take(&path, TRY).is_err(), "the waiter's lock is on the named file");
                 drop(lock);
             })
         };
@@ -183,7 +165,7 @@ fn counting_under_the_lock_loses_nothing() {
             let (path, counter) = (path.clone(), counter.clone());
             std::thread::spawn(move || {
                 for _ in 0..10 {
-                    let _lock = take(&path, Mode::Exclusive, None).expect("lock");
+                    let _lock = take(&path, None).expect("lock");
                     let count: u32 =
                         std::fs::read_to_string(&counter).expect("read").parse().expect("number");
                     std::fs::write(&counter, (count + 1).to_string()).expect("write");
@@ -205,10 +187,10 @@ fn invalid_contents_and_a_missing_directory() {
     let holder = Lock::holder(&path);
     assert_eq!((holder.pid, holder.command.as_str()), (0, "evil[2J"));
     assert_eq!(holder.to_string(), "another process");
-    take(&path, Mode::Exclusive, TRY).expect("lock");
-    assert!(matches!(take(&dir.path().join("no/lock"), Mode::Exclusive, TRY), Err(LockError::Io(_))));
+    take(&path, TRY).expect("lock");
+    assert!(matches!(take(&dir.path().join("no/lock"), TRY), Err(LockError::Io(_))));
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).expect("link");
-    assert!(matches!(take(&dir.path().join("link"), Mode::Exclusive, TRY), Err(LockError::Io(_))));
+    assert!(matches!(take(&dir.path().join("link"), TRY), Err(LockError::Io(_))));
 }
 
 #[test]
@@ -217,7 +199,7 @@ fn checking_a_lock_changes_nothing() {
     let path = dir.path().join("lock");
     assert!(!Lock::is_taken(&path).unwrap());
     assert!(!path.exists());
-    let held = Lock::try_acquire(&path, Mode::Exclusive, "testing").unwrap().unwrap();
+    let held = Lock::try_acquire(&path, "testing").unwrap().unwrap();
     let text = std::fs::read(&path).unwrap();
     assert!(Lock::is_taken(&path).unwrap());
     assert_eq!(std::fs::read(&path).unwrap(), text);

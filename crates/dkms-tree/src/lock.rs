@@ -13,7 +13,7 @@ use crate::beneath;
 use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::layout::Layout;
-use dkms_sys::lock::{Lock, LockError, Mode};
+use dkms_sys::lock::{Lock, LockError};
 use dkms_sys::{signal, sys};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -134,13 +134,13 @@ impl Locks<'_> {
         if let Some(pid) = self.caller_with(&name) {
             // The variable may be stale: the process that set it may have ended, for example in a daemon that
             // a script started long ago.
-            match Lock::try_acquire(&path, Mode::Exclusive, &shown)? {
+            match Lock::try_acquire(&path, &shown)? {
                 Some(lock) => return Ok(Held { lock: Some(lock), name }),
                 None if Lock::holder(&path).pid == pid => return Ok(Held { lock: None, name }),
                 None => {}
             }
         }
-        let acquired = Lock::acquire(&path, Mode::Exclusive, &shown, self.timeout, &mut |holder| {
+        let acquired = Lock::acquire(&path, &shown, self.timeout, &mut |holder| {
             (self.on_wait)(purpose, &holder.to_string());
         });
         match acquired {
@@ -170,7 +170,7 @@ impl Locks<'_> {
         let (path, purpose) = (dir.join(name), self.describe(purpose));
         let start = Instant::now();
         loop {
-            let lock = Lock::try_acquire(&path, Mode::Exclusive, &purpose)?;
+            let lock = Lock::try_acquire(&path, &purpose)?;
             if lock.is_some()
                 || !is_left_by_a_dead_process(&path)
                 || start.elapsed() >= CHILDREN_END

@@ -5,12 +5,14 @@
 use crate::ids::Kernel;
 use crate::layout::Layout;
 use crate::state::module_stem;
+use dkms_sys::IoError;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// One archived module file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Original {
     /// Module name.
     pub name: String,
@@ -21,7 +23,28 @@ pub struct Original {
     /// Its original path.
     pub origin: Option<PathBuf>,
     /// Why the contents of that file are not used.
-    pub problem: Option<String>,
+    pub problem: Option<Arc<OriginError>>,
+}
+
+/// Why the contents of an `.origin` file are not used.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// It is a directory, a link or the like.
+    #[error("{} is no regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] IoError),
+    /// The path in it is not in the directory of the kernel.
+    #[error("{} says that it came from '{}', which is not beneath {}", .file.display(), .place.display(), .modules.display())]
+    Elsewhere {
+        /// The `.origin` file.
+        file: PathBuf,
+        /// The path in it.
+        place: PathBuf,
+        /// The directory of the kernel's modules.
+        modules: PathBuf,
+    },
 }
 
 /// The path for a module file whose name is unique.
@@ -52,26 +75,25 @@ pub fn origin_text(from: &Path) -> OsString {
 
 /// The original path of a file, if it is in this kernel's own directory. Symbolic links in that path are
 /// checked when the file is moved back.
-fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> std::result::Result<PathBuf, String> {
+fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> Result<PathBuf, OriginError> {
     if !dkms_sys::fs::is_real_file(file) {
-        return Err(format!("{} is no regular file", file.display()));
+        return Err(OriginError::NotAFile(file.to_owned()));
     }
-    let text = dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
+    let text = dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG)?;
     let line = text.strip_suffix(b"\n").unwrap_or(&text);
     let place = PathBuf::from(OsStr::from_bytes(line));
     let modules = layout.kernel_modules(&k.release);
     if place.starts_with(&modules) && !place.components().any(|c| c == Component::ParentDir) {
         return Ok(place);
     }
-    let (file, place, modules) = (file.display(), place.display(), modules.display());
-    Err(format!("{file} says that it came from '{place}', which is not beneath {modules}"))
+    Err(OriginError::Elsewhere { file: file.to_owned(), place, modules })
 }
 
 /// Everything archived for a package and kernel, sorted by path.
 ///
 /// # Errors
 /// A directory cannot be read: there may be more.
-pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>, dkms_sys::IoError> {
+pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>, IoError> {
     let mut found = Vec::new();
     let mut pending = vec![layout.originals_dir(package, k)];
     while let Some(dir) = pending.pop() {
@@ -86,9 +108,11 @@ pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>,
             };
             let name = name.to_owned();
             let origin_file = Some(origin_file(&path)).filter(|o| dkms_sys::fs::exists(o));
-            let origin = origin_file.as_ref().map(|file| read_origin(layout, k, file)).transpose();
-            let problem = origin.as_ref().err().cloned();
-            let origin = origin.ok().flatten();
+            let (origin, problem) = match origin_file.as_ref().map(|file| read_origin(layout, k, file)) {
+                Some(Ok(origin)) => (Some(origin), None),
+                Some(Err(error)) => (None, Some(Arc::new(error))),
+                None => (None, None),
+            };
             found.push(Original { name, archived: path, origin_file, origin, problem });
         }
     }

@@ -5,9 +5,10 @@ use crate::request::Subject;
 use dkms_core::add;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
+use dkms_core::event::Sink;
 use dkms_core::ids::PackageId;
 use dkms_core::request::RequestError;
-use dkms_core::session::Session;
+use dkms_core::system::System;
 use dkms_core::tree::state;
 
 /// How an action finds the version of a module that is named without one.
@@ -36,7 +37,12 @@ impl Candidates {
 ///
 /// # Errors
 /// Several versions are registered: [`RequestError::VersionNotNamed`] lists them.
-pub(crate) fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Result<()> {
+pub(crate) fn complete(
+    subject: &mut Subject,
+    action: Action,
+    system: &System,
+    sink: &dyn Sink,
+) -> Result<()> {
     let (Some(name), None, Some(candidates)) =
         (subject.name.as_deref(), &subject.version, Candidates::of(action))
     else {
@@ -46,23 +52,24 @@ pub(crate) fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -
     if subject.directory.is_some() || subject.archive.is_some() || subject.empty_version {
         return Ok(());
     }
-    let registered = state::versions(s.layout, name);
+    let registered = state::versions(&system.layout, name);
     let sources = match (candidates, registered.is_empty()) {
-        (Candidates::Sources, true) | (Candidates::RegisteredOrSources, true) => sources(s, name),
+        (Candidates::Sources, true) | (Candidates::RegisteredOrSources, true) => sources(system, sink, name),
         _ => Vec::new(),
     };
     match (registered.as_slice(), sources.as_slice()) {
         ([only], _) if candidates != Candidates::Sources => {
             let text = format!("{only} is the only version of {name}, so this is about it");
-            s.report(match candidates {
+            sink.event(match candidates {
                 Candidates::Registered => Event::Warning { text },
                 _ => Event::Detail { text },
             });
             subject.version = Some(only.version.clone());
         }
         ([], [only]) => {
-            let text = format!("{only} is the only version of {name} in {}", s.layout.source_tree.display());
-            s.report(Event::Detail { text });
+            let text =
+                format!("{only} is the only version of {name} in {}", system.layout.source_tree.display());
+            sink.event(Event::Detail { text });
             subject.version = Some(only.version.clone());
         }
         ([], []) => {}
@@ -81,12 +88,13 @@ pub(crate) fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -
 
 /// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the
 /// directory's name.
-fn sources(s: &Session<'_>, name: &str) -> Vec<PackageId> {
-    let Ok(kernel) = s.host.kernel() else { return Vec::new() };
-    let directories = state::subdirectories(&s.layout.source_tree);
+fn sources(system: &System, sink: &dyn Sink, name: &str) -> Vec<PackageId> {
+    let Ok(kernel) = system.host.kernel() else { return Vec::new() };
+    let directories = state::subdirectories(&system.layout.source_tree);
     let named = directories.iter().filter_map(|directory| {
         let version = directory.strip_prefix(name)?.strip_prefix('-')?;
-        let package = add::identify(s, &s.layout.source_tree.join(directory), &kernel).ok()?;
+        let package =
+            add::identify(system, sink, &system.layout.source_tree.join(directory), &kernel).ok()?;
         (package.name == name && package.version == version).then_some(package)
     });
     named.collect()

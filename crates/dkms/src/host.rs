@@ -2,10 +2,11 @@
 
 use crate::root::Entered;
 use dkms_core::distro::{Distribution, Family};
+use dkms_core::host::Host;
 use dkms_core::kernel::machine;
 use dkms_core::secret::{Secret, Secrets};
-use dkms_core::session::Options;
-use dkms_core::session::{Host, Session};
+use dkms_core::system::Settings;
+use dkms_core::system::System;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::{BadName, Release};
@@ -122,18 +123,18 @@ fn addon_modules_dir() -> Option<String> {
 
 /// The default architecture of a kernel: that of its configuration if it is for another machine; that of its
 /// rpm package if there is one; else the machine's.
-pub(crate) fn arch_of(session: &Session<'_>, release: &str) -> String {
+pub(crate) fn arch_of(system: &System, release: &str) -> String {
     arch_of_config(
-        session.layout,
-        session.options,
+        &system.layout,
+        &system.settings,
         release,
-        arch_of_package(session.host, &session.layout.install_tree, release),
+        arch_of_package(&system.host, &system.layout.install_tree, release),
     )
 }
 
 /// The same, if `usual` is the one of its package or machine.
-pub(crate) fn arch_of_config(layout: &Layout, options: &Options, release: &str, usual: String) -> String {
-    let other = machine::of_kernel(layout, options, release).filter(|machine| !machine.is_named(&usual));
+pub(crate) fn arch_of_config(layout: &Layout, settings: &Settings, release: &str, usual: String) -> String {
+    let other = machine::of_kernel(layout, settings, release).filter(|machine| !machine.is_named(&usual));
     other.map_or(usual, |machine| machine.name.to_owned())
 }
 

@@ -6,12 +6,13 @@ use crate::host::{arch_of_config, arch_of_package};
 use crate::operand::{is_archive, is_path};
 use dkms_core::error::Result;
 use dkms_core::event::Event;
+use dkms_core::event::Sink;
+use dkms_core::host::Host;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::kernel::default;
 use dkms_core::request::RequestError;
 use dkms_core::request::UsageError;
-use dkms_core::session::Host;
-use dkms_core::session::Session;
+use dkms_core::system::System;
 use dkms_core::tree::state;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
@@ -212,46 +213,46 @@ fn check_word(arguments: &Arguments) -> Result<()> {
 /// The kernels an action works on: those named, with `--all` those the package is built for, else the running
 /// one, or the newest of an image.
 pub(crate) fn kernels(
-    s: &Session<'_>,
+    system: &System,
     words: &KernelWords,
     all_of: Option<&PackageId>,
 ) -> Result<Vec<Kernel>> {
     if let Some(package) = all_of {
-        return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
+        return Ok(state::builds(&system.layout, package).into_iter().map(|b| b.kernel).collect());
     }
     if !words.releases.is_empty() {
-        return with_arches(s, &words.releases, &words.arches);
+        return with_arches(system, &words.releases, &words.arches);
     }
-    require_kernel_in_image(s.host, s.layout)?;
-    running(s, words).map(|kernel| vec![kernel])
+    require_kernel_in_image(&system.host, &system.layout)?;
+    running(system, words).map(|kernel| vec![kernel])
 }
 
 /// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says
 /// so. Reports which kernels of an image these are.
-pub(crate) fn kernels_to_build(s: &Session<'_>, words: &KernelWords) -> Result<Vec<Kernel>> {
-    let chosen = match (words.releases.is_empty(), default::of_image(s)) {
+pub(crate) fn kernels_to_build(system: &System, sink: &dyn Sink, words: &KernelWords) -> Result<Vec<Kernel>> {
+    let chosen = match (words.releases.is_empty(), default::of_image(system)) {
         (true, Some(chosen)) => chosen,
-        _ => return kernels(s, words, None),
+        _ => return kernels(system, words, None),
     };
-    require_kernel_in_image(s.host, s.layout)?;
-    let kernels = with_arches(s, &chosen, &words.arches)?;
-    report_default(s, words, &kernels);
+    require_kernel_in_image(&system.host, &system.layout)?;
+    let kernels = with_arches(system, &chosen, &words.arches)?;
+    report_default(system, sink, words, &kernels);
     Ok(kernels)
 }
 
 /// The running kernel, or the newest of an image; for actions that need a kernel only to evaluate dkms.conf.
-pub(crate) fn running(s: &Session<'_>, words: &KernelWords) -> Result<Kernel> {
-    let mut kernels = with_arches(s, std::slice::from_ref(&s.host.release), &words.arches)?;
+pub(crate) fn running(system: &System, words: &KernelWords) -> Result<Kernel> {
+    let mut kernels = with_arches(system, std::slice::from_ref(&system.host.release), &words.arches)?;
     kernels.pop().ok_or_else(|| RequestError::NoKernel.into())
 }
 
 /// Reports the kernels of an image that are used because none is named.
-pub(crate) fn report_default(s: &Session<'_>, words: &KernelWords, kernels: &[Kernel]) {
-    if let (Some(image), true) = (&s.host.image, words.releases.is_empty()) {
-        s.report(Event::KernelsOfImage {
+pub(crate) fn report_default(system: &System, sink: &dyn Sink, words: &KernelWords, kernels: &[Kernel]) {
+    if let (Some(image), true) = (&system.host.image, words.releases.is_empty()) {
+        sink.event(Event::KernelsOfImage {
             chosen: kernels.to_vec(),
             all: image.releases().to_vec(),
-            tree: s.layout.install_tree.clone(),
+            tree: system.layout.install_tree.clone(),
         });
     }
 }
@@ -275,16 +276,17 @@ fn require_kernel_in_image(host: &Host, layout: &Layout) -> Result<()> {
 }
 
 /// Kernels with their architectures: none is given, one for all, or one for each.
-fn with_arches(s: &Session<'_>, releases: &[impl AsRef<str>], arches: &[String]) -> Result<Vec<Kernel>> {
+fn with_arches(system: &System, releases: &[impl AsRef<str>], arches: &[String]) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
     let mut usual = None;
     for (n, release) in releases.iter().map(AsRef::as_ref).enumerate() {
         let a = match arches {
             [] => {
                 // One process for all of them.
-                let usual =
-                    usual.get_or_insert_with(|| arch_of_package(s.host, &s.layout.install_tree, release));
-                arch_of_config(s.layout, s.options, release, usual.clone())
+                let usual = usual.get_or_insert_with(|| {
+                    arch_of_package(&system.host, &system.layout.install_tree, release)
+                });
+                arch_of_config(&system.layout, &system.settings, release, usual.clone())
             }
             [one] => one.clone(),
             many => many.get(n).cloned().unwrap_or_default(),
@@ -295,13 +297,13 @@ fn with_arches(s: &Session<'_>, releases: &[impl AsRef<str>], arches: &[String])
 }
 
 /// The one kernel of an action that takes only one.
-pub(crate) fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
+pub(crate) fn one_kernel(system: &System, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
     let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
         return Err(RequestError::KernelNotNamed(action.to_owned()).into());
     }
-    let mut all = kernels(s, words, None)?;
+    let mut all = kernels(system, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
         _ => {

@@ -1,16 +1,16 @@
 //! Trees and options: the defaults, overridden by framework.conf, overridden by the command line.
 
-use crate::actions::Opt;
 use crate::cli::Arguments;
 use dkms_conf::framework_conf::{FrameworkConf, Prebuilt};
 use dkms_core::conf::bash::Evaluator;
 use dkms_core::conf::framework;
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
+use dkms_core::host::Host;
 use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
 use dkms_core::request::UsageError;
-use dkms_core::session::{Host, Options};
+use dkms_core::system::Settings;
 use dkms_core::tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// An option has an invalid value. framework.conf is invalid, and the action is no query.
-pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Options)> {
+pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Settings)> {
     let mut layout = Layout::default();
-    let mut options = from_command_line(arguments, host)?;
+    let mut settings = from_command_line(arguments, host)?;
     // The defaults confine the evaluation of the file that can change them.
     let evaluator = Evaluator {
         config_dir: &layout.config_dir,
         host,
-        tmp_location: &options.tmp_location,
+        tmp_location: &settings.tmp_location,
         framework: &FrameworkConf::default(),
         sink,
     };
@@ -34,29 +34,24 @@ pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Re
     override_path(&mut layout.source_tree, framework.source_tree.as_deref());
     override_path(&mut layout.install_tree, framework.install_tree.as_deref());
     arguments.set_trees(&mut layout);
-    override_path(&mut options.tmp_location, framework.tmp_location.as_deref());
+    override_path(&mut settings.tmp_location, framework.tmp_location.as_deref());
     let is_set = |setting: Option<bool>| setting == Some(true);
-    options.verbose = arguments.verbose || arguments.debug || is_set(framework.verbose);
-    options.symlink_modules = arguments.symlink_modules || is_set(framework.symlink_modules);
-    options.modprobe_on_install = arguments.modprobe_on_install || is_set(framework.modprobe_on_install);
-    options.jobs = arguments.jobs.or(framework.parallel_jobs);
+    settings.verbose = arguments.verbose || arguments.debug || is_set(framework.verbose);
+    settings.symlink_modules = arguments.symlink_modules || is_set(framework.symlink_modules);
+    settings.modprobe_on_install = arguments.modprobe_on_install || is_set(framework.modprobe_on_install);
+    settings.jobs = arguments.jobs.or(framework.parallel_jobs);
     let lock_timeout = arguments.lock_timeout.or(framework.lock_timeout);
     let registry = registries(arguments)?.or(framework.registry);
     let prebuilt = prebuilt(arguments)?.or(framework.prebuilt);
-    options.framework = FrameworkConf { lock_timeout, registry, prebuilt, ..framework };
-    Ok((layout, options))
+    settings.framework = FrameworkConf { lock_timeout, registry, prebuilt, ..framework };
+    Ok((layout, settings))
 }
 
 /// The options of the command line, without those that framework.conf can set as well.
-fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
+fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Settings> {
     // TMPDIR is a directory of the machine, not of the other root.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
-    // For example, a repair never replaces files that are newer or unknown.
-    let may_force = arguments.applies(Opt::Force);
-    Ok(Options {
-        force: may_force && arguments.force,
-        force_version_override: may_force && arguments.force_version_override,
-        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
+    Ok(Settings {
         conf_file: arguments.conf.clone(),
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
@@ -65,7 +60,7 @@ fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
         directives: directives(arguments)?,
-        ..Options::default()
+        ..Settings::default()
     })
 }
 

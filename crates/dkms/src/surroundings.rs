@@ -2,9 +2,9 @@
 //! image that another one prepares.
 
 use crate::actions::Action;
+use dkms_core::host::Host;
 use dkms_core::kernel::image::ImageKernels;
 use dkms_core::kernel::installed;
-use dkms_core::session::Host;
 use dkms_core::tree::layout::Layout;
 use dkms_sys::fs::{Limit, exists_followed, read_bounded};
 

@@ -90,7 +90,7 @@ impl Ui {
             unwritten: AtomicBool::new(false),
         };
         if let Some(e) = failed.flatten() {
-            ui.warn(format!("the page of --timings cannot be written: {e}"));
+            ui.event(Event::Warning { text: format!("the page of --timings cannot be written: {e}") });
         }
         ui
     }

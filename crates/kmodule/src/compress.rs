@@ -68,7 +68,7 @@ pub fn decompress(data: &[u8], limit: usize) -> Result<Vec<u8>, CompressError> {
         let fits = Some(data.to_vec()).filter(|data| data.len() <= limit);
         return fits.ok_or(CompressError::TooLarge { limit });
     };
-    let damaged = |error: io::Error| CompressError::Damaged { format, reason: error.to_string() };
+    let damaged = |source: io::Error| CompressError::Damaged { format, source };
     let mut out = Vec::new();
     let allowed = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     decoder(format, data).and_then(|decoder| decoder.take(allowed).read_to_end(&mut out)).map_err(damaged)?;
@@ -101,7 +101,7 @@ pub fn compress(data: &[u8], options: &Options) -> Result<Vec<u8>, CompressError
         Options::Zstd { level, checksum } => zstd(data, *level, *checksum),
     };
     let format = options.format();
-    result.map_err(|error| CompressError::Encoder { format, reason: error.to_string() })
+    result.map_err(|source| CompressError::Encoder { format, source })
 }
 
 /// As `gzip -n`: no name, no time; 3 is Unix.

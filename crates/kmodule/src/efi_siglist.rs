@@ -96,12 +96,6 @@ impl SignatureLists {
         self.others += other.others;
     }
 
-    /// Whether it contains nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && self.digests.is_empty() && self.others == 0
-    }
-
     /// The certificates that can be parsed.
     pub fn parsed(&self) -> impl Iterator<Item = Certificate> + '_ {
         self.certificates.iter().filter_map(|der| Certificate::parse(der).ok())
@@ -253,6 +247,6 @@ mod tests {
             bad[at..at + 4].copy_from_slice(&value.to_le_bytes());
             assert_eq!(SignatureLists::parse(&bad), Err(Damaged(0)), "{at} {value}");
         }
-        assert!(SignatureLists::parse(&[]).unwrap().is_empty());
+        assert_eq!(SignatureLists::parse(&[]), Ok(SignatureLists::default()));
     }
 }

@@ -12,7 +12,6 @@
 //! [`crate::exports`] needs the ELF file.
 
 use crate::compression::Compression;
-use crate::elf::reader::{Reader, until_nul};
 use crate::unpack::{self, Source};
 use std::borrow::Cow;
 use std::io::Read;
@@ -25,7 +24,7 @@ pub use btf::{btf, has_btf, has_section};
 pub const LIMIT: usize = 512 << 20;
 
 /// Why a file cannot be unpacked as a kernel image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// An unknown format.
     #[error("not a kernel image that can be read: {0}")]
@@ -42,12 +41,12 @@ pub enum ImageError {
     #[error("the kernel image is compressed with {}, which dkms cannot decompress", .0.name())]
     Unreadable(Compression),
     /// The compressed data is damaged.
-    #[error("the kernel image is damaged: its {} data: {reason}", format.name())]
+    #[error("the kernel image is damaged: its {} data: {source}", format.name())]
     Damaged {
         /// Its compression.
         format: Compression,
-        /// The message of the decoder.
-        reason: String,
+        /// What the decoder reports.
+        source: std::io::Error,
     },
     /// It expands to more than [`LIMIT`].
     #[error("the kernel image expands to more than {limit} bytes")]
@@ -91,7 +90,7 @@ fn read_kernel<T>(
     }
     let format = Compression::detect(payload)
         .ok_or(ImageError::Unknown("it contains no compressed data of a known format"))?;
-    let damaged = |error: std::io::Error| ImageError::Damaged { format, reason: error.to_string() };
+    let damaged = |source: std::io::Error| ImageError::Damaged { format, source };
     let mut source = Source::new(&mut payload);
     let reader = unpack::reader(format, &mut source).map_err(damaged)?;
     let reader = reader.ok_or(ImageError::Unreadable(format))?;
@@ -195,56 +194,6 @@ impl Header<'_> {
 fn setup_header(bytes: &[u8]) -> Option<Header<'_>> {
     let header = Header(bytes.get(0x200..)?);
     (bytes.get(0x202..0x206)? == b"HdrS" && bytes.get(0x1fe..0x200)? == [0x55, 0xaa]).then_some(header)
-}
-
-/// The release that an x86 bzImage names in its setup header, e.g. `6.1.0-44-amd64`. No other image has one.
-#[must_use]
-pub fn release(bytes: &[u8]) -> Option<String> {
-    let offset = setup_header(bytes)?.half(0xe).filter(|offset| *offset != 0)?;
-    let text = bytes.get(0x200 + usize::from(offset)..)?;
-    let text = until_nul(text.get(..256).unwrap_or(text));
-    let word = text.split(|byte| *byte == b' ').next()?;
-    (!word.is_empty() && word.iter().all(u8::is_ascii_graphic))
-        .then(|| String::from_utf8_lossy(word).into_owned())
-}
-
-/// The version magic that the kernel compares with that of modules, e.g. `6.1.0-44-amd64 SMP preempt
-/// mod_unload `, from an unpacked kernel of this release. `None` when it is not found (a kernel without
-/// modules).
-#[must_use]
-pub fn vermagic(kernel: &[u8], release: &str) -> Option<String> {
-    // include/linux/vermagic.h: the release, then these words and those of the machine.
-    const WORDS: [&str; 5] = ["SMP", "preempt", "preempt_rt", "mod_unload", "modversions"];
-    const LONGEST: usize = 256;
-    let first = *release.as_bytes().first()?;
-    let mut rest = constants(kernel);
-    while let Some(next) = rest.iter().position(|byte| *byte == first) {
-        let text = rest.get(next..)?;
-        rest = text.get(1..)?;
-        let Some(b' ') = text.strip_prefix(release.as_bytes()).and_then(|more| more.first()) else {
-            continue;
-        };
-        let window = text.get(..LONGEST).unwrap_or(text);
-        let Some(end) = window.iter().position(|byte| *byte == 0) else { continue };
-        let Some(Ok(magic)) = window.get(..end).map(std::str::from_utf8) else { continue };
-        let plain = magic.bytes().all(|byte| byte == b' ' || byte == b'_' || byte.is_ascii_graphic());
-        if plain && magic.split(' ').skip(1).any(|word| WORDS.contains(&word)) && !magic.contains(['(', '#'])
-        {
-            return Some(magic.to_owned());
-        }
-    }
-    None
-}
-
-/// The part of a kernel that contains its constant strings: `.rodata` of an ELF file, or everything.
-fn constants(kernel: &[u8]) -> &[u8] {
-    let find = || {
-        let reader = Reader::any(kernel).ok()?;
-        let sections = reader.sections().ok()?;
-        let section = sections.iter().find(|section| section.name == b".rodata")?;
-        reader.contents(section).ok()
-    };
-    find().unwrap_or(kernel)
 }
 
 #[cfg(test)]

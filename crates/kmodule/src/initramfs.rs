@@ -23,7 +23,7 @@ use cpio::{Stop, Walk};
 pub const LIMIT: u64 = 4 << 30;
 
 /// Why an initramfs cannot be listed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
     /// It contains no archive: an empty file, or zeros only.
     #[error("the initramfs is empty")]
@@ -43,14 +43,15 @@ pub enum InitramfsError {
         format: Compression,
     },
     /// A part is damaged or cut short.
-    #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {reason}", format.map_or("cpio archive", Compression::name))]
+    #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {damage}", format.map_or("cpio archive", Compression::name))]
     Damaged {
         /// The offset of the part in the file.
         offset: u64,
         /// Its compression, if it has one.
         format: Option<Compression>,
-        /// What is wrong, with the position in the decompressed part.
-        reason: String,
+        /// What is wrong.
+        #[source]
+        damage: Damage,
     },
     /// It expands to more than [`LIMIT`], or contains more than a million files.
     #[error(
@@ -60,6 +61,47 @@ pub enum InitramfsError {
         /// The offset of the part in the file.
         offset: u64,
     },
+}
+
+/// What is wrong with a part of an initramfs. Positions are those in the decompressed part.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It ends too early.
+    #[error("it is cut short")]
+    CutShort,
+    /// It cannot be decompressed.
+    #[error(transparent)]
+    Read(io::Error),
+    /// The decompressed data go on with something else.
+    #[error("its content at byte {0} is not an archive")]
+    NotAnArchive(u64),
+    /// The last archive has no trailer.
+    #[error("the archive has no end")]
+    NoEnd,
+    /// An entry is damaged.
+    #[error("the entry at byte {offset}: {damage}")]
+    Entry {
+        /// Where it begins.
+        offset: u64,
+        /// What is wrong with it.
+        #[source]
+        damage: Box<Damage>,
+    },
+    /// cpio of another kind.
+    #[error("an old cpio format, which kernels do not read")]
+    OldFormat,
+    /// Something else than the header of an entry.
+    #[error("not a cpio header")]
+    NotAHeader,
+    /// A header without hexadecimal digits.
+    #[error("a field of the cpio header is not a number")]
+    NotANumber,
+    /// A header with a name that is empty or too long.
+    #[error("the length of its name is invalid")]
+    NameLength,
+    /// A symbolic link with a target that is too long.
+    #[error("the path it links to is too long")]
+    TargetLength,
 }
 
 /// Calls `visit` for every file, directory and link in an initramfs, in the order in which the kernel creates
@@ -110,11 +152,7 @@ fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Wal
     }
     result?;
     // The checksum is at the end of the stream: read that far.
-    if content.peek(1)?.is_empty() {
-        Ok(size)
-    } else {
-        Err(Stop::Damaged(format!("its content at byte {size} is not an archive")))
-    }
+    if content.peek(1)?.is_empty() { Ok(size) } else { Err(Stop::Damaged(Damage::NotAnArchive(size))) }
 }
 
 /// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and a mark.
@@ -128,7 +166,7 @@ fn is_bootconfig(source: &mut Source<'_>) -> bool {
 
 fn fault(stop: Stop, offset: u64, format: Option<Compression>) -> InitramfsError {
     match stop {
-        Stop::Damaged(reason) => InitramfsError::Damaged { offset, format, reason },
+        Stop::Damaged(damage) => InitramfsError::Damaged { offset, format, damage },
         Stop::TooLarge => InitramfsError::TooLarge { offset },
         Stop::Unreadable(format) => InitramfsError::Unreadable { offset, format },
     }
@@ -137,8 +175,8 @@ fn fault(stop: Stop, offset: u64, format: Option<Compression>) -> InitramfsError
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Stop {
         Stop::Damaged(match error.kind() {
-            io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
-            _ => error.to_string(),
+            io::ErrorKind::UnexpectedEof => Damage::CutShort,
+            _ => Damage::Read(error),
         })
     }
 }

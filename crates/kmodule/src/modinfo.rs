@@ -39,23 +39,6 @@ impl ModInfo {
         self.entries.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// Every `(key, value)` pair, in file order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// The number of strings.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// True when there are no strings.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// `MODULE_VERSION`, as the author wrote it.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
@@ -121,7 +104,7 @@ mod tests {
         assert_eq!(info.version(), None);
         assert_eq!(info.aliases().collect::<Vec<_>>(), ["a=b", "c"]);
         assert_eq!(info.depends().count(), 0);
-        assert_eq!(info.len(), 5);
+        assert_eq!(info.entries.len(), 5);
         let info = ModInfo::from_section(b"depends=snd-hda-core,snd,\0depends=late");
         assert_eq!(info.depends().map(String::from).collect::<Vec<_>>(), ["snd_hda_core", "snd"]);
     }
@@ -131,7 +114,7 @@ mod tests {
         let info = ModInfo::from_section(b"author=J\xf6rg\0license=GPL");
         assert_eq!(info.get("author"), Some("J\u{fffd}rg"));
         assert_eq!(info.license(), Some("GPL"));
-        assert!(ModInfo::from_section(b"\0\0").is_empty());
+        assert!(ModInfo::from_section(b"\0\0").entries.is_empty());
         assert_eq!(ModInfo::from_section(b"vermagic=").vermagic_release(), None);
     }
 }

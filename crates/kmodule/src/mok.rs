@@ -28,7 +28,7 @@ const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.
 pub use rand_core::OsRng;
 
 /// Why no key could be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum MokError {
     /// X.509 allows 1 to 64 characters for a common name (RFC 5280, ub-common-name).
     #[error("a certificate's common name must have 1 to 64 characters, \"{0}\" does not")]
@@ -45,7 +45,7 @@ pub enum MokError {
     },
     /// No key could be computed.
     #[error("no RSA key could be made: {0}")]
-    Key(String),
+    Key(#[source] rsa::Error),
     /// The certificate could not be signed.
     #[error("the new certificate could not be signed: {0}")]
     Sign(#[from] SignError),
@@ -70,13 +70,13 @@ pub fn generate(
     }
     let validity = validity(now_unix_seconds, days).ok_or(MokError::Dates { now: now_unix_seconds, days })?;
     let mut serial = [0; 20];
-    rng.try_fill_bytes(&mut serial).map_err(|error| SignError::NoRandomness(error.to_string()))?;
+    rng.try_fill_bytes(&mut serial).map_err(SignError::NoRandomness)?;
     // Positive, and of full length: at most 20 bytes (RFC 5280, section 4.1.2.2).
     if let Some(first) = serial.first_mut() {
         *first = (*first & 0x7f) | 0x40;
     }
-    let key = RsaPrivateKey::new(rng, BITS).map_err(|error| MokError::Key(error.to_string()))?;
-    let pem = key.to_pkcs8_der().map_err(|error| MokError::Key(error.to_string()))?;
+    let key = RsaPrivateKey::new(rng, BITS).map_err(MokError::Key)?;
+    let pem = key.to_pkcs8_der().map_err(|error| MokError::Key(error.into()))?;
     let pem = pem::encode("PRIVATE KEY", pem.as_bytes());
     let certificate = certificate(common_name, &serial, validity, &Key::from_rsa(key))?;
     Ok((pem.into_bytes(), certificate))
@@ -96,7 +96,7 @@ fn certificate(
 ) -> Result<Vec<u8>, SignError> {
     let name = Attribute { id: x509::COMMON_NAME, value: Utf8StringRef::new(common_name)?.into() };
     let name = x509::name_of(&name)?;
-    let public = key.public().to_pkcs1_der().map_err(|error| SignError::Rsa(error.to_string()))?;
+    let public = key.public().to_pkcs1_der().map_err(|error| SignError::Rsa(error.into()))?;
     let key_id = sha1::Sha1::digest(public.as_bytes());
     let extensions = extensions(&key_id)?;
     let algorithm = |oid| AlgorithmIdentifierRef { oid, parameters: Some(AnyRef::NULL) };

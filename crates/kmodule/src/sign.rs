@@ -23,20 +23,13 @@ pub use hex::hex;
 pub use key::{Key, KeyError};
 pub use signed::{SignatureInfo, Signed, signature, verify};
 
-/// Signs a module: returns it with the signature appended. Signatures that it already has are replaced.
+/// Signs a module: returns it with the signature appended. Signatures that it already has are replaced. With
+/// several keys, they sign in one message, and a kernel that trusts any of them accepts the module.
 ///
 /// `module` is the uncompressed file. The result is byte-identical to that of the kernel's sign-file.
 ///
 /// # Errors
 /// [`SignError`]. Key types other than RSA are refused when the key is read.
-pub fn sign(module: &[u8], key: &Key, certificate: &Certificate, hash: Hash) -> Result<Vec<u8>, SignError> {
-    sign_with(module, &[(key, certificate)], hash)
-}
-
-/// Signs a module with several keys in one message. A kernel that trusts any of them accepts the module.
-///
-/// # Errors
-/// As [`sign`].
 pub fn sign_with(module: &[u8], signers: &[(&Key, &Certificate)], hash: Hash) -> Result<Vec<u8>, SignError> {
     let module = strip_signature(module);
     let mut signatures = Vec::new();

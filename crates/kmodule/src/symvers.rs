@@ -59,14 +59,6 @@ impl Symvers {
     ///
     /// # Errors
     /// [`SymversError`] names the first line that is not text, has too few fields or no hexadecimal CRC.
-    pub fn parse(data: &[u8]) -> Result<Symvers, SymversError> {
-        Symvers::from_vec(data.to_vec())
-    }
-
-    /// As [`Symvers::parse`], keeping the bytes instead of a copy of them.
-    ///
-    /// # Errors
-    /// The same.
     pub fn from_vec(data: Vec<u8>) -> Result<Symvers, SymversError> {
         let text = String::from_utf8(data).map_err(|error| SymversError {
             line: line_of(error.as_bytes(), error.utf8_error().valid_up_to()),
@@ -143,12 +135,6 @@ impl Symvers {
     /// Every line, in file order (a symbol listed twice comes twice).
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.lines.len()).filter_map(|index| fields(self.line(index)?).ok())
-    }
-
-    /// The number of lines.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lines.len()
     }
 
     /// True when no symbol is listed.
@@ -235,8 +221,7 @@ mod tests {
                      0x0000000d\told\tvmlinux\tEXPORT_SYMBOL_GPL_FUTURE\n\
                      0x0000000e\tancient\tfs/ext3/ext3\n\
                      0x0000000f\tnew\tlater\tEXPORT_SYMBOL\t";
-        let list = Symvers::parse(text).unwrap();
-        assert_eq!(list.len(), 7);
+        let list = Symvers::from_vec(text.to_vec()).unwrap();
         let show = |symbol| {
             list.lookup(symbol).map(|e| (e.crc, e.module, e.export_gpl, e.namespace, e.symbol == symbol))
         };
@@ -260,11 +245,11 @@ mod tests {
             (b"0x1\ta\tb\n\n\xff\xfe", 3, "text"),
         ];
         for (text, line, word) in cases {
-            let error = Symvers::parse(text).unwrap_err();
+            let error = Symvers::from_vec(text.to_vec()).unwrap_err();
             assert_eq!(error.line, line);
             assert!(error.to_string().contains(word), "{error}");
         }
-        assert!(Symvers::parse(b"").unwrap().is_empty());
+        assert!(Symvers::from_vec(Vec::new()).unwrap().is_empty());
         assert!(Symvers::default().lookup("x").is_none());
     }
 }

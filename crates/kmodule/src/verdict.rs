@@ -27,31 +27,5 @@ pub use reason::{Cause, Reason, Unsupported};
 pub use release::since;
 pub use symbols::made_by_loader;
 
-use crate::elf::Module;
-
-/// Checks what a module says about itself against everything known about the kernel. Signatures and the
-/// structure of the file need its bytes: [`File::judge`] checks them too.
-#[must_use]
-pub fn check(module: &Module, kernel: &KernelView<'_>) -> Verdict {
-    let mut verdict = Verdict::default();
-    if let Err(reason) = machine::check(module.class, module.machine, module.little_endian, kernel) {
-        verdict.refusals.push(reason);
-    }
-    if !module.has_symbols {
-        verdict.refusals.push(Reason::Stripped);
-    }
-    let counts = since(kernel.release, 6, 4);
-    match (module.this_module_size, kernel.struct_module.filter(|_| counts)) {
-        (None, _) => verdict.refusals.push(Reason::NotLinked { counted: counts }),
-        (Some(module), Some(kernel)) if module != kernel => {
-            verdict.refusals.push(Reason::StructModule { module, kernel });
-        }
-        _ => {}
-    }
-    early::check(module, kernel, &mut verdict);
-    symbols::check(module, kernel, &mut verdict);
-    verdict
-}
-
 #[cfg(test)]
 mod tests;

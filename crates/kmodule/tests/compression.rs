@@ -93,7 +93,8 @@ fn bombs_are_stopped_at_the_limit() {
         let options = Options::parse(format, "-1").unwrap();
         let bomb = compress::compress(&zeros, &options).unwrap();
         assert!(bomb.len() < 300_000);
-        assert_eq!(compress::decompress(&bomb, 1_000_000), Err(CompressError::TooLarge { limit: 1_000_000 }));
+        let refused = compress::decompress(&bomb, 1_000_000);
+        assert!(matches!(refused, Err(CompressError::TooLarge { limit: 1_000_000 })), "{refused:?}");
         let cut = bomb.get(..bomb.len() / 2).unwrap();
         assert!(
             matches!(compress::decompress(cut, 60_000_000), Err(CompressError::Damaged { .. })),

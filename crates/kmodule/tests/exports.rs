@@ -5,7 +5,7 @@ mod common;
 
 use common::{Kernel, kernels, skip};
 use kmodule::symvers::{Entry, Symvers};
-use kmodule::{compress, elf::Module, exports, image};
+use kmodule::{compress, exports, image};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -17,7 +17,7 @@ fn line(entry: Entry<'_>) -> Line {
 
 /// The exports of each module and of `vmlinux` according to the headers.
 fn expected(kernel: &Kernel) -> BTreeMap<String, BTreeSet<Line>> {
-    let list = Symvers::parse(&fs::read(&kernel.symvers).unwrap()).unwrap();
+    let list = Symvers::from_vec(fs::read(&kernel.symvers).unwrap()).unwrap();
     let mut owners: BTreeMap<String, BTreeSet<Line>> = BTreeMap::new();
     for entry in list.iter() {
         owners.entry(entry.module.to_owned()).or_default().insert(line(entry));
@@ -37,18 +37,12 @@ fn exports_of_kernel_images() {
     }
     for kernel in &kernels {
         let bytes = fs::read(&kernel.image).unwrap();
-        assert_eq!(image::release(&bytes).as_deref(), Some(&*kernel.release));
         let vmlinux = image::unpack(&bytes).unwrap();
         let found: Vec<Line> = exports::of_vmlinux(&vmlinux).unwrap().iter().map(line).collect();
         assert!(found.len() > 1000);
         let expected = expected(kernel).remove("vmlinux").unwrap();
         assert_eq!(found.len(), expected.len(), "{}", kernel.release);
         assert!(found.into_iter().collect::<BTreeSet<_>>() == expected, "{}", kernel.release);
-
-        let file = kernel.module_files().into_iter().next().unwrap();
-        let module = Module::parse(&read_module(&file)).unwrap();
-        assert_eq!(image::vermagic(&vmlinux, &kernel.release).as_deref(), module.modinfo.vermagic());
-        assert_eq!(image::vermagic(&vmlinux, "6.1.0-nothing"), None);
     }
 }
 
@@ -69,7 +63,7 @@ fn exports_of_every_module() {
             let found = exports::of_module(&read_module(file), name).unwrap();
             assert!(found.iter().all(|entry| entry.module == name));
             let lines: BTreeSet<Line> = found.iter().map(line).collect();
-            assert_eq!(found.len(), lines.len());
+            assert_eq!(found.iter().count(), lines.len());
             assert!(lines == expected.remove(name).unwrap_or_default(), "{}", file.display());
             exporting += usize::from(!lines.is_empty());
             total += lines.len();

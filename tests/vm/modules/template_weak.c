@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A weak symbol that nobody has: it stays zero.
+// A weak symbol that no module exports: it stays zero.
 #include <linux/module.h>
 
 int __weak judge_nowhere(void);

@@ -91,7 +91,7 @@ impl Bash {
             .stderr(Stdio::null())
             .output()
             .map_err(|e| e.to_string())?;
-        parse_records(&output.stdout)
+        parse_records(&output.stdout).map_err(|e| e.to_string())
     }
 
     fn write(&self, text: &[u8]) -> PathBuf {

@@ -39,7 +39,7 @@ dkms:
 
 /// kbuild's options for pahole and this kernel.
 fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, String>> {
-    let make = dkms_sys::process::which("make", &context.session.host.path).unwrap_or_else(|| "make".into());
+    let make = dkms_sys::process::which("make", &context.system.host.path).unwrap_or_else(|| "make".into());
     let command = context
         .sandbox
         .command(make)
@@ -50,7 +50,7 @@ fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, Str
         .stdout(Stream::Capture)
         .stderr(Stream::Capture)
         .timeout(Duration::from_secs(60));
-    let done = context.sandbox.run(context.session, command, "ask kbuild for its options")?;
+    let done = context.sandbox.run(context.system, context.sink, command, "ask kbuild for its options")?;
     let text = done.stdout_text();
     let line = text.lines().find_map(|line| line.strip_prefix("options:"));
     Ok(match line.filter(|_| done.status.success()) {
@@ -94,7 +94,7 @@ pub(super) fn add(
     bytes: Vec<u8>,
     check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
-    let Btf::Kernel { file, digest } = context.target.btf(context.session.host, context.session.layout)
+    let Btf::Kernel { file, digest } = context.target.btf(&context.system.host, &context.system.layout)
     else {
         return Ok(bytes);
     };
@@ -103,12 +103,12 @@ pub(super) fn add(
         return Ok(bytes);
     }
     let stage = format!("BTF of {name}.ko");
-    context.session.report(Event::BuildStage { build: context.build.clone(), stage });
+    context.sink.event(Event::BuildStage { build: context.build.clone(), stage });
     let warn = |why: &str| {
-        context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
+        context.sink.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
     };
     let base = context.target.btf_base(|| match kernel_btf(context, file, digest)? {
-        Ok(raw) => Base::new(&context.session.options.tmp_location, &raw, || options(context)),
+        Ok(raw) => Base::new(&context.system.settings.tmp_location, &raw, || options(context)),
         Err(why) => Ok(Err(why)),
     })?;
     match &*base {
@@ -138,9 +138,11 @@ fn kernel_btf(
         Ok(raw) => raw,
         Err(why) => return Ok(Err(why)),
     };
-    if let Some(cache) = cache.filter(|_| context.session.host.root) {
+    if let Some(cache) = cache.filter(|_| context.system.host.root) {
         if let Err(e) = cache.store_base(kernel_digest, &context.build.kernel.release, &raw) {
-            context.session.warn_about_cache(format!("the BTF of the kernel is not cached: {e}"));
+            context
+                .system
+                .warn_about_cache(context.sink, format!("the BTF of the kernel is not cached: {e}"));
         }
     }
     Ok(Ok(raw))
@@ -159,7 +161,7 @@ fn run(
     if !resolves && image::has_section(bytes, ".BTF_ids") {
         return Ok(Err(format!("it has lists of types, and {} does not exist", resolve.display())));
     }
-    let Some(pahole) = pahole(context.session.host) else {
+    let Some(pahole) = pahole(&context.system.host) else {
         return Ok(Err("pahole is not installed".into()));
     };
     let file = format!("{name}.ko");
@@ -198,7 +200,8 @@ fn program(
     };
     let places = [Place::new(base.dir.path(), Access::Read)];
     let change = Change { program, purpose: "generate BTF", places: &places };
-    let (done, changed) = context.sandbox.change_file(context.session, file, bytes, prepare, &change)?;
+    let (done, changed) =
+        context.sandbox.change_file(context.system, context.sink, file, bytes, prepare, &change)?;
     let said = done.stdout_text();
     context.log.line(said.trim_end())?;
     context.log.end(done.status.code_for_shell(), done.elapsed)?;

@@ -11,7 +11,7 @@ use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError}
 use crate::error::Result;
 use crate::event::Event;
 use crate::registry::fleet::Fleet;
-use crate::session::Session;
+use crate::system::System;
 use dkms_bundle::record::SCHEMA;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::{self, Limit};
@@ -42,17 +42,17 @@ pub(crate) struct Taken {
 /// SOURCE_DATE_EPOCH, the records and the log of a build do not depend on what was built before, so an entry
 /// whose log would differ is another one.
 #[must_use]
-pub fn local_entry(session: &Session<'_>, lines: &[String]) -> (String, Vec<String>) {
+pub fn local_entry(system: &System, lines: &[String]) -> (String, Vec<String>) {
     let mut lines = lines.to_vec();
-    lines.extend(reproducible(session));
+    lines.extend(reproducible(system));
     lines.sort();
     (dkms_bundle::record::fingerprint(&lines), lines)
 }
 
 /// The line about what the log of a build depends on, if SOURCE_DATE_EPOCH is set.
-fn reproducible(session: &Session<'_>) -> Option<String> {
-    let epoch = session.host.source_date_epoch()?;
-    let (version, jobs) = (env!("CARGO_PKG_VERSION"), session.jobs_word());
+fn reproducible(system: &System) -> Option<String> {
+    let epoch = system.host.source_date_epoch()?;
+    let (version, jobs) = (env!("CARGO_PKG_VERSION"), system.jobs_word());
     Some(format!("reproducible=SOURCE_DATE_EPOCH {epoch}, dkms {version}, jobs {jobs}"))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
         return Ok(None);
     }
     let Some(cache) = cache(context) else { return Ok(None) };
-    let (name, lines) = local_entry(context.session, lines);
+    let (name, lines) = local_entry(context.system, lines);
     let found = cache.find(&name);
     let taken = match found {
         Ok(None) => {
@@ -102,8 +102,8 @@ pub(crate) fn take(
         BuildOrigin::Registry(_) => "from the registry",
         _ => "from the cache",
     };
-    context.session.report(Event::BuildStage { build: context.build.clone(), stage: stage.into() });
-    let staging = Staging::new(context.session.layout, context.build)?;
+    context.sink.event(Event::BuildStage { build: context.build.clone(), stage: stage.into() });
+    let staging = Staging::new(&context.system.layout, context.build)?;
     if let Some(symbols) = &contents.symbols {
         fs::create_new(staging.modules().join(SYMBOLS), symbols, 0o644)?;
     }
@@ -120,7 +120,7 @@ pub(crate) fn take(
     // The records are then those of the compilation.
     let is_local = origin == BuildOrigin::Cache;
     let as_compiled =
-        is_local && reproducible(context.session).is_some_and(|line| entry.record.lines.contains(&line));
+        is_local && reproducible(context.system).is_some_and(|line| entry.record.lines.contains(&line));
     context.log.restart(Some(first.as_str()).filter(|_| !as_compiled), &contents.log)?;
     let recorded = if as_compiled { BuildOrigin::Built } else { origin.clone() };
     Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin, recorded }))
@@ -184,7 +184,7 @@ fn module(
     if let Some(fleet) = fleet {
         fleet.check(&bytes).map_err(|why| damaged(format!("{path}: {why}")))?;
     }
-    Ok((CollectedModule::new(context.session.host, wanted, &module), bytes))
+    Ok((CollectedModule::new(&context.system.host, wanted, &module), bytes))
 }
 
 /// The modules of dkms.conf for this kernel.
@@ -198,19 +198,19 @@ fn in_entry(module: &str) -> String {
 }
 
 fn drop_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
-    let session = context.session;
-    session.warn(format!(
+    let system = context.system;
+    context.sink.warn(format!(
         "{}: the cache of builds has a damaged entry, which is dropped: {damaged}",
         context.build
     ));
     if let Err(e) = cache.drop_entry(&damaged.path) {
-        session.warn_about_cache(format!("the damaged entry cannot be dropped: {e}"));
+        system.warn_about_cache(context.sink, format!("the damaged entry cannot be dropped: {e}"));
     }
 }
 
 /// With `--verbose`: the inputs that differ from the nearest entry.
 fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
-    if !context.session.options.verbose {
+    if !context.system.settings.verbose {
         return;
     }
     let nearest = cache.nearest(&context.build.package.name, lines).ok().flatten();
@@ -221,7 +221,7 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
         }
         None => "not in the cache, which has no build of this package".into(),
     };
-    context.session.report(Event::Detail { text: format!("{}: {text}", context.build) });
+    context.sink.event(Event::Detail { text: format!("{}: {text}", context.build) });
 }
 
 /// Reads what a compiled build contributes to the cache, before it is signed; `None` if it is not stored.
@@ -256,9 +256,9 @@ pub(crate) fn draft(
 
 /// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
 pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
-    let session = context.session;
-    let Some(cache) = cache(context).filter(|cache| session.host.root || may_write(cache)) else { return };
-    let entry = local_entry(session, &lines);
+    let system = context.system;
+    let Some(cache) = cache(context).filter(|cache| system.host.root || may_write(cache)) else { return };
+    let entry = local_entry(system, &lines);
     let result = match check(context, placed) {
         Ok(()) => store(context, &cache, draft, entry, placed),
         Err(why) => Err(Kept::Not(why)),
@@ -267,16 +267,17 @@ pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, plac
         Ok(()) => {}
         Err(Kept::Not(why)) => report_not_stored(context, &why),
         Err(Kept::Failed(e)) => {
-            session.warn_about_cache(format!(
-                "the cache of builds cannot be written, so builds are not stored: {e}"
-            ));
+            system.warn_about_cache(
+                context.sink,
+                format!("the cache of builds cannot be written, so builds are not stored: {e}"),
+            );
         }
     }
 }
 
 fn report_not_stored(context: &Context<'_>, why: &str) {
     let text = format!("{}: not stored in the cache: {why}", context.build);
-    context.session.report(Event::Detail { text });
+    context.sink.event(Event::Detail { text });
 }
 
 /// Why a build is not in the cache.
@@ -324,7 +325,7 @@ fn store(
     (fingerprint, lines): (String, Vec<String>),
     placed: &Placed,
 ) -> std::result::Result<(), Kept> {
-    let built = context.session.layout.built_dir(context.build);
+    let built = context.system.layout.built_dir(context.build);
     let io = |e: dkms_sys::IoError| Kept::Failed(StoreError::Io(e));
     for name in placed.added.iter().flatten() {
         let path = Path::new(ADDED).join(name);

@@ -6,8 +6,8 @@ use super::sandbox::Change;
 use super::{btf, mark};
 use crate::build::{BuildError, NotForKernel};
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::kernel::headers;
-use crate::session::Host;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Stream};
@@ -90,7 +90,7 @@ impl Drop for Staging {
 /// ([`BuildError::BadModule`]).
 pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
     let dir = compiled.dir;
-    let staging = Staging::new(context.session.layout, context.build)?;
+    let staging = Staging::new(&context.system.layout, context.build)?;
     let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
     let wanted: Vec<&ModuleEntry> =
         entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
@@ -114,16 +114,16 @@ fn collect_module(
     entry: &ModuleEntry,
     staging: &Staging,
 ) -> Result<CollectedModule> {
-    let (session, name) = (context.session, built_file(entry));
+    let (system, name) = (context.system, built_file(entry));
     let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
-    let module = check(&bytes, context.build, session.options.force)
+    let module = check(&bytes, context.build, context.force)
         .map_err(|cause| not_for_kernel(context, dir.join(&name), cause))?;
-    let is_module = |bytes: &[u8]| check(bytes, context.build, session.options.force).map(drop);
+    let is_module = |bytes: &[u8]| check(bytes, context.build, context.force).map(drop);
     let bytes = btf::add(context, &entry.dest_name, bytes, is_module)?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
-    Ok(CollectedModule::new(session.host, entry, &module))
+    Ok(CollectedModule::new(&system.host, entry, &module))
 }
 
 impl CollectedModule {
@@ -176,7 +176,7 @@ fn not_for_kernel(context: &Context<'_>, path: PathBuf, cause: NotForKernel) -> 
     match cause {
         NotForKernel::Release { built_for, release } if belong_to.as_ref() == Some(&built_for) => {
             let package =
-                headers::package(context.session.layout, context.session.host, &context.build.kernel);
+                headers::package(&context.system.layout, &context.system.host, &context.build.kernel);
             BuildError::OtherHeaders { path, built_for, release, headers: headers.clone(), package }
         }
         cause => BuildError::BadModule { path, cause: cause.into() },
@@ -191,10 +191,10 @@ fn built_file(entry: &ModuleEntry) -> PathBuf {
 /// Removes a module's debugging symbols. The result of strip on an untrusted file is untrusted too, so it is
 /// checked.
 fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let (session, program) = (context.session, context.target.toolchain.strip_program());
-    let Some(path) = dkms_sys::process::which(program, &session.host.path) else {
-        let package = session.host.program_package(program);
-        session.warn(format!(
+    let (system, program) = (context.system, context.target.toolchain.strip_program());
+    let Some(path) = dkms_sys::process::which(program, &system.host.path) else {
+        let package = system.host.program_package(program);
+        context.sink.warn(format!(
             "{program} is not installed (package {package}), so the module keeps its debugging symbols"
         ));
         return Ok(bytes);
@@ -207,12 +207,13 @@ fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
         command.arg("-g").stdout(Stream::Null).stderr(Stream::Capture).timeout(Duration::from_secs(300))
     };
     let change = Change { program: &path, purpose: "strip debugging symbols", places: &[] };
-    let (done, stripped) = context.sandbox.change_file(session, &file, &bytes, with_options, &change)?;
+    let (done, stripped) =
+        context.sandbox.change_file(system, context.sink, &file, &bytes, with_options, &change)?;
     if !done.status.success() {
         let output = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(bad(format!("{program} -g failed: {output}")));
     }
-    check(&stripped, context.build, session.options.force)
+    check(&stripped, context.build, context.force)
         .map_err(|reason| bad(format!("{program} -g damaged it: {reason}")))?;
     Ok(stripped)
 }

@@ -28,12 +28,12 @@ pub(crate) fn compile<'a>(
     recipe: &Recipe,
     slot: Option<Slots<'_>>,
 ) -> Result<Compiled<'a>> {
-    let (session, build) = (context.session, context.build);
-    context.target.require_foreign_tools(session.host, session.options)?;
+    let (system, build) = (context.system, context.build);
+    context.target.require_foreign_tools(&system.host, &system.settings)?;
     let variables = context.script_variables(&[]);
     script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
-    session.report(Event::Detail { text: context.target.toolchain.as_typed(&recipe.line) });
-    session.report(Event::BuildStage { build: build.clone(), stage: "make".into() });
+    context.sink.event(Event::Detail { text: context.target.toolchain.as_typed(&recipe.line) });
+    context.sink.event(Event::BuildStage { build: build.clone(), stage: "make".into() });
     let _slots = match context.pool {
         // It runs as many jobs as it chooses, so it waits until it has all slots.
         Some(pool) if recipe.fitted.share == jobs::Share::All => {
@@ -47,14 +47,14 @@ pub(crate) fn compile<'a>(
 }
 
 fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
-    let (session, log, path) = (context.session, context.log, &context.session.host.path);
+    let (system, log, path) = (context.system, context.log, &context.system.host.path);
     // Without a pool there is no limit, and make keeps the number of jobs that it was given.
     let pool = context.pool.filter(|_| recipe.fitted.share == jobs::Share::Pool);
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
     log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;
     if dkms_sys::process::which("make", path).is_none() {
         let (program, purpose) = ("make".to_owned(), "build modules".to_owned());
-        let package = session.host.program_package(&program);
+        let package = system.host.program_package(&program);
         return Err(ProgramError::Missing { program, purpose, package }.into());
     }
     let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
@@ -69,7 +69,7 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
         let [read, write] = pool.descriptors();
         command = command.env("MAKEFLAGS", pool.makeflags()).pass_fd(read).pass_fd(write);
     }
-    let done = context.sandbox.run(session, command, "build modules")?;
+    let done = context.sandbox.run(system, context.sink, command, "build modules")?;
     log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
         return Ok(());
@@ -85,13 +85,13 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
 
 /// The first real errors in make.log, and their explanation if it is certain.
 fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
-    let (session, package) = (context.session, &context.build.package);
+    let (system, package) = (context.system, &context.build.package);
     let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;
     let text = String::from_utf8_lossy(&text);
-    let mut diagnosis = diagnose::diagnose(session.host, &text);
+    let mut diagnosis = diagnose::diagnose(&system.host, &text);
     if context.sandbox.is_on() {
-        if let Some(denied) = denied::find(&text, &session.layout.build_dir(package)) {
-            diagnosis.meaning = Some(denied.explain(&session.layout.config_dir, &package.name));
+        if let Some(denied) = denied::find(&text, &system.layout.build_dir(package)) {
+            diagnosis.meaning = Some(denied.explain(&system.layout.config_dir, &package.name));
         }
     }
     if let Some(missing) = &context.target.toolchain.missing {
@@ -105,7 +105,7 @@ fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
 }
 
 fn explain_missing(context: &Context<'_>, missing: &Missing) -> String {
-    let package = |program: &String| context.session.host.program_package(program);
+    let package = |program: &String| context.system.host.program_package(program);
     let mut packages: Vec<String> = missing.programs.iter().map(package).collect();
     packages.dedup();
     format!(

@@ -10,8 +10,9 @@ use super::target::Target;
 use crate::cache::Cache;
 use crate::conf::load::{Exclusion, Loaded};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::lock::Held;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::Build;
 use std::path::Path;
@@ -20,7 +21,8 @@ use std::time::Instant;
 
 /// One running build: what its steps need besides the results of earlier steps.
 pub(crate) struct Context<'a> {
-    pub session: &'a Session<'a>,
+    pub system: &'a System,
+    pub sink: &'a dyn Sink,
     pub target: &'a Target,
     pub build: &'a Build,
     pub loaded: &'a Loaded,
@@ -31,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub sandbox: &'a BuildSandbox,
     pub pool: Option<&'a Jobserver>,
     pub held: &'a Held,
+    /// `--force`
+    pub force: bool,
     /// `--force` replaces a build that exists: it is compiled, whatever the cache has.
     pub rebuild: bool,
     pub log: &'a MakeLog,
@@ -45,13 +49,14 @@ impl Context<'_> {
 
     /// Reports that a stage begins.
     pub(super) fn stage(&self, stage: &str) {
-        self.session.report(Event::BuildStage { build: self.build.clone(), stage: stage.to_owned() });
+        self.sink.event(Event::BuildStage { build: self.build.clone(), stage: stage.to_owned() });
     }
 
     /// The build, as its fingerprint describes it.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject {
-            session: self.session,
+            system: self.system,
+            sink: self.sink,
             target: self.target,
             build: self.build,
             loaded: self.loaded,
@@ -62,15 +67,15 @@ impl Context<'_> {
     /// Variables for the package's scripts, while these locks are held in addition to that of the package.
     pub(super) fn script_variables(&self, locks: &[Held]) -> Variables {
         let held = std::iter::once(self.held).chain(locks);
-        recipe::script_variables(self.session, self.target, self.build, held)
+        recipe::script_variables(self.system, self.target, self.build, held)
     }
 }
 
 /// The cache that this build may use; `None` if it is switched off for this command or this package, or would
 /// be a part of an image that has to be the same each time.
 pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
-    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
-    let host = context.session.host;
+    let cache = Cache::of(context.system).filter(|_| !context.loaded.conf.no_cache)?;
+    let host = &context.system.host;
     if host.source_date_epoch().is_some() && host.other_root.is_none() && !cache.is_mounted() {
         return None;
     }
@@ -78,8 +83,10 @@ pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
         None => Some(cache),
         Some(why) => {
             // The files of another user say nothing to a user who cannot change this.
-            if context.session.host.root {
-                context.session.warn_about_cache(format!("the cache of builds is not used: {why}"));
+            if context.system.host.root {
+                context
+                    .system
+                    .warn_about_cache(context.sink, format!("the cache of builds is not used: {why}"));
             }
             None
         }

@@ -1,7 +1,7 @@
 //! Finds the first real errors in a make.log, and explains them if the cause is certain.
 
 use crate::build::Diagnosis;
-use crate::session::Host;
+use crate::host::Host;
 
 /// Lines shown per error, and errors shown.
 const CONTEXT: usize = 3;

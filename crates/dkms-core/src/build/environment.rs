@@ -6,8 +6,8 @@
 //! [`NO_INPUT`].
 
 use crate::confine::HOMES;
-use crate::session::Host;
-use crate::session::Options;
+use crate::host::Host;
+use crate::system::Settings;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -52,8 +52,8 @@ const STANDARD_PATH: [&str; 6] =
 const NO_TOOLS: [&str; 3] = ["/usr/games", "/usr/local/games", "/snap/bin"];
 
 /// The variables that every child of a build has.
-pub(crate) fn inherited(host: &Host, options: &Options) -> Variables {
-    let more = options.framework.build_variables.as_deref().unwrap_or_default();
+pub(crate) fn inherited(host: &Host, settings: &Settings) -> Variables {
+    let more = settings.framework.build_variables.as_deref().unwrap_or_default();
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::from([
         ("PATH".into(), search_path(&host.path, host.root)),
         // Messages do not depend on the language of the caller, nor do lists that scripts sort.
@@ -123,8 +123,8 @@ pub(crate) fn lines(inherited: &Variables, of_build: &Variables) -> Vec<(String,
 }
 
 /// What the caller and dkms give to every child of a build whose source, before patches, is in `dir`.
-pub(crate) fn of_build(host: &Host, options: &Options, dir: &Path) -> Variables {
-    let mut variables = inherited(host, options);
+pub(crate) fn of_build(host: &Host, settings: &Settings, dir: &Path) -> Variables {
+    let mut variables = inherited(host, settings);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
     if !set {
         let seconds = host.source_date_epoch().unwrap_or_else(|| newest(dir));

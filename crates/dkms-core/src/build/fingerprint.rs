@@ -93,7 +93,7 @@ pub(crate) fn describe(
     prepared: &Prepared<'_>,
     recipe: &Recipe,
 ) -> Result<Fingerprint> {
-    let kernel = subject.target.inputs(subject.session, subject.keep)?;
+    let kernel = subject.target.inputs(subject.system, subject.sink, subject.keep)?;
     let source = source::digest(prepared.dir, &subject.target.headers.dir)?;
     let inputs = Inputs {
         source: source.digest,
@@ -125,12 +125,12 @@ fn package_lines(
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
     ]);
     lines.extend(environment::lines(
-        &environment::inherited(subject.session.host, subject.session.options),
+        &environment::inherited(&subject.system.host, &subject.system.settings),
         &recipe.environment,
     ));
     for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
         let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
-        let layout = subject.session.layout;
+        let layout = &subject.system.layout;
         // A script that make creates does not exist yet; what creates it is part of the source.
         let file = hooks::locate(layout, &subject.build.package, line, dir);
         let digest = file.map(|f| digest::file(&f)).transpose()?.flatten();
@@ -170,7 +170,7 @@ fn kernel_lines(
 /// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
 /// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
-    let inherited = environment::inherited(subject.session.host, subject.session.options);
+    let inherited = environment::inherited(&subject.system.host, &subject.system.settings);
     let variable = |name: &str| {
         let mut all = recipe.environment.iter().rev().chain(&inherited);
         let (_, value) = all.find(|(n, value)| n == name && !value.is_empty())?;

@@ -1,8 +1,8 @@
 //! The BTF of a kernel, on which the BTF of its modules is based.
 
 use crate::error::Result;
+use crate::host::Host;
 use crate::kernel::headers::Headers;
-use crate::session::Host;
 use dkms_sys::fs::TempDir;
 use dkms_tree::layout::Layout;
 use kmodule::image;

@@ -4,7 +4,7 @@
 //! link to another file. In the build directory it has a second name, so that people can watch it.
 
 use crate::error::Result;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::IoError;
 use dkms_sys::process::Stream;
 use dkms_tree::ids::Build;

@@ -2,8 +2,9 @@
 //! build in `.building` of the tree, which exists while the version's lock is held.
 
 use crate::error::Result;
+use crate::event::Sink;
 use crate::lock;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::{fs, sys};
 use dkms_tree::ids::Build;
 use dkms_tree::layers;
@@ -37,14 +38,14 @@ impl Mark {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn new(layout: &Layout, b: &Build, directory: &Path) -> Result<Self> {
+    pub(crate) fn new(layout: &Layout, build: &Build, directory: &Path) -> Result<Self> {
         let dir = layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
-        let (p, k) = (&b.package, &b.kernel);
+        let (p, k) = (&build.package, &build.kernel);
         let pid = sys::own_pid();
         let path = dir.join(format!("{pid}-{}-{}-{}-{}", p.name, p.version, k.release, k.arch));
-        let made = Record { build: b.clone(), directory: directory.to_owned(), unfinished: None };
+        let made = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
         let mark = Self { path, made };
         mark.write()?;
         Ok(mark)
@@ -94,18 +95,18 @@ impl Drop for Mark {
 ///
 /// # Errors
 /// The marks cannot be listed. If one build cannot be cleaned up, that is a warning, and its mark stays.
-pub(crate) fn clear_interrupted(session: &Session<'_>) -> Result<()> {
-    let dir = session.layout.building_dir();
+pub(crate) fn clear_interrupted(system: &System, sink: &dyn Sink) -> Result<()> {
+    let dir = system.layout.building_dir();
     fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
-        if let Err(e) = clear_mark(session, &dir.join(name)) {
-            session.warn(e.to_string());
+        if let Err(e) = clear_mark(system, sink, &dir.join(name)) {
+            sink.warn(e.to_string());
         }
     }
     Ok(())
 }
 
-fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
+fn clear_mark(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
     let Ok(made) = serde_json::from_slice::<Record>(&bytes) else {
         // The mark is being written right now, or its dkms was killed while it wrote it.
@@ -115,37 +116,37 @@ fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
         }
         return Ok(());
     };
-    let Some(_held) = lock::try_build(session, &made.build.package)? else { return Ok(()) };
+    let Some(_held) = lock::try_build(system, &made.build.package)? else { return Ok(()) };
     // It may have changed or disappeared before the lock was taken.
     let Some(made) =
         fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Record>(&b).ok())
     else {
         return Ok(());
     };
-    if !recover_layers(session, &made)? {
+    if !recover_layers(system, &made)? {
         return Ok(());
     }
     if let Some(earlier) = &made.unfinished {
-        let Some(_kernel) = lock::try_install(session, std::slice::from_ref(&made.build.kernel))? else {
+        let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
             return Ok(());
         };
-        restore_earlier(session.layout, &made.build, earlier)?;
+        restore_earlier(&system.layout, &made.build, earlier)?;
     }
-    clear(session.layout, &made)?;
+    clear(&system.layout, &made)?;
     fs::remove_file(path)?;
-    session.report_recovery(&format!("cleaned up an interrupted build of {}", made.build));
+    system.report_recovery(sink, &format!("cleaned up an interrupted build of {}", made.build));
     Ok(())
 }
 
 /// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`:
 /// another process is working on that kernel.
-fn recover_layers(session: &Session<'_>, made: &Record) -> Result<bool> {
-    let directories = [Some(session.layout.built_dir(&made.build)), made.unfinished.clone()];
+fn recover_layers(system: &System, made: &Record) -> Result<bool> {
+    let directories = [Some(system.layout.built_dir(&made.build)), made.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();
     if cut_off.peek().is_none() {
         return Ok(true);
     }
-    let Some(_kernel) = lock::try_install(session, std::slice::from_ref(&made.build.kernel))? else {
+    let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
         return Ok(false);
     };
     cut_off.try_for_each(|d| layers::recover(d))?;
@@ -153,8 +154,8 @@ fn recover_layers(session: &Session<'_>, made: &Record) -> Result<bool> {
 }
 
 /// Removes a build whose POST_BUILD did not end, and restores the earlier one.
-fn restore_earlier(layout: &Layout, b: &Build, earlier: &Path) -> Result<()> {
-    let built = layout.built_dir(b);
+fn restore_earlier(layout: &Layout, build: &Build, earlier: &Path) -> Result<()> {
+    let built = layout.built_dir(build);
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
@@ -170,16 +171,16 @@ fn clear(layout: &Layout, made: &Record) -> Result<()> {
         fs::remove_tree(&made.directory)?;
     }
     fs::remove_file(layout.running_log(&made.build))?;
-    let _ = std::fs::remove_dir(version.join(".log"));
+    let _ = fs::remove_dir(version.join(".log"));
     let kernel_dir = layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
-    let _ = std::fs::remove_dir(kernel_dir);
+    let _ = fs::remove_dir(kernel_dir);
     Ok(())
 }
 
 /// Deletes every `.tmp_A_*`. The caller holds the version's lock, so no other process uses them.
-pub(crate) fn remove_staging(kernel_dir: &Path, b: &Build) -> Result<()> {
-    let left = format!(".tmp_{}_", b.kernel.arch);
+pub(crate) fn remove_staging(kernel_dir: &Path, build: &Build) -> Result<()> {
+    let left = format!(".tmp_{}_", build.kernel.arch);
     for name in fs::list_dir_optional(kernel_dir)? {
         if name.to_string_lossy().starts_with(&left) {
             fs::remove_tree(kernel_dir.join(name))?;

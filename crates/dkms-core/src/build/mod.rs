@@ -24,7 +24,7 @@ mod context;
 pub(crate) mod denied;
 pub mod diagnose;
 pub(crate) mod environment;
-mod error;
+pub(crate) mod error;
 mod fingerprint;
 mod inputs;
 pub mod jobs;
@@ -49,11 +49,12 @@ mod target;
 use crate::cache::Draft;
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::event::{BuiltModule, Event};
 use crate::kernel::headers;
 use crate::lock::Held;
 use crate::registry::fleet::{self, Fleet};
-use crate::session::Session;
+use crate::system::System;
 use cached::Taken;
 pub use cached::local_entry;
 use collect::Collected;
@@ -77,6 +78,8 @@ pub use target::Target;
 /// How a build runs among the others of its command.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildOptions<'a> {
+    /// `--force`: failed checks are warnings.
+    pub force: bool,
     /// An earlier build is replaced when the new one is complete, and stays if it fails.
     pub replace: bool,
     /// The build directory is one that only its own processes see as `M/V/build`, so that the package can be
@@ -92,11 +95,16 @@ pub struct BuildOptions<'a> {
 ///
 /// # Errors
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
-pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
-    let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
+pub fn configuration(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    conf: &Path,
+) -> Result<(Loaded, Exclusion)> {
+    let loaded = load::load_file(system, sink, conf, Some(&build.package), &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(
-        session.layout,
-        session.options,
+        &system.layout,
+        &system.settings,
         &build.kernel.release,
     ));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
@@ -115,45 +123,41 @@ pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Resul
 /// # Errors
 /// Every way in which a build can fail.
 pub fn build(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     target: &Target,
     build: &Build,
     configuration: &(Loaded, Exclusion),
     options: &BuildOptions<'_>,
 ) -> Result<Option<BuildOrigin>> {
     let (loaded, exclusion) = configuration;
-    require_dependencies(session, build, loaded)?;
+    require_dependencies(&system.layout, sink, build, loaded, options.force)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
-    crate::add::require_added(session.layout, &build.package)?;
-    if !options.replace && session.layout.module_dir(build).is_dir() {
+    crate::add::require_added(&system.layout, &build.package)?;
+    if !options.replace && system.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
-        session.report(Event::Nothing { about: build.to_string(), reason });
+        sink.event(Event::Nothing { about: build.to_string(), reason });
         return Ok(None);
     }
     let slot = options.pool.map(Jobserver::acquire).transpose().map_err(|e| Error::Interrupted(e.0))?;
     let started = Instant::now();
-    let mount_point = session.layout.build_dir(&build.package);
-    let dir = if options.private { session.layout.private_build_dir(build) } else { mount_point.clone() };
-    let mark = Mark::new(session.layout, build, &dir)?;
-    std::thread::scope(|scope| {
-        // The kernel's headers are examined while the source is copied. An error comes again when the
-        // fingerprint needs them.
-        let headers = std::thread::Builder::new();
-        let _ = headers.spawn_scoped(scope, || target.inputs(session, true).map(drop));
-        prepare::fresh_copy(session, build, &dir)
-    })?;
+    let mount_point = system.layout.build_dir(&build.package);
+    let dir = if options.private { system.layout.private_build_dir(build) } else { mount_point.clone() };
+    let mark = Mark::new(&system.layout, build, &dir)?;
+    copy_source(system, sink, target, build, &dir)?;
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
-    let sandbox = sandbox_of(session, target, loaded, &dir, &mount_point)?;
+    let sandbox = sandbox_of(system, sink, target, loaded, &dir, &mount_point)?;
     sandbox.hand_over()?;
     let shown = dir.join("make.log");
-    let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
-    let log = MakeLog::create(session.host, &session.layout.running_log(build), &kept, build)?;
+    let kept = if options.private { system.layout.failed_log(build) } else { shown.clone() };
+    let log = MakeLog::create(&system.host, &system.layout.running_log(build), &kept, build)?;
     log.show_at(&shown);
-    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
+    sink.event(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
     let context = Context {
-        session,
+        system,
+        sink,
         target,
         build,
         loaded,
@@ -162,30 +166,49 @@ pub fn build(
         sandbox: &sandbox,
         pool: options.pool,
         held: options.held,
-        rebuild: options.replace && session.options.force,
+        force: options.force,
+        rebuild: options.replace && options.force,
         log: &log,
         started,
         mark: Mutex::new(mark),
     };
     match run(&context, slot) {
         Ok((manifest, origin)) => clean_up(&context, manifest, origin).map(Some),
-        // A user who interrupts a build does not need its log.
-        Err(interrupted @ Error::Interrupted(_)) => {
-            let _ = dkms_sys::fs::remove_tree(&dir);
-            let _ = remove_log(&log);
-            Err(interrupted)
-        }
-        Err(failed @ Error::Build(BuildError::FailedBefore { .. })) => {
-            crate::owner::give_to_root(&dir);
-            let _ = remove_log(&log);
-            let _ = dkms_sys::fs::remove_tree(&shown);
-            let _ = dkms_sys::fs::hard_link(session.layout.failed_log(build), &shown);
-            Err(failed)
-        }
         Err(failed) => {
-            crate::owner::give_to_root(&dir);
-            keep_log(session.layout, build, &log, &shown);
+            leave_log(&context, &shown, &failed);
             Err(failed)
+        }
+    }
+}
+
+/// Copies the source, and examines the kernel's headers in the meantime. An error in these comes again when the
+/// fingerprint needs them.
+fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build, dir: &Path) -> Result<()> {
+    std::thread::scope(|scope| {
+        let headers = std::thread::Builder::new();
+        let _ = headers.spawn_scoped(scope, || target.inputs(system, sink, true).map(drop));
+        prepare::fresh_copy(&system.layout, sink, build, dir)
+    })
+}
+
+/// Leaves the directory and the log of a build that failed, to be examined; nothing of an interrupted one.
+fn leave_log(context: &Context<'_>, shown: &Path, failed: &Error) {
+    let failed_log = context.system.layout.failed_log(context.build);
+    match failed {
+        // A user who interrupts a build does not need its log.
+        Error::Interrupted(_) => {
+            let _ = dkms_sys::fs::remove_tree(context.dir);
+            let _ = remove_log(context.log);
+        }
+        Error::Build(BuildError::FailedBefore { .. }) => {
+            crate::owner::give_to_root(context.dir);
+            let _ = remove_log(context.log);
+            let _ = dkms_sys::fs::remove_tree(shown);
+            let _ = dkms_sys::fs::hard_link(failed_log, shown);
+        }
+        _ => {
+            crate::owner::give_to_root(context.dir);
+            keep_log(&context.system.layout, context.build, context.log, shown);
         }
     }
 }
@@ -193,7 +216,7 @@ pub fn build(
 /// The pipeline.
 fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, BuildOrigin)> {
     let prepared = prepare::prepare(context)?;
-    let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
+    let recipe = Recipe::new(context.system, context.sink, context.target, context.build, context.loaded)?;
     context.stage("reading the inputs");
     let mut fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
     let obtained = obtain(context, &recipe, &fingerprint, slot)?;
@@ -236,7 +259,7 @@ fn obtain(
     slot: Option<Slots<'_>>,
 ) -> Result<Obtained> {
     let lines = fingerprint.lines();
-    let fleet = fleet::to_take_from(context.session, &context.build.kernel);
+    let fleet = fleet::to_take_from(context.system, context.sink, &context.build.kernel);
     let signed = fleet.map(|fleet| (fleet.lines(&lines), Some(fleet)));
     for (lines, signer) in signed.into_iter().chain([(lines, None)]) {
         let taken = match cached::find(context, &lines, signer.as_ref())? {
@@ -261,15 +284,21 @@ fn obtain(
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
-fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<()> {
-    let missing = missing_dependencies(session.layout, build, loaded);
+fn require_dependencies(
+    layout: &Layout,
+    sink: &dyn Sink,
+    build: &Build,
+    loaded: &Loaded,
+    force: bool,
+) -> Result<()> {
+    let missing = missing_dependencies(layout, build, loaded);
     if missing.is_empty() {
         return Ok(());
     }
-    if !session.options.force {
+    if !force {
         return Err(BuildError::DependsMissing { build: build.clone(), missing }.into());
     }
-    session.warn(format!(
+    sink.warn(format!(
         "building {} although {} is not installed for this kernel (--force)",
         build.package,
         missing.join(", ")
@@ -286,13 +315,14 @@ pub fn missing_dependencies(layout: &Layout, build: &Build, loaded: &Loaded) -> 
 /// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write,
 /// and as which user it runs.
 fn sandbox_of(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     target: &Target,
     loaded: &Loaded,
     dir: &Path,
     seen: &Path,
 ) -> Result<BuildSandbox> {
-    let layout = session.layout;
+    let layout = &system.layout;
     let headers = &target.headers.dir;
     let modules_of_kernel = layout.kernel_modules(&target.kernel.release);
     let mut visible: Vec<PathBuf> = vec![
@@ -304,41 +334,41 @@ fn sandbox_of(
     ];
     // Headers may be links to others, which may lie in a home directory, as those of one's own kernel.
     visible.extend(target.headers.directories(&modules_of_kernel));
-    visible.extend(session.options.kernel_config.clone());
+    visible.extend(system.settings.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let mut environment = environment::of_build(session.host, session.options, dir);
+    let mut environment = environment::of_build(&system.host, &system.settings, dir);
     if policy.network {
-        environment.extend(environment::proxies(session.host));
+        environment.extend(environment::proxies(&system.host));
     }
-    let hidden = target.hidden(session);
+    let hidden = target.hidden(system);
     // What is missing is an error when something is compiled.
     let replaced = target
-        .host_programs(session.host, session.options)
+        .host_programs(&system.host, &system.settings)
         .map_or_else(Vec::new, |programs| programs.places.clone());
     let wanted = sandbox::Wanted { dir, seen, hidden, visible, replaced, policy, environment };
-    BuildSandbox::new(session, wanted)
+    BuildSandbox::new(system, sink, wanted)
 }
 
 /// Removes what a successful build no longer needs, and reports it.
 fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> Result<BuildOrigin> {
-    let (session, build) = (context.session, context.build);
+    let (system, build) = (context.system, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;
-    dkms_sys::fs::remove_file(session.layout.failed_log(build))?;
-    dkms_sys::fs::remove_file(session.layout.failed_inputs(build))?;
+    dkms_sys::fs::remove_file(system.layout.failed_log(build))?;
+    dkms_sys::fs::remove_file(system.layout.failed_inputs(build))?;
     remove_log(context.log)?;
     let modules = manifest.modules.into_iter();
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
     let build = build.clone();
     let (elapsed, from) = (context.started.elapsed(), origin.clone());
-    session.report(Event::Built { build, modules, elapsed, origin });
+    context.sink.event(Event::Built { build, modules, elapsed, origin });
     Ok(from)
 }
 
 /// Removes the log of a build that has ended, and its directory unless other builds have theirs in it.
 fn remove_log(log: &MakeLog) -> Result<()> {
     dkms_sys::fs::remove_file(&log.path)?;
-    let _ = log.path.parent().map(std::fs::remove_dir);
+    let _ = log.path.parent().map(dkms_sys::fs::remove_dir);
     Ok(())
 }
 

@@ -60,8 +60,8 @@ pub(crate) fn place(
 /// Keeps the kernel's configuration beside the log, as dkms 3 does. Prebuilt modules may be placed without
 /// headers.
 fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
-    let (session, release) = (context.session, &context.build.kernel.release);
-    let path = headers::whole_config_path(session.layout, session.options, release);
+    let (system, release) = (context.system, &context.build.kernel.release);
+    let path = headers::whole_config_path(&system.layout, &system.settings, release);
     let Some(name) = path.file_name().filter(|name| *name != "make.log") else { return Ok(()) };
     // A file that is not there or may not be read is no reason to lose the build.
     let Ok(config) = fs::read_bounded(&path, fs::Limit::INDEX) else { return Ok(()) };
@@ -80,7 +80,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         fingerprint: fingerprint.digest(),
         origin: BuildOrigin::Built,
         inputs: fingerprint.inputs,
-        built_at: context.session.host.recorded_time(),
+        built_at: context.system.host.recorded_time(),
         build_seconds: 0.0,
         objects: 0,
         modules,
@@ -101,15 +101,17 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
 /// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on
 /// undoes it.
 fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_complete: bool) -> Result<Placed> {
-    let (session, build) = (context.session, context.build);
-    let built = session.layout.built_dir(build);
+    let (system, build) = (context.system, context.build);
+    let built = system.layout.built_dir(build);
     // No other process may install from it while it changes.
     let replaced = fs::exists(&built);
     let kernel = std::slice::from_ref(&build.kernel);
-    let locks = if replaced { crate::lock::install(session, kernel)? } else { Vec::new() };
+    let locks = if replaced { crate::lock::install(system, context.sink, kernel)? } else { Vec::new() };
     // The installed modules are still those of the earlier build, which its record refers to.
-    let earlier = Manifest::read(session.layout, build).unwrap_or_else(|e| {
-        session.warn(format!("{e}; its list of installed files is lost, so dkms searches for them instead"));
+    let earlier = Manifest::read(&system.layout, build).unwrap_or_else(|e| {
+        context
+            .sink
+            .warn(format!("{e}; its list of installed files is lost, so dkms searches for them instead"));
         None
     });
     let installed = earlier.and_then(|manifest| manifest.installed);
@@ -135,7 +137,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_comple
             fs::remove_tree(&built).map(drop)
         };
         if let Err(further) = undone {
-            session.warn(format!("{build}: {further}"));
+            context.sink.warn(format!("{build}: {further}"));
         }
     }
     finished
@@ -148,20 +150,20 @@ fn finish(
     post_build: Option<&str>,
     locks: &[Held],
 ) -> Result<Placed> {
-    let (session, build, conf) = (context.session, context.build, &context.loaded.conf);
-    fs::sync_dir(session.layout.kernel_dir(build))?;
+    let (system, build, conf) = (context.system, context.build, &context.loaded.conf);
+    fs::sync_dir(system.layout.kernel_dir(build))?;
     let variables = context.script_variables(locks);
     let added = match post_build {
         Some(line) => run_post_build(context, line, &variables)?,
         None => Ok(Vec::new()),
     };
-    fs::copy_file(&context.log.path, session.layout.make_log(build))?;
+    fs::copy_file(&context.log.path, system.layout.make_log(build))?;
     if conf.build_depends_rebuild {
         remember_dependencies(context)?;
     }
-    let reproducible = session.host.source_date_epoch().is_some();
+    let reproducible = system.host.source_date_epoch().is_some();
     manifest.build_seconds = if reproducible { 0.0 } else { context.started.elapsed().as_secs_f64() };
-    manifest.store(&session.layout.manifest(build))?;
+    manifest.store(&system.layout.manifest(build))?;
     Ok(Placed { manifest, added })
 }
 
@@ -178,8 +180,8 @@ fn run_post_build(
         run(&[])?;
         return Ok(Err("POST_BUILD was not confined".into()));
     }
-    let built = context.session.layout.built_dir(context.build);
-    let copy = TempDir::new_in(&context.session.options.tmp_location, "dkms-built")?;
+    let built = context.system.layout.built_dir(context.build);
+    let copy = TempDir::new_in(&context.system.settings.tmp_location, "dkms-built")?;
     let dir = copy.path().join("built");
     fs::copy_tree(&built, &dir)?;
     context.sandbox.give(&dir)?;
@@ -232,7 +234,7 @@ fn add_new_files(
 
 /// Writes a `.dep_NAME` file for each dependency: the version that this was built against.
 fn remember_dependencies(context: &Context<'_>) -> Result<()> {
-    let (layout, build) = (context.session.layout, context.build);
+    let (layout, build) = (&context.system.layout, context.build);
     for name in &context.loaded.conf.build_depends {
         if let Some(id) = state::installed_version(layout, name, &build.kernel) {
             let file = layout.built_dir(build).join(format!(".dep_{name}"));

@@ -8,7 +8,8 @@ use crate::build::BuildError;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
 use dkms_tree::ids::Build;
@@ -20,9 +21,9 @@ use std::path::{Component, Path, PathBuf};
 /// # Errors
 /// As [`fresh_copy`] and [`patch`].
 pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
-    let (session, build, dir) = (context.session, context.build, context.dir);
+    let (system, build, dir) = (context.system, context.build, context.dir);
     let names = patches_for(context.loaded, build)?;
-    let patches = patch(session, build, context.sandbox, dir, &names, context.log)?;
+    let patches = patch(system, context.sink, build, context.sandbox, dir, &names, context.log)?;
     Ok(Prepared { dir, patches })
 }
 
@@ -30,19 +31,19 @@ pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
 ///
 /// # Errors
 /// [`BuildError::EmptySource`], or copying fails; then nothing is left of the copy.
-pub fn fresh_copy(session: &Session<'_>, build: &Build, dir: &Path) -> Result<()> {
-    copy_of(session, &session.layout.source_link(&build.package), dir)
+pub fn fresh_copy(layout: &Layout, sink: &dyn Sink, build: &Build, dir: &Path) -> Result<()> {
+    copy_of(sink, &layout.source_link(&build.package), dir)
 }
 
 /// Like [`fresh_copy`], for the source in this directory.
-pub(super) fn copy_of(session: &Session<'_>, source: &Path, dir: &Path) -> Result<()> {
+pub(super) fn copy_of(sink: &dyn Sink, source: &Path, dir: &Path) -> Result<()> {
     let entries = dkms_sys::fs::list_dir(source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
         return Err(BuildError::EmptySource(source.to_owned()).into());
     }
     dkms_sys::fs::remove_tree(dir)?;
     match dkms_sys::fs::copy_tree(source, dir) {
-        Ok(left_out) => session.note_left_out(&left_out),
+        Ok(left_out) => sink.warn_left_out(&left_out),
         Err(e) => {
             let _ = dkms_sys::fs::remove_tree(dir);
             return Err(e.into());
@@ -92,20 +93,21 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`];
 /// [`BuildError::PatchFailed`] with the rejected hunks.
 pub(crate) fn patch(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     build: &Build,
     sandbox: &BuildSandbox,
     dir: &Path,
     names: &[&str],
     log: &MakeLog,
 ) -> Result<Vec<(String, String)>> {
-    let program = dkms_sys::process::which("patch", &session.host.path).unwrap_or_else(|| "patch".into());
+    let program = dkms_sys::process::which("patch", &system.host.path).unwrap_or_else(|| "patch".into());
     let mut applied = Vec::new();
     for name in names {
-        let file = find_patch(session.layout, build, dir, name)?;
+        let file = find_patch(&system.layout, build, dir, name)?;
         let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
-        session.report(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });
+        sink.event(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
         let command = sandbox
             .command(&program)
@@ -114,7 +116,7 @@ pub(crate) fn patch(
             .stdin(Stdin::Bytes(text))
             .stdout(Stream::Capture)
             .stderr(Stream::ToStdout);
-        let done = sandbox.run(session, command, "apply the package's patches")?;
+        let done = sandbox.run(system, sink, command, "apply the package's patches")?;
         let output = String::from_utf8_lossy(&done.stdout);
         log.line(output.trim_end())?;
         log.end(done.status.code_for_shell(), done.elapsed)?;

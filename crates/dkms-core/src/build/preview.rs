@@ -9,7 +9,8 @@ use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::Loaded;
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::fs::TempDir;
 use dkms_tree::ids::Build;
 use serde::Serialize;
@@ -38,9 +39,15 @@ pub struct Preview {
 ///
 /// # Errors
 /// As [`Target::prepare`]; the source cannot be copied; a patch does not apply.
-pub fn preview(session: &Session<'_>, build: &Build, loaded: &Loaded, source: &Path) -> Result<Preview> {
-    let target = Target::prepare(session, &build.kernel)?;
-    let subject = Subject { session, target: &target, build, loaded, keep: false };
+pub fn preview(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    loaded: &Loaded,
+    source: &Path,
+) -> Result<Preview> {
+    let target = Target::prepare(system, sink, &build.kernel)?;
+    let subject = Subject { system, sink, target: &target, build, loaded, keep: false };
     let fingerprint = fingerprint_of(&subject, source)?;
     Ok(Preview {
         schema: 1,
@@ -59,20 +66,20 @@ pub fn preview(session: &Session<'_>, build: &Build, loaded: &Loaded, source: &P
 /// # Errors
 /// As [`preview`].
 pub(crate) fn fingerprint_of(subject: &Subject<'_>, source: &Path) -> Result<Fingerprint> {
-    let Subject { session, target, build, loaded, .. } = *subject;
-    let temporary = TempDir::new_in(&session.options.tmp_location, "dkms-fingerprint")?;
+    let Subject { system, sink, target, build, loaded, .. } = *subject;
+    let temporary = TempDir::new_in(&system.settings.tmp_location, "dkms-fingerprint")?;
     let dir = temporary.path().join("source");
-    prepare::copy_of(session, source, &dir)?;
+    prepare::copy_of(sink, source, &dir)?;
     let names = prepare::patches_for(loaded, build)?;
     let patches = if names.is_empty() {
         Vec::new()
     } else {
         let path = temporary.path().join("make.log");
-        let log = MakeLog::create(session.host, &path, &path, build)?;
-        let sandbox = super::sandbox_of(session, target, loaded, &dir, &dir)?;
+        let log = MakeLog::create(&system.host, &path, &path, build)?;
+        let sandbox = super::sandbox_of(system, sink, target, loaded, &dir, &dir)?;
         sandbox.hand_over()?;
-        prepare::patch(session, build, &sandbox, &dir, &names, &log)?
+        prepare::patch(system, sink, build, &sandbox, &dir, &names, &log)?
     };
-    let recipe = Recipe::new(session, target, build, loaded)?;
+    let recipe = Recipe::new(system, sink, target, build, loaded)?;
     fingerprint::describe(subject, &Prepared { dir: &dir, patches }, &recipe)
 }

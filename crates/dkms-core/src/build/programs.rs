@@ -9,11 +9,11 @@
 
 use crate::distro::Family;
 use crate::error::Error;
+use crate::host::Host;
 use crate::kernel::headers::Headers;
 use crate::kernel::machine::{self, Format};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Options;
+use crate::system::Settings;
 use dkms_sys::fs::{self, ScannedKind, TempDir};
 use dkms_sys::process::{quote, which};
 use dkms_sys::sandbox::{Access, Place};
@@ -43,11 +43,15 @@ impl HostPrograms {
     /// # Errors
     /// [`ProgramError::Missing`]: the emulator, or the libraries of the programs; files cannot be read or
     /// written.
-    pub(super) fn prepare(host: &Host, options: &Options, headers: &Headers) -> Result<Option<Self>, Error> {
+    pub(super) fn prepare(
+        host: &Host,
+        settings: &Settings,
+        headers: &Headers,
+    ) -> Result<Option<Self>, Error> {
         let programs = foreign(host, &headers.dir)?;
         let Some((first, format)) = programs.first() else { return Ok(None) };
         let emulator = Emulator::find(host, first, *format)?;
-        let dir = TempDir::new_in(&options.tmp_location, "dkms-programs")?;
+        let dir = TempDir::new_in(&settings.tmp_location, "dkms-programs")?;
         fs::set_mode(dir.path(), 0o711)?;
         let mut places = vec![Place::new(dir.path(), Access::Read)];
         if let Some(root) = &emulator.root {

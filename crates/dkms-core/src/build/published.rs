@@ -16,7 +16,7 @@ use dkms_tree::manifest::BuildOrigin;
 /// # Errors
 /// An interrupt; the tree cannot be written; [`BuildError::NotPublished`].
 pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
-    let only = registry::mode(context.session.options) == Prebuilt::Only;
+    let only = registry::mode(&context.system.settings) == Prebuilt::Only;
     // `--force` on a build that exists already asks for a new compilation.
     let wanted = !context.loaded.conf.no_cache && (only || !context.rebuild);
     let taken = if wanted { take(context, lines, fleet)? } else { None };
@@ -28,26 +28,28 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
 }
 
 fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
-    let session = context.session;
+    let system = context.system;
     let wanted = Wanted { build: context.build, lines: lines.to_vec() };
     let usable = |entry: &Entry, origin| usable(context, entry, origin, fleet);
-    let cache = Cache::of(session).filter(|cache| cache.distrust().is_none());
+    let cache = Cache::of(system).filter(|cache| cache.distrust().is_none());
     if let Some(entry) =
-        cache.as_ref().and_then(|cache| registry::find_stored(session.options, cache, &wanted))
+        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &wanted))
     {
         return usable(&entry, BuildOrigin::Cache);
     }
-    let Some(offer) = registry::find(session, &wanted)? else { return Ok(None) };
+    let Some(offer) = registry::find(system, context.sink, &wanted)? else { return Ok(None) };
     if let Some(entry) = stored(cache.as_ref(), &offer) {
         return usable(&entry, BuildOrigin::Registry(offer.reference()));
     }
-    let fetched = registry::fetch(session, context.build, offer)?;
+    let fetched = registry::fetch(system, context.sink, context.build, offer)?;
     let Some(Fetched { dir, offer }) = fetched else { return Ok(None) };
     let origin = BuildOrigin::Registry(offer.reference());
     if let Some(cache) = &cache {
         if let Err(e) = cache.store_from(dir.path(), &offer.record) {
-            session
-                .warn_about_cache(format!("what the registry has is not stored in the cache of builds: {e}"));
+            system.warn_about_cache(
+                context.sink,
+                format!("what the registry has is not stored in the cache of builds: {e}"),
+            );
         }
     }
     usable(&Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
@@ -67,11 +69,7 @@ fn usable(
     let taken = cached::take(context, entry, origin, fleet)?;
     Ok(taken
         .map_err(|damaged| {
-            registry::warn(
-                context.session.options,
-                context.session.sink,
-                format!("{}: {damaged}", context.build),
-            )
+            registry::warn(&context.system.settings, context.sink, format!("{}: {damaged}", context.build))
         })
         .ok())
 }

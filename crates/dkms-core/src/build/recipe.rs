@@ -6,9 +6,10 @@ use super::jobs;
 use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
+use crate::event::Sink;
 use crate::hooks;
 use crate::lock::Held;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::layout::Layout;
@@ -34,17 +35,18 @@ impl Recipe {
     /// # Errors
     /// A MAKE_MATCH that does not compile; `build_environment` cannot be read.
     pub(crate) fn new(
-        session: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         target: &Target,
         build: &Build,
         loaded: &Loaded,
     ) -> Result<Self> {
-        let line = command_line(session, build, loaded)?;
-        let symbols = extra_symbols(session.layout, &build.kernel, &loaded.conf.build_depends);
+        let line = command_line(system, build, loaded)?;
+        let symbols = extra_symbols(&system.layout, &build.kernel, &loaded.conf.build_depends);
         Ok(Self {
             fitted: jobs::fit(&line),
             line,
-            environment: make_variables(session, target, build, &symbols)?,
+            environment: make_variables(system, sink, target, build, &symbols)?,
             symbols,
         })
     }
@@ -55,7 +57,7 @@ impl Recipe {
 ///
 /// # Errors
 /// A MAKE_MATCH that does not compile.
-pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<String> {
+pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<String> {
     let release = &build.kernel.release;
     let chosen = loaded
         .conf
@@ -65,13 +67,13 @@ pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Re
         Some(line) => line.to_owned(),
         None => format!(
             "make -C {} M={}",
-            crate::kernel::headers::source_dir(session.layout, session.options, release).display(),
-            session.layout.build_dir(&build.package).display()
+            crate::kernel::headers::source_dir(&system.layout, &system.settings, release).display(),
+            system.layout.build_dir(&build.package).display()
         ),
     };
     if let Some(rest) = line.strip_prefix("make") {
         if rest.is_empty() || rest.starts_with(char::is_whitespace) {
-            line = format!("make -j{} KERNELRELEASE={release}{rest}", session.jobs_word());
+            line = format!("make -j{} KERNELRELEASE={release}{rest}", system.jobs_word());
         }
     }
     Ok(line)
@@ -79,20 +81,21 @@ pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Re
 
 /// Variables for PRE_BUILD and POST_BUILD: what dkms exports, the toolchain, and the locks that are held.
 pub(crate) fn script_variables<'a>(
-    session: &Session<'_>,
+    system: &System,
     target: &Target,
     build: &Build,
     held: impl IntoIterator<Item = &'a Held>,
 ) -> Variables {
     let exported = hooks::variables(&build.package, Some(&build.kernel));
     let toolchain = target.toolchain.environment.iter().cloned();
-    let all = exported.into_iter().chain(toolchain).chain([crate::lock::variable(session, held)]);
+    let all = exported.into_iter().chain(toolchain).chain([crate::lock::variable(system, held)]);
     all.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// Variables for make: what dkms exports, the toolchain, `build_environment`, and KBUILD_EXTRA_SYMBOLS.
 fn make_variables(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     target: &Target,
     build: &Build,
     symbols: &[(String, PathBuf)],
@@ -100,7 +103,7 @@ fn make_variables(
     let exported = hooks::variables(&build.package, Some(&build.kernel));
     let own = exported.iter().chain(&target.toolchain.environment);
     let mut variables: Variables = own.map(|(name, value)| (name.into(), value.into())).collect();
-    variables.extend(build_environment(session, target)?);
+    variables.extend(build_environment(system, sink, target)?);
     if !symbols.is_empty() {
         let joined: Vec<String> = symbols.iter().map(|(_, p)| p.to_string_lossy().into_owned()).collect();
         variables.push(("KBUILD_EXTRA_SYMBOLS".into(), joined.join(" ").into()));
@@ -133,17 +136,17 @@ fn extra_symbols(layout: &Layout, kernel: &Kernel, depends: &[String]) -> Vec<(S
 
 /// The variables that the file `build_environment` exports: bash sources it, and what it exports is read
 /// back.
-fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables> {
+fn build_environment(system: &System, sink: &dyn Sink, target: &Target) -> Result<Variables> {
     use std::os::unix::ffi::OsStringExt;
     let Some(file) = target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {
         return Ok(Vec::new());
     };
     if !Path::new(file).is_file() {
-        session.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
+        sink.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
         return Ok(Vec::new());
     }
-    let inherited = environment::inherited(session.host, session.options);
-    let bash = dkms_sys::process::which("bash", &session.host.path).unwrap_or_else(|| "bash".into());
+    let inherited = environment::inherited(&system.host, &system.settings);
+    let bash = dkms_sys::process::which("bash", &system.host.path).unwrap_or_else(|| "bash".into());
     // The administrator's own file, not the package's: it runs unconfined.
     let done = Command::new(bash)
         .args(["--noprofile", "--norc", "-c", "source \"$1\" >/dev/null 2>&1; exec env -0", "dkms", file])
@@ -151,7 +154,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(session.host, e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(&system.host, e, "read build_environment"))?;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
         let (name, value) = record.split_at(at);

@@ -19,7 +19,7 @@ const SYSTEM: [&str; 6] =
 /// The error of a build that failed before in this run with the same inputs.
 pub(super) fn check(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<()> {
     let Some(now) = record_of(context, fingerprint) else { return Ok(()) };
-    let layout = context.session.layout;
+    let layout = &context.system.layout;
     let before = fs::read_optional(layout.failed_inputs(context.build), fs::Limit::CONFIG)?;
     let log = layout.failed_log(context.build);
     if before.as_deref() == Some(now.as_bytes()) && fs::is_file(&log) {
@@ -40,7 +40,7 @@ pub(super) fn remember(context: &Context<'_>, fingerprint: &Fingerprint, error: 
         _ => false,
     };
     let Some(now) = record_of(context, fingerprint).filter(|_| is_certain) else { return };
-    let path = context.session.layout.failed_inputs(context.build);
+    let path = context.system.layout.failed_inputs(context.build);
     if let Some(parent) = path.parent() {
         let _ = fs::create_dir_all(parent);
     }
@@ -49,8 +49,8 @@ pub(super) fn remember(context: &Context<'_>, fingerprint: &Fingerprint, error: 
 
 /// The record, if a package manager's hook started this dkms.
 fn record_of(context: &Context<'_>, fingerprint: &Fingerprint) -> Option<String> {
-    let run = context.session.host.package_manager_run.as_ref()?;
-    if context.session.options.force {
+    let run = context.system.host.package_manager_run.as_ref()?;
+    if context.force {
         return None;
     }
     let system: String = SYSTEM.iter().map(|dir| format!("{dir} {}\n", changed(dir))).collect();

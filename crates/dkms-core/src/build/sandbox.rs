@@ -6,8 +6,9 @@ use super::environment::Variables;
 use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
 use crate::error::Result;
+use crate::event::Sink;
 use crate::hooks;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::framework_conf::Confinement;
 use dkms_conf::module_conf::Confine;
 use dkms_sys::fs::TempDir;
@@ -73,15 +74,15 @@ impl BuildSandbox {
     /// # Errors
     /// The scratch directory cannot be created; with `build_confinement=require`, what this machine cannot
     /// enforce.
-    pub(crate) fn new(session: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
-        let off = wanted.policy.off || session.options.framework.build_confinement == Some(Confinement::Off);
+    pub(crate) fn new(system: &System, sink: &dyn Sink, wanted: Wanted<'_>) -> Result<Self> {
+        let off = wanted.policy.off || system.settings.framework.build_confinement == Some(Confinement::Off);
         // The directories that CONFINE_WRITE names are usually root's.
         let user = if off || !wanted.policy.write.is_empty() {
             BuildUser::none()
         } else {
-            BuildUser::claim(&session.options.framework)
+            BuildUser::claim(&system.settings.framework)
         };
-        let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-build")?;
+        let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-build")?;
         let temporary = scratch.path().join("tmp");
         if !off {
             dkms_sys::fs::create_dir_all(&temporary)?;
@@ -120,9 +121,9 @@ impl BuildSandbox {
             environment: wanted.environment,
             missing: Mutex::new(Vec::new()),
         };
-        if session.options.framework.build_confinement == Some(Confinement::Require) {
+        if system.settings.framework.build_confinement == Some(Confinement::Require) {
             // Before any code of the package runs.
-            sandbox.run(session, sandbox.command("true"), "confine the build")?;
+            sandbox.run(system, sink, sandbox.command("true"), "confine the build")?;
         }
         Ok(sandbox)
     }
@@ -186,14 +187,20 @@ impl BuildSandbox {
     ///
     /// # Errors
     /// It cannot be started; an interrupt; `build_confinement=require` refuses what could not be enforced.
-    pub(crate) fn run(&self, session: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
+    pub(crate) fn run(
+        &self,
+        system: &System,
+        sink: &dyn Sink,
+        command: Command,
+        purpose: &str,
+    ) -> Result<Finished> {
         let done = command
             .env("PWD", &self.seen)
             .run()
-            .map_err(|e| hooks::process_error(session.host, e, purpose))?;
+            .map_err(|e| hooks::process_error(&system.host, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(&session.options.framework, session.sink, "the build", &done.enforced)
+            confine::judge(&system.settings.framework, sink, "the build", &done.enforced)
                 .map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
@@ -210,20 +217,21 @@ impl BuildSandbox {
     /// The copy cannot be written or read back; as [`BuildSandbox::run`].
     pub(crate) fn change_file(
         &self,
-        session: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         name: &str,
         bytes: &[u8],
         prepare: impl FnOnce(Command) -> Command,
         change: &Change<'_>,
     ) -> Result<(Finished, Vec<u8>)> {
-        let place = TempDir::new_in(&session.options.tmp_location, "dkms-file")?;
+        let place = TempDir::new_in(&system.settings.tmp_location, "dkms-file")?;
         let file = place.path().join(name);
         dkms_sys::fs::create_new(&file, bytes, 0o600)?;
         self.give(place.path())?;
         let mut places = change.places.to_vec();
         places.push(Place::new(place.path(), Access::Write));
         let command = prepare(self.command_with(change.program, &places)).arg(&file);
-        let done = self.run(session, command, change.purpose)?;
+        let done = self.run(system, sink, command, change.purpose)?;
         let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
         Ok((done, changed))
     }

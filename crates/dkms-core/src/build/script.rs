@@ -24,24 +24,24 @@ pub(crate) fn run(
     places: &[Place],
 ) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
-    let (session, package) = (context.session, &context.build.package);
+    let (system, package) = (context.system, &context.build.package);
     context.log.begin(&format!("Running {directive}"), line)?;
     let started = Instant::now();
-    let directory = session.layout.build_dir(package);
+    let directory = system.layout.build_dir(package);
     let script = Script { directive, line, directory: &directory, environment: &[] };
-    let Some(program) = hooks::find(session.layout, session.sink, package, &script, context.dir) else {
+    let Some(program) = hooks::find(&system.layout, context.sink, package, &script, context.dir) else {
         return Ok(());
     };
-    hooks::announce(session.sink, package, &script);
+    hooks::announce(context.sink, package, &script);
     let shell_line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), hooks::arguments(line));
     let command = context
         .sandbox
-        .command_with(hooks::shell(session.host), places)
+        .command_with(hooks::shell(&system.host), places)
         .args(["-c", &shell_line])
         .envs(variables.iter().cloned())
         .stdout(context.log.stream()?)
         .stderr(Stream::ToStdout);
-    let status = context.sandbox.run(session, command, "run a package's script")?.status;
+    let status = context.sandbox.run(system, context.sink, command, "run a package's script")?.status;
     context.log.end(status.code_for_shell(), started.elapsed())?;
     if status.success() {
         return Ok(());
@@ -49,7 +49,7 @@ pub(crate) fn run(
     if context.sandbox.is_on() {
         let text = dkms_sys::fs::read_text(&context.log.path, Limit::LOG).unwrap_or_default();
         if let Some(denied) = denied::find(&text, &directory) {
-            session.warn(denied.explain(&session.layout.config_dir, &package.name));
+            context.sink.warn(denied.explain(&system.layout.config_dir, &package.name));
         }
     }
     Err(ProgramError::ScriptFailed {
@@ -58,7 +58,7 @@ pub(crate) fn run(
         command: line.to_owned(),
         status: status.to_string(),
         code: status.code_for_shell(),
-        log: Some(session.layout.failed_log(context.build)),
+        log: Some(system.layout.failed_log(context.build)),
     }
     .into())
 }

@@ -27,12 +27,12 @@ pub(crate) struct Signed {
 /// The key cannot be read or used; the compression options of framework.conf are invalid.
 pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed> {
     finish(context, collected, |module, plain| {
-        let session = context.session;
-        match context.target.signing(session)? {
+        let system = context.system;
+        match context.target.signing(system, context.sink)? {
             Signing::With(signer) => {
                 let stage = format!("signing {}.ko", module.name);
-                session.report(Event::BuildStage { build: context.build.clone(), stage });
-                signer.sign(session.host, plain)
+                context.sink.event(Event::BuildStage { build: context.build.clone(), stage });
+                signer.sign(&system.host, plain)
             }
             Signing::Not(why) => Ok(Signature::NotSigned(why.to_string())),
         }

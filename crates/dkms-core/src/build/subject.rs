@@ -2,13 +2,15 @@
 
 use super::target::Target;
 use crate::conf::load::Loaded;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_tree::ids::Build;
 
 /// The build whose inputs are described.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
-    pub session: &'a Session<'a>,
+    pub system: &'a System,
+    pub sink: &'a dyn Sink,
     pub target: &'a Target,
     pub build: &'a Build,
     pub loaded: &'a Loaded,

@@ -4,11 +4,13 @@ use super::inputs::{self, tools::Tools, tree::Identity};
 use super::kernel_btf::{Base, Btf};
 use super::programs::HostPrograms;
 use crate::error::Error;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::program::ProgramError;
-use crate::session::{Host, Options, Session};
+use crate::system::{Settings, System};
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
@@ -67,13 +69,13 @@ impl Target {
     ///
     /// # Errors
     /// [`crate::build::BuildError::HeadersMissing`], an invalid framework.conf.
-    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self, Error> {
-        let headers = headers::find(session, kernel)?;
+    pub fn prepare(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Self, Error> {
+        let headers = headers::find(system, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
-            toolchain: toolchain::detect(session.host, &headers, &kernel.release)?,
-            framework: crate::conf::framework::load(session, Some(&kernel.release))?,
-            index: ModuleIndex::scan(&session.layout.kernel_modules(&kernel.release)),
+            toolchain: toolchain::detect(&system.host, &headers, &kernel.release)?,
+            framework: crate::conf::framework::load(system, sink, Some(&kernel.release))?,
+            index: ModuleIndex::scan(&system.layout.kernel_modules(&kernel.release)),
             headers,
             signing: OnceLock::new(),
             once: Mutex::new(()),
@@ -89,13 +91,13 @@ impl Target {
     ///
     /// # Errors
     /// As [`signing::prepare`].
-    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing, Error> {
+    pub fn signing(&self, system: &System, sink: &dyn Sink) -> Result<&Signing, Error> {
         // One thread decides, and creates the key if there is none; the others wait for it.
         let _once = self.once.lock();
         if let Some(decided) = self.signing.get() {
             return Ok(decided);
         }
-        let decided = signing::prepare(session, &self.headers, &self.kernel.release, &self.framework)?;
+        let decided = signing::prepare(system, sink, &self.headers, &self.kernel.release, &self.framework)?;
         Ok(self.signing.get_or_init(|| decided))
     }
 
@@ -103,7 +105,12 @@ impl Target {
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs, Error> {
+    pub(crate) fn inputs(
+        &self,
+        system: &System,
+        sink: &dyn Sink,
+        keep: bool,
+    ) -> Result<&KernelInputs, Error> {
         let _once = self.once.lock();
         if let Some(known) = self.inputs.get() {
             return Ok(known);
@@ -119,10 +126,10 @@ impl Target {
             symvers: digest("Module.symvers")?,
             autoconf: digest("include/generated/autoconf.h")?,
             utsrelease: digest("include/generated/utsrelease.h")?,
-            btf: self.btf(session.host, session.layout).fingerprint(),
+            btf: self.btf(&system.host, &system.layout).fingerprint(),
             objtool: digest("tools/objtool/objtool")?,
             headers: if dkms_sys::fs::is_dir(&headers.dir) {
-                inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
+                inputs::headers::identify(system, sink, &self.kernel, headers, &self.tools, keep)?
             } else {
                 // Allowed only where nothing is compiled.
                 inputs::tree::Identity { headers: "absent".into(), kbuild: None }
@@ -153,8 +160,8 @@ impl Target {
     }
 
     /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
-    pub(super) fn host_programs(&self, host: &Host, options: &Options) -> Option<&HostPrograms> {
-        let prepare = || HostPrograms::prepare(host, options, &self.headers).ok().flatten();
+    pub(super) fn host_programs(&self, host: &Host, settings: &Settings) -> Option<&HostPrograms> {
+        let prepare = || HostPrograms::prepare(host, settings, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
         self.programs.get_or_init(prepare).as_ref()
     }
@@ -163,7 +170,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
-    pub(super) fn require_foreign_tools(&self, host: &Host, options: &Options) -> Result<(), Error> {
+    pub(super) fn require_foreign_tools(&self, host: &Host, settings: &Settings) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
         if let Some(program) = foreign.missing.clone() {
             let package = host.program_package(&program);
@@ -173,15 +180,15 @@ impl Target {
             );
             return Err(ProgramError::Missing { program, purpose, package }.into());
         }
-        if self.host_programs(host, options).is_none() {
+        if self.host_programs(host, settings).is_none() {
             // Either there are none, or the reason comes again.
-            HostPrograms::prepare(host, options, &self.headers)?;
+            HostPrograms::prepare(host, settings, &self.headers)?;
         }
         Ok(())
     }
 
     /// Files that a build must not read: the private key.
-    pub(crate) fn hidden(&self, session: &Session<'_>) -> Vec<PathBuf> {
-        signing::private_files(session, &self.headers, &self.framework)
+    pub(crate) fn hidden(&self, system: &System) -> Vec<PathBuf> {
+        signing::private_files(system, &self.headers, &self.framework)
     }
 }

@@ -36,7 +36,7 @@ pub use list::{Contents, Listed};
 pub use store::Draft;
 pub use why::{Difference, Nearest};
 
-use crate::session::Session;
+use crate::system::System;
 use dkms_bundle::record;
 use dkms_sys::fs;
 use entry::foreign;
@@ -77,21 +77,21 @@ impl Cache {
         Self { dir: dir.into(), also, limit }
     }
 
-    /// The cache of a session; `None` if it is switched off (`cache_size=0`, `--no-cache`).
+    /// The cache of a system; `None` if it is switched off (`cache_size=0`, `--no-cache`).
     ///
     /// Builds for other roots have a cache of their own: what an image's compiler and headers produce must
     /// not get into the modules of this machine. They may use what this machine built.
     #[must_use]
-    pub fn of(session: &Session<'_>) -> Option<Self> {
-        (!session.options.no_cache).then(|| Self::to_inspect(session)).filter(|cache| cache.limit > 0)
+    pub fn of(system: &System) -> Option<Self> {
+        (!system.settings.no_cache).then(|| Self::to_inspect(system)).filter(|cache| cache.limit > 0)
     }
 
     /// The same for actions that inspect or clear it, even if it is switched off.
     #[must_use]
-    pub fn to_inspect(session: &Session<'_>) -> Self {
-        let layout = session.layout;
-        let limit = session.options.framework.cache_size.unwrap_or(DEFAULT_SIZE);
-        match session.host.other_root {
+    pub fn to_inspect(system: &System) -> Self {
+        let layout = &system.layout;
+        let limit = system.settings.framework.cache_size.unwrap_or(DEFAULT_SIZE);
+        match system.host.other_root {
             Some(_) => Self::new(layout.cache_of_roots(), Some(layout.cache()), limit),
             None => Self::new(layout.cache(), None, limit),
         }

@@ -4,7 +4,7 @@ use super::error::{RESERVE, StoreError};
 use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, entry_dir, foreign, untrusted};
 use crate::digest;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::lock::{Lock, Mode};
+use dkms_sys::lock::Lock;
 use dkms_tree::layers;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -156,13 +156,7 @@ impl Cache {
             return Err(why.into());
         }
         fs::create_dir_all(&self.dir)?;
-        Ok(Lock::acquire(
-            self.dir.join(LOCK),
-            Mode::Exclusive,
-            "changes the cache of builds",
-            Some(PATIENCE),
-            &mut |_| {},
-        )?)
+        Ok(Lock::acquire(self.dir.join(LOCK), "changes the cache of builds", Some(PATIENCE), &mut |_| {})?)
     }
 
     /// Removes temporary directories. The caller holds the lock, so they are not in use.
@@ -188,7 +182,7 @@ impl Cache {
             renamed => renamed?,
         }
         // Fails while there are other entries.
-        let _ = dir.parent().map(std::fs::remove_dir);
+        let _ = dir.parent().map(fs::remove_dir);
         Ok(grave.remove()?)
     }
 

@@ -4,7 +4,8 @@
 
 use crate::confine::{self, BuildUser};
 use crate::event::Sink;
-use crate::session::{Host, Session};
+use crate::host::Host;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, State};
 use dkms_sys::fs::TempDir;
@@ -40,14 +41,15 @@ pub struct Evaluator<'a> {
     pub sink: &'a dyn Sink,
 }
 
-impl<'a> From<&Session<'a>> for Evaluator<'a> {
-    fn from(session: &Session<'a>) -> Self {
+impl<'a> Evaluator<'a> {
+    /// The evaluator of a system.
+    pub fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
         Self {
-            config_dir: &session.layout.config_dir,
-            host: session.host,
-            tmp_location: &session.options.tmp_location,
-            framework: &session.options.framework,
-            sink: session.sink,
+            config_dir: &system.layout.config_dir,
+            host: &system.host,
+            tmp_location: &system.settings.tmp_location,
+            framework: &system.settings.framework,
+            sink,
         }
     }
 }
@@ -291,7 +293,7 @@ impl Evaluation<'_> {
             return Err(format!("{CANNOT_PARSE}{shown}"));
         }
         if let Some(why) = dkms_conf::explain_failure(done.status.code_for_shell(), &errors) {
-            return Err(why);
+            return Err(why.to_string());
         }
         if done.cut {
             return Err(format!("its values are longer than {} MiB", dkms_sys::process::CAPTURE_LIMIT >> 20));
@@ -302,7 +304,7 @@ impl Evaluation<'_> {
         if let Some(line) = errors.lines().find(|l| killed_inside(l)) {
             return Err(format!("a process that it started was killed ({line})"));
         }
-        let mut directives = dkms_conf::parse_records(&done.stdout)?;
+        let mut directives = dkms_conf::parse_records(&done.stdout).map_err(|e| e.to_string())?;
         if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
             directives = moved_back(&directives, shown, real);
         }
@@ -345,11 +347,11 @@ fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
 
 impl Source {
     fn measure(&mut self, dir: &Path, uid: u32) {
-        let Ok(entries) = std::fs::read_dir(dir) else {
+        let Ok(entries) = dkms_sys::fs::read_dir(dir) else {
             self.readable = false;
             return;
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             self.files += 1;
             let Ok(meta) = entry.metadata() else { continue };
             let (path, kind) = (entry.path(), meta.file_type());

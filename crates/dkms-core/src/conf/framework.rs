@@ -4,7 +4,8 @@ use super::bash::Evaluator;
 use super::load::evaluate_one;
 use crate::conf::ConfError;
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::lint::Code;
 use dkms_conf::{Diagnostic, Dialect, Directives, State};
@@ -48,8 +49,8 @@ pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
 ///
 /// # Errors
 /// [`ConfError::Invalid`] with the file and what is wrong.
-pub fn load(session: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
-    evaluate(&session.into(), session.layout, kernel_release)
+pub fn load(system: &System, sink: &dyn Sink, kernel_release: Option<&str>) -> Result<FrameworkConf> {
+    evaluate(&Evaluator::new(system, sink), &system.layout, kernel_release)
 }
 
 /// As [`load`], while the options of the command are not known yet.

@@ -4,9 +4,10 @@
 use super::bash::{self, Evaluator};
 use crate::conf::ConfError;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::kernel::headers;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf};
 use dkms_conf::{Diagnostic, Dialect, Directives, Location, Severity, State};
@@ -81,8 +82,8 @@ impl Loaded {
 }
 
 /// The administrator's files for a package and kernel, in the order in which each overrides the one before.
-pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathBuf> {
-    let (m, v, k, a) = (&p.name, &p.version, &k.release, &k.arch);
+pub fn override_files(config_dir: &Path, package: &PackageId, k: &Kernel) -> Vec<PathBuf> {
+    let (m, v, k, a) = (&package.name, &package.version, &k.release, &k.arch);
     [
         format!("{m}.conf"),
         format!("{m}-{v}.conf"),
@@ -101,13 +102,13 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// # Errors
 /// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
 /// contents are in the result.
-pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
-    load_file(session, &conf_file(session.layout, session.options, package), Some(package), kernel)
+pub fn load(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
+    load_file(system, sink, &conf_file(&system.layout, &system.settings, package), Some(package), kernel)
 }
 
 /// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
-pub fn conf_file(layout: &Layout, options: &Options, package: &PackageId) -> PathBuf {
-    options.conf_file.clone().unwrap_or_else(|| layout.conf(package))
+pub fn conf_file(layout: &Layout, settings: &Settings, package: &PackageId) -> PathBuf {
+    settings.conf_file.clone().unwrap_or_else(|| layout.conf(package))
 }
 
 /// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
@@ -134,18 +135,19 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
 /// # Errors
 /// As [`load`].
 pub fn load_file(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     path: &Path,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> Result<Loaded> {
-    let mut state = State { variables: variables(session, package, kernel), directives: Directives::new() };
+    let mut state = State { variables: variables(system, package, kernel), directives: Directives::new() };
     let mut files = Vec::new();
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
     let mut paths = vec![path.to_path_buf()];
     if let Some(p) = package {
-        paths.extend(override_files(&session.layout.config_dir, p, kernel));
+        paths.extend(override_files(&system.layout.config_dir, p, kernel));
     }
     for (i, file) in paths.iter().enumerate() {
         let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
@@ -156,7 +158,8 @@ pub fn load_file(
             }
             Err(e) => return Err(Error::Io(e)),
         };
-        let (directives, used) = evaluate_one(&session.into(), file, &text, &state, Dialect::Module)?;
+        let (directives, used) =
+            evaluate_one(&Evaluator::new(system, sink), file, &text, &state, Dialect::Module)?;
         state.directives = directives;
         if i == 0 {
             diagnostics.extend(refuse_own_policy(file, &text, &mut state.directives));
@@ -164,7 +167,7 @@ pub fn load_file(
         files.push(used);
         texts.push((file.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
-    for (name, value) in &session.options.directives {
+    for (name, value) in &system.settings.directives {
         let (name, index) = split_index(name);
         state.directives.set(name, index, value.clone());
     }
@@ -250,30 +253,30 @@ fn split_index(name: &str) -> (&str, usize) {
 
 /// The variables that a dkms.conf can use.
 pub fn variables(
-    session: &Session<'_>,
+    system: &System,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> std::collections::BTreeMap<String, String> {
     let path = |p: &Path| p.to_string_lossy().into_owned();
-    let distribution = session.host.distribution.as_ref().map_or("", |d| d.word());
+    let distribution = system.host.distribution.as_ref().map_or("", |d| d.word());
     let (module, version) = package.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
     [
         ("kernelver", kernel.release.to_string()),
         ("arch", kernel.arch.clone()),
-        ("kernel_source_dir", path(&headers::source_dir(session.layout, session.options, &kernel.release))),
-        ("kernel_config", path(&headers::config_path(session.layout, session.options, &kernel.release))),
-        ("dkms_tree", path(&session.layout.dkms_tree)),
-        ("source_tree", path(&session.layout.source_tree)),
-        ("install_tree", path(&session.layout.install_tree)),
-        ("tmp_location", path(&session.options.tmp_location)),
+        ("kernel_source_dir", path(&headers::source_dir(&system.layout, &system.settings, &kernel.release))),
+        ("kernel_config", path(&headers::config_path(&system.layout, &system.settings, &kernel.release))),
+        ("dkms_tree", path(&system.layout.dkms_tree)),
+        ("source_tree", path(&system.layout.source_tree)),
+        ("install_tree", path(&system.layout.install_tree)),
+        ("tmp_location", path(&system.settings.tmp_location)),
         ("module", module.to_owned()),
         ("module_version", version.to_owned()),
-        ("parallel_jobs", session.jobs_word()),
-        ("current_kernel", session.host.release.to_string()),
+        ("parallel_jobs", system.jobs_word()),
+        ("current_kernel", system.host.release.to_string()),
         ("current_os", "Linux".to_owned()),
         ("running_distribution", distribution.to_owned()),
-        ("addon_modules_dir", session.host.addon_modules_dir.clone().unwrap_or_default()),
-        (dkms_conf::DESTINATION, session.host.fixed_destination().unwrap_or_default()),
+        ("addon_modules_dir", system.host.addon_modules_dir.clone().unwrap_or_default()),
+        (dkms_conf::DESTINATION, system.host.fixed_destination().unwrap_or_default()),
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))

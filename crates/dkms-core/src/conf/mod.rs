@@ -5,7 +5,7 @@
 //! dkms's own double evaluation.
 
 pub mod bash;
-mod error;
+pub(crate) mod error;
 pub mod framework;
 pub mod load;
 

@@ -4,8 +4,9 @@
 //! kernel. The expressions match every newer version, so kernels that do not exist yet are held back too.
 
 use crate::conf::load;
+use crate::event::Sink;
 use crate::look::ready;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::{Kernel, PackageId, Release};
 use dkms_tree::state;
@@ -14,25 +15,26 @@ use std::collections::BTreeMap;
 
 /// The newest kernel that the newest version of each package supports, of the packages that some kernel has
 /// and that set a limit.
-pub(super) fn limits(s: &Session<'_>) -> Vec<(PackageId, String)> {
-    let releases = ready::kernels(s.layout);
+pub(super) fn limits(system: &System, sink: &dyn Sink) -> Vec<(PackageId, String)> {
+    let releases = ready::kernels(&system.layout);
     let mut newest: BTreeMap<String, PackageId> = BTreeMap::new();
-    for package in state::all_packages(s.layout) {
-        if let Some(version) = state::versions(s.layout, &package.name).pop() {
+    for package in state::all_packages(&system.layout) {
+        if let Some(version) = state::versions(&system.layout, &package.name).pop() {
             newest.insert(package.name, version);
         }
     }
     let mut found = Vec::new();
     for (name, package) in newest {
-        let kernel = |release: &Release| Kernel { release: release.clone(), arch: s.host.machine.clone() };
+        let kernel =
+            |release: &Release| Kernel { release: release.clone(), arch: system.host.machine.clone() };
         let Some(release) = releases
             .iter()
             .rev()
-            .find(|release| state::installed_version(s.layout, &name, &kernel(release)).is_some())
+            .find(|release| state::installed_version(&system.layout, &name, &kernel(release)).is_some())
         else {
             continue;
         };
-        let loaded = load::load(s, &package, &kernel(release)).and_then(load::Loaded::lenient);
+        let loaded = load::load(system, sink, &package, &kernel(release)).and_then(load::Loaded::lenient);
         if let Ok(loaded) = loaded {
             // The first one is that of the whole package.
             if let Some(max) = loaded.conf.exclusive.kernel_max.get(&0).filter(|_| loaded.conf.autoinstall) {

@@ -6,9 +6,9 @@
 //! modules. What dkms changed is in the environment block too, as two variables that grub ignores.
 
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, which};
 use dkms_tree::layout::Layout;
@@ -85,28 +85,28 @@ impl Menu {
     }
 
     /// Changes the default if it has to be another one. `kernels`: none if nothing is to be held.
-    pub(super) fn refresh(&self, s: &Session<'_>, kernels: &Kernels) -> Result<()> {
+    pub(super) fn refresh(&self, host: &Host, sink: &dyn Sink, kernels: &Kernels) -> Result<()> {
         match self.step(kernels) {
             None => Ok(()),
             Some(Step::Hold { entry, before }) => {
-                self.edit(s.host, "set", &[(SAVED, &entry), (HELD, &entry), (BEFORE, &before)])?;
+                self.edit(host, "set", &[(SAVED, &entry), (HELD, &entry), (BEFORE, &before)])?;
                 let lacking = self.entries.iter().find(|e| e.id == before).map(|e| e.release.as_str());
                 let lacking = kernels.iter().find(|(release, _)| Some(release.as_str()) == lacking);
                 let (release, missing) = lacking.or(kernels.last()).cloned().unwrap_or_default();
-                s.warn(format!(
+                sink.warn(format!(
                     "kernel {release} lacks {}, so the default entry of grub is {entry} (hold_kernel=yes)",
                     missing.join(", ")
                 ));
                 Ok(())
             }
             Some(Step::Release { entry }) => {
-                self.edit(s.host, "set", &[(SAVED, &entry)])?;
-                self.edit(s.host, "unset", &[(HELD, ""), (BEFORE, "")])?;
+                self.edit(host, "set", &[(SAVED, &entry)])?;
+                self.edit(host, "unset", &[(HELD, ""), (BEFORE, "")])?;
                 let text = format!("nothing is held any more: the default entry of grub is {entry}");
-                s.report(crate::event::Event::Detail { text });
+                sink.event(crate::event::Event::Detail { text });
                 Ok(())
             }
-            Some(Step::Forget) => self.edit(s.host, "unset", &[(HELD, ""), (BEFORE, "")]),
+            Some(Step::Forget) => self.edit(host, "unset", &[(HELD, ""), (BEFORE, "")]),
         }
     }
 

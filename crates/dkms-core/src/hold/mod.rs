@@ -13,9 +13,9 @@ mod grub;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Sink;
+use crate::host::Host;
 use crate::look::ready;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use bls::{Kernels, Menu};
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
@@ -38,25 +38,25 @@ pub enum Caller {
 ///
 /// # Errors
 /// framework.conf cannot be read, or a file cannot be written.
-pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
-    let is_on = s.options.framework.hold_kernel == Some(true);
-    if s.host.other_root.is_some() || !s.host.root {
+pub fn refresh(system: &System, sink: &dyn Sink, caller: Caller) -> Result<()> {
+    let is_on = system.settings.framework.hold_kernel == Some(true);
+    if system.host.other_root.is_some() || !system.host.root {
         return Ok(());
     }
-    let menu = Menu::find(s.layout, s.host);
+    let menu = Menu::find(&system.layout, &system.host);
     let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
     if !is_on && !is_held {
         return Ok(());
     }
-    let kernels = if is_on { kernels(s)? } else { Vec::new() };
-    let apt = if is_on { apt::text(&apt::limits(s)) } else { None };
+    let kernels = if is_on { kernels(system, sink)? } else { Vec::new() };
+    let apt = if is_on { apt::text(&apt::limits(system, sink)) } else { None };
     if let Some(menu) = &menu {
-        menu.refresh(s, &kernels)?;
+        menu.refresh(&system.host, sink, &kernels)?;
     }
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
-    put(s.sink, APT_FILE, apt.as_deref())?;
-    if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
-        update_grub(s.host, s.sink);
+    put(sink, APT_FILE, apt.as_deref())?;
+    if put(sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+        update_grub(&system.host, sink);
     }
     Ok(())
 }
@@ -65,26 +65,26 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn held(s: &Session<'_>, release: &str) -> Result<Vec<String>> {
-    if s.options.framework.hold_kernel != Some(true) {
+pub fn held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<String>> {
+    if system.settings.framework.hold_kernel != Some(true) {
         return Ok(Vec::new());
     }
-    let kernels = kernels(s)?;
+    let kernels = kernels(system, sink)?;
     let other_is_complete = kernels.iter().any(|(other, missing)| other != release && missing.is_empty());
     let missing = kernels.into_iter().find(|(other, _)| other == release).map(|(_, missing)| missing);
     // kernel-install cannot keep it out of the menu any more, and it needs its initramfs.
-    if Menu::find(s.layout, s.host).is_some_and(|menu| menu.has(release)) {
+    if Menu::find(&system.layout, &system.host).is_some_and(|menu| menu.has(release)) {
         return Ok(Vec::new());
     }
     Ok(missing.filter(|_| other_is_complete).unwrap_or_default())
 }
 
-fn kernels(s: &Session<'_>) -> Result<Kernels> {
+fn kernels(system: &System, sink: &dyn Sink) -> Result<Kernels> {
     let one = |release: Release| {
-        let kernel = Kernel { release, arch: s.host.machine.clone() };
-        Ok((kernel.release.to_string(), ready::missing(s, &kernel)?))
+        let kernel = Kernel { release, arch: system.host.machine.clone() };
+        Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
     };
-    ready::kernels(s.layout).into_iter().map(one).collect()
+    ready::kernels(&system.layout).into_iter().map(one).collect()
 }
 
 fn exists(path: &str) -> bool {

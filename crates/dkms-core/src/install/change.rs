@@ -8,14 +8,17 @@ use super::{clean, uninstall, weak};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::hooks::{self, Script};
+use crate::host::Host;
 use crate::install::InstallError;
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::{headers, toolchain};
 use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
-use crate::session::{Host, Options, Session};
+use crate::request::Overrides;
+use crate::system::{Settings, System};
 use dkms_sys::fs;
 use dkms_tree::beneath;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -29,6 +32,7 @@ use std::path::{Path, PathBuf};
 /// Changes to the modules of one or more kernels, applied as a single transaction.
 #[derive(Debug)]
 pub struct Change {
+    overrides: Overrides,
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
     pub(super) kernels: Vec<OfKernel>,
@@ -71,12 +75,12 @@ impl Change {
     ///
     /// # Errors
     /// A lock is busy, or the tree is not writable.
-    pub fn begin(s: &Session<'_>, kernels: &[Kernel]) -> Result<Self> {
+    pub fn begin(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrides: Overrides) -> Result<Self> {
         let mut sorted = kernels.to_vec();
         sorted.sort();
         sorted.dedup();
-        let (held, pending_depmod) = take_over(s, &sorted)?;
-        let transaction = Transaction::begin(s.layout, &sorted, &s.host.command)?;
+        let (held, pending_depmod) = take_over(system, sink, &sorted)?;
+        let transaction = Transaction::begin(&system.layout, &sorted, &system.host.command)?;
         let of = |kernel: Kernel| OfKernel {
             dirty: pending_depmod.iter().any(|(k, _)| *k == kernel),
             kernel,
@@ -88,7 +92,7 @@ impl Change {
             weak_gone: Vec::new(),
         };
         let kernels = sorted.into_iter().map(of).collect();
-        Ok(Self { held, transaction, kernels, results: Vec::new(), pending_depmod })
+        Ok(Self { overrides, held, transaction, kernels, results: Vec::new(), pending_depmod })
     }
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
@@ -101,18 +105,18 @@ impl Change {
     ///
     /// # Errors
     /// Its kernel is not part of this change.
-    pub fn answer_for(&mut self, b: &Build) -> Result<()> {
-        self.of(&b.kernel)?.installed_before.push(b.clone());
+    pub fn answer_for(&mut self, build: &Build) -> Result<()> {
+        self.of(&build.kernel)?.installed_before.push(build.clone());
         Ok(())
     }
 
     /// Records the present status of a package, which `status` shows until the change ends.
-    pub(super) fn note(&mut self, s: &Session<'_>, package: &str) -> Result<()> {
+    pub(super) fn note(&mut self, system: &System, package: &str) -> Result<()> {
         if self.transaction.knows(package) {
             return Ok(());
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
-        let entries = status::of_package(s, package, &kernels);
+        let entries = status::of_package(system, package, &kernels);
         Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
     }
 
@@ -120,27 +124,31 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn install(&mut self, s: &Session<'_>, b: &Build) -> Result<Outcome> {
-        let directory = s.layout.kernel_modules(&b.kernel.release);
+    pub fn install(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<Outcome> {
+        let directory = system.layout.kernel_modules(&build.kernel.release);
         if !directory.exists() {
             return Err(InstallError::KernelDirMissing(directory).into());
         }
-        beneath::check_package(s.layout, &b.package)?;
-        let built = Built::read(s, b)?;
-        built.require_all(s.layout, s.options, b)?;
-        self.pre_install(s, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
-        let of = self.of(&b.kernel)?;
+        beneath::check_package(&system.layout, &build.package)?;
+        let built = Built::read(system, sink, build, self.overrides)?;
+        built.require_all(&system.layout, &system.settings, build)?;
+        self.pre_install(system, sink, build, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
+        let of = self.of(&build.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
-        let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
+        let facts = of.facts.get_or_insert_with(|| Facts::gather(system, sink, &build.kernel));
         // The same command may have installed a module that this build depends on.
-        facts.refresh(s);
-        let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
+        facts.refresh(system, sink);
+        let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
         let Built { loaded, manifest, .. } = built;
         for w in &planned.warnings {
-            s.warn(w.clone());
+            sink.warn(w.clone());
         }
         for (path, reason) in &planned.kept {
-            s.report(Event::ModuleKept { build: b.clone(), path: path.clone(), reason: reason.clone() });
+            sink.event(Event::ModuleKept {
+                build: build.clone(),
+                path: path.clone(),
+                reason: reason.clone(),
+            });
         }
         if planned.ops.is_empty() {
             return if planned.refused.is_empty() {
@@ -150,46 +158,55 @@ impl Change {
             };
         }
         for r in &planned.refused {
-            s.warn(format!("left out: {r}"));
+            sink.warn(format!("left out: {r}"));
         }
-        self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
-            // The same error as for anything else that prevents the installation.
-            Error::Io(cause) => InstallError::Failed { build: b.clone(), cause }.into(),
-            other => other,
-        })?;
-        self.post_install(s, b, loaded.conf.post_install.as_deref());
-        self.report_later(&b.kernel, Event::Installed { build: b.clone() });
+        self.apply(system, sink, build, planned, manifest, loaded.conf.no_weak_modules).map_err(
+            |e| match e {
+                // The same error as for anything else that prevents the installation.
+                Error::Io(cause) => InstallError::Failed { build: build.clone(), cause }.into(),
+                other => other,
+            },
+        )?;
+        self.post_install(system, sink, build, loaded.conf.post_install.as_deref());
+        self.report_later(&build.kernel, Event::Installed { build: build.clone() });
         Ok(Outcome::Installed)
     }
 
     /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
     /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
-    fn environment(&self, s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
-        let mut environment = hooks::variables(&b.package, Some(&b.kernel));
-        let headers = headers::find(s, &b.kernel);
-        if let Ok(tools) = headers.and_then(|h| toolchain::detect(s.host, &h, &b.kernel.release)) {
+    fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
+        let mut environment = hooks::variables(&build.package, Some(&build.kernel));
+        let headers = headers::find(system, &build.kernel);
+        if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &build.kernel.release)) {
             environment.extend(tools.environment);
         }
-        environment.push(lock::variable(s, &self.held));
+        environment.push(lock::variable(system, &self.held));
         environment
     }
 
-    fn pre_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>, force: bool) -> Result<()> {
+    fn pre_install(
+        &self,
+        system: &System,
+        sink: &dyn Sink,
+        build: &Build,
+        line: Option<&str>,
+        force: bool,
+    ) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
-        let source = s.layout.source_link(&b.package);
-        let environment = self.environment(s, b);
+        let source = system.layout.source_link(&build.package);
+        let environment = self.environment(system, build);
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
-        match hooks::run(s, &b.package, &script)? {
+        match hooks::run(system, sink, &build.package, &script)? {
             Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
-                package: b.package.clone(),
+                package: build.package.clone(),
                 command: line.to_owned(),
                 status: status.to_string(),
             }
             .into()),
             Some(status) if !status.success() => {
-                s.warn(format!(
+                sink.warn(format!(
                     "PRE_INSTALL of {} ended with {status}; installing anyway (--force)",
-                    b.package
+                    build.package
                 ));
                 Ok(())
             }
@@ -197,50 +214,52 @@ impl Change {
         }
     }
 
-    fn post_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>) {
+    fn post_install(&self, system: &System, sink: &dyn Sink, build: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
-        let source = s.layout.source_link(&b.package);
-        let environment = self.environment(s, b);
+        let source = system.layout.source_link(&build.package);
+        let environment = self.environment(system, build);
         let script =
             Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
-        match hooks::run(s, &b.package, &script) {
+        match hooks::run(system, sink, &build.package, &script) {
             Ok(Some(status)) if !status.success() => {
-                s.warn(format!(
+                sink.warn(format!(
                     "POST_INSTALL of {} ended with {status}; its modules are in place",
-                    b.package
+                    build.package
                 ));
             }
-            Err(e) => s.warn(e.to_string()),
+            Err(e) => sink.warn(e.to_string()),
             Ok(_) => {}
         }
     }
 
     fn apply(
         &mut self,
-        s: &Session<'_>,
-        b: &Build,
+        system: &System,
+        sink: &dyn Sink,
+        build: &Build,
         planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
         let mut ops = planned.ops;
         let files: Vec<&Source> = planned.placed.iter().chain(&planned.adopted).collect();
-        let path = s.layout.manifest(b);
+        let path = system.layout.manifest(build);
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
-        let staging = || planned.placed.iter().try_for_each(|p| stage(s.options, p));
+        let staging = || planned.placed.iter().try_for_each(|p| stage(&system.settings, p));
         // The change times of the files are final only after the files are in place.
         let record = || match &manifest {
-            Some(m) => {
-                write_record(&path, &Manifest { installed: Some(record_of(s.host, &files)), ..m.clone() })
-            }
+            Some(m) => write_record(
+                &path,
+                &Manifest { installed: Some(record_of(&system.host, &files)), ..m.clone() },
+            ),
             None => Ok(()),
         };
-        self.note(s, &b.package.name)?;
-        self.batch(s, &b.kernel, ops, staging, record)?;
+        self.note(system, &build.package.name)?;
+        self.batch(system, sink, &build.kernel, ops, staging, record)?;
         let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
-        let of = self.of(&b.kernel)?;
+        let of = self.of(&build.kernel)?;
         of.dirty = true;
         for (from, _) in &planned.archived {
             if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
@@ -253,10 +272,10 @@ impl Change {
             of.weak.extend(paths.iter().cloned());
         }
         for (from, to) in planned.archived {
-            self.report_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
+            self.report_later(&build.kernel, Event::OriginalArchived { build: build.clone(), from, to });
         }
         for path in paths {
-            self.report_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
+            self.report_later(&build.kernel, Event::ModuleInstalled { build: build.clone(), path });
         }
         Ok(())
     }
@@ -265,51 +284,51 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn uninstall(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
-        beneath::check_package(s.layout, &b.package)?;
-        let planned = uninstall::plan(s, b)?;
+    pub fn uninstall(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
+        beneath::check_package(&system.layout, &build.package)?;
+        let planned = uninstall::plan(system, sink, build, self.overrides.force)?;
         for w in &planned.warnings {
-            s.warn(w.clone());
+            sink.warn(w.clone());
         }
-        let manifest = Manifest::read(s.layout, b)?;
+        let manifest = Manifest::read(&system.layout, build)?;
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
-            weak::run(s, &b.kernel, weak::Change::Remove, &planned.removed);
-            self.of(&b.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
+            weak::run(system, sink, &build.kernel, weak::Change::Remove, &planned.removed);
+            self.of(&build.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),
-            None => post_remove(s, b),
+            None => post_remove(system, sink, build),
         };
-        self.note(s, &b.package.name)?;
-        let path = s.layout.manifest(b);
+        self.note(system, &build.package.name)?;
+        let path = system.layout.manifest(build);
         let record = || planned.record.as_ref().map_or(Ok(()), |m| write_record(&path, m));
-        self.batch(s, &b.kernel, planned.ops, || Ok(()), record)?;
-        let of = self.of(&b.kernel)?;
+        self.batch(system, sink, &build.kernel, planned.ops, || Ok(()), record)?;
+        let of = self.of(&build.kernel)?;
         (of.dirty, of.index) = (true, None);
         for path in planned.removed {
-            self.report_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
+            self.report_later(&build.kernel, Event::ModuleRemoved { build: build.clone(), path });
         }
         for to in planned.restored {
-            self.report_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
+            self.report_later(&build.kernel, Event::OriginalRestored { build: build.clone(), to });
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
-            let source = s.layout.source_link(&b.package);
-            let environment = self.environment(s, b);
+            let source = system.layout.source_link(&build.package);
+            let environment = self.environment(system, build);
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,
                 directory: &source,
                 environment: &environment,
             };
-            match hooks::run(s, &b.package, &script) {
+            match hooks::run(system, sink, &build.package, &script) {
                 Ok(Some(status)) if !status.success() => {
-                    s.warn(format!("POST_REMOVE of {} ended with {status}", b.package));
+                    sink.warn(format!("POST_REMOVE of {} ended with {status}", build.package));
                 }
-                Err(e) => s.warn(e.to_string()),
+                Err(e) => sink.warn(e.to_string()),
                 Ok(_) => {}
             }
         }
-        self.report_later(&b.kernel, Event::Uninstalled { build: b.clone() });
+        self.report_later(&build.kernel, Event::Uninstalled { build: build.clone() });
         Ok(())
     }
 
@@ -319,15 +338,16 @@ impl Change {
     /// On an error, nothing of the batch is changed.
     pub(crate) fn perform(
         &mut self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         kernel: &Kernel,
         package: Option<&str>,
         ops: Vec<Op>,
     ) -> Result<()> {
         if let Some(name) = package {
-            self.note(s, name)?;
+            self.note(system, name)?;
         }
-        self.batch(s, kernel, ops, || Ok(()), || Ok(()))?;
+        self.batch(system, sink, kernel, ops, || Ok(()), || Ok(()))?;
         let of = self.of(kernel)?;
         (of.dirty, of.index) = (true, None);
         Ok(())
@@ -337,18 +357,19 @@ impl Change {
     /// `record` records the result after them. If the batch fails, directories that it created are removed.
     pub(super) fn batch(
         &mut self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         kernel: &Kernel,
         ops: Vec<Op>,
         stage: impl FnOnce() -> Result<()>,
         record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        crate::trust::signing::reach(s).refuse_strays(kernel, &ops)?;
+        crate::trust::signing::reach(system, sink).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
         self.of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
         if done.is_err() {
-            self.remove_empty(s.host, s.layout);
+            self.remove_empty(&system.host, &system.layout);
         }
         done
     }
@@ -357,13 +378,13 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing is changed.
-    pub fn unbuild(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
-        self.note(s, &b.package.name)?;
-        let dir = s.layout.kernel_dir(b);
-        let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
-        let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
-        self.batch(s, &b.kernel, ops, || Ok(()), || Ok(()))?;
-        self.report_later(&b.kernel, Event::Unbuilt { build: b.clone() });
+    pub fn unbuild(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
+        self.note(system, &build.package.name)?;
+        let dir = system.layout.kernel_dir(build);
+        let saved = dir.join(format!(".tmp_{}_unbuilt", build.kernel.arch));
+        let ops = vec![Op::Remove { path: system.layout.built_dir(build), saved }];
+        self.batch(system, sink, &build.kernel, ops, || Ok(()), || Ok(()))?;
+        self.report_later(&build.kernel, Event::Unbuilt { build: build.clone() });
         Ok(())
     }
 
@@ -373,13 +394,13 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing is changed.
-    pub fn forget(&mut self, s: &Session<'_>, package: &PackageId) -> Result<()> {
-        self.note(s, &package.name)?;
-        let dir = s.layout.package_dir(&package.name);
+    pub fn forget(&mut self, system: &System, sink: &dyn Sink, package: &PackageId) -> Result<()> {
+        self.note(system, &package.name)?;
+        let dir = system.layout.package_dir(&package.name);
         let Some(kernel) = self.kernels.first().map(|k| k.kernel.clone()) else { return Ok(()) };
         let saved = dir.join(format!(".{}.removed", package.version));
-        let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
-        self.batch(s, &kernel, ops, || Ok(()), || Ok(()))?;
+        let ops = vec![Op::Remove { path: system.layout.version_dir(package), saved }];
+        self.batch(system, sink, &kernel, ops, || Ok(()), || Ok(()))?;
         self.report_later(&kernel, Event::Forgotten { package: package.clone() });
         Ok(())
     }
@@ -397,36 +418,42 @@ impl Change {
 /// # Errors
 /// The error with which the installation would fail.
 pub(crate) fn preview(
-    s: &Session<'_>,
-    b: &Build,
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
     index: &ModuleIndex,
     facts: &Facts,
+    overrides: Overrides,
 ) -> Result<plan::InstallChanges> {
-    let built = Built::read(s, b)?;
-    built.require_all(s.layout, s.options, b)?;
-    let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
+    let built = Built::read(system, sink, build, overrides)?;
+    built.require_all(&system.layout, &system.settings, build)?;
+    let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(InstallError::Newer(planned.refused).into());
     }
-    crate::trust::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
+    crate::trust::signing::reach(system, sink).refuse_strays(&build.kernel, &planned.ops)?;
     Ok(planned)
 }
 
 /// Takes the kernels' locks, and recovers what interrupted commands left.
-fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<recover::PendingDepmod>)> {
+fn take_over(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: &[Kernel],
+) -> Result<(Vec<Held>, Vec<recover::PendingDepmod>)> {
     loop {
-        let held = lock::install(s, kernels)?;
+        let held = lock::install(system, sink, kernels)?;
         // A journal that a calling dkms has open was not left by an interrupted command.
         if held.iter().any(Held::is_inherited) {
             return Ok((held, Vec::new()));
         }
-        match recover::recover(s, kernels)? {
+        match recover::recover(system, sink, kernels)? {
             Left::Depmod(pending) => return Ok((held, pending)),
             Left::More(all) => {
                 // All locks are taken in one fixed order, so those that we hold are released first.
                 drop(held);
-                let _held = lock::install(s, &all)?;
-                recover::recover(s, &all)?;
+                let _held = lock::install(system, sink, &all)?;
+                recover::recover(system, sink, &all)?;
             }
         }
     }
@@ -447,13 +474,13 @@ fn record_of(host: &Host, files: &[&Source]) -> Installed {
 }
 
 /// Creates a complete copy of a file beside its destination.
-fn stage(options: &Options, source: &Source) -> Result<()> {
+fn stage(settings: &Settings, source: &Source) -> Result<()> {
     // The error names the directory rather than a temporary name in it.
     fs::require_writable_below(&source.destination)?;
     fs::create_dir_all(&source.destination)?;
     let staged = aside(&source.destination.join(&source.file), "new");
     fs::remove_file(&staged)?;
-    if options.symlink_modules {
+    if settings.symlink_modules {
         fs::symlink(&source.path, &staged)?;
     } else {
         fs::copy_file(&source.path, &staged)?;
@@ -464,11 +491,11 @@ fn stage(options: &Options, source: &Source) -> Result<()> {
 }
 
 /// The POST_REMOVE of a build without a manifest, which dkms 3.x made.
-fn post_remove(s: &Session<'_>, b: &Build) -> Option<String> {
-    match load::load(s, &b.package, &b.kernel) {
+fn post_remove(system: &System, sink: &dyn Sink, build: &Build) -> Option<String> {
+    match load::load(system, sink, &build.package, &build.kernel) {
         Ok(loaded) => loaded.conf.post_remove,
         Err(e) => {
-            s.warn(format!("if {} has a POST_REMOVE script, it is not run: {e}", b.package));
+            sink.warn(format!("if {} has a POST_REMOVE script, it is not run: {e}", build.package));
             None
         }
     }

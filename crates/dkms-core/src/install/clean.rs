@@ -1,7 +1,7 @@
 //! Removes directories that are empty after a change.
 
 use crate::distro::Family;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};
 use dkms_tree::ids::Kernel;
@@ -26,7 +26,7 @@ pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: 
             let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
             continue;
         }
-        if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
+        if !dir.starts_with(&stop) || !fs::is_empty_dir(dir).unwrap_or(false) {
             continue;
         }
         if by_rpm && owned_by_rpm(host, dir) {
@@ -35,7 +35,7 @@ pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: 
         let _ = fs::remove_empty_dirs(dir, &stop);
     }
     // This removes only an empty directory: that of a kernel that is no longer installed.
-    let _ = std::fs::remove_dir(&stop);
+    let _ = fs::remove_dir(&stop);
 }
 
 fn owned_by_rpm(host: &Host, dir: &Path) -> bool {

@@ -3,10 +3,12 @@
 use super::index::Update;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::hooks;
+use crate::host::Host;
 use crate::install::InstallError;
 use crate::kernel::installed::ModuleIndex;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_sys::sys;
@@ -37,38 +39,38 @@ const INDEX_FILES: [&str; 12] = [
 ///
 /// # Errors
 /// [`InstallError::DepmodFailed`], or depmod is not installed.
-pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
+pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
     let skip = |reason: String| {
-        s.report(Event::DepmodSkipped { kernel: kernel.clone(), reason });
+        sink.event(Event::DepmodSkipped { kernel: kernel.clone(), reason });
         Ok(())
     };
-    if s.options.no_depmod {
+    if system.settings.no_depmod {
         return skip("--no-depmod".into());
     }
-    let modules = s.layout.kernel_modules(&kernel.release);
+    let modules = system.layout.kernel_modules(&kernel.release);
     let index = modules.join("modules.dep");
     if !index.is_file() {
         return skip(format!("{} is not there: that kernel's image is not installed", index.display()));
     }
     let mut arguments: Vec<OsString> = vec!["-a".into()];
-    match base(&s.layout.install_tree) {
+    match base(&system.layout.install_tree) {
         Some(base) if base.as_os_str().is_empty() || base == Path::new("/") => {}
         Some(base) => arguments.extend(["-b".into(), base.as_os_str().to_owned()]),
         None => {
             return skip(format!(
                 "depmod only knows trees that end in lib/modules, and {} does not",
-                s.layout.install_tree.display()
+                system.layout.install_tree.display()
             ));
         }
     }
-    let map = s.layout.boot_dir.join(format!("System.map-{}", kernel.release));
+    let map = system.layout.boot_dir.join(format!("System.map-{}", kernel.release));
     if map.is_file() {
         arguments.extend(["-F".into(), map.into()]);
     }
     arguments.push(kernel.release.as_str().into());
-    s.report(Event::DepmodStarted { kernel: kernel.clone() });
-    let Some(program) = dkms_sys::process::which("depmod", &s.host.path) else {
-        let package = s.host.program_package("depmod");
+    sink.event(Event::DepmodStarted { kernel: kernel.clone() });
+    let Some(program) = dkms_sys::process::which("depmod", &system.host.path) else {
+        let package = system.host.program_package("depmod");
         let reason = format!("it is not installed; the package {package} has it");
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     };
@@ -76,11 +78,11 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     keep_index(&modules);
     let before = Stat::of(&index);
     let started = Instant::now();
-    let done = match super::index::make(s, kernel, &modules, &program, Update::Cache) {
+    let done = match super::index::make(system, sink, kernel, &modules, &program, Update::Cache) {
         Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
-            s.report(Event::Detail { text: format!("depmod writes the index: {reason}") });
-            index_now(s, kernel, program, arguments, &modules, before.as_ref())
+            sink.event(Event::Detail { text: format!("depmod writes the index: {reason}") });
+            index_now(&system.host, sink, kernel, program, arguments, &modules, before.as_ref())
         }
     };
     if done.is_err() {
@@ -90,9 +92,9 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     }
     clear_torn(&modules);
     let (empty, elapsed) = done?;
-    s.report(Event::DepmodDone { kernel: kernel.clone(), elapsed });
+    sink.event(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
-        super::index::forget(s.layout, kernel);
+        super::index::forget(&system.layout, kernel);
         drop_empty_index(&modules)?;
     }
     Ok(())
@@ -119,7 +121,8 @@ fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
 
 /// Runs depmod, and returns whether the index is empty and how long depmod took.
 fn index_now(
-    s: &Session<'_>,
+    host: &Host,
+    sink: &dyn Sink,
     kernel: &Kernel,
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -129,13 +132,13 @@ fn index_now(
     let index = modules.join("modules.dep");
     let done = Command::new(program)
         .args(arguments)
-        .envs(s.host.environment.iter().cloned())
+        .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Capture)
         // A torn index is worse than a late reaction to Ctrl-C.
         .ignore_interrupt()
         .run()
-        .map_err(|e| hooks::process_error(s.host, e, "index a kernel's modules"))?;
+        .map_err(|e| hooks::process_error(host, e, "index a kernel's modules"))?;
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
         let last = said.lines().last().unwrap_or("it said nothing");
@@ -153,7 +156,7 @@ fn index_now(
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     }
     for line in said.lines().filter(|l| !l.trim().is_empty()) {
-        s.report(Event::Detail { text: line.to_owned() });
+        sink.event(Event::Detail { text: line.to_owned() });
     }
     Ok((empty, done.elapsed))
 }
@@ -235,7 +238,7 @@ fn drop_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
         fs::remove_file(modules.join(file))?;
     }
-    let _ = std::fs::remove_dir(modules);
+    let _ = fs::remove_dir(modules);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Errors of installing modules.
 
-use crate::build::NotForKernel;
+use crate::build::error::NotForKernel;
 use crate::cause::Cause;
 use dkms_sys::IoError;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};

@@ -5,7 +5,7 @@
 
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
@@ -27,20 +27,20 @@ pub(super) enum Update {
 
 /// Returns the names of the index files that differ from those that depmod would write now. There are none if
 /// nothing is known about this kernel: then reading all of its modules would take seconds. Changes nothing.
-pub(crate) fn differences(s: &Session<'_>, kernel: &Kernel) -> Vec<&'static str> {
-    let dir = s.layout.kernel_modules(&kernel.release);
-    let known = fs::is_file(s.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
-    let Some(program) = dkms_sys::process::which("depmod", &s.host.path).filter(|_| known) else {
+pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Vec<&'static str> {
+    let dir = system.layout.kernel_modules(&kernel.release);
+    let known = fs::is_file(system.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
+    let Some(program) = dkms_sys::process::which("depmod", &system.host.path).filter(|_| known) else {
         return Vec::new();
     };
     let differs = |file: &IndexFile| {
         !fs::read_bounded(dir.join(file.name), Limit::INDEX).is_ok_and(|bytes| bytes == file.bytes)
     };
-    match make(s, kernel, &dir, &program, Update::Nothing) {
+    match make(system, sink, kernel, &dir, &program, Update::Nothing) {
         Ok(files) => files.iter().filter(|file| differs(file)).map(|file| file.name).collect(),
         Err(reason) => {
             let text = format!("the index of kernel {} is not compared: {reason}", kernel.release);
-            s.report(crate::event::Event::Detail { text });
+            sink.event(crate::event::Event::Detail { text });
             Vec::new()
         }
     }
@@ -53,16 +53,17 @@ pub(crate) fn differences(s: &Session<'_>, kernel: &Kernel) -> Vec<&'static str>
 /// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
 /// depmod's.
 pub(super) fn make(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     kernel: &Kernel,
     dir: &Path,
     program: &Path,
     update: Update,
 ) -> Result<Vec<IndexFile>, Decline> {
-    if s.options.framework.depmod == Some(true) {
+    if system.settings.framework.depmod == Some(true) {
         return Err(decline("depmod=program in framework.conf"));
     }
-    let path = s.layout.index_cache(kernel);
+    let path = system.layout.index_cache(kernel);
     refuse_link(&path).map_err(|e| decline(e.to_string()))?;
     let text = fs::read_text(&path, Limit::RECORD).unwrap_or_default();
     let cache = Cache::parse(&text);
@@ -81,8 +82,8 @@ pub(super) fn make(
     let files = index::write(tool.version, &modules, &lists.borrow())?;
     let changed =
         records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
-    if changed && update == Update::Cache && s.host.records_stamps() {
-        keep(s.sink, &path, &tool, &records);
+    if changed && update == Update::Cache && system.host.records_stamps() {
+        keep(sink, &path, &tool, &records);
     }
     Ok(files)
 }
@@ -187,8 +188,7 @@ impl AsRef<str> for FoundFile {
 /// Finds the module files in directory order, which is the order in which depmod reads them.
 fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
     let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
-    for entry in std::fs::read_dir(dir).map_err(error)? {
-        let entry = entry.map_err(error)?;
+    for entry in fs::read_dir(dir).map_err(|e| decline(e.to_string()))? {
         let Ok(name) = entry.file_name().into_string() else {
             return Err(decline(format!("{} is not text", entry.path().display())));
         };

@@ -3,10 +3,10 @@
 //! as a key that is not enrolled yet or a module of another package, is only a warning.
 
 use crate::error::Result;
+use crate::host::Host;
 use crate::install::InstallError;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::verify::{Facts, Resolver};
-use crate::session::Host;
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
 use kmodule::verdict::{Cause, File, Reason};

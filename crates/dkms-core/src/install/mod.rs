@@ -4,7 +4,7 @@ mod built;
 pub mod change;
 pub mod clean;
 pub mod depmod;
-mod error;
+pub(crate) mod error;
 pub(crate) mod index;
 pub(crate) mod judge;
 pub mod plan;

@@ -4,12 +4,13 @@ use super::error::{InstallError, Newer};
 use super::judge::Judge;
 use crate::build::{NotForKernel, collect};
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::installed;
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::look::verify::Facts;
-use crate::session::Host;
-use crate::session::Options;
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
@@ -63,13 +64,12 @@ pub struct Force {
 
 /// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
 /// `modules_to_force_install/`.
-pub fn force_for(layout: &Layout, options: &Options, package: &str) -> Force {
-    let mut force =
-        Force { all: options.force || options.rpm_safe_upgrade, version: options.force_version_override };
-    let Ok(entries) = std::fs::read_dir(&layout.force_dir) else { return force };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
-    files.sort();
-    for text in files.iter().filter_map(|f| dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()) {
+pub fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force {
+    let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
+    let Ok(names) = dkms_sys::fs::list_dir(&layout.force_dir) else { return force };
+    for name in names {
+        let file = layout.force_dir.join(name);
+        let Ok(text) = dkms_sys::fs::read_text(file, dkms_sys::fs::Limit::CONFIG) else { continue };
         for word in text.split_whitespace() {
             force.all |= word == package;
             force.version |= word.strip_suffix("_version-override") == Some(package);
@@ -84,165 +84,177 @@ pub fn force_for(layout: &Layout, options: &Options, package: &str) -> Force {
 /// A built file is not a module for this kernel, or is one that the kernel would not load; something cannot
 /// be read.
 pub fn plan(
-    s: &Session<'_>,
-    b: &Build,
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
     sources: &[Source],
     index: &ModuleIndex,
     facts: &Facts,
     force: Force,
 ) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
-    let judge = Judge::new(s.host, facts, &modules, force.all);
-    let mut plan = InstallChanges::default();
-    let owned = owned_files(s, b)?;
-    let link = s.layout.active_link(&b.package.name, &b.kernel);
-    let active = dkms_sys::fs::is_symlink(&link);
+    let link = system.layout.active_link(&build.package.name, &build.kernel);
+    let mut planner = Planner {
+        layout: &system.layout,
+        symlinks: system.settings.symlink_modules,
+        build,
+        judge: Judge::new(&system.host, facts, &modules, force.all),
+        force,
+        owned: owned_files(system, sink, build)?,
+        is_active: dkms_sys::fs::is_symlink(&link),
+        changes: InstallChanges::default(),
+    };
     for source in sources {
-        one(s.layout, s.options, b, source, index, &judge, force, &owned, active, &mut plan)?;
+        planner.module(source, index.find(&source.name))?;
     }
-    let in_place = plan.placed.len() + plan.adopted.len();
+    let in_place = planner.changes.placed.len() + planner.changes.adopted.len();
     // A package without modules is installed by creating its link.
     if in_place > 0 || sources.is_empty() {
-        drop_leftovers(&mut plan, &owned);
-        plan.ops.push(Op::Link {
-            target: Some(s.layout.active_target(b)),
-            before: active.then(|| dkms_sys::fs::read_link(&link)).transpose()?,
+        planner.drop_leftovers();
+        planner.changes.ops.push(Op::Link {
+            target: Some(system.layout.active_target(build)),
+            before: planner.is_active.then(|| dkms_sys::fs::read_link(&link)).transpose()?,
             link,
         });
     }
-    Ok(plan)
+    Ok(planner.changes)
 }
 
 /// The installed files of the version that is active now, whether it is this version or another.
-fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
-    let Some(active) = state::installed_version(s.layout, &b.package.name, &b.kernel) else {
+fn owned_files(system: &System, sink: &dyn Sink, build: &Build) -> Result<Vec<PathBuf>> {
+    let Some(active) = state::installed_version(&system.layout, &build.package.name, &build.kernel) else {
         return Ok(Vec::new());
     };
-    let active = Build::new(&active, &b.kernel);
-    installed::check_record(s.trees(), &active)?;
-    let files = installed::installed_files(s, &active).into_iter();
+    let active = Build::new(&active, &build.kernel);
+    installed::check_record(system.trees(), &active)?;
+    let files = installed::installed_files(system, sink, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }
 
-#[allow(clippy::too_many_arguments)]
-fn one(
-    layout: &Layout,
-    options: &Options,
-    b: &Build,
-    source: &Source,
-    index: &ModuleIndex,
-    judge: &Judge<'_>,
+/// Plans one module after the other.
+struct Planner<'a> {
+    layout: &'a Layout,
+    /// Whether modules are installed as links to the built files.
+    symlinks: bool,
+    build: &'a Build,
+    judge: Judge<'a>,
     force: Force,
-    owned: &[PathBuf],
-    active: bool,
-    plan: &mut InstallChanges,
-) -> Result<()> {
-    let bytes = dkms_sys::fs::read(&source.path)?;
-    let ours = decompressed(&bytes)
-        .map_err(NotForKernel::from)
-        .and_then(|plain| collect::check(&plain, b, force.all))
-        .map_err(|cause| InstallError::Unusable { path: source.path.clone(), cause })?;
-    let existing = index.find(&source.name);
-    let target = source.destination.join(&source.file);
+    /// The installed files of the version that is active.
+    owned: Vec<PathBuf>,
+    /// Whether a version is active.
+    is_active: bool,
+    /// What is planned so far.
+    changes: InstallChanges,
+}
 
-    if let [only] = existing {
-        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !options.symlink_modules {
-            plan.adopted.push(source.clone());
-            return Ok(());
+impl Planner<'_> {
+    /// Plans one module. `existing` are the kernel's files of that name.
+    fn module(&mut self, source: &Source, existing: &[PathBuf]) -> Result<()> {
+        let bytes = dkms_sys::fs::read(&source.path)?;
+        let ours = decompressed(&bytes)
+            .map_err(NotForKernel::from)
+            .and_then(|plain| collect::check(&plain, self.build, self.force.all))
+            .map_err(|cause| InstallError::Unusable { path: source.path.clone(), cause })?;
+        let target = source.destination.join(&source.file);
+        if let [only] = existing {
+            if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !self.symlinks {
+                self.changes.adopted.push(source.clone());
+                return Ok(());
+            }
+            if self.stays(&ours, only, source) {
+                return Ok(());
+            }
+        } else if existing.len() > 1 {
+            self.changes.warnings.push(format!(
+                "{} files named {} are in kernel {}; their versions are not compared",
+                existing.len(),
+                source.name,
+                self.build.kernel.release
+            ));
         }
-        if !force.all && !force.version {
-            match compare(&ours, only, &source.path) {
-                Found::Newer(theirs, own) => {
-                    plan.refused.push(Newer {
-                        path: only.clone(),
-                        version: theirs,
-                        own,
-                        package: b.package.clone(),
-                    });
-                    return Ok(());
-                }
-                Found::Same(version) => {
-                    plan.kept.push((only.clone(), format!("it is {version} already; --force replaces it")));
-                    return Ok(());
-                }
-                Found::Older => {}
+        self.judge.module(&bytes, &source.path, &mut self.changes.warnings)?;
+        self.make_room(source, existing);
+        let archived = self.changes.archived.iter().find(|(from, _)| *from == target);
+        let vacated = archived.map(|(_, to)| to.clone());
+        if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
+            return Err(InstallError::TargetIsDirectory(target).into());
+        }
+        self.changes.ops.push(Op::Place {
+            staged: aside(&target, "new"),
+            saved: (dkms_sys::fs::exists(&target) && vacated.is_none()).then(|| aside(&target, "old")),
+            vacated,
+            to: target,
+        });
+        self.changes.placed.push(source.clone());
+        Ok(())
+    }
+
+    /// Whether the kernel's own module is newer or the same, and stays.
+    fn stays(&mut self, ours: &Module, theirs: &Path, source: &Source) -> bool {
+        if self.force.all || self.force.version {
+            return false;
+        }
+        match compare(ours, theirs, &source.path) {
+            Found::Newer(version, own) => {
+                let (path, package) = (theirs.to_owned(), self.build.package.clone());
+                self.changes.refused.push(Newer { path, version, own, package });
+                true
+            }
+            Found::Same(version) => {
+                let reason = format!("it is {version} already; --force replaces it");
+                self.changes.kept.push((theirs.to_owned(), reason));
+                true
+            }
+            Found::Older => false,
+        }
+    }
+
+    /// Archives the files of that name that are not ours. The original is the first one found in extra,
+    /// updates or the destination, or the only one. The others are archived as collisions.
+    fn make_room(&mut self, source: &Source, existing: &[PathBuf]) {
+        let (layout, name, kernel) = (self.layout, &self.build.package.name, &self.build.kernel);
+        let modules = layout.kernel_modules(&kernel.release);
+        let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
+        let mut foreign: Vec<&PathBuf> = existing
+            .iter()
+            // While a version of ours is active, a file at the destination belongs to it.
+            .filter(|p| !(self.owned.contains(p) || self.is_active && in_dest(p)))
+            .collect();
+        let preferred = foreign
+            .iter()
+            .position(|p| p.parent() == Some(&modules.join("extra")))
+            .or_else(|| foreign.iter().position(|p| p.parent() == Some(&modules.join("updates"))))
+            .or_else(|| foreign.iter().position(|p| in_dest(p)))
+            .or_else(|| (foreign.len() == 1).then_some(0));
+        let mut archive = |from: &PathBuf, to: Option<PathBuf>| {
+            let Some(to) = to.filter(|to| !dkms_sys::fs::exists(to)) else { return };
+            let text = originals::origin_text(from);
+            self.changes.ops.push(Op::Move { from: from.clone(), to: to.clone() });
+            self.changes.ops.push(Op::Text { path: originals::origin_file(&to), text });
+            self.changes.archived.push((from.clone(), to));
+        };
+        if let Some(n) = preferred {
+            let from = foreign.remove(n);
+            match originals::archive_path(layout, name, kernel, from) {
+                Some(to) if !dkms_sys::fs::exists(&to) => archive(from, Some(to)),
+                _ => archive(from, originals::collision_path(layout, name, kernel, from)),
             }
         }
-    } else if existing.len() > 1 {
-        plan.warnings.push(format!(
-            "{} files named {} are in kernel {}; their versions are not compared",
-            existing.len(),
-            source.name,
-            b.kernel.release
-        ));
-    }
-    judge.module(&bytes, &source.path, &mut plan.warnings)?;
-    make_room(layout, b, source, existing, owned, active, plan);
-    let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
-    if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
-        return Err(InstallError::TargetIsDirectory(target).into());
-    }
-    plan.ops.push(Op::Place {
-        staged: aside(&target, "new"),
-        saved: (dkms_sys::fs::exists(&target) && vacated.is_none()).then(|| aside(&target, "old")),
-        vacated,
-        to: target,
-    });
-    plan.placed.push(source.clone());
-    Ok(())
-}
-
-/// Archives the files of that name that are not ours. The original is the first one found in extra, updates
-/// or the destination, or the only one. The others are archived as collisions.
-fn make_room(
-    layout: &Layout,
-    b: &Build,
-    source: &Source,
-    existing: &[PathBuf],
-    owned: &[PathBuf],
-    active: bool,
-    plan: &mut InstallChanges,
-) {
-    let modules = layout.kernel_modules(&b.kernel.release);
-    let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
-    let mut foreign: Vec<&PathBuf> = existing
-        .iter()
-        // While a version of ours is active, a file at the destination belongs to it.
-        .filter(|p| !(owned.contains(p) || active && in_dest(p)))
-        .collect();
-    let preferred = foreign
-        .iter()
-        .position(|p| p.parent() == Some(&modules.join("extra")))
-        .or_else(|| foreign.iter().position(|p| p.parent() == Some(&modules.join("updates"))))
-        .or_else(|| foreign.iter().position(|p| in_dest(p)))
-        .or_else(|| (foreign.len() == 1).then_some(0));
-    let mut archive = |from: &PathBuf, to: Option<PathBuf>| {
-        let Some(to) = to.filter(|to| !dkms_sys::fs::exists(to)) else { return };
-        plan.ops.push(Op::Move { from: from.clone(), to: to.clone() });
-        plan.ops.push(Op::Text { path: originals::origin_file(&to), text: originals::origin_text(from) });
-        plan.archived.push((from.clone(), to));
-    };
-    if let Some(n) = preferred {
-        let from = foreign.remove(n);
-        let to = originals::archive_path(layout, &b.package.name, &b.kernel, from);
-        match to {
-            Some(to) if !dkms_sys::fs::exists(&to) => archive(from, Some(to)),
-            _ => archive(from, originals::collision_path(layout, &b.package.name, &b.kernel, from)),
+        for from in foreign {
+            archive(from, originals::collision_path(layout, name, kernel, from));
         }
     }
-    for from in foreign {
-        archive(from, originals::collision_path(layout, &b.package.name, &b.kernel, from));
-    }
-}
 
-/// Removes files of the version that was active so far, unless the new version replaces them.
-fn drop_leftovers(plan: &mut InstallChanges, owned: &[PathBuf]) {
-    let in_use: Vec<PathBuf> =
-        plan.placed.iter().chain(&plan.adopted).map(|m| m.destination.join(&m.file)).collect();
-    for path in owned {
-        let kept = plan.kept.iter().any(|(p, _)| p == path);
-        if !in_use.contains(path) && !kept && dkms_sys::fs::exists(path) {
-            plan.ops.push(Op::Remove { path: path.clone(), saved: aside(path, "old") });
+    /// Removes files of the version that was active so far, unless the new version replaces them.
+    fn drop_leftovers(&mut self) {
+        let changes = &mut self.changes;
+        let in_use: Vec<PathBuf> =
+            changes.placed.iter().chain(&changes.adopted).map(|m| m.destination.join(&m.file)).collect();
+        for path in &self.owned {
+            let kept = changes.kept.iter().any(|(p, _)| p == path);
+            if !in_use.contains(path) && !kept && dkms_sys::fs::exists(path) {
+                changes.ops.push(Op::Remove { path: path.clone(), saved: aside(path, "old") });
+            }
         }
     }
 }
@@ -288,11 +300,11 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
 pub fn sources(
     host: &Host,
     layout: &Layout,
-    b: &Build,
+    build: &Build,
     manifest: Option<&Manifest>,
     written: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Source> {
-    state::module_files(layout, b)
+    state::module_files(layout, build)
         .into_iter()
         .map(|f| {
             let recorded = manifest.and_then(|m| m.modules.iter().find(|r| r.file == f.file));
@@ -304,7 +316,7 @@ pub fn sources(
                 ),
             };
             Source {
-                destination: layout.destination(&b.kernel.release, &location),
+                destination: layout.destination(&build.kernel.release, &location),
                 name: f.name,
                 file: f.file,
                 path: f.path,

@@ -2,8 +2,9 @@
 
 use super::{clean, depmod};
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::lock;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::beneath;
 use dkms_tree::ids::Kernel;
@@ -28,16 +29,16 @@ pub enum Left {
 /// # Errors
 /// The journals cannot be listed; a file of the tree is a link that leads out of the tree; an interrupt. If a
 /// journal cannot be rolled back, that is a warning, and the journal stays.
-pub fn pending(s: &Session<'_>) -> Result<()> {
-    beneath::check_own_files(s.layout)?;
-    crate::build::mark::clear_interrupted(s)?;
+pub fn pending(system: &System, sink: &dyn Sink) -> Result<()> {
+    beneath::check_own_files(&system.layout)?;
+    crate::build::mark::clear_interrupted(system, sink)?;
     // The latest comes first: a script of a command makes its changes on top of those that the command has
     // made.
-    for path in journal::list(s.layout)?.into_iter().rev() {
+    for path in journal::list(&system.layout)?.into_iter().rev() {
         // A failure for one kernel blocks only commands that change that kernel.
-        match settle(s, &path) {
+        match settle(system, sink, &path) {
             Err(e @ Error::Interrupted(_)) => return Err(e),
-            Err(e) => s.warn(described(&path, &e)),
+            Err(e) => sink.warn(described(&path, &e)),
             Ok(()) => {}
         }
     }
@@ -45,21 +46,26 @@ pub fn pending(s: &Session<'_>) -> Result<()> {
 }
 
 /// Recovers one journal, unless another process is changing its kernels.
-fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
+fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     let Some(journal) = read(path)? else { return Ok(()) };
     if journal.depmod_pending && journal.writer_is_alive() {
         return Ok(());
     }
     // A process that holds one of the locks is still working, or is a calling dkms.
-    let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { return Ok(()) };
+    let Some(_locks) = lock::try_install(system, &journal.begin.kernels)? else { return Ok(()) };
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
-    one(s, &journal)?;
+    one(system, sink, &journal)?;
     if journal.depmod_pending {
-        journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(s, kernel))?;
+        journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(system, sink, kernel))?;
         fs::remove_file(path)?;
         let command = &journal.begin.command;
-        note(s, &journal, &format!("was completed: depmod, which {command} had left to be done, was run"));
+        note(
+            system,
+            sink,
+            &journal,
+            &format!("was completed: depmod, which {command} had left to be done, was run"),
+        );
     }
     Ok(())
 }
@@ -80,9 +86,9 @@ fn read(path: &Path) -> Result<Option<Journal>> {
 ///
 /// # Errors
 /// Something cannot be rolled back, or is not understood; the journal stays.
-pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
+pub fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Left> {
     let mut found = Vec::new();
-    for path in journal::list(s.layout)? {
+    for path in journal::list(&system.layout)? {
         match read(&path) {
             Ok(Some(journal)) if journal.begin.kernels.iter().any(|k| kernels.contains(k)) => {
                 found.push(journal);
@@ -107,7 +113,7 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
     // The latest comes first: a script of a command makes its changes on top of those that the command has
     // made.
     for journal in found.iter().rev() {
-        one(s, journal)?;
+        one(system, sink, journal)?;
         if journal.depmod_pending {
             pending.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
         }
@@ -125,8 +131,8 @@ fn described(path: &Path, e: &Error) -> String {
     e.help().into_iter().fold(text, |text, help| format!("{text} ({help})"))
 }
 
-fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
-    let reach = crate::trust::signing::reach(s);
+fn one(system: &System, sink: &dyn Sink, journal: &Journal) -> Result<()> {
+    let reach = crate::trust::signing::reach(system, sink);
     journal.check(&reach)?;
     if !journal.committed {
         journal.undo(&reach)?;
@@ -135,12 +141,12 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
     for kernel in &journal.begin.kernels {
         let all = journal.directories();
         let of_this: Vec<PathBuf> = all.into_iter().filter(|(k, _)| k == kernel).map(|(_, d)| d).collect();
-        clean::remove_empty(s.host, s.layout, kernel, &of_this);
+        clean::remove_empty(&system.host, &system.layout, kernel, &of_this);
     }
     if !journal.committed {
         for kernel in &journal.indexed {
-            if let Err(e) = depmod::run(s, kernel) {
-                s.warn(e.to_string());
+            if let Err(e) = depmod::run(system, sink, kernel) {
+                sink.warn(e.to_string());
             }
         }
     }
@@ -150,19 +156,19 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
     fs::remove_file(&journal.path)?;
     match (journal.ops.is_empty(), journal.committed) {
         (true, _) => {}
-        (_, true) => note(s, journal, "was completed"),
-        (_, false) => note(s, journal, "was rolled back"),
+        (_, true) => note(system, sink, journal, "was completed"),
+        (_, false) => note(system, sink, journal, "was rolled back"),
     }
     Ok(())
 }
 
 /// Reports one line, and writes the same line to the log.
-fn note(s: &Session<'_>, journal: &Journal, what: &str) {
+fn note(system: &System, sink: &dyn Sink, journal: &Journal, what: &str) {
     let kernels: Vec<&str> = journal.begin.kernels.iter().map(|k| k.release.as_str()).collect();
     let (command, pid) = (&journal.begin.command, journal.begin.pid);
     let text = format!(
         "an interrupted change of kernel {} ({command}, process {pid}) {what}",
         kernels.join(" and ")
     );
-    s.report_recovery(&text);
+    system.report_recovery(sink, &text);
 }

@@ -2,9 +2,10 @@
 
 use super::change::{Change, write_record};
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::installed;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
@@ -55,9 +56,15 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn resign(&mut self, s: &Session<'_>, b: &Build, resigner: &dyn Resigner) -> Result<Resigned> {
+    pub fn resign(
+        &mut self,
+        system: &System,
+        sink: &dyn Sink,
+        build: &Build,
+        resigner: &dyn Resigner,
+    ) -> Result<Resigned> {
         let mut done = Resigned::default();
-        let items = wanted(s, b, resigner, &mut done)?;
+        let items = wanted(system, sink, build, resigner, &mut done)?;
         if items.is_empty() {
             return Ok(done);
         }
@@ -68,8 +75,8 @@ impl Change {
             vacated: None,
         };
         let mut ops: Vec<Op> = items.iter().map(place).collect();
-        let manifest = Manifest::read(s.layout, b)?;
-        let path = s.layout.manifest(b);
+        let manifest = Manifest::read(&system.layout, build)?;
+        let path = system.layout.manifest(build);
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
@@ -83,17 +90,20 @@ impl Change {
                     fs::set_mode(&staged, 0o644)?;
                     return Ok(fs::sync_file(&staged)?);
                 }
-                let (bytes, signature) = resigner.renewed(b, &item.path)?;
+                let (bytes, signature) = resigner.renewed(build, &item.path)?;
                 signatures.borrow_mut().insert(item.path.clone(), signature);
                 Ok(fs::create_new(&staged, &bytes, 0o644)?)
             })
         };
         let record = || match manifest {
-            Some(m) => write_record(&path, &updated(s.host, s.layout, b, m, &items, &signatures.borrow())?),
+            Some(m) => write_record(
+                &path,
+                &updated(&system.host, &system.layout, build, m, &items, &signatures.borrow())?,
+            ),
             None => Ok(()),
         };
-        self.note(s, &b.package.name)?;
-        self.batch(s, &b.kernel, ops, stage, record)?;
+        self.note(system, &build.package.name)?;
+        self.batch(system, sink, &build.kernel, ops, stage, record)?;
         done.installed = items.iter().filter(|item| item.installed).count();
         done.files = items.into_iter().map(|item| item.path).collect();
         Ok(done)
@@ -103,26 +113,33 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of the batch is changed.
-    pub(crate) fn replace(&mut self, s: &Session<'_>, ops: Vec<Op>) -> Result<()> {
+    pub(crate) fn replace(&mut self, system: &System, sink: &dyn Sink, ops: Vec<Op>) -> Result<()> {
         let Some(kernel) = self.kernels.first().map(|of| of.kernel.clone()) else { return Ok(()) };
-        self.batch(s, &kernel, ops, || Ok(()), || Ok(()))
+        self.batch(system, sink, &kernel, ops, || Ok(()), || Ok(()))
     }
 }
 
-fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resigned) -> Result<Vec<Item>> {
+fn wanted(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    resigner: &dyn Resigner,
+    done: &mut Resigned,
+) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
-    let built: Vec<PathBuf> = state::module_files(s.layout, b).into_iter().map(|f| f.path).collect();
+    let built: Vec<PathBuf> =
+        state::module_files(&system.layout, build).into_iter().map(|f| f.path).collect();
     for path in &built {
         match resigner.wants(path)? {
             Ok(()) => items.push(Item { path: path.clone(), copy_of: None, installed: false }),
             Err(why) => done.left.push((path.clone(), why)),
         }
     }
-    if !state::is_active(s.layout, b) {
+    if !state::is_active(&system.layout, build) {
         return Ok(items);
     }
-    installed::check_record(s.trees(), b)?;
-    let ours = installed::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
+    installed::check_record(system.trees(), build)?;
+    let ours = installed::installed_files(system, sink, build).into_iter().filter(|f| f.ours && f.present);
     // A link points to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
         let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
@@ -144,14 +161,14 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
 fn updated(
     host: &Host,
     layout: &Layout,
-    b: &Build,
-    mut m: Manifest,
+    build: &Build,
+    mut manifest: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, Signature>,
 ) -> Result<Manifest> {
-    let dir = layout.module_dir(b);
+    let dir = layout.module_dir(build);
     let stamp = |path: &Path| Stamp::of(path).filter(|_| host.records_stamps()).unwrap_or_default();
-    for record in &mut m.modules {
+    for record in &mut manifest.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {
             let bytes = fs::read(&path)?;
@@ -160,11 +177,11 @@ fn updated(
             record.signature = signature.clone();
         }
     }
-    for file in m.installed.iter_mut().flat_map(|installed| &mut installed.files) {
+    for file in manifest.installed.iter_mut().flat_map(|installed| &mut installed.files) {
         if items.iter().any(|item| item.path == file.path) {
             file.stamp = stamp(&file.path);
         }
         file.built = stamp(&dir.join(&file.file));
     }
-    Ok(m)
+    Ok(manifest)
 }

@@ -2,8 +2,9 @@
 
 use crate::conf::load;
 use crate::error::Result;
+use crate::event::Sink;
 use crate::installed::{check_record, installed_files};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
 use dkms_tree::layout::Layout;
@@ -32,32 +33,32 @@ pub struct UninstallChanges {
 ///
 /// # Errors
 /// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
-pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
-    check_record(s.trees(), b)?;
+pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
+    check_record(system.trees(), build)?;
     let mut plan = UninstallChanges::default();
-    let files = installed_files(s, b);
+    let files = installed_files(system, sink, build);
     for f in &files {
-        // With --force, a file at a path that we installed is removed even if another program changed it.
-        if f.ours || (f.present && s.options.force) {
+        // With `--force`, a file at a path that we installed is removed even if another program changed it.
+        if f.ours || (f.present && force) {
             plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
             plan.removed.push(f.path.clone());
         } else if f.present {
             plan.warnings.push(format!(
                 "{} is not the module that {} installed; it is left there (--force removes it)",
                 f.path.display(),
-                b.package
+                build.package
             ));
         } else {
-            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), b.package));
+            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), build.package));
         }
     }
-    restore_originals(s, b, &mut plan)?;
-    let link = s.layout.active_link(&b.package.name, &b.kernel);
+    restore_originals(system, sink, build, &mut plan)?;
+    let link = system.layout.active_link(&build.package.name, &build.kernel);
     if let Ok(before) = dkms_sys::fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
     }
-    if let Some(m) = Manifest::read(s.layout, b)?.filter(|m| m.installed.is_some()) {
-        let path = s.layout.manifest(b);
+    if let Some(m) = Manifest::read(&system.layout, build)?.filter(|m| m.installed.is_some()) {
+        let path = system.layout.manifest(build);
         plan.ops.push(Op::Keep { saved: aside(&path, "old"), path });
         plan.record = Some(Manifest { installed: None, ..m });
     }
@@ -73,21 +74,24 @@ pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathB
     layout.package_dir(package).join(OsString::from_vec(name))
 }
 
-fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) -> Result<()> {
-    let archived = originals::list(s.layout, &b.package.name, &b.kernel)?;
+fn restore_originals(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    plan: &mut UninstallChanges,
+) -> Result<()> {
+    let archived = originals::list(&system.layout, &build.package.name, &build.kernel)?;
     if archived.is_empty() {
         return Ok(());
     }
-    let conf = if archived.iter().any(|o| o.origin_file.is_none()) {
-        load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf)
-    } else {
-        None
-    };
+    let needs_conf = archived.iter().any(|original| original.origin_file.is_none());
+    let load = || load::load(system, sink, &build.package, &build.kernel).ok();
+    let conf = needs_conf.then(load).flatten().map(|loaded| loaded.conf);
     for original in archived {
         let written = || {
             let c = conf.as_ref()?;
             let entry = c.modules.iter().find(|m| m.dest_name == original.name)?;
-            let dir = s.layout.destination(&b.kernel.release, &entry.dest_location);
+            let dir = system.layout.destination(&build.kernel.release, &entry.dest_location);
             Some(dir.join(original.archived.file_name()?))
         };
         let place = match &original.origin_file {
@@ -95,9 +99,10 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) ->
             None => written(),
         };
         let Some(place) = place else {
-            let (archived, release) = (original.archived.display(), &b.kernel.release);
+            let (archived, release) = (original.archived.display(), &build.kernel.release);
             let why = original
                 .problem
+                .map(|problem| problem.to_string())
                 .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
             plan.warnings.push(format!("{archived} is kept: {why}"));
             continue;
@@ -123,7 +128,7 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) ->
         if let Some(file) = original.origin_file {
             // The saved copy is not beside the file: the directory of the originals is removed with the last
             // of them, because its existence means that there are originals.
-            let saved = origin_aside(s.layout, &b.package.name, &file);
+            let saved = origin_aside(&system.layout, &build.package.name, &file);
             plan.ops.push(Op::Remove { path: file, saved });
         }
     }

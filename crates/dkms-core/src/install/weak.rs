@@ -4,10 +4,11 @@ use super::judge::Judge;
 use super::{clean, depmod};
 use crate::distro::Family;
 use crate::event::Event;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::look::status::{self, WeakLink};
 use crate::look::verify::Facts;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::state;
@@ -42,8 +43,8 @@ pub fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathB
 
 /// Reports added or removed files to weak-modules, which reads their paths from standard input, one per line.
 /// A failure is only a warning, because the modules of this kernel are in place.
-pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) {
-    let Some(family) = s.host.distribution.as_ref().map(|d| d.family()) else { return };
+pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, files: &[PathBuf]) {
+    let Some(family) = system.host.distribution.as_ref().map(|d| d.family()) else { return };
     let Some((program, arguments)) = command(family, kernel, change) else { return };
     if files.is_empty() {
         return;
@@ -52,35 +53,35 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
     let shown = format!("{} {}", program.display(), arguments.join(" "));
     let done = Command::new(&program)
         .args(arguments)
-        .envs(s.host.environment.iter().cloned())
+        .envs(system.host.environment.iter().cloned())
         .stdin(Stdin::Bytes(list.into_bytes()))
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run();
     match done {
         Ok(d) if d.status.success() => {
-            s.report(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
+            sink.event(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
             if change == Change::Add {
-                keep_what_loads(s, kernel, files);
+                keep_what_loads(system, sink, kernel, files);
             }
         }
         Ok(d) => {
             let said = String::from_utf8_lossy(&d.stdout);
-            s.warn(format!(
+            sink.warn(format!(
                 "{shown} ended with {} ({})",
                 d.status,
                 said.lines().last().unwrap_or("it said nothing")
             ));
         }
-        Err(e) => s.warn(format!("{shown} could not be run: {e}")),
+        Err(e) => sink.warn(format!("{shown} could not be run: {e}")),
     }
 }
 
 /// Removes the links into kernels that would not load the module, or for which this is unknown because they
 /// have no list of symbols.
-fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
-    for release in state::releases(s.layout) {
-        let dir = s.layout.kernel_modules(&release).join("weak-updates");
+fn keep_what_loads(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[PathBuf]) {
+    for release in state::releases(&system.layout) {
+        let dir = system.layout.kernel_modules(&release).join("weak-updates");
         if release == kernel.release || !dir.is_dir() {
             continue;
         }
@@ -90,25 +91,25 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
             continue;
         }
         let other = Kernel { release, arch: kernel.arch.clone() };
-        let facts = Facts::gather(s, &other);
+        let facts = Facts::gather(system, sink, &other);
         let mut removed = false;
         for link in links {
-            let Some(why) = refusal(s.host, &facts, &link) else { continue };
+            let Some(why) = refusal(&system.host, &facts, &link) else { continue };
             match dkms_sys::fs::remove_file(&link.path) {
                 Ok(_) => {
                     removed = true;
-                    s.warn(format!("the link {} was removed again: {why}", link.path.display()));
+                    sink.warn(format!("the link {} was removed again: {why}", link.path.display()));
                 }
                 Err(e) => {
-                    s.warn(format!("kernel {} would not load a linked module: {why}; {e}", other.release))
+                    sink.warn(format!("kernel {} would not load a linked module: {why}; {e}", other.release))
                 }
             }
         }
         if removed {
-            clean::remove_empty(s.host, s.layout, &other, &[dir]);
+            clean::remove_empty(&system.host, &system.layout, &other, &[dir]);
             // A failed depmod is only a warning: the other modules of that kernel are unchanged.
-            if let Err(e) = depmod::run(s, &other) {
-                s.warn(e.to_string());
+            if let Err(e) = depmod::run(system, sink, &other) {
+                sink.warn(e.to_string());
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::build::BuildError;
 use crate::error::Result;
-use crate::session::{Host, Options, Session};
+use crate::host::Host;
+use crate::system::{Settings, System};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_sys::fs::Limit;
 use dkms_tree::ids::Kernel;
@@ -95,35 +96,35 @@ impl KernelConfig {
 }
 
 /// `$kernel_source_dir` for a kernel: `--kernelsourcedir`, or `/lib/modules/K/build`.
-pub fn source_dir(layout: &Layout, options: &Options, release: &str) -> PathBuf {
-    options.kernel_source_dir.clone().unwrap_or_else(|| layout.kernel_headers(release))
+pub fn source_dir(layout: &Layout, settings: &Settings, release: &str) -> PathBuf {
+    settings.kernel_source_dir.clone().unwrap_or_else(|| layout.kernel_headers(release))
 }
 
 /// `$kernel_config` for a kernel: `--config`, or the configuration in the headers. The file need not exist.
-pub fn config_path(layout: &Layout, options: &Options, release: &str) -> PathBuf {
-    if let Some(path) = &options.kernel_config {
+pub fn config_path(layout: &Layout, settings: &Settings, release: &str) -> PathBuf {
+    if let Some(path) = &settings.kernel_config {
         return path.clone();
     }
-    let dir = source_dir(layout, options, release);
+    let dir = source_dir(layout, settings, release);
     let auto = dir.join("include/config/auto.conf");
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
 /// The kernel's configuration with its comments (`is not set`): `--config`, or `.config` in the headers. The
 /// file need not exist.
-pub fn whole_config_path(layout: &Layout, options: &Options, release: &str) -> PathBuf {
-    options.kernel_config.clone().unwrap_or_else(|| source_dir(layout, options, release).join(".config"))
+pub fn whole_config_path(layout: &Layout, settings: &Settings, release: &str) -> PathBuf {
+    settings.kernel_config.clone().unwrap_or_else(|| source_dir(layout, settings, release).join(".config"))
 }
 
 /// Whether modules for a kernel can be made: its headers are installed, or they come from a registry.
-pub fn suffice(layout: &Layout, options: &Options, release: &str) -> bool {
-    let only = options.framework.prebuilt == Some(Prebuilt::Only);
-    present(layout, options, release) || only && layout.kernel_modules(release).is_dir()
+pub fn suffice(layout: &Layout, settings: &Settings, release: &str) -> bool {
+    let only = settings.framework.prebuilt == Some(Prebuilt::Only);
+    present(layout, settings, release) || only && layout.kernel_modules(release).is_dir()
 }
 
 /// Whether the headers of a kernel are installed.
-pub fn present(layout: &Layout, options: &Options, release: &str) -> bool {
-    source_dir(layout, options, release).join("include").exists()
+pub fn present(layout: &Layout, settings: &Settings, release: &str) -> bool {
+    source_dir(layout, settings, release).join("include").exists()
 }
 
 /// The configuration that kernel packages install beside the kernel.
@@ -138,19 +139,19 @@ pub(super) fn installed_config(layout: &Layout, release: &str) -> Option<KernelC
 ///
 /// # Errors
 /// [`BuildError::HeadersMissing`] with the package that has them.
-pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
-    let dir = source_dir(session.layout, session.options, &kernel.release);
-    if !present(session.layout, session.options, &kernel.release) {
-        if session.options.framework.prebuilt == Some(Prebuilt::Only) {
-            return Ok(Headers { dir, config: installed_config(session.layout, &kernel.release) });
+pub fn find(system: &System, kernel: &Kernel) -> Result<Headers> {
+    let dir = source_dir(&system.layout, &system.settings, &kernel.release);
+    if !present(&system.layout, &system.settings, &kernel.release) {
+        if system.settings.framework.prebuilt == Some(Prebuilt::Only) {
+            return Ok(Headers { dir, config: installed_config(&system.layout, &kernel.release) });
         }
-        let package = package(session.layout, session.host, kernel);
-        let mut others = super::installed::with_headers(session.layout);
-        others.retain(|other| present(session.layout, session.options, other));
+        let package = package(&system.layout, &system.host, kernel);
+        let mut others = super::installed::with_headers(&system.layout);
+        others.retain(|other| present(&system.layout, &system.settings, other));
         let release = kernel.release.clone();
         return Err(BuildError::HeadersMissing { release, path: dir, package, others }.into());
     }
-    let path = config_path(session.layout, session.options, &kernel.release);
+    let path = config_path(&system.layout, &system.settings, &kernel.release);
     // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
     // place does.
     if let Err(e) = dkms_sys::fs::open_bounded(&path, Limit::INDEX) {

@@ -24,8 +24,8 @@ impl ModuleIndex {
         let mut index = Self::default();
         let mut pending = vec![kernel_modules.to_path_buf()];
         while let Some(dir) = pending.pop() {
-            let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-            for entry in entries.flatten() {
+            let Ok(entries) = dkms_sys::fs::read_dir(&dir) else { continue };
+            for entry in entries {
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() {
                     pending.push(entry.path());

@@ -2,7 +2,7 @@
 //! ([decision 25](../../../../docs/decisions/0025-foreign-architectures.md)).
 
 use super::headers::{self, KernelConfig};
-use crate::session::Options;
+use crate::system::Settings;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -130,8 +130,8 @@ impl Machine {
 }
 
 /// The machine of an installed kernel; `None` if its configuration is not installed or an unknown one.
-pub fn of_kernel(layout: &Layout, options: &Options, release: &str) -> Option<&'static Machine> {
-    let config = KernelConfig::read(&headers::config_path(layout, options, release));
+pub fn of_kernel(layout: &Layout, settings: &Settings, release: &str) -> Option<&'static Machine> {
+    let config = KernelConfig::read(&headers::config_path(layout, settings, release));
     Machine::of_config(&config.or_else(|| headers::installed_config(layout, release))?)
 }
 

@@ -1,10 +1,10 @@
 //! The compiler and linker that a kernel was built with, which its modules need too.
 
 use crate::error::Result;
+use crate::host::Host;
 use crate::kernel::compiler::{Compiler, Llvm};
 use crate::kernel::headers::Headers;
 use crate::kernel::machine::{Cross, Machine};
-use crate::session::Host;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,9 +4,12 @@
 use crate::build::{collect, recipe};
 use crate::conf::load::{self, Loaded};
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::headers;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::Diagnostic;
+use dkms_conf::module_conf::ModuleEntry;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -110,36 +113,21 @@ pub struct ProblemDescription {
 /// # Errors
 /// The file is missing or cannot be evaluated. Errors in its content are part of the result.
 pub fn describe(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     conf: &Path,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> Result<Description> {
-    let mut loaded = load::load_file(s, conf, package, kernel)?;
-    let package = match package {
-        Some(p) => p.clone(),
-        None => {
-            // The administrator's overrides can only be found once the package name is known.
-            let named = PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version);
-            match named {
-                Ok(p) => {
-                    loaded = load::load_file(s, conf, Some(&p), kernel)?;
-                    p
-                }
-                Err(_) => PackageId {
-                    name: loaded.conf.package_name.clone(),
-                    version: loaded.conf.package_version.clone(),
-                },
-            }
-        }
-    };
-    let b = Build::new(&package, kernel);
-    let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
+    let (package, loaded) = load(system, sink, conf, package, kernel)?;
+    let build = Build::new(&package, kernel);
+    let config =
+        headers::KernelConfig::read(&headers::config_path(&system.layout, &system.settings, &kernel.release));
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
-    let found = headers::find(s, kernel).ok();
-    let make = recipe::command_line(s, &b, &loaded)?;
+    let found = headers::find(system, kernel).ok();
+    let make = recipe::command_line(system, &build, &loaded)?;
     let make = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s.host, h, &kernel.release)?.as_typed(&make),
+        Some(h) => crate::kernel::toolchain::detect(&system.host, h, &kernel.release)?.as_typed(&make),
         None => make,
     };
     let patches = loaded
@@ -154,30 +142,53 @@ pub fn describe(
         arch: kernel.arch.clone(),
         files: files(&loaded),
         directives: directives(&loaded),
-        modules: loaded
-            .conf
-            .modules
-            .iter()
-            .zip(exclusion.modules)
-            .map(|(m, excluded)| ModuleDescription {
-                index: m.index,
-                built: format!("{}{}.ko", m.built_location, m.built_name),
-                name: m.dest_name.clone(),
-                destination: collect::destination(s.host, &m.dest_location),
-                destination_written: m.dest_location.clone(),
-                strip: m.strip,
-                excluded,
-            })
-            .collect(),
+        modules: modules(&system.host, &loaded, exclusion.modules),
         excluded: exclusion.whole,
         make: Some(make),
-        build_directory: s.layout.build_dir(&package),
+        build_directory: system.layout.build_dir(&package),
         patches: patches.into_iter().map(str::to_owned).collect(),
         build_depends: loaded.conf.build_depends.clone(),
         autoinstall: loaded.conf.autoinstall,
         headers: found.map(|h| h.dir),
         problems: problems(&loaded),
     })
+}
+
+/// Loads a dkms.conf, and finds out which package it is if the caller does not know that.
+fn load(
+    system: &System,
+    sink: &dyn Sink,
+    conf: &Path,
+    package: Option<&PackageId>,
+    kernel: &Kernel,
+) -> Result<(PackageId, Loaded)> {
+    let loaded = load::load_file(system, sink, conf, package, kernel)?;
+    if let Some(package) = package {
+        return Ok((package.clone(), loaded));
+    }
+    let (name, version) = (&loaded.conf.package_name, &loaded.conf.package_version);
+    match PackageId::new(name, version) {
+        // The administrator's overrides can only be found once the package name is known.
+        Ok(named) => {
+            let loaded = load::load_file(system, sink, conf, Some(&named), kernel)?;
+            Ok((named, loaded))
+        }
+        Err(_) => Ok((PackageId { name: name.clone(), version: version.clone() }, loaded)),
+    }
+}
+
+/// The modules of a dkms.conf, each with the reason why BUILD_EXCLUSIVE excludes it.
+fn modules(host: &Host, loaded: &Loaded, excluded: Vec<Option<String>>) -> Vec<ModuleDescription> {
+    let describe = |(module, excluded): (&ModuleEntry, Option<String>)| ModuleDescription {
+        index: module.index,
+        built: format!("{}{}.ko", module.built_location, module.built_name),
+        name: module.dest_name.clone(),
+        destination: collect::destination(host, &module.dest_location),
+        destination_written: module.dest_location.clone(),
+        strip: module.strip,
+        excluded,
+    };
+    loaded.conf.modules.iter().zip(excluded).map(describe).collect()
 }
 
 fn files(loaded: &Loaded) -> Vec<FileDescription> {

@@ -7,10 +7,12 @@
 mod makefile;
 
 use crate::conf::ConfError;
+use crate::conf::bash::Evaluator;
 use crate::conf::load;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::kernel::headers;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::lint::{self, Code, Facts};
 use dkms_conf::{Diagnostic, Dialect, Directives, Severity, State};
 use dkms_sys::fs;
@@ -54,8 +56,8 @@ struct Looked {
 ///
 /// # Errors
 /// [`ConfError::Missing`], or [`Error::Io`] if it cannot be read.
-pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
-    let looked = examine(s, path, None, &read(path)?, kernel);
+pub fn look(system: &System, sink: &dyn Sink, path: &Path, kernel: &Kernel) -> Result<Report> {
+    let looked = examine(system, sink, path, None, &read(path)?, kernel);
     Ok(Report { path: path.to_path_buf(), diagnostics: looked.diagnostics, ..Report::default() })
 }
 
@@ -65,9 +67,9 @@ pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
 ///
 /// # Errors
 /// As for [`look`], and [`Error::Io`] if it cannot be written.
-pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
+pub fn fix(system: &System, sink: &dyn Sink, path: &Path, kernel: &Kernel) -> Result<Report> {
     let bytes = read(path)?;
-    let before = examine(s, path, None, &bytes, kernel);
+    let before = examine(system, sink, path, None, &bytes, kernel);
     let mut report = Report { path: path.to_path_buf(), ..Report::default() };
     let (text, fixed) = lint::apply(&before.text, &before.diagnostics);
     if text == before.text {
@@ -84,7 +86,7 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let metadata = fs::metadata(&target).map_err(Error::Io)?;
     let after = {
         let candidate = Candidate::new(&target, text.as_bytes(), metadata.mode())?;
-        examine(s, path, Some(&candidate.0), text.as_bytes(), kernel)
+        examine(system, sink, path, Some(&candidate.0), text.as_bytes(), kernel)
     };
     if before.directives.is_some() && after.directives.is_none() {
         report.not_fixed = Some("the fixed file could not be evaluated".into());
@@ -100,7 +102,7 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
         }
     }
     fs::write_atomic(&target, text.as_bytes(), metadata.mode() & 0o7777).map_err(Error::Io)?;
-    if s.host.root {
+    if system.host.root {
         fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
     }
     let both = before.diagnostics.into_iter().zip(fixed);
@@ -136,21 +138,28 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Checks a file's text. `shown_at` is the path at which bash finds it, if it differs from `path`.
-fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
+fn examine(
+    system: &System,
+    sink: &dyn Sink,
+    path: &Path,
+    shown_at: Option<&Path>,
+    bytes: &[u8],
+    kernel: &Kernel,
+) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
+    let state = State { variables: load::variables(system, None, kernel), directives: Directives::new() };
     let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
     // bash runs in another directory, so the path is made absolute.
     let shown_at = shown_at.unwrap_or(path);
     let shown_at = std::path::absolute(shown_at).unwrap_or_else(|_| shown_at.to_path_buf());
-    let (directives, refused) = match load::evaluate_one(&s.into(), &shown_at, bytes, &state, Dialect::Module)
-    {
-        Ok((directives, _)) => (Some(directives), None),
-        Err(e) => (None, Some(e)),
-    };
+    let (directives, refused) =
+        match load::evaluate_one(&Evaluator::new(system, sink), &shown_at, bytes, &state, Dialect::Module) {
+            Ok((directives, _)) => (Some(directives), None),
+            Err(e) => (None, Some(e)),
+        };
     let words = [
         kernel.release.to_string(),
-        headers::source_dir(s.layout, s.options, &kernel.release).to_string_lossy().into_owned(),
+        headers::source_dir(&system.layout, &system.settings, &kernel.release).to_string_lossy().into_owned(),
     ];
     let facts = Facts {
         directives: directives.as_ref(),
@@ -170,7 +179,7 @@ fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], 
             source.makefile(directives, &mut diagnostics);
             source.patches(directives, &mut diagnostics);
             source.scripts(directives, &mut diagnostics);
-            source.name(s.layout, directives, &mut diagnostics);
+            source.name(&system.layout, directives, &mut diagnostics);
         }
     }
     diagnostics.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));

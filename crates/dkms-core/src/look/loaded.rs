@@ -1,8 +1,9 @@
 //! Whether the running kernel has loaded the modules that are installed.
 
+use crate::event::Sink;
 use crate::installed;
 use crate::kernel::running::{Identity, Running};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::entry::{Entry, State};
 use dkms_tree::ids::{Build, Kernel};
 use kmodule::ModuleName;
@@ -52,14 +53,14 @@ pub struct Compared {
 /// Compares the modules of an entry with what is loaded; `None` if the entry is not installed for the running
 /// kernel.
 #[must_use]
-pub fn compare(s: &Session<'_>, running: &Running, entry: &Entry) -> Option<Vec<Compared>> {
-    let kernel = entry.kernel().filter(|kernel| s.host.runs(&kernel.release))?;
+pub fn compare(system: &System, sink: &dyn Sink, running: &Running, entry: &Entry) -> Option<Vec<Compared>> {
+    let kernel = entry.kernel().filter(|kernel| system.host.runs(&kernel.release))?;
     let built_for = match &entry.kind {
         State::Installed(kernel) => kernel.clone(),
         State::InstalledWeak { from, .. } => Kernel { release: from.clone(), arch: kernel.arch.clone() },
         State::Added | State::Broken | State::Built(_) => return None,
     };
-    let files = installed::installed_files(s, &Build::new(&entry.package, &built_for));
+    let files = installed::installed_files(system, sink, &Build::new(&entry.package, &built_for));
     Some(files.into_iter().map(|file| compare_file(running, &file.name, file.path)).collect())
 }
 

@@ -3,7 +3,8 @@
 mod filter;
 mod unfinished;
 
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_conf::glob::matches_name;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_sys::fs::{Dir, Kind};
@@ -23,33 +24,33 @@ pub(crate) use filter::escape;
 ///
 /// This command must be fast. So it walks the tree through open directories, reads only what [`Glance`]
 /// needs, and reads module files only if their stamps have changed.
-pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
-    let mut entries = live(s, filter);
-    for (kernels, before) in unfinished::unfinished(s.layout, s.sink) {
+pub fn status(system: &System, sink: &dyn Sink, filter: &Filter) -> Vec<Entry> {
+    let mut entries = live(system, filter);
+    for (kernels, before) in unfinished::unfinished(&system.layout, sink) {
         if fits(&filter.name, &before.package) {
-            let now = live(s, &Filter { name: Some(escape(&before.package)), ..Filter::default() });
+            let now = live(system, &Filter { name: Some(escape(&before.package)), ..Filter::default() });
             entries = unfinished::as_before(filter, now, entries, &kernels, before);
         }
     }
-    entries.extend(weak(s.layout, filter));
+    entries.extend(weak(&system.layout, filter));
     entries
 }
 
 /// The status of a package for these kernels, and of its versions that have no build. Reads only the tree.
-pub fn of_package(s: &Session<'_>, name: &str, kernels: &[&Kernel]) -> Vec<Entry> {
-    let mut entries = live(s, &Filter { name: Some(escape(name)), ..Filter::default() });
+pub fn of_package(system: &System, name: &str, kernels: &[&Kernel]) -> Vec<Entry> {
+    let mut entries = live(system, &Filter { name: Some(escape(name)), ..Filter::default() });
     entries.retain(|e| e.kernel().is_none_or(|k| kernels.contains(&k)));
     entries
 }
 
-fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+fn live(system: &System, filter: &Filter) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut buffer = Vec::new();
-    if let Some(tree) = Dir::open(&s.layout.dkms_tree) {
+    if let Some(tree) = Dir::open(&system.layout.dkms_tree) {
         for (name, kind) in tree.entries() {
             if kind == Kind::Directory && fits(&filter.name, &name) {
                 if let Some(dir) = tree.below(&name) {
-                    package(s, filter, &name, &dir, &mut buffer, &mut entries);
+                    package(system, filter, &name, &dir, &mut buffer, &mut entries);
                 }
             }
         }
@@ -59,14 +60,14 @@ fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
 
 /// A package directory that is being read.
 struct Package<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
     dir: &'a Dir,
     inside: &'a [(String, Kind)],
     has_originals: bool,
 }
 
 fn package(
-    s: &Session<'_>,
+    system: &System,
     filter: &Filter,
     name: &str,
     dir: &Dir,
@@ -75,7 +76,7 @@ fn package(
 ) {
     let inside = dir.entries();
     let has_originals = inside.iter().any(|(n, _)| n == "original_module");
-    let p = Package { s, dir, inside: &inside, has_originals };
+    let p = Package { system, dir, inside: &inside, has_originals };
     let first = out.len();
     for (version, kind) in &inside {
         if *kind != Kind::Directory || version == "original_module" || !fits(&filter.version, version) {
@@ -100,12 +101,12 @@ fn package(
             out.push(Entry::new(&id, State::Added));
         }
     }
-    if s.options.framework.fallback == Some(true) {
+    if system.settings.framework.fallback == Some(true) {
         let versions =
             inside.iter().filter(|(name, kind)| *kind == Kind::Directory && name != "original_module");
         let newest = versions.map(|(name, _)| name).max_by(|a, b| compare_versions(a, b));
         for entry in out.iter_mut().skip(first) {
-            entry.fallback_for = newest.and_then(|newest| fallback_for(s.layout, entry, newest));
+            entry.fallback_for = newest.and_then(|newest| fallback_for(&system.layout, entry, newest));
         }
     }
 }
@@ -137,7 +138,7 @@ impl Package<'_> {
                 .inside
                 .iter()
                 .find_map(|(name, _)| name.strip_prefix("kernel-")?.strip_prefix(release)?.strip_prefix('-'));
-            let arch = linked.unwrap_or(&self.s.host.machine);
+            let arch = linked.unwrap_or(&self.system.host.machine);
             if let Some(entry) = self.build(id, release, arch, dir, buffer) {
                 out.extend(fits(&filter.arch, arch).then_some(entry));
                 return;
@@ -168,16 +169,16 @@ impl Package<'_> {
             return None;
         }
         let link = self.dir.link(format!("kernel-{release}-{arch}"));
-        let active = link.is_some_and(|t| state::link_names(self.s.layout, &t, &b));
+        let active = link.is_some_and(|t| state::link_names(&self.system.layout, &t, &b));
         let kind = if active { State::Installed(b.kernel.clone()) } else { State::Built(b.kernel.clone()) };
         let mut entry = Entry::new(id, kind);
         entry.originals = self.has_originals && self.dir.has_dir(format!("original_module/{release}/{arch}"));
         match glance {
             Some(glance) => self.compare(&b, &glance, active, dir, &mut entry),
             None => {
-                entry.built_missing = state::module_files(self.s.layout, &b).is_empty();
+                entry.built_missing = state::module_files(&self.system.layout, &b).is_empty();
                 if active && !entry.built_missing {
-                    compare_by_looking(self.s, &b, &mut entry);
+                    compare_by_looking(self.system, &b, &mut entry);
                 }
             }
         }
@@ -185,10 +186,10 @@ impl Package<'_> {
     }
 
     /// Compares the built and installed files with the manifest.
-    fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
+    fn compare(&self, build: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
         let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
         for module in &glance.modules {
-            let below = format!("{}/{}/module/{}", b.kernel.release, b.kernel.arch, module.file);
+            let below = format!("{}/{}/module/{}", build.kernel.release, build.kernel.arch, module.file);
             let Some(built) = dir.stat(&below).map(Stamp::from) else {
                 entry.built_missing = true;
                 continue;
@@ -200,13 +201,13 @@ impl Package<'_> {
                 None => entry.built_missing = true,
                 Some(now) if now == file.stamp && built == file.built => {}
                 Some(_) => {
-                    let path = self.s.layout.module_dir(b).join(&*module.file);
+                    let path = self.system.layout.module_dir(build).join(&*module.file);
                     entry.differs |= !same(&file.path, &path);
                 }
             }
         }
         if active && glance.installed.is_none() && !entry.built_missing {
-            compare_by_looking(self.s, b, entry);
+            compare_by_looking(self.system, build, entry);
         }
         entry.differs &= !entry.built_missing;
     }
@@ -218,8 +219,8 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Compares the built files with the installed ones for builds that dkms 3.x installed. If the destination
 /// could only be found by running dkms.conf in bash, nothing is reported.
-fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
-    for (f, places) in likely_places(s, b) {
+fn compare_by_looking(system: &System, build: &Build, entry: &mut Entry) {
+    for (f, places) in likely_places(system, build) {
         if places.is_empty() {
             continue;
         }
@@ -233,17 +234,18 @@ fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
 
 /// The module files of a build without a record, and the paths where each may be installed. The paths are
 /// empty if only bash can determine them.
-pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
-    let fixed = s.host.fixed_destination();
-    let files = state::module_files(s.layout, b);
+pub(crate) fn likely_places(system: &System, build: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
+    let fixed = system.host.fixed_destination();
+    let files = state::module_files(&system.layout, build);
     let place = |location: &str, f: &state::ModuleFile| {
-        s.layout.destination(&b.kernel.release, location).join(&f.file)
+        system.layout.destination(&build.kernel.release, location).join(&f.file)
     };
     // dkms.conf is read if it decides the destination, or may have decided it when this build was installed.
     // In the latter case the installed file must have the same contents, because it may be the kernel's own
     // module.
     let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
-    let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(s, b) };
+    let written =
+        if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(system, build) };
     let counts = |path: &PathBuf, f: &state::ModuleFile| {
         fixed.is_none() || dkms_sys::fs::same_contents(path, &f.path).unwrap_or(false)
     };
@@ -254,12 +256,14 @@ pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFil
     files.iter().map(|f| (f.clone(), places(f))).collect()
 }
 
-fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
-    let Ok(text) = dkms_sys::fs::read_bounded(s.layout.conf(&b.package), dkms_sys::fs::Limit::CONFIG) else {
+fn native_destinations(system: &System, build: &Build) -> Vec<(String, String)> {
+    let Ok(text) =
+        dkms_sys::fs::read_bounded(system.layout.conf(&build.package), dkms_sys::fs::Limit::CONFIG)
+    else {
         return Vec::new();
     };
     let before = dkms_conf::State {
-        variables: crate::conf::load::variables(s, Some(&b.package), &b.kernel),
+        variables: crate::conf::load::variables(system, Some(&build.package), &build.kernel),
         directives: dkms_conf::Directives::new(),
     };
     let evaluated =
@@ -324,13 +328,14 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for e in entries.flatten() {
-            match e.file_type() {
-                Ok(t) if t.is_dir() => pending.push(e.path()),
-                Ok(t) if t.is_symlink() => {
-                    if let (Ok(name), Ok(target)) = (e.file_name().into_string(), e.path().canonicalize()) {
-                        found.push(WeakLink { name, path: e.path(), target });
+        let Ok(entries) = dkms_sys::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let (path, name) = (entry.path(), entry.file_name().into_string());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(path),
+                Ok(kind) if kind.is_symlink() => {
+                    if let (Ok(name), Ok(target)) = (name, path.canonicalize()) {
+                        found.push(WeakLink { name, path, target });
                     }
                 }
                 _ => {}
@@ -341,12 +346,12 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
 }
 
 /// Whether some version of a package is weakly linked into a kernel.
-pub fn is_weak(layout: &Layout, p: &PackageId, k: &Kernel) -> bool {
+pub fn is_weak(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let filter = Filter {
-        name: Some(escape(&p.name)),
-        version: Some(escape(&p.version)),
-        release: Some(escape(&k.release)),
-        arch: Some(escape(&k.arch)),
+        name: Some(escape(&package.name)),
+        version: Some(escape(&package.version)),
+        release: Some(escape(&kernel.release)),
+        arch: Some(escape(&kernel.arch)),
     };
-    layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
+    layout.kernel_modules(&kernel.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
 }

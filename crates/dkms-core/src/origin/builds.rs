@@ -1,7 +1,8 @@
 //! Built modules from an archive, which become *built* in the tree.
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::{Manifest, ModuleRecord};
@@ -12,7 +13,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// A name that no kernel can have; a file that cannot be copied.
-pub(super) fn load(session: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
+pub(super) fn load(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    main: &Path,
+    force: bool,
+) -> Result<Vec<Kernel>> {
     let mut loaded = Vec::new();
     for release in state::subdirectories(main) {
         for arch in state::subdirectories(&main.join(&release)) {
@@ -22,27 +29,27 @@ pub(super) fn load(session: &Session<'_>, package: &PackageId, main: &Path) -> R
             }
             let kernel = Kernel::new(&release, &arch)?;
             let build = Build::new(package, &kernel);
-            if fs::is_dir(session.layout.built_dir(&build)) && !session.options.force {
-                session.warn(format!("{build} is built already and is kept (--force replaces it)"));
+            if fs::is_dir(system.layout.built_dir(&build)) && !force {
+                sink.warn(format!("{build} is built already and is kept (--force replaces it)"));
                 continue;
             }
-            load_build(session, &build, &from)?;
+            load_build(system, sink, &build, &from)?;
             loaded.push(kernel);
         }
     }
     Ok(loaded)
 }
 
-fn load_build(session: &Session<'_>, build: &Build, from: &Path) -> Result<()> {
-    let layout = session.layout;
-    let _held = crate::lock::build(session, &build.package)?;
+fn load_build(system: &System, sink: &dyn Sink, build: &Build, from: &Path) -> Result<()> {
+    let layout = &system.layout;
+    let _held = crate::lock::build(system, sink, &build.package)?;
     let (kernel_dir, to) = (layout.kernel_dir(build), layout.built_dir(build));
-    let _installing = crate::lock::install(session, std::slice::from_ref(&build.kernel))?;
+    let _installing = crate::lock::install(system, sink, std::slice::from_ref(&build.kernel))?;
     fs::create_dir_all(&kernel_dir)?;
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", build.kernel.arch))?;
     for part in ["module", "log"] {
         if fs::is_dir(from.join(part)) {
-            session.note_left_out(&fs::copy_tree(from.join(part), staging.path().join(part))?);
+            sink.warn_left_out(&fs::copy_tree(from.join(part), staging.path().join(part))?);
         }
     }
     fs::set_mode(staging.path(), 0o755)?;

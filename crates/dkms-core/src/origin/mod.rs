@@ -6,18 +6,20 @@
 //! origin needs one variant and one staging function.
 
 mod builds;
-mod error;
+pub(crate) mod error;
 mod package;
 mod source;
 mod staged;
 mod tarball;
 
+use crate::event::Sink;
 use crate::package::PackageError;
 
 use crate::add;
 use crate::error::Result;
 use crate::event::Event;
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::state::{self, Registration};
@@ -104,31 +106,37 @@ impl Format {
 /// # Errors
 /// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered
 /// already.
-pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<PackageId> {
+pub fn admit(
+    system: &System,
+    sink: &dyn Sink,
+    origin: &Origin,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<PackageId> {
     let staged = match origin {
         Origin::Registered(package) => {
-            return add::add(session, package, kernel).map(|()| package.clone());
+            return add::add(system, sink, package, kernel, overrides).map(|()| package.clone());
         }
-        Origin::Directory(directory) => source::stage(session, directory, kernel)?,
-        Origin::Tarball(file) => tarball::stage(session, file, kernel)?,
-        Origin::Deb(file) => package::stage_deb(session, file, kernel)?,
-        Origin::Rpm(file) => package::stage_rpm(session, file, kernel)?,
+        Origin::Directory(directory) => source::stage(system, sink, directory, kernel)?,
+        Origin::Tarball(file) => tarball::stage(system, sink, file, kernel)?,
+        Origin::Deb(file) => package::stage_deb(system, sink, file, kernel)?,
+        Origin::Rpm(file) => package::stage_rpm(system, sink, file, kernel)?,
     };
-    source::provide(session, &staged)?;
+    source::provide(system, sink, &staged, overrides.force)?;
     let package = &staged.package;
-    match (staged.kind, state::registration(session.layout, package)) {
+    match (staged.kind, state::registration(&system.layout, package)) {
         (Kind::Directory, Registration::Added) => {
             return Err(PackageError::AlreadyAdded(package.clone()).into());
         }
         (_, Registration::Added) => {}
-        _ => add::add(session, package, kernel)?,
+        _ => add::add(system, sink, package, kernel, overrides)?,
     }
     if staged.kind != Kind::Directory {
         let mut kernels = Vec::new();
         for directory in &staged.builds {
-            kernels.extend(builds::load(session, package, directory)?);
+            kernels.extend(builds::load(system, sink, package, directory, overrides.force)?);
         }
-        session.report(Event::ArchiveLoaded { package: package.clone(), kernels });
+        sink.event(Event::ArchiveLoaded { package: package.clone(), kernels });
     }
     Ok(staged.package)
 }
@@ -137,12 +145,18 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
 /// a directory is added to the tree. The second is [`add::add`].
 ///
 /// # Errors
-/// The package is registered already, and --force is not given; copying failed.
-pub(crate) fn copy_source(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+/// The package is registered already, and `force` is not set; copying failed.
+pub(crate) fn copy_source(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    from: &Path,
+    force: bool,
+) -> Result<()> {
     let (package, source) = (package.clone(), from.to_owned());
     let staged =
         staged::Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
-    source::provide(session, &staged)
+    source::provide(system, sink, &staged, force)
 }
 
 #[cfg(test)]

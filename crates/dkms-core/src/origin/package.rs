@@ -9,10 +9,10 @@ use crate::distro::Family;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::event::Sink;
+use crate::host::Host;
 use crate::origin::OriginError;
 use crate::pack::tarball::archive_error;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::{self, Limits, Unpacked};
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
@@ -24,26 +24,26 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// As [`stage`]; it is damaged.
-pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
+pub(super) fn stage_deb(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
     let unpacked =
         dkms_archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
-    stage(session, file, scratch, &unpacked, kernel)
+    stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
 /// Unpacks what concerns dkms of a package of rpm.
 ///
 /// # Errors
 /// As [`stage`]; no program can read it ([`OriginError::RpmFailed`]).
-pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
+pub(super) fn stage_rpm(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let tarball = scratch.path().join("content.tar.gz");
-    convert_rpm(session.host, file, &tarball)?;
+    convert_rpm(&system.host, file, &tarball)?;
     let root = scratch.path().join("content");
     let unpacked = dkms_archive::unpack_payload(&tarball, &root, &Limits::default())
         .map_err(|e| archive_error(file, e))?;
-    stage(session, file, scratch, &unpacked, kernel)
+    stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
 /// Finds the source and the built modules in what was unpacked to `content` of the scratch directory.
@@ -51,7 +51,8 @@ pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> 
 /// # Errors
 /// There is no source with a dkms.conf in it, or several.
 fn stage(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     file: &Path,
     scratch: TempDir,
     unpacked: &Unpacked,
@@ -76,10 +77,10 @@ fn stage(
     // Packages have links to their own documentation, which does not exist unless they are installed as
     // packages.
     for entry in unpacked.links_leaving(&format!("usr/src/{name}")) {
-        session.warn(format!("the link {} points out of the source and is left out", entry.name));
+        sink.warn(format!("the link {} points out of the source and is left out", entry.name));
         fs::remove_file(root.join(&entry.name))?;
     }
-    let package = add::identify(session, &source, kernel)?;
+    let package = add::identify(system, sink, &source, kernel)?;
     let mut builds = Vec::new();
     for (number, built) in built_tarballs(&root, &package).iter().enumerate() {
         let content = root.join(format!("built{number}"));

@@ -4,9 +4,10 @@ use super::staged::{Kind, Staged};
 use crate::add;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::origin::OriginError;
 use crate::package::PackageError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::layout::Layout;
@@ -17,11 +18,11 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
-pub(super) fn stage(session: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Staged> {
+pub(super) fn stage(system: &System, sink: &dyn Sink, directory: &Path, kernel: &Kernel) -> Result<Staged> {
     let Ok(source) = fs::canonicalize(directory) else {
         return Err(OriginError::DirectoryWithoutConf(directory.to_owned()).into());
     };
-    let package = add::identify(session, &source, kernel)?;
+    let package = add::identify(system, sink, &source, kernel)?;
     Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
 }
 
@@ -29,31 +30,31 @@ pub(super) fn stage(session: &Session<'_>, directory: &Path, kernel: &Kernel) ->
 ///
 /// # Errors
 /// It is registered already, and --force is not given; copying failed.
-pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
-    let (package, force) = (&staged.package, session.options.force);
-    let to = session.layout.source_dir(package);
-    let added = state::registration(session.layout, package) == Registration::Added;
+pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: bool) -> Result<()> {
+    let package = &staged.package;
+    let to = system.layout.source_dir(package);
+    let added = state::registration(&system.layout, package) == Registration::Added;
     match staged.kind {
         Kind::Directory | Kind::Archive => {
-            if is_place_of(session.layout, package, &staged.source) {
+            if is_place_of(&system.layout, package, &staged.source) {
                 return Ok(());
             }
             if added && !force {
                 return Err(PackageError::AlreadyAdded(package.clone()).into());
             }
-            copy(session, package, &staged.source)
+            copy(system, sink, package, &staged.source)
         }
         Kind::Mktarball | Kind::BinariesOnly if added && !force => {
             Err(PackageError::WouldBeReplaced(package.clone()).into())
         }
         Kind::Mktarball if fs::is_dir(&to) && !force => {
-            session.warn(format!("{} exists and is kept (--force replaces it)", to.display()));
+            sink.warn(format!("{} exists and is kept (--force replaces it)", to.display()));
             Ok(())
         }
-        Kind::Mktarball => copy(session, package, &staged.source),
+        Kind::Mktarball => copy(system, sink, package, &staged.source),
         Kind::BinariesOnly if fs::is_dir(&to) => Ok(()),
         Kind::BinariesOnly if !force => Err(OriginError::SourceMissing(to).into()),
-        Kind::BinariesOnly => copy_conf(session, package, &staged.source),
+        Kind::BinariesOnly => copy_conf(system, sink, package, &staged.source),
     }
 }
 
@@ -64,31 +65,31 @@ pub(crate) fn is_place_of(layout: &Layout, package: &PackageId, source: &Path) -
 }
 
 /// Copies a source tree to `/usr/src/M-V`, completely or not at all.
-fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
-    let to = session.layout.source_dir(package);
+fn copy(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> Result<()> {
+    let to = system.layout.source_dir(package);
     // The error names the directory, and not a temporary name in it.
-    fs::require_writable_below(&session.layout.source_tree)?;
-    let _held = crate::lock::build(session, package)?;
-    let staged = new_staging(session.layout, package)?;
+    fs::require_writable_below(&system.layout.source_tree)?;
+    let _held = crate::lock::build(system, sink, package)?;
+    let staged = new_staging(&system.layout, package)?;
     dkms_tree::layers::recover(&to)?;
     let copied = fs::copy_tree(from, &staged).and_then(|left_out| {
-        session.note_left_out(&left_out);
+        sink.warn_left_out(&left_out);
         if fs::exists(&to) { dkms_tree::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
     });
     // After an exchange, this is the old tree; after a failure, the unfinished copy.
     let cleaned = fs::remove_tree(&staged);
     copied.and(cleaned)?;
-    session.report(Event::SourceCopied { package: package.clone(), from: from.to_owned(), to });
+    sink.event(Event::SourceCopied { package: package.clone(), from: from.to_owned(), to });
     Ok(())
 }
 
 /// Makes a `/usr/src/M-V` that has only a dkms.conf.
-fn copy_conf(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
-    let _held = crate::lock::build(session, package)?;
-    let staged = new_staging(session.layout, package)?;
+fn copy_conf(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> Result<()> {
+    let _held = crate::lock::build(system, sink, package)?;
+    let staged = new_staging(&system.layout, package)?;
     fs::create_dir_all(&staged)?;
     let done = fs::copy_file(from.join("dkms.conf"), staged.join("dkms.conf"))
-        .and_then(|_| fs::rename(&staged, session.layout.source_dir(package)));
+        .and_then(|_| fs::rename(&staged, system.layout.source_dir(package)));
     if done.is_err() {
         fs::remove_tree(&staged)?;
     }

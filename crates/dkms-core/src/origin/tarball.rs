@@ -3,9 +3,10 @@
 use super::staged::{Kind, Staged};
 use crate::add;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::origin::OriginError;
 use crate::pack::tarball::archive_error;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::{self, Limits, Unpacked};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::Kernel;
@@ -15,8 +16,8 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// It is no tar archive, or has something in it that must not be unpacked; no or an invalid dkms.conf.
-pub(super) fn stage(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
+pub(super) fn stage(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
     let unpacked =
         dkms_archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
@@ -32,7 +33,7 @@ pub(super) fn stage(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Resu
     for directory in builds.iter().chain([&source]) {
         refuse_leaving_links(file, &unpacked, &root, directory)?;
     }
-    let package = add::identify(session, &source, kernel)?;
+    let package = add::identify(system, sink, &source, kernel)?;
     Ok(Staged { package, kind, source, builds, _scratch: Some(scratch) })
 }
 

@@ -2,7 +2,7 @@
 //! importing a package.
 
 pub mod debian;
-mod error;
+pub(crate) mod error;
 pub mod image;
 mod inside;
 mod modules;
@@ -13,8 +13,9 @@ pub mod tarball;
 
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::Member;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
@@ -90,14 +91,14 @@ impl Request<'_> {
 /// given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads. The tarball is
 /// created in `scratch`.
 pub(crate) fn for_dkms(
-    s: &Session<'_>,
+    system: &System,
     request: &Request<'_>,
     share: &str,
     scratch: &Path,
     epoch: u64,
 ) -> Result<Vec<Member>> {
     let (m, v) = (&request.package.name, &request.package.version);
-    let source = fs::canonicalize(s.layout.source_link(request.package))?;
+    let source = fs::canonicalize(system.layout.source_link(request.package))?;
     let target = format!("usr/src/{m}-{v}");
     let mut members = vec![if request.with_source() {
         Member::path(target, source)
@@ -107,7 +108,7 @@ pub(crate) fn for_dkms(
     if !request.binaries().is_empty() {
         let name = format!("{m}-{v}.dkms.tar.gz");
         let tarball = scratch.join(&name);
-        tarball::write_modules(s, request.package, request.binaries(), &tarball, epoch)?;
+        tarball::write_modules(system, request.package, request.binaries(), &tarball, epoch)?;
         members.push(Member::path(format!("usr/share/{share}/{name}"), tarball));
     }
     Ok(members)
@@ -120,7 +121,8 @@ pub(crate) fn for_dkms(
 /// # Errors
 /// [`ProgramError::Failed`]; the complete output is reported first.
 pub(crate) fn tool(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     command: Command,
     shown: &str,
     epoch: u64,
@@ -128,7 +130,7 @@ pub(crate) fn tool(
 ) -> Result<String> {
     let failed = |cause: Cause| Error::Program(ProgramError::Failed { command: shown.to_owned(), cause });
     let done = command
-        .envs(s.host.environment.iter().cloned())
+        .envs(system.host.environment.iter().cloned())
         .env("LC_ALL", "C")
         .env("SOURCE_DATE_EPOCH", epoch.to_string())
         .stdout(Stream::Capture)
@@ -136,8 +138,8 @@ pub(crate) fn tool(
         .run()
         .map_err(|e| failed(e.into()))?;
     let said = done.stdout_text();
-    if s.options.verbose || !done.status.success() {
-        s.report(Event::ScriptOutput { text: said.clone() });
+    if system.settings.verbose || !done.status.success() {
+        sink.event(Event::ScriptOutput { text: said.clone() });
     }
     if done.status.success() {
         Ok(said)

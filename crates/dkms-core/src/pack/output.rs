@@ -2,16 +2,15 @@
 
 use crate::error::Result;
 use crate::pack::PackError;
-use crate::session::Options;
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Refuses to replace something, unless `--force` is given.
+/// Refuses to replace something, unless that is forced.
 ///
 /// # Errors
 /// [`PackError::OutputExists`].
-pub(crate) fn refuse_existing(options: &Options, path: &Path) -> Result<()> {
-    if fs::exists(path) && !options.force {
+pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    if fs::exists(path) && !force {
         return Err(PackError::OutputExists(path.to_owned()).into());
     }
     Ok(())

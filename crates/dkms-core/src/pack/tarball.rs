@@ -4,10 +4,11 @@
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::install::InstallError;
-use crate::origin::OriginError;
+use crate::origin::error::OriginError;
 use crate::pack::PackError;
-use crate::session::{Options, Session};
+use crate::system::{Settings, System};
 use dkms_archive::{self, ArchiveError, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -38,17 +39,18 @@ pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, or the destination is not writable.
 pub fn make(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     package: &PackageId,
     kernels: &[Kernel],
     content: Content,
     path: &Path,
     source_date_epoch: Option<u64>,
 ) -> Result<()> {
-    add::require_added(s.layout, package)?;
+    add::require_added(&system.layout, package)?;
     let kernels = if content == Content::SourceOnly { &[] } else { kernels };
-    let empty = TempDir::new_in(&s.options.tmp_location, "dkms-tarball").map_err(Error::Io)?;
-    let mut members = built(s.layout, package, kernels, &["module", "log"])?;
+    let empty = TempDir::new_in(&system.settings.tmp_location, "dkms-tarball").map_err(Error::Io)?;
+    let mut members = built(&system.layout, package, kernels, &["module", "log"])?;
     if members.is_empty() {
         let mut main = Member::path("dkms_main_tree", empty.path());
         main.mode = Some(0o755);
@@ -56,17 +58,22 @@ pub fn make(
     }
     if content == Content::BinariesOnly {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        members.extend(binaries_only(s.layout, s.options, package, source_date_epoch.unwrap_or(now)));
+        members.extend(binaries_only(
+            &system.layout,
+            &system.settings,
+            package,
+            source_date_epoch.unwrap_or(now),
+        ));
     } else {
         // Without it the tarball would be unusable.
-        fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
-        members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
+        fs::open_bounded(system.layout.conf(package), fs::Limit::CONFIG)?;
+        members.push(Member::path("dkms_source_tree", system.layout.source_link(package)));
     }
     require_writable(path.parent().unwrap_or(Path::new("")))?;
     let written =
         dkms_archive::write(path, &members, source_date_epoch).map_err(|e| archive_error(path, e))?;
-    s.note_left_out(&written.left_out);
-    s.report(Event::ArchiveWritten { path: path.to_owned() });
+    sink.warn_left_out(&written.left_out);
+    sink.event(Event::ArchiveWritten { path: path.to_owned() });
     Ok(())
 }
 
@@ -106,9 +113,9 @@ fn built(layout: &Layout, package: &PackageId, kernels: &[Kernel], parts: &[&str
 }
 
 /// The files that identify the package to `ldtarball` if the source is left out.
-fn binaries_only(layout: &Layout, options: &Options, package: &PackageId, mtime: u64) -> [Member; 3] {
+fn binaries_only(layout: &Layout, settings: &Settings, package: &PackageId, mtime: u64) -> [Member; 3] {
     let line = |text: &str| format!("{text}\n").into_bytes();
-    let conf = options.conf_file.clone().unwrap_or_else(|| layout.conf(package));
+    let conf = settings.conf_file.clone().unwrap_or_else(|| layout.conf(package));
     [
         Member::bytes("dkms_binaries_only/PACKAGE_NAME", line(&package.name), mtime),
         Member::bytes("dkms_binaries_only/PACKAGE_VERSION", line(&package.version), mtime),
@@ -122,14 +129,14 @@ fn binaries_only(layout: &Layout, options: &Options, package: &PackageId, mtime:
 /// # Errors
 /// Nothing is built for a kernel; a file cannot be read or written.
 pub(crate) fn write_modules(
-    s: &Session<'_>,
+    system: &System,
     package: &PackageId,
     kernels: &[Kernel],
     path: &Path,
     epoch: u64,
 ) -> Result<()> {
-    let mut members = built(s.layout, package, kernels, &["module"])?;
-    members.extend(binaries_only(s.layout, s.options, package, epoch));
+    let mut members = built(&system.layout, package, kernels, &["module"])?;
+    members.extend(binaries_only(&system.layout, &system.settings, package, epoch));
     dkms_archive::write(path, &members, Some(epoch)).map_err(|e| archive_error(path, e))?;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) fn source_weight(layout: &Layout, package: &PackageId) -> f64 {
 }
 
 fn c_bytes(dir: &Path, depth: usize) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let Ok(entries) = dkms_sys::fs::read_dir(dir) else { return 0 };
     let of = |e: std::fs::DirEntry| {
         let path = e.path();
         match e.file_type() {
@@ -45,5 +45,5 @@ fn c_bytes(dir: &Path, depth: usize) -> u64 {
             _ => 0,
         }
     };
-    entries.flatten().map(of).sum()
+    entries.into_iter().map(of).sum()
 }

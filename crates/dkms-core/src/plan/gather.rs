@@ -12,6 +12,7 @@ use crate::build;
 use crate::conf::{framework, load};
 use crate::error::{Error, Result};
 use crate::event::LastBuild;
+use crate::event::Sink;
 use crate::install::{change, uninstall};
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
@@ -20,9 +21,9 @@ use crate::look::verify::Facts;
 use crate::origin;
 use crate::origin::OriginError;
 use crate::package::PackageError;
-use crate::request::RequestError;
-use crate::session::Options;
-use crate::session::Session;
+use crate::request::{Overrides, RequestError};
+use crate::system::Settings;
+use crate::system::System;
 use crate::trust::signing;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -43,7 +44,7 @@ pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
 ///
 /// # Errors
 /// There is no source.
-pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
+pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel, overrides: Overrides) -> Result<Plan> {
     if is_added(layout, package) {
         return Ok(Plan::default());
     }
@@ -52,7 +53,7 @@ pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan
         return Err(OriginError::SourceMissing(source).into());
     }
     let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
-    Ok(Plan::of(operation, NOT_ADDED))
+    Ok(Plan::of(operation, NOT_ADDED).overriding(overrides))
 }
 
 const NOT_ADDED: &str = "it is not in the tree";
@@ -61,17 +62,23 @@ const NOT_ADDED: &str = "it is not in the tree";
 ///
 /// # Errors
 /// No or an invalid dkms.conf; the package version is in the tree already.
-pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<(Plan, PackageId)> {
+pub fn add_directory(
+    system: &System,
+    sink: &dyn Sink,
+    directory: &Path,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<(Plan, PackageId)> {
     let from =
         directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
-    let package = add::identify(s, &from, kernel)?;
-    let is_in_place = origin::is_place_of(s.layout, &package, &from);
-    if is_added(s.layout, &package) && (is_in_place || !s.options.force) {
+    let package = add::identify(system, sink, &from, kernel)?;
+    let is_in_place = origin::is_place_of(&system.layout, &package, &from);
+    if is_added(&system.layout, &package) && (is_in_place || !overrides.force) {
         return Err(PackageError::AlreadyAdded(package).into());
     }
-    let mut plan = Plan::default();
+    let mut plan = Plan::default().overriding(overrides);
     let copied = (!is_in_place).then(|| {
-        let to = s.layout.source_dir(&package);
+        let to = system.layout.source_dir(&package);
         let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
         let package = package.clone();
         plan.push(Step::new(Operation::CopySource { package, from, to }, reason), [])
@@ -81,27 +88,27 @@ pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Resu
     Ok((plan, package))
 }
 
-/// The plan of `dkms build`. `added_first` is the dkms.conf of a package that is not registered yet.
+/// The plan of `dkms build` and `dkms install`. `added_first` is the dkms.conf of a package that is not
+/// registered yet.
 #[must_use]
-pub fn builds(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], added_first: Option<&Path>) -> Plan {
-    let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer = Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(s) };
-    gatherer.wanted(&wanted, Purpose::Build);
-    changes::builds(&gatherer.state, package, kernels, s.options.force)
-}
-
-/// The plan of `dkms install`. `added_first` is the dkms.conf of a package that is not registered yet.
-#[must_use]
-pub fn installs(
-    s: &Session<'_>,
+pub fn bring_in(
+    system: &System,
+    sink: &dyn Sink,
+    purpose: Purpose,
     package: &PackageId,
     kernels: &[Kernel],
     added_first: Option<&Path>,
+    overrides: Overrides,
 ) -> Plan {
     let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer = Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(s) };
-    gatherer.wanted(&wanted, Purpose::Install);
-    changes::installs(&gatherer.state, &wanted, s.options.force)
+    let mut gatherer = Gatherer::new(system, sink, overrides);
+    gatherer.added_first = added_first.map(|conf| (package, conf));
+    gatherer.wanted(&wanted, purpose);
+    let plan = match purpose {
+        Purpose::Build => changes::builds(&gatherer.state, package, kernels, overrides.force),
+        Purpose::Install => changes::installs(&gatherer.state, &wanted, overrides.force),
+    };
+    plan.overriding(overrides)
 }
 
 /// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
@@ -109,21 +116,30 @@ pub fn installs(
 ///
 /// # Errors
 /// Template and kernel are the same; a named package is not in the tree.
-pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Option<&str>) -> Result<Plan> {
+pub fn matching(
+    system: &System,
+    sink: &dyn Sink,
+    template: &Kernel,
+    kernel: &Kernel,
+    name: Option<&str>,
+    overrides: Overrides,
+) -> Result<Plan> {
     if template.release == kernel.release {
         return Err(RequestError::SameKernel(kernel.release.clone()).into());
     }
-    if let Some(name) = name.filter(|name| !s.layout.package_dir(name).is_dir()) {
+    if let Some(name) = name.filter(|name| !system.layout.package_dir(name).is_dir()) {
         return Err(PackageError::Unknown(name.to_owned()).into());
     }
     let mut wanted = Vec::new();
-    for package in state::all_packages(s.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name)) {
-        if state::build_state(s.layout, &Build::new(&package, template)) != BuildState::Installed {
+    for package in
+        state::all_packages(&system.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name))
+    {
+        if state::build_state(&system.layout, &Build::new(&package, template)) != BuildState::Installed {
             continue;
         }
-        match add::refuse_broken(s.layout, &package) {
+        match add::refuse_broken(&system.layout, &package) {
             Ok(()) => wanted.push(Build::new(&package, kernel)),
-            Err(e) => s.warn(e.to_string()),
+            Err(e) => sink.warn(e.to_string()),
         }
     }
     if wanted.is_empty() {
@@ -131,65 +147,84 @@ pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Optio
         let reason = format!("has nothing to match: nothing is installed for {}", template.release);
         return Ok(Plan::of(about, reason));
     }
-    let mut gatherer = Gatherer::new(s);
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     gatherer.wanted(&wanted, Purpose::Install);
-    Ok(changes::installs(&gatherer.state, &wanted, s.options.force))
+    Ok(changes::installs(&gatherer.state, &wanted, overrides.force).overriding(overrides))
 }
 
 /// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` disables.
 #[must_use]
-pub fn autoinstall_if_enabled(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
-    let switch = s.layout.config_dir.join("no-autoinstall");
+pub fn autoinstall_if_enabled(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: &[Kernel],
+    overrides: Overrides,
+) -> Plan {
+    let switch = system.layout.config_dir.join("no-autoinstall");
     if switch.exists() {
         let about = Operation::Nothing("autoinstall".into());
         return Plan::of(about, format!("is switched off by {}", switch.display()));
     }
-    autoinstall(s, kernels)
+    autoinstall(system, sink, kernels, overrides)
 }
 
 /// The plan of an autoinstall.
 #[must_use]
-pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
-    let mut gatherer = Gatherer::new(s);
+pub fn autoinstall(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrides: Overrides) -> Plan {
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
         gatherer.candidates(kernel);
     }
-    changes::autoinstall(&gatherer.state, kernels, s.options.force)
+    changes::autoinstall(&gatherer.state, kernels, overrides.force).overriding(overrides)
 }
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn removal(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
-    let mut gatherer = Gatherer::new(s);
+pub fn removal(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    kernels: &[Kernel],
+    depth: Depth,
+    why: &str,
+    overrides: Overrides,
+) -> Plan {
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
         gatherer.changing(kernel);
         let build = Build::new(package, kernel);
         let facts = gatherer.presence(&build);
         gatherer.state.builds.insert(build, facts);
     }
-    if state::builds(s.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
+    if state::builds(&system.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::plan(&gatherer.state, package, kernels, depth, why)
+    removal::plan(&gatherer.state, package, kernels, depth, why).overriding(overrides)
 }
 
 /// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
 /// which removes what autoinstall installs again.
 #[must_use]
-pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) -> Plan {
-    let mut gatherer = Gatherer::new(s);
+pub fn clear_kernel(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    autoinstall_only: bool,
+    overrides: Overrides,
+) -> Plan {
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     gatherer.changing(kernel);
-    for package in state::all_packages(s.layout) {
+    for package in state::all_packages(&system.layout) {
         let build = Build::new(&package, kernel);
-        if !state::is_active(s.layout, &build) && !s.layout.built_dir(&build).is_dir() {
+        if !state::is_active(&system.layout, &build) && !system.layout.built_dir(&build).is_dir() {
             continue;
         }
-        if let Err(e) = add::refuse_broken(s.layout, &package) {
-            s.warn(format!("{e}; left as it is"));
+        if let Err(e) = add::refuse_broken(&system.layout, &package) {
+            sink.warn(format!("{e}; left as it is"));
             continue;
         }
         if autoinstall_only {
-            match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
+            match load::load(system, sink, &package, kernel).and_then(load::Loaded::lenient) {
                 Ok(loaded) if !loaded.conf.autoinstall => continue,
                 Ok(_) => {}
                 Err(e) => {
@@ -203,22 +238,22 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
     }
     let why =
         if autoinstall_only { "autoinstall rebuilds it for the new files" } else { "the kernel is removed" };
-    removal::clear_kernel(&gatherer.state, kernel, why)
+    removal::clear_kernel(&gatherer.state, kernel, why).overriding(overrides)
 }
 
 /// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this
 /// architecture.
 #[must_use]
-pub fn kernels_with_headers(layout: &Layout, options: &Options, arch: &str) -> Vec<Kernel> {
+pub fn kernels_with_headers(layout: &Layout, settings: &Settings, arch: &str) -> Vec<Kernel> {
     let mut found = state::releases(layout);
-    found.retain(|release| headers::suffice(layout, options, release));
+    found.retain(|release| headers::suffice(layout, settings, release));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
     found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
 }
 
 /// `post_transaction` of framework.conf, as evaluated for a kernel.
-pub(crate) fn post_transaction(s: &Session<'_>, kernel: &Kernel) -> Option<String> {
-    let command = framework::load(s, Some(&kernel.release)).ok()?.post_transaction?;
+pub(crate) fn post_transaction(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Option<String> {
+    let command = framework::load(system, sink, Some(&kernel.release)).ok()?.post_transaction?;
     (!command.trim().is_empty()).then_some(command)
 }
 
@@ -233,15 +268,19 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
 }
 
 /// What is requested: builds only, or installs too.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Builds only.
     Build,
+    /// Builds and installs.
     Install,
 }
 
 /// A state under construction.
 struct Gatherer<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
+    overrides: Overrides,
     state: State,
     /// A package that the plan adds first: its dkms.conf is read from its present path.
     added_first: Option<(&'a PackageId, &'a Path)>,
@@ -253,9 +292,11 @@ struct Gatherer<'a> {
 }
 
 impl<'a> Gatherer<'a> {
-    fn new(s: &'a Session<'a>) -> Self {
+    fn new(system: &'a System, sink: &'a dyn Sink, overrides: Overrides) -> Self {
         Self {
-            s,
+            system,
+            sink,
+            overrides,
             state: State::default(),
             added_first: None,
             headers: BTreeMap::new(),
@@ -270,15 +311,15 @@ impl<'a> Gatherer<'a> {
 
     /// Gathers the facts about a kernel whose modules may change.
     fn changing(&mut self, kernel: &Kernel) {
-        let s = self.s;
-        let directory = s.layout.kernel_modules(&kernel.release);
+        let system = self.system;
+        let directory = system.layout.kernel_modules(&kernel.release);
         let facts = self.state.kernels.entry(kernel.clone()).or_default();
         if facts.directory == directory {
             return;
         }
         facts.exists = directory.exists();
-        facts.runs_depmod = !s.options.no_depmod && directory.join("modules.dep").is_file();
-        facts.post_transaction = post_transaction(s, kernel);
+        facts.runs_depmod = !system.settings.no_depmod && directory.join("modules.dep").is_file();
+        facts.post_transaction = post_transaction(system, self.sink, kernel);
         facts.directory = directory;
     }
 
@@ -289,20 +330,24 @@ impl<'a> Gatherer<'a> {
     /// For an autoinstall: gathers the newest version of every package, and the facts about those to be
     /// installed.
     fn candidates(&mut self, kernel: &Kernel) {
-        let s = self.s;
+        let system = self.system;
         let (mut sound, mut known) = (Vec::new(), Vec::new());
-        for package in state::all_packages(s.layout) {
+        for package in state::all_packages(&system.layout) {
             known.push(package.name.clone());
-            match add::refuse_broken(s.layout, &package) {
+            match add::refuse_broken(&system.layout, &package) {
                 Ok(()) => sound.push(package),
-                Err(e) => s.warn(e.to_string()),
+                Err(e) => self.sink.warn(e.to_string()),
             }
         }
         known.dedup();
         let mut candidates = Vec::new();
-        let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
+        let config = headers::KernelConfig::read(&headers::config_path(
+            &system.layout,
+            &system.settings,
+            &kernel.release,
+        ));
         for package in order::newest(&sound) {
-            match candidate(s, package.clone(), kernel, config.as_ref()) {
+            match candidate(system, self.sink, package.clone(), kernel, config.as_ref()) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(e) => self.unclear(kernel, package, e),
             }
@@ -312,7 +357,7 @@ impl<'a> Gatherer<'a> {
         let order = facts.order();
         let wanted: Vec<Build> = order.wanted.iter().map(|w| Build::new(&w.package, kernel)).collect();
         self.wanted(&wanted, Purpose::Install);
-        if s.options.framework.fallback == Some(true) {
+        if system.settings.framework.fallback == Some(true) {
             self.older_versions(&wanted, &sound);
         }
     }
@@ -352,10 +397,12 @@ impl<'a> Gatherer<'a> {
         let mut kernels: Vec<&Kernel> = wanted.iter().map(|build| &build.kernel).collect();
         kernels.sort();
         kernels.dedup();
-        for package in state::all_packages(self.s.layout) {
+        for package in state::all_packages(&self.system.layout) {
             for kernel in &kernels {
                 let build = Build::new(&package, kernel);
-                if self.state.builds.contains_key(&build) || built_against(self.s.layout, &build).is_empty() {
+                if self.state.builds.contains_key(&build)
+                    || built_against(&self.system.layout, &build).is_empty()
+                {
                     continue;
                 }
                 let facts = self.facts(&build, purpose, false);
@@ -366,63 +413,65 @@ impl<'a> Gatherer<'a> {
 
     fn installed(&mut self, build: &Build) {
         let name = &build.package.name;
-        if let Some(version) = state::active_version(self.s.layout, name, &build.kernel) {
+        if let Some(version) = state::active_version(&self.system.layout, name, &build.kernel) {
             self.kernel(&build.kernel).installed.insert(name.clone(), version);
         }
     }
 
     /// Whether a build exists, and what uninstalling it changes.
     fn presence(&self, build: &Build) -> BuildFacts {
-        let s = self.s;
+        let system = self.system;
         // A link may point to a directory whose modules were deleted by hand.
-        let is_active = state::is_active(s.layout, build);
+        let is_active = state::is_active(&system.layout, build);
         let uninstalls = if is_active {
-            uninstall::plan(s, build).map(|planned| module_files(&planned.ops)).map_err(Arc::new)
+            uninstall::plan(system, self.sink, build, self.overrides.force)
+                .map(|planned| module_files(&planned.ops))
+                .map_err(Arc::new)
         } else {
             Ok(Vec::new())
         };
         BuildFacts {
-            state: state::build_state(s.layout, build),
+            state: state::build_state(&system.layout, build),
             is_active,
-            has_files: s.layout.built_dir(build).is_dir(),
-            is_added: state::registration(s.layout, &build.package) == Registration::Added,
+            has_files: system.layout.built_dir(build).is_dir(),
+            is_added: state::registration(&system.layout, &build.package) == Registration::Added,
             uninstalls,
             ..BuildFacts::default()
         }
     }
 
     fn facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
-        let s = self.s;
+        let system = self.system;
         // A package that this command adds first has no registered dkms.conf yet.
         let added = self.added_first.filter(|(package, _)| **package == build.package);
-        let conf = match (&s.options.conf_file, added) {
+        let conf = match (&system.settings.conf_file, added) {
             (None, Some((_, path))) => path.to_owned(),
-            _ => load::conf_file(s.layout, s.options, &build.package),
+            _ => load::conf_file(&system.layout, &system.settings, &build.package),
         };
         let mut facts = self.presence(build);
-        facts.built_against = built_against(s.layout, build);
+        facts.built_against = built_against(&system.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
-        if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
+        if facts.state == BuildState::NotBuilt || self.overrides.force || !facts.built_against.is_empty() {
             self.look_at_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
-            facts.depends = load::load_file(s, &conf, Some(&build.package), &build.kernel)
+            facts.depends = load::load_file(system, self.sink, &conf, Some(&build.package), &build.kernel)
                 .map(|loaded| loaded.conf.build_depends)
                 .unwrap_or_default();
         }
         if purpose == Purpose::Install && facts.state == BuildState::Built {
-            self.look_at_install(s, build, &mut facts);
+            self.look_at_install(system, self.sink, build, &mut facts);
         }
         facts
     }
 
     /// Gathers how installing a completed build would end, and which files it would change.
-    fn look_at_install(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
+    fn look_at_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
         let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
-            let index = ModuleIndex::scan(&s.layout.kernel_modules(&build.kernel.release));
-            (index, Facts::gather(s, &build.kernel))
+            let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
+            (index, Facts::gather(system, sink, &build.kernel))
         });
-        match change::preview(s, build, index, about_kernel) {
+        match change::preview(system, sink, build, index, about_kernel, self.overrides) {
             Ok(planned) if planned.ops.is_empty() => {
                 let kept = planned.kept.iter().map(|(path, why)| format!("{}: {why}", path.display()));
                 facts.outlook = Outlook::Same(kept.collect::<Vec<_>>().join("; "));
@@ -434,10 +483,10 @@ impl<'a> Gatherer<'a> {
 
     /// Gathers whether it can be built, and how long that takes.
     fn look_at_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
-        let s = self.s;
-        match build::configuration(s, build, conf) {
+        let system = self.system;
+        match build::configuration(system, self.sink, build, conf) {
             Ok((loaded, _)) => {
-                facts.missing = build::missing_dependencies(s.layout, build, &loaded);
+                facts.missing = build::missing_dependencies(&system.layout, build, &loaded);
                 facts.no_cache = loaded.conf.no_cache;
                 facts.depends = loaded.conf.build_depends;
                 facts.obstacle = self.headers(&build.kernel).err();
@@ -448,43 +497,46 @@ impl<'a> Gatherer<'a> {
             self.missing_key(&build.kernel);
         }
         let (last, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
-            let last = estimate::last_build(s.layout, &build.package);
-            let from_source = || estimate::source_weight(s.layout, &build.package);
+            let last = estimate::last_build(&system.layout, &build.package);
+            let from_source = || estimate::source_weight(&system.layout, &build.package);
             (last, last.map_or_else(from_source, |last| last.duration.as_secs_f64()))
         });
         (facts.last, facts.weight) = (*last, *weight);
     }
 
     fn headers(&mut self, kernel: &Kernel) -> std::result::Result<&Headers, Arc<Error>> {
-        let s = self.s;
-        let found =
-            self.headers.entry(kernel.clone()).or_insert_with(|| headers::find(s, kernel).map_err(Arc::new));
+        let system = self.system;
+        let found = self
+            .headers
+            .entry(kernel.clone())
+            .or_insert_with(|| headers::find(system, kernel).map_err(Arc::new));
         found.as_ref().map_err(Arc::clone)
     }
 
     /// Finds out whether the first build of a kernel creates a key.
     fn missing_key(&mut self, kernel: &Kernel) {
-        let s = self.s;
+        let (system, sink) = (self.system, self.sink);
         let Ok(headers) = self.headers(kernel) else { return };
-        let Ok(framework) = framework::load(s, Some(&kernel.release)) else { return };
-        let missing = signing::missing_pair(s, headers, &framework);
+        let Ok(framework) = framework::load(system, sink, Some(&kernel.release)) else { return };
+        let missing = signing::missing_pair(system, headers, &framework);
         self.kernel(kernel).missing_key = missing.map(|pair| (pair.key, pair.certificate));
     }
 }
 
 /// Gathers what an autoinstall needs to know about a package.
 fn candidate(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     package: PackageId,
     kernel: &Kernel,
     config: Option<&headers::KernelConfig>,
 ) -> Result<Candidate> {
-    let active = state::installed_version(s.layout, &package.name, kernel);
-    let installed = active.as_ref() == Some(&package) || status::is_weak(s.layout, &package, kernel);
+    let active = state::installed_version(&system.layout, &package.name, kernel);
+    let installed = active.as_ref() == Some(&package) || status::is_weak(&system.layout, &package, kernel);
     let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
     if !installed {
-        let loaded = load::load(s, &package, kernel).and_then(load::Loaded::lenient)?;
-        let built = s.layout.built_dir(&Build::new(&package, kernel)).is_dir();
+        let loaded = load::load(system, sink, &package, kernel).and_then(load::Loaded::lenient)?;
+        let built = system.layout.built_dir(&Build::new(&package, kernel)).is_dir();
         excluded = loaded.conf.autoinstall
             && !built
             && load::exclusion(&loaded, kernel, config).is_ok_and(|e| e.whole.is_some());

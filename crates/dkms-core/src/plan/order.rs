@@ -86,7 +86,7 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
     }
     let mut ordered: BTreeMap<&str, &PackageId> = BTreeMap::new();
     loop {
-        let mut rest = Vec::new();
+        let mut rest: Vec<&Candidate> = Vec::new();
         let count = plan.wanted.len();
         for c in open {
             // A package that is about to be installed comes first, even if an older version of it is
@@ -111,22 +111,7 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
             break;
         }
     }
-    // The packages that cannot be ordered, either because of a package that is unknown (a direct or indirect
-    // dependency), or permanently.
-    let mut unknown: Vec<&str> = Vec::new();
-    loop {
-        let before = unknown.len();
-        for c in &open {
-            let name = c.package.name.as_str();
-            let lacks = |d: &String| !known.contains(d) || unknown.contains(&d.as_str());
-            if !unknown.contains(&name) && c.depends.iter().any(lacks) {
-                unknown.push(name);
-            }
-        }
-        if unknown.len() == before {
-            break;
-        }
-    }
+    let unknown = lacking_unknown(&open, known);
     for c in open {
         let missing: Vec<String> = c
             .depends
@@ -142,6 +127,24 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
         }
     }
     plan
+}
+
+/// The packages that need a package which is unknown, directly or indirectly.
+fn lacking_unknown<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    loop {
+        let before = found.len();
+        for candidate in open {
+            let name = candidate.package.name.as_str();
+            let lacks = |needed: &String| !known.contains(needed) || found.contains(&needed.as_str());
+            if !found.contains(&name) && candidate.depends.iter().any(lacks) {
+                found.push(name);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 /// Whether a dependency still has to be ordered.

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::event::LastBuild;
+use crate::request::Overrides;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -206,6 +207,8 @@ pub struct Plan {
     edges: Vec<Edge>,
     /// How its installs are divided into transactions.
     pub transactions: Transactions,
+    /// The safety checks that its execution overrides.
+    pub overrides: Overrides,
 }
 
 impl Plan {
@@ -215,6 +218,12 @@ impl Plan {
         let mut plan = Self::default();
         plan.push(Step::new(operation, reason), []);
         plan
+    }
+
+    /// The same plan, whose execution overrides these safety checks.
+    #[must_use]
+    pub fn overriding(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
     }
 
     /// Adds to the reason of each build what is known about it. The function is told whether the build may be
@@ -272,6 +281,7 @@ impl Plan {
         let edges = other.edges.iter().map(|e| Edge { before: moved(e.before), after: moved(e.after) });
         self.edges.extend(edges);
         self.transactions = other.transactions;
+        self.overrides = other.overrides;
     }
 
     /// Adds the step that runs `post_transaction`.

@@ -2,7 +2,8 @@
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,13 @@ use std::path::{Path, PathBuf};
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Apt<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
     dir: PathBuf,
 }
 
 impl<'a> Apt<'a> {
-    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Self> {
         let dir = dir.join("apt");
         for name in ["lists/partial", "cache/archives/partial", "debs"] {
             dkms_sys::fs::create_dir_all(dir.join(name))?;
@@ -27,17 +29,17 @@ impl<'a> Apt<'a> {
             }
         }
         dkms_sys::fs::write_atomic(dir.join("apt.conf"), configuration(&dir).as_bytes(), 0o644)?;
-        Ok(Self { s, dir })
+        Ok(Self { system, sink, dir })
     }
 
     fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         let mut words = vec!["-c".to_owned(), self.dir.join("apt.conf").display().to_string()];
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let done = manager::run(self.s.host, program, words, &self.dir.join("debs"))?;
+        let done = manager::run(&self.system.host, program, words, &self.dir.join("debs"))?;
         for line in
             done.stderr_text().lines().filter(|line| line.starts_with("W: ") || line.starts_with("E: "))
         {
-            self.s.warn(format!("{program}: {line}"));
+            self.sink.warn(format!("{program}: {line}"));
         }
         Ok(done.stdout_text())
     }
@@ -93,7 +95,7 @@ impl Manager for Apt<'_> {
         let mut names = Vec::new();
         for deb in manager::files(&debs, &[".deb"]) {
             let (from, to) = (deb.display().to_string(), root.display().to_string());
-            manager::run(self.s.host, "dpkg-deb", vec!["-x".into(), from, to], &debs)?;
+            manager::run(&self.system.host, "dpkg-deb", vec!["-x".into(), from, to], &debs)?;
             let name = deb.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let mut parts = name.split('_');
             names.push(parts.by_ref().take(2).collect::<Vec<_>>().join("="));

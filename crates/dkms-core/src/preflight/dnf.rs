@@ -5,7 +5,8 @@
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::fs::Limit;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ const REPOSITORIES: [&str; 4] =
 const OVERRIDES: &str = "/etc/dnf/repos.override.d";
 
 pub(super) struct Dnf<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
     dir: PathBuf,
 }
 
@@ -32,10 +34,10 @@ struct Package {
 }
 
 impl<'a> Dnf<'a> {
-    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Self> {
         let dir = dir.join("dnf");
         dkms_sys::fs::create_dir_all(dir.join("rpms"))?;
-        Ok(Self { s, dir })
+        Ok(Self { system, sink, dir })
     }
 
     fn run(&self, args: &[&str]) -> Result<String> {
@@ -43,7 +45,7 @@ impl<'a> Dnf<'a> {
         let logs = format!("--setopt=logdir={}", self.dir.join("log").display());
         let mut words = vec!["-q".to_owned(), "-y".to_owned(), cache, logs];
         words.extend(args.iter().map(|&word| word.to_owned()));
-        Ok(manager::run(self.s.host, "dnf", words, &self.dir)?.stdout_text())
+        Ok(manager::run(&self.system.host, "dnf", words, &self.dir)?.stdout_text())
     }
 
     /// The installed packages of kernels.
@@ -96,13 +98,13 @@ impl<'a> Dnf<'a> {
     fn check_signature(&self, file: &Path, package: &Package) -> Result<()> {
         let level = "--define=_pkgverify_level all".to_owned();
         let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-        let Err(e) = manager::run(self.s.host, "rpmkeys", words, &self.dir) else { return Ok(()) };
+        let Err(e) = manager::run(&self.system.host, "rpmkeys", words, &self.dir) else { return Ok(()) };
         if may_be_unsigned(&package.repository) {
             let level = "--define=_pkgverify_level digest".to_owned();
             let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-            manager::run(self.s.host, "rpmkeys", words, &self.dir)?;
+            manager::run(&self.system.host, "rpmkeys", words, &self.dir)?;
             let Package { name, repository } = package;
-            self.s.warn(format!(
+            self.sink.warn(format!(
                 "no trusted signature on {name}; the configuration of the repository {repository} does not \
                  require one (gpgcheck=0)"
             ));
@@ -147,7 +149,7 @@ impl Manager for Dnf<'_> {
         }
         for file in &files {
             self.check_signature(file, &package)?;
-            manager::unpack_rpm(self.s.host, file, root)?;
+            manager::unpack_rpm(&self.system.host, file, root)?;
         }
         Ok(vec![package.name])
     }

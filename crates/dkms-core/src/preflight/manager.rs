@@ -1,8 +1,8 @@
 //! What preflight needs from a package manager.
 
 use crate::error::Result;
+use crate::host::Host;
 use crate::program::ProgramError;
-use crate::session::Host;
 use dkms_sys::process::{Command, Finished, Stdin, Stream, which};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -20,9 +20,10 @@ pub use report::{KernelReport, PackageReport, PackageState, Report};
 use crate::distro::{Distribution, Family};
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::look::verify::Outcome;
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::which;
 use dkms_tree::state;
@@ -34,19 +35,19 @@ use std::path::Path;
 /// # Errors
 /// There is no package manager that is supported, or its lists of packages cannot be refreshed. That a
 /// kernel's headers cannot be downloaded is part of the report.
-pub fn preflight(s: &Session<'_>, kernels: &[String], dkms: &Path) -> Result<Report> {
-    let dir = TempDir::new_in(&s.options.tmp_location, "dkms-preflight")?;
+pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Path) -> Result<Report> {
+    let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-preflight")?;
     // Users to which package managers drop their privileges have to reach what is below.
     dkms_sys::fs::set_mode(dir.path(), 0o755)?;
-    let manager = find_manager(s, dir.path())?;
-    s.report(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
+    let manager = find_manager(system, sink, dir.path())?;
+    sink.event(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
     manager.refresh()?;
     let offered = if kernels.is_empty() { manager.offered()? } else { kernels.to_vec() };
     let mut report = Report { manager: manager.name(), kernels: Vec::new() };
-    let has_packages = !state::all_packages(s.layout).is_empty();
+    let has_packages = !state::all_packages(&system.layout).is_empty();
     for release in offered {
         report.kernels.push(if has_packages {
-            check(s, manager.as_ref(), dir.path(), &release, dkms)
+            check(system, sink, manager.as_ref(), dir.path(), &release, dkms)
         } else {
             KernelReport::new(&release)
         });
@@ -56,12 +57,12 @@ pub fn preflight(s: &Session<'_>, kernels: &[String], dkms: &Path) -> Result<Rep
 
 /// The package manager of the distribution, or else the first one that is installed: a Debian machine may
 /// have dnf or pacman for its containers.
-fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
+fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();
-        is_used && which(program, &s.host.path).is_some()
+        is_used && which(program, &system.host.path).is_some()
     };
-    let own = match s.host.distribution.as_ref().map(Distribution::family) {
+    let own = match system.host.distribution.as_ref().map(Distribution::family) {
         Some(Family::Fedora | Family::Rhel) => "dnf",
         Some(Family::Suse) => "zypper",
         Some(Family::Arch) => "pacman",
@@ -69,10 +70,10 @@ fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 
     };
     let found = [own, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
     Ok(match found {
-        Some("apt-get") => Box::new(apt::Apt::new(s, dir)?),
-        Some("dnf") => Box::new(dnf::Dnf::new(s, dir)?),
-        Some("zypper") => Box::new(zypper::Zypper::new(s, dir)?),
-        Some("pacman") => Box::new(pacman::Pacman::new(s, dir)?),
+        Some("apt-get") => Box::new(apt::Apt::new(system, sink, dir)?),
+        Some("dnf") => Box::new(dnf::Dnf::new(system, sink, dir)?),
+        Some("zypper") => Box::new(zypper::Zypper::new(system, dir)?),
+        Some("pacman") => Box::new(pacman::Pacman::new(system, dir)?),
         _ => {
             return Err(ProgramError::Missing {
                 program: "apt-get, dnf, zypper or pacman".into(),
@@ -84,22 +85,29 @@ fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 
     })
 }
 
-fn check(s: &Session<'_>, manager: &dyn Manager, dir: &Path, release: &str, dkms: &Path) -> KernelReport {
-    s.report(Event::Detail { text: format!("downloading the headers of kernel {release}") });
+fn check(
+    system: &System,
+    sink: &dyn Sink,
+    manager: &dyn Manager,
+    dir: &Path,
+    release: &str,
+    dkms: &Path,
+) -> KernelReport {
+    sink.event(Event::Detail { text: format!("downloading the headers of kernel {release}") });
     let root = dir.join(format!("root-{release}"));
     let mut report = KernelReport::new(release);
     let built = manager.headers(release, &root).and_then(|headers| {
         report.headers = headers;
-        scratch::prepare(s.layout, &root, release)?;
-        s.report(Event::Detail { text: format!("building for kernel {release}") });
-        run::autoinstall(s.host, &root, release, dkms, &mut report)
+        scratch::prepare(&system.layout, &root, release)?;
+        sink.event(Event::Detail { text: format!("building for kernel {release}") });
+        run::autoinstall(&system.host, &root, release, dkms, &mut report)
     });
     if let Err(e) = built {
         report.unknown = Some(e.to_string());
     }
     // A report is more useful than an error about a file that could not be deleted.
     let _ = dkms_sys::fs::remove_tree(&root);
-    run::mark_required(s, &mut report);
+    run::mark_required(system, sink, &mut report);
     report
 }
 

@@ -3,18 +3,18 @@
 
 use super::manager::{self, Manager, failed};
 use crate::error::Result;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::IoError;
 use dkms_sys::fs::Limit;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Pacman<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
     dir: PathBuf,
 }
 
 impl<'a> Pacman<'a> {
-    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+    pub(super) fn new(system: &'a System, dir: &Path) -> Result<Self> {
         let dir = dir.join("pacman");
         for name in ["db", "cache"] {
             dkms_sys::fs::create_dir_all(dir.join(name))?;
@@ -22,7 +22,7 @@ impl<'a> Pacman<'a> {
         let local = dir.join("db/local");
         std::os::unix::fs::symlink("/var/lib/pacman/local", &local)
             .map_err(|e| IoError::new("create", &local, e))?;
-        Ok(Self { s, dir })
+        Ok(Self { system, dir })
     }
 
     fn run(&self, args: &[&str]) -> Result<String> {
@@ -33,13 +33,13 @@ impl<'a> Pacman<'a> {
                 .map(str::to_owned)
                 .into();
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(self.s.host, "pacman", words, &self.dir);
+        let command = manager::command_of_root(&self.system.host, "pacman", words, &self.dir);
         Ok(manager::finish(command)?.stdout_text())
     }
 
     /// The packages of kernels that are installed, which the kernels' directories name.
     fn kernels(&self) -> Vec<String> {
-        let tree = &self.s.layout.install_tree;
+        let tree = &self.system.layout.install_tree;
         let of = |release: &std::ffi::OsString| {
             let text = dkms_sys::fs::read_text(tree.join(release).join("pkgbase"), Limit::CONFIG).ok()?;
             let name = text.trim();
@@ -71,7 +71,7 @@ impl<'a> Pacman<'a> {
     /// The release of the kernel whose headers a package has.
     fn release_of(&self, file: &Path) -> Result<String> {
         let words = vec!["-tf".to_owned(), file.display().to_string()];
-        let text = manager::run(self.s.host, "bsdtar", words, &self.dir)?.stdout_text();
+        let text = manager::run(&self.system.host, "bsdtar", words, &self.dir)?.stdout_text();
         let release =
             |line: &str| line.strip_prefix("usr/lib/modules/")?.split_once('/').map(|(r, _)| r.to_owned());
         let found = text.lines().find_map(release).filter(|r| manager::is_release(r));
@@ -104,7 +104,7 @@ impl Manager for Pacman<'_> {
             }
             dkms_sys::fs::create_dir_all(root)?;
             let (from, to) = (file.display().to_string(), root.display().to_string());
-            manager::run(self.s.host, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
+            manager::run(&self.system.host, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
             return Ok(vec![name.unwrap_or_default()]);
         }

@@ -4,8 +4,9 @@ use super::manager::failed;
 use super::report::{KernelReport, PackageReport, PackageState};
 use super::scratch;
 use crate::error::Result;
-use crate::session::Host;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::host::Host;
+use crate::system::System;
 use dkms_sys::process::Command;
 use dkms_tree::ids::PackageId;
 use dkms_tree::state;
@@ -81,17 +82,17 @@ fn without_log(error: &str) -> String {
 
 /// Marks the packages without which the kernel would not be ready: those of `required_modules`; if it is not
 /// set, those that do not build, and those that are installed for the running kernel.
-pub(super) fn mark_required(s: &Session<'_>, report: &mut KernelReport) {
-    let required = s.options.framework.required_modules.as_deref().unwrap_or_default();
+pub(super) fn mark_required(system: &System, sink: &dyn Sink, report: &mut KernelReport) {
+    let required = system.settings.framework.required_modules.as_deref().unwrap_or_default();
     let names: Vec<&str> = required.split_whitespace().collect();
-    let running = s.host.kernel().ok();
+    let running = system.host.kernel().ok();
     for one in &mut report.packages {
         one.required = match (names.is_empty(), &one.state) {
-            (false, _) => scratch::is_named(s, &one.package, &names),
+            (false, _) => scratch::is_named(system, sink, &one.package, &names),
             (true, PackageState::Fails(_)) => true,
             (true, _) => running
                 .as_ref()
-                .is_some_and(|k| state::installed_version(s.layout, &one.package.name, k).is_some()),
+                .is_some_and(|k| state::installed_version(&system.layout, &one.package.name, k).is_some()),
         };
     }
 }

@@ -3,7 +3,8 @@
 
 use crate::conf::load;
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use dkms_sys::IoError;
 use dkms_sys::fs;
 use dkms_tree::layout::Layout;
@@ -98,9 +99,15 @@ fn append(file: &Path, text: &str) -> Result<()> {
 }
 
 /// Whether a name in `required_modules` stands for a package or one of its modules.
-pub(super) fn is_named(s: &Session<'_>, package: &dkms_tree::ids::PackageId, names: &[&str]) -> bool {
-    let kernel = s.host.kernel().map_err(Into::into);
-    let conf = kernel.and_then(|kernel| load::load(s, package, &kernel)).and_then(load::Loaded::lenient);
+pub(super) fn is_named(
+    system: &System,
+    sink: &dyn Sink,
+    package: &dkms_tree::ids::PackageId,
+    names: &[&str],
+) -> bool {
+    let kernel = system.host.kernel().map_err(Into::into);
+    let conf =
+        kernel.and_then(|kernel| load::load(system, sink, package, &kernel)).and_then(load::Loaded::lenient);
     names.contains(&package.name.as_str())
         || conf.is_ok_and(|loaded| loaded.conf.modules.iter().any(|m| names.contains(&m.dest_name.as_str())))
 }

@@ -5,7 +5,7 @@
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
-use crate::session::Session;
+use crate::system::System;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Zypper<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
     dir: PathBuf,
 }
 
 impl<'a> Zypper<'a> {
-    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+    pub(super) fn new(system: &'a System, dir: &Path) -> Result<Self> {
         let dir = dir.join("zypper");
         dkms_sys::fs::create_dir_all(dir.join("cache"))?;
-        Ok(Self { s, dir })
+        Ok(Self { system, dir })
     }
 
     /// Runs zypper without locks and log files of the system.
@@ -30,7 +30,7 @@ impl<'a> Zypper<'a> {
         let mut words: Vec<String> =
             ["--non-interactive", "--xmlout", "--cache-dir", &cache].map(str::to_owned).into();
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(self.s.host, "zypper", words, &self.dir)
+        let command = manager::command_of_root(&self.system.host, "zypper", words, &self.dir)
             .env("ZYPP_LOCKFILE_ROOT", &self.dir)
             .env("ZYPP_LOGFILE", "/dev/null");
         Ok(manager::finish(command)?.stdout_text())
@@ -38,7 +38,7 @@ impl<'a> Zypper<'a> {
 
     /// The flavors of the installed kernels.
     fn flavors(&self) -> BTreeSet<String> {
-        let names = dkms_sys::fs::list_dir_optional(&self.s.layout.install_tree).unwrap_or_default();
+        let names = dkms_sys::fs::list_dir_optional(&self.system.layout.install_tree).unwrap_or_default();
         names.iter().filter_map(|name| flavor(name.to_str()?)).map(str::to_owned).collect()
     }
 
@@ -53,7 +53,7 @@ impl<'a> Zypper<'a> {
     fn rpm(&self, question: &str, file: &Path) -> Result<String> {
         let words = ["-qp", "--nosignature", question].map(str::to_owned).into_iter();
         let words = words.chain([file.display().to_string()]).collect();
-        Ok(manager::run(self.s.host, "rpm", words, &self.dir)?.stdout_text())
+        Ok(manager::run(&self.system.host, "rpm", words, &self.dir)?.stdout_text())
     }
 
     /// The release of the kernel whose headers a package has.
@@ -137,7 +137,7 @@ impl Manager for Zypper<'_> {
             }
             let packages = self.closure(&package, file)?;
             for (_, file) in &packages {
-                manager::unpack_rpm(self.s.host, file, root)?;
+                manager::unpack_rpm(&self.system.host, file, root)?;
             }
             return Ok(packages.into_iter().map(|(package, _)| package).collect());
         }

@@ -1,6 +1,6 @@
 //! Why a registry or the program `dkms-registry` could not be used.
 
-use crate::cache::{Damaged, StoreError};
+use crate::cache::error::{Damaged, StoreError};
 use crate::cause::Cause;
 use dkms_bundle::layer::LayerError;
 use dkms_bundle::manifest::ManifestError;
@@ -160,7 +160,11 @@ pub enum RegistryError {
     #[error("no registry is named")]
     NoRegistry,
     #[error("registry '{name}': {reason}")]
-    BadName { name: String, reason: &'static str },
+    BadName {
+        name: String,
+        #[source]
+        reason: dkms_conf::registry::BadRegistry,
+    },
     #[error("there is no key to sign with, and no machine accepts an unsigned build")]
     NoKey(PathBuf),
     #[error("the key {path} cannot be used: {fault}")]

@@ -10,9 +10,10 @@ use crate::cache::{Entry, File, Record};
 use crate::cause::Cause;
 use crate::conf::framework;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::kernel::headers::{self, Headers};
 use crate::registry::error::RegistryError;
-use crate::session::Session;
+use crate::system::System;
 use crate::trust::signing::{self, Signing};
 use dkms_bundle::record::fingerprint;
 use dkms_conf::framework_conf::FrameworkConf;
@@ -45,22 +46,22 @@ pub(crate) enum Role {
 ///
 /// # Errors
 /// [`RegistryError::BadSigner`]; framework.conf is invalid.
-pub(crate) fn role(session: &Session<'_>, kernel: &Kernel) -> Result<Role> {
-    let Some(path) = &session.options.framework.registry_signer else { return Ok(Role::Alone) };
+pub(crate) fn role(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Role> {
+    let Some(path) = &system.settings.framework.registry_signer else { return Ok(Role::Alone) };
     let fleet = Fleet { certificate: read(Path::new(path))? };
-    let headers = headers::find(session, kernel).ok();
-    let framework = framework::load(session, Some(&kernel.release))?;
-    let is_own = has_key_of(session, &fleet, &framework, headers.as_ref());
+    let headers = headers::find(system, kernel).ok();
+    let framework = framework::load(system, sink, Some(&kernel.release))?;
+    let is_own = has_key_of(system, &fleet, &framework, headers.as_ref());
     Ok(if is_own { Role::Builder(fleet) } else { Role::Member(fleet) })
 }
 
 /// The fleet from which this machine takes signed modules. A certificate that cannot be used is a warning.
-pub(crate) fn to_take_from(session: &Session<'_>, kernel: &Kernel) -> Option<Fleet> {
-    match role(session, kernel) {
+pub(crate) fn to_take_from(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Option<Fleet> {
+    match role(system, sink, kernel) {
         Ok(Role::Member(fleet)) => Some(fleet),
         Ok(_) => None,
         Err(e) => {
-            super::warn(session.options, session.sink, e.to_string());
+            super::warn(&system.settings, sink, e.to_string());
             None
         }
     }
@@ -73,13 +74,8 @@ fn read(path: &Path) -> Result<Certificate> {
 }
 
 /// Whether the key with which this machine signs modules is the fleet's.
-fn has_key_of(
-    session: &Session<'_>,
-    fleet: &Fleet,
-    framework: &FrameworkConf,
-    headers: Option<&Headers>,
-) -> bool {
-    let Ok(pair) = signing::key_pair(session, framework, headers) else { return false };
+fn has_key_of(system: &System, fleet: &Fleet, framework: &FrameworkConf, headers: Option<&Headers>) -> bool {
+    let Ok(pair) = signing::key_pair(system, framework, headers) else { return false };
     signing::is_complete(&pair).unwrap_or_default()
         && signing::read_certificate(&pair.certificate).is_ok_and(|own| own.der() == fleet.certificate.der())
 }
@@ -132,8 +128,13 @@ pub(super) struct SignedBuild {
 ///
 /// # Errors
 /// The key cannot be used; a file of the build cannot be read.
-pub(super) fn sign(session: &Session<'_>, build: &Build, plain: &Entry) -> Result<Option<SignedBuild>> {
-    let fleet = match role(session, &build.kernel)? {
+pub(super) fn sign(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    plain: &Entry,
+) -> Result<Option<SignedBuild>> {
+    let fleet = match role(system, sink, &build.kernel)? {
         Role::Builder(fleet) => fleet,
         Role::Alone => return Ok(None),
         Role::Member(fleet) => {
@@ -141,16 +142,16 @@ pub(super) fn sign(session: &Session<'_>, build: &Build, plain: &Entry) -> Resul
         }
     };
     let release = &build.kernel.release;
-    let headers = headers::find(session, &build.kernel)?;
-    let framework = framework::load(session, Some(release))?;
-    let signer = match signing::prepare(session, &headers, release, &framework)? {
+    let headers = headers::find(system, &build.kernel)?;
+    let framework = framework::load(system, sink, Some(release))?;
+    let signer = match signing::prepare(system, sink, &headers, release, &framework)? {
         Signing::With(signer) => signer,
         Signing::Not(why) => {
-            session.warn(format!("{build} is not published with signed modules: {why}"));
+            sink.warn(format!("{build} is not published with signed modules: {why}"));
             return Ok(None);
         }
     };
-    let dir = TempDir::new_in(&session.options.tmp_location, "dkms-signed")?;
+    let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-signed")?;
     let copy = |file: &File| -> Result<File> {
         let unusable =
             |fault: CacheFault| Error::from(RegistryError::NotInCache { build: build.clone(), fault });
@@ -161,7 +162,7 @@ pub(super) fn sign(session: &Session<'_>, build: &Build, plain: &Entry) -> Resul
         if !is_module(&file.path) {
             return Ok(file.clone());
         }
-        signer.sign(session.host, &path)?;
+        signer.sign(&system.host, &path)?;
         let signed = fs::read(&path)?;
         fleet.check(&signed).map_err(|e| unusable(e.into()))?;
         let (size, sha256) = (signed.len() as u64, crate::digest::bytes(&signed));
@@ -183,13 +184,14 @@ fn is_module(path: &str) -> bool {
 /// # Errors
 /// As [`role`].
 pub(super) fn lines_to_publish(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     kernel: &Kernel,
     plain: &[String],
 ) -> Result<Option<Vec<String>>> {
-    let Role::Builder(fleet) = role(session, kernel)? else { return Ok(None) };
-    let headers = headers::find(session, kernel)?;
-    let framework = framework::load(session, Some(&kernel.release))?;
-    let signs = signing::signs(session.host, session.options, &headers, &framework);
+    let Role::Builder(fleet) = role(system, sink, kernel)? else { return Ok(None) };
+    let headers = headers::find(system, kernel)?;
+    let framework = framework::load(system, sink, Some(&kernel.release))?;
+    let signs = signing::signs(&system.host, &system.settings, &headers, &framework);
     Ok(signs.then(|| fleet.lines(plain)))
 }

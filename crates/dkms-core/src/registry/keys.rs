@@ -4,8 +4,9 @@ use super::error::KeyFault;
 use super::error::RegistryError;
 use super::token::{self, Token};
 use crate::error::Result;
-use crate::session::Options;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_bundle::signature::{PublicKey, SigningKey};
 use dkms_sys::fs;
 use dkms_tree::layout::Layout;
@@ -30,21 +31,17 @@ pub fn trusted_dir(layout: &Layout) -> PathBuf {
 
 /// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
 /// root can change, is reported and trusted as little as if it were not there.
-pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
-    let dir = trusted_dir(session.layout);
+pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
+    let dir = trusted_dir(&system.layout);
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
-            super::warn(session.options, session.sink, format!("no key for registries is trusted: {e}"));
+            super::warn(&system.settings, sink, format!("no key for registries is trusted: {e}"));
             return Vec::new();
         }
     };
     if let Some(reason) = fs::metadata(&dir).ok().and_then(|meta| fs::written_by_others(&meta)) {
-        super::warn(
-            session.options,
-            session.sink,
-            format!("no key in {} is trusted: {reason}", dir.display()),
-        );
+        super::warn(&system.settings, sink, format!("no key in {} is trusted: {reason}", dir.display()));
         return Vec::new();
     }
     let files = names.iter().map(|name| dir.join(name)).filter(|path| {
@@ -54,11 +51,7 @@ pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     let read = |path: PathBuf| {
         read_public(&path)
             .map_err(|reason| {
-                super::warn(
-                    session.options,
-                    session.sink,
-                    format!("{} is not trusted: {reason}", path.display()),
-                )
+                super::warn(&system.settings, sink, format!("{} is not trusted: {reason}", path.display()))
             })
             .ok()
     };
@@ -95,13 +88,13 @@ impl Signatory {
 ///
 /// # Errors
 /// There is none, or one cannot be used.
-pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
-    let keys = private_keys(session.layout, session.options);
+pub(super) fn signing(system: &System) -> Result<Vec<Signatory>> {
+    let keys = private_keys(&system.layout, &system.settings);
     if keys.is_empty() {
-        return Err(RegistryError::NoKey(default_file(session.layout)).into());
+        return Err(RegistryError::NoKey(default_file(&system.layout)).into());
     }
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
-        Some(uri) => match Token::open(session.host, uri) {
+        Some(uri) => match Token::open(&system.host, uri) {
             Ok(token) => Ok(Signatory::Token(Box::new(token))),
             Err(e) => Err(RegistryError::BadKey { path: key.clone(), fault: e.into() }.into()),
         },
@@ -111,8 +104,8 @@ pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
 }
 
 /// The keys that `registry_key` names, otherwise the default file if it exists.
-fn private_keys(layout: &Layout, options: &Options) -> Vec<PathBuf> {
-    let named = &options.framework.registry_key;
+fn private_keys(layout: &Layout, settings: &Settings) -> Vec<PathBuf> {
+    let named = &settings.framework.registry_key;
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
     }
@@ -144,17 +137,17 @@ fn read_private(path: &Path) -> Result<SigningKey> {
 ///
 /// # Errors
 /// All of them exist.
-pub fn place_for_new(layout: &Layout, options: &Options) -> Result<NewKey> {
-    let named = options.framework.registry_key.iter();
+pub fn place_for_new(layout: &Layout, settings: &Settings) -> Result<NewKey> {
+    let named = settings.framework.registry_key.iter();
     let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
-    let files = match &options.framework.registry_key[..] {
+    let files = match &settings.framework.registry_key[..] {
         [] => vec![default_file(layout)],
         _ => named,
     };
     let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
     match files.iter().find(is_free) {
         Some(file) => Ok(NewKey { private: file.clone(), public: public_file(file), id: String::new() }),
-        None => Err(RegistryError::KeyExists(private_keys(layout, options)).into()),
+        None => Err(RegistryError::KeyExists(private_keys(layout, settings)).into()),
     }
 }
 

@@ -14,14 +14,14 @@
 //! warning per command, and dkms continues as without a registry.
 
 pub(crate) mod connection;
-mod error;
+pub(crate) mod error;
 pub(crate) mod fleet;
 pub mod keys;
 mod portable;
 mod program;
 mod pull;
 mod push;
-mod slot;
+pub(crate) mod slot;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -37,18 +37,18 @@ pub use slot::Slot;
 pub use survey::{Availability, Pulled, foresee, look_up, pull, wanted};
 
 use crate::event::Sink;
-use crate::session::Options;
+use crate::system::Settings;
 use dkms_conf::framework_conf::Prebuilt;
 
 /// The registries that are asked, in order.
-pub fn sources(options: &Options) -> &[String] {
-    options.framework.registry.as_deref().unwrap_or_default()
+pub fn sources(settings: &Settings) -> &[String] {
+    settings.framework.registry.as_deref().unwrap_or_default()
 }
 
 /// Whether builds of registries are used.
-pub fn mode(options: &Options) -> Prebuilt {
-    let named = options.framework.prebuilt;
-    named.unwrap_or(if sources(options).is_empty() { Prebuilt::Off } else { Prebuilt::Prefer })
+pub fn mode(settings: &Settings) -> Prebuilt {
+    let named = settings.framework.prebuilt;
+    named.unwrap_or(if sources(settings).is_empty() { Prebuilt::Off } else { Prebuilt::Prefer })
 }
 
 /// The name of a package's builds below the prefix of a registry.
@@ -57,8 +57,8 @@ fn repository(package: &str) -> String {
 }
 
 /// Reports a failure, once per command: what is missing is compiled, or reported by the build that needs it.
-pub(crate) fn warn(options: &Options, sink: &dyn Sink, text: String) {
-    if options.registry.is_first_warning() {
+pub(crate) fn warn(settings: &Settings, sink: &dyn Sink, text: String) {
+    if settings.registry.is_first_warning() {
         sink.warn(text);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::connection::{Connection, Start};
 use super::error::Failure;
-use crate::session::Host;
-use crate::session::Options;
+use crate::host::Host;
+use crate::system::Settings;
 use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -42,13 +42,13 @@ const AUTH: &str = "auth.json";
 ///
 /// # Errors
 /// It is not installed, not trusted, or does not start.
-pub(super) fn connect(host: &Host, options: &Options) -> Result<Arc<Connection>, Failure> {
-    options.registry.connection(|| Connection::start(prepare(host, options)?))
+pub(super) fn connect(host: &Host, settings: &Settings) -> Result<Arc<Connection>, Failure> {
+    settings.registry.connection(|| Connection::start(prepare(host, settings)?))
 }
 
-fn prepare(host: &Host, options: &Options) -> Result<Start, Failure> {
+fn prepare(host: &Host, settings: &Settings) -> Result<Start, Failure> {
     let program = find(host)?;
-    let temporary = options.tmp_location.clone();
+    let temporary = settings.tmp_location.clone();
     let files = passwords(host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
     Ok(Start { program, environment: environment(host), files, temporary })
 }

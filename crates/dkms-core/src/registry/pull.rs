@@ -6,8 +6,8 @@ use super::{describe, keys, mode, portable, program, repository, sources, warn};
 use crate::cache::{Cache, Entry, Filter};
 use crate::error::{Error, Result};
 use crate::event::Sink;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_bundle::layer;
 use dkms_bundle::manifest::{self, ManifestError};
 use dkms_bundle::record::{File, Record};
@@ -65,15 +65,20 @@ pub(crate) struct Fetched {
 ///
 /// # Errors
 /// An interrupt.
-pub fn find(session: &Session<'_>, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
-    find_in(session, wanted, sources(session.options))
+pub fn find(system: &System, sink: &dyn Sink, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
+    find_in(system, sink, wanted, sources(&system.settings))
 }
 
-fn find_in(session: &Session<'_>, wanted: &Wanted<'_>, sources: &[String]) -> Result<Option<Offer>> {
-    if mode(session.options) == Prebuilt::Off || sources.is_empty() {
+fn find_in(
+    system: &System,
+    sink: &dyn Sink,
+    wanted: &Wanted<'_>,
+    sources: &[String],
+) -> Result<Option<Offer>> {
+    if mode(&system.settings) == Prebuilt::Off || sources.is_empty() {
         return Ok(None);
     }
-    attempt(session, |connection| look_up(session, connection, wanted, sources))
+    attempt(system, sink, |connection| look_up(system, sink, connection, wanted, sources))
 }
 
 /// The registries after this one.
@@ -83,8 +88,8 @@ fn after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
 }
 
 /// An entry of the local cache that a machine without tools may use: a registry had it earlier.
-pub(crate) fn find_stored(options: &Options, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
-    if mode(options) != Prebuilt::Only {
+pub(crate) fn find_stored(settings: &Settings, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
+    if mode(settings) != Prebuilt::Only {
         return None;
     }
     let package = &wanted.build.package;
@@ -107,39 +112,45 @@ pub(crate) fn find_stored(options: &Options, cache: &Cache, wanted: &Wanted<'_>)
 ///
 /// # Errors
 /// An interrupt.
-pub(crate) fn fetch(session: &Session<'_>, build: &Build, offer: Offer) -> Result<Option<Fetched>> {
+pub(crate) fn fetch(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    offer: Offer,
+) -> Result<Option<Fetched>> {
     let mut offered = Some(offer);
     while let Some(offer) = offered {
-        let fetched = attempt(session, |connection| {
-            let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled")?;
+        let fetched = attempt(system, sink, |connection| {
+            let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-pulled")?;
             fetch_to(connection, &offer, dir.path())?;
             Ok(Some(dir))
         })?;
         if let Some(dir) = fetched {
             return Ok(Some(Fetched { dir, offer }));
         }
-        let rest = after(sources(session.options), &offer.registry);
-        offered = find_in(session, &Wanted { build, lines: offer.record.lines }, rest)?;
+        let rest = after(sources(&system.settings), &offer.registry);
+        offered = find_in(system, sink, &Wanted { build, lines: offer.record.lines }, rest)?;
     }
     Ok(None)
 }
 
 /// Runs something that needs the program. Every failure is a miss and reported once, except an interrupt.
 fn attempt<T>(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     run: impl FnOnce(&Connection) -> std::result::Result<Option<T>, Failure>,
 ) -> Result<Option<T>> {
-    let result = program::connect(session.host, session.options).and_then(|connection| {
+    let result = program::connect(&system.host, &system.settings).and_then(|connection| {
         let result = run(&connection);
         for warning in connection.take_warnings() {
-            warn(session.options, session.sink, format!("the registry is not used: {warning}"));
+            warn(&system.settings, sink, format!("the registry is not used: {warning}"));
         }
         result
     });
     match result {
         Err(Failure::Interrupted(signal)) => Err(Error::Interrupted(signal)),
         Err(failure) => {
-            warn(session.options, session.sink, describe(&failure));
+            warn(&system.settings, sink, describe(&failure));
             Ok(None)
         }
         Ok(found) => Ok(found),
@@ -147,7 +158,8 @@ fn attempt<T>(
 }
 
 fn look_up(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     connection: &Connection,
     wanted: &Wanted<'_>,
     sources: &[String],
@@ -157,24 +169,25 @@ fn look_up(
     let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
     let exact = manifest::tag(&fingerprint);
     let found =
-        first_accepted(session.options, session.sink, connection, sources, (&repository, &exact), |found| {
-            let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
-            judge(session.sink, wanted.build, found, accepted, None)
+        first_accepted(&system.settings, sink, connection, sources, (&repository, &exact), |found| {
+            let accepted =
+                manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(system, sink));
+            judge(sink, wanted.build, found, accepted, None)
         })?;
-    if found.is_some() || mode(session.options) != Prebuilt::Only {
+    if found.is_some() || mode(&system.settings) != Prebuilt::Only {
         return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    first_accepted(session.options, session.sink, connection, sources, (&repository, &tag), |found| {
-        let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
-        judge(session.sink, wanted.build, found, accepted, Some(&wanted.lines))
+    first_accepted(&system.settings, sink, connection, sources, (&repository, &tag), |found| {
+        let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(system, sink));
+        judge(sink, wanted.build, found, accepted, Some(&wanted.lines))
     })
 }
 
 /// The first build under a tag that is accepted. A registry whose build is refused does not keep the next one
 /// from being asked: it may be a mirror that others can write to.
 fn first_accepted(
-    options: &Options,
+    settings: &Settings,
     sink: &dyn Sink,
     connection: &Connection,
     mut sources: &[String],
@@ -186,7 +199,7 @@ fn first_accepted(
         match judge(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
             Err(failure @ Failure::Refused(_)) if !sources.is_empty() => {
-                warn(options, sink, describe(&failure));
+                warn(settings, sink, describe(&failure));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,

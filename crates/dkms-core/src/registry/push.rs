@@ -9,7 +9,8 @@ use super::{portable, program, repository};
 use crate::cache::{Cache, Entry};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::event::Sink;
+use crate::system::System;
 use crate::trust::signing;
 use dkms_bundle::digest::digest;
 use dkms_bundle::layer;
@@ -35,13 +36,13 @@ pub struct Published {
 ///
 /// # Errors
 /// Each variant of [`RegistryError`] about pushing; an interrupt.
-pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<Vec<Published>> {
-    signing::ask::ask_before_publishing(session, builds.iter().map(|build| &build.kernel));
-    let keys = keys::signing(session)?;
+pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) -> Result<Vec<Published>> {
+    signing::ask::ask_before_publishing(system, sink, builds.iter().map(|build| &build.kernel));
+    let keys = keys::signing(system)?;
     let mut packages = Vec::new();
     for build in builds {
-        let entry = entry(session, build)?;
-        let signed = fleet::sign(session, build, &entry)?;
+        let entry = entry(system, build)?;
+        let signed = fleet::sign(system, sink, build, &entry)?;
         packages.push((build, None, Package::new(build, entry, &keys)?));
         if let Some(SignedBuild { entry, signer, .. }) = &signed {
             packages.push((build, Some(signer.clone()), Package::new(build, entry.clone(), &keys)?));
@@ -51,14 +52,14 @@ pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<V
         Failure::Interrupted(signal) => Error::Interrupted(signal),
         failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
     };
-    let connection = program::connect(session.host, session.options).map_err(failed)?;
+    let connection = program::connect(&system.host, &system.settings).map_err(failed)?;
     let mut published = Vec::new();
     for (build, signer, package) in packages {
         let result = package.send(&connection, registry);
         let warnings = connection.take_warnings();
         let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
         for warning in warnings {
-            super::warn(session.options, session.sink, warning);
+            super::warn(&system.settings, sink, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
         published.push(Published { build: build.clone(), reference, result, signer });
@@ -76,12 +77,12 @@ fn explain(failure: Failure, warnings: &[String], registry: &str) -> Failure {
 }
 
 /// The cache's entry of a build in the tree.
-fn entry(session: &Session<'_>, build: &Build) -> Result<Entry> {
-    if !session.layout.module_dir(build).is_dir() {
+fn entry(system: &System, build: &Build) -> Result<Entry> {
+    if !system.layout.module_dir(build).is_dir() {
         return Err(RegistryError::NotBuilt(build.clone()).into());
     }
     let missing = |fault: CacheFault| Error::from(RegistryError::NotInCache { build: build.clone(), fault });
-    let manifest = dkms_tree::manifest::Manifest::load(session.layout, build);
+    let manifest = dkms_tree::manifest::Manifest::load(&system.layout, build);
     let manifest = manifest.ok_or_else(|| missing(CacheFault::OlderDkms))?;
     let unconfined = |parts: &[String]| {
         let (build, what) = (build.clone(), parts.join("; "));
@@ -90,7 +91,7 @@ fn entry(session: &Session<'_>, build: &Build) -> Result<Entry> {
     if !manifest.unconfined.is_empty() {
         return Err(unconfined(&manifest.unconfined));
     }
-    let found = Cache::to_inspect(session).lookup(&manifest.fingerprint);
+    let found = Cache::to_inspect(system).lookup(&manifest.fingerprint);
     let found = found.map_err(|damaged| missing(damaged.into()))?;
     let entry = found.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
     if entry.record.unconfined.is_empty() { Ok(entry) } else { Err(unconfined(&entry.record.unconfined)) }

@@ -7,8 +7,9 @@ use crate::build::{self, BuildError, preview};
 use crate::cache::Cache;
 use crate::conf::load;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::plan::order;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::state;
@@ -41,25 +42,30 @@ pub enum Pulled {
 ///
 /// # Errors
 /// Its configuration or its source is not usable; an interrupt.
-pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> Result<Availability> {
-    let (loaded, _) = match build::configuration(session, build, &session.layout.conf(&build.package)) {
+pub fn look_up(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    cache: Option<&Cache>,
+) -> Result<Availability> {
+    let (loaded, _) = match build::configuration(system, sink, build, &system.layout.conf(&build.package)) {
         Err(Error::Build(BuildError::Excluded { reason, .. })) => return Ok(Availability::NotNow(reason)),
         configuration => configuration?,
     };
-    let missing = build::missing_dependencies(session.layout, build, &loaded);
+    let missing = build::missing_dependencies(&system.layout, build, &loaded);
     if !missing.is_empty() {
         let reason = format!("needs {}, which is not installed for this kernel yet", missing.join(", "));
         return Ok(Availability::NotNow(reason));
     }
-    let source = session.layout.source_link(&build.package);
-    let preview = preview::preview(session, build, &loaded, &source)?;
+    let source = system.layout.source_link(&build.package);
+    let preview = preview::preview(system, sink, build, &loaded, &source)?;
     if cache.is_none() {
-        return look_up_published(session, build, preview.lines);
+        return look_up_published(system, sink, build, preview.lines);
     }
-    let fleet = fleet::to_take_from(session, &build.kernel);
+    let fleet = fleet::to_take_from(system, sink, &build.kernel);
     let signed = fleet.map(|fleet| fleet.lines(&preview.lines));
     for lines in signed.into_iter().chain([preview.lines]) {
-        match look_up_one(session, &Wanted { build, lines }, cache)? {
+        match look_up_one(system, sink, &Wanted { build, lines }, cache)? {
             Availability::Missing => {}
             found => return Ok(found),
         }
@@ -69,25 +75,35 @@ pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> R
 
 /// Whether everything is published that a builder publishes of a build: with a key for a fleet, also the
 /// modules that it signs.
-fn look_up_published(session: &Session<'_>, build: &Build, lines: Vec<String>) -> Result<Availability> {
-    let signed = fleet::lines_to_publish(session, &build.kernel, &lines)?;
+fn look_up_published(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    lines: Vec<String>,
+) -> Result<Availability> {
+    let signed = fleet::lines_to_publish(system, sink, &build.kernel, &lines)?;
     if let Some(lines) = signed {
-        if let Availability::Missing = look_up_one(session, &Wanted { build, lines }, None)? {
+        if let Availability::Missing = look_up_one(system, sink, &Wanted { build, lines }, None)? {
             return Ok(Availability::Missing);
         }
     }
-    look_up_one(session, &Wanted { build, lines }, None)
+    look_up_one(system, sink, &Wanted { build, lines }, None)
 }
 
-fn look_up_one(session: &Session<'_>, wanted: &Wanted<'_>, cache: Option<&Cache>) -> Result<Availability> {
+fn look_up_one(
+    system: &System,
+    sink: &dyn Sink,
+    wanted: &Wanted<'_>,
+    cache: Option<&Cache>,
+) -> Result<Availability> {
     if let Some(cache) = cache {
-        let stored = || pull::find_stored(session.options, cache, wanted);
+        let stored = || pull::find_stored(&system.settings, cache, wanted);
         let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
         if cache.find(&fingerprint).ok().flatten().or_else(stored).is_some() {
             return Ok(Availability::Cached);
         }
     }
-    let offer = pull::find(session, wanted)?;
+    let offer = pull::find(system, sink, wanted)?;
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
@@ -96,12 +112,12 @@ fn look_up_one(session: &Session<'_>, wanted: &Wanted<'_>, cache: Option<&Cache>
 ///
 /// # Errors
 /// An interrupt.
-pub fn foresee(session: &Session<'_>, build: &Build) -> Result<Option<String>> {
-    let cache = Cache::of(session);
-    match look_up(session, build, cache.as_ref()) {
+pub fn foresee(system: &System, sink: &dyn Sink, build: &Build) -> Result<Option<String>> {
+    let cache = Cache::of(system);
+    match look_up(system, sink, build, cache.as_ref()) {
         Ok(Availability::Cached) => Ok(Some("from the cache".into())),
         Ok(Availability::Offered(offer)) => Ok(Some(format!("from {}", offer.reference()))),
-        Ok(Availability::Missing) if mode(session.options) == Prebuilt::Only => {
+        Ok(Availability::Missing) if mode(&system.settings) == Prebuilt::Only => {
             Ok(Some("no registry has it, and prebuilt=only".into()))
         }
         Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
@@ -113,18 +129,24 @@ pub fn foresee(session: &Session<'_>, build: &Build) -> Result<Option<String>> {
 ///
 /// # Errors
 /// The cache is switched off or cannot be written; as [`look_up`].
-pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
-    let cache = Cache::of(session).ok_or(RegistryError::NoCache)?;
-    match look_up(session, build, Some(&cache))? {
+pub fn pull(system: &System, sink: &dyn Sink, build: &Build) -> Result<Option<Pulled>> {
+    let cache = Cache::of(system).ok_or(RegistryError::NoCache)?;
+    match look_up(system, sink, build, Some(&cache))? {
         Availability::Cached => Ok(Some(Pulled::Cached)),
         Availability::NotNow(reason) => Ok(Some(Pulled::NotNow(reason))),
         Availability::Missing => Ok(None),
-        Availability::Offered(offer) => fetch_into(session, &cache, build, *offer),
+        Availability::Offered(offer) => fetch_into(system, sink, &cache, build, *offer),
     }
 }
 
-fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer) -> Result<Option<Pulled>> {
-    let Some(Fetched { dir, offer }) = pull::fetch(session, build, offer)? else { return Ok(None) };
+fn fetch_into(
+    system: &System,
+    sink: &dyn Sink,
+    cache: &Cache,
+    build: &Build,
+    offer: Offer,
+) -> Result<Option<Pulled>> {
+    let Some(Fetched { dir, offer }) = pull::fetch(system, sink, build, offer)? else { return Ok(None) };
     let stored = cache.store_from(dir.path(), &offer.record);
     stored.map_err(RegistryError::NotStored)?;
     Ok(Some(Pulled::From(offer.reference())))
@@ -134,11 +156,11 @@ fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer)
 ///
 /// # Errors
 /// A configuration is not usable.
-pub fn wanted(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<Build>> {
-    let packages = order::newest(&state::all_packages(session.layout));
+pub fn wanted(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<Build>> {
+    let packages = order::newest(&state::all_packages(&system.layout));
     let mut builds = Vec::new();
     for package in packages {
-        if load::load(session, &package, kernel)?.strict()?.conf.autoinstall {
+        if load::load(system, sink, &package, kernel)?.strict()?.conf.autoinstall {
             builds.push(Build::new(&package, kernel));
         }
     }

@@ -3,7 +3,8 @@
 
 use super::{Offer, Slot, Wanted, fetch, find};
 use crate::event::{Event, Sink};
-use crate::session::{Host, Options, Session};
+use crate::host::Host;
+use crate::system::{Settings, System};
 use dkms_bundle::digest::digest;
 use dkms_bundle::layer;
 use dkms_bundle::manifest::Manifest;
@@ -86,28 +87,28 @@ impl Machine {
             prebuilt: Some(mode),
             ..FrameworkConf::default()
         };
-        let options = Options {
+        let settings = Settings {
             tmp_location: self.path("tmp"),
             framework,
             registry: Arc::new(Slot::default()),
-            ..Options::default()
+            ..Settings::default()
         };
         let warnings = Warnings::default();
-        let session = Session { layout: &layout, host: &host, options: &options, sink: &warnings };
+        let system = System { layout, host, settings };
         let build = build();
         let mut taken = None;
         // A second build of the same command adds no warning.
         for _ in 0..2 {
             let wanted = Wanted { build: &build, lines: lines.clone() };
-            if let Some(offer) = find(&session, &wanted).unwrap() {
-                if let Some(fetched) = fetch(&session, &build, offer).unwrap() {
+            if let Some(offer) = find(&system, &warnings, &wanted).unwrap() {
+                if let Some(fetched) = fetch(&system, &warnings, &build, offer).unwrap() {
                     assert!(fetched.dir.path().join("module/hello.ko").is_file());
                     taken = Some(fetched.offer);
                     break;
                 }
             }
         }
-        drop(options);
+        drop(system);
         let left: Vec<_> = std::fs::read_dir(self.path("tmp")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         (taken, warnings.0.into_inner().unwrap())

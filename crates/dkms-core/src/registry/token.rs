@@ -2,8 +2,8 @@
 //! provider is not installed, both named pkcs11. The key never leaves the token.
 
 use super::error::TokenError;
+use crate::host::Host;
 use crate::secret::Secret;
-use crate::session::Host;
 use crate::trust::signing;
 use dkms_bundle::signature::{self, PAYLOAD_TYPE, PublicKey};
 use dkms_sys::process::{Command, Stdin, Stream, which};

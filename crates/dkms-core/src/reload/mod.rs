@@ -1,7 +1,7 @@
 //! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first
 //! module is unloaded. If a step fails nevertheless, the earlier steps are undone.
 
-mod error;
+pub(crate) mod error;
 mod order;
 mod steps;
 mod users;
@@ -10,13 +10,14 @@ pub use error::{Kept, Obstacle, ReloadError};
 pub use steps::execute;
 
 use crate::error::Result;
+use crate::event::Sink;
 use crate::kernel::running::{Identity, Running};
 use crate::look::LookError;
 use crate::look::loaded::{self, InMemory};
 use crate::look::status::{self, Filter};
 use crate::look::verify::{self, Outcome};
 use crate::package::PackageError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::Limit;
 use dkms_tree::ids::PackageId;
 use dkms_tree::state;
@@ -41,20 +42,24 @@ pub struct Plan {
 /// # Errors
 /// A package is unknown, or not installed for the running kernel. [`ReloadError`]: a module cannot be
 /// unloaded, or what is installed would not load.
-pub fn plan(s: &Session<'_>, names: &[String]) -> Result<Plan> {
+pub fn plan(system: &System, sink: &dyn Sink, names: &[String]) -> Result<Plan> {
     let running = Running::read();
     let mut plan = Plan::default();
     let mut wanted = BTreeSet::new();
     for name in names {
-        if state::versions(s.layout, name).is_empty() {
+        if state::versions(&system.layout, name).is_empty() {
             return Err(PackageError::Unknown(name.clone()).into());
         }
-        let filter = Filter { name: Some(status::escape(name)), ..Filter::of_kernel(&s.host.release) };
-        let entries = status::status(s, &filter);
-        let installed: Vec<_> =
-            entries.iter().filter_map(|entry| Some((entry, loaded::compare(s, &running, entry)?))).collect();
+        let filter = Filter { name: Some(status::escape(name)), ..Filter::of_kernel(&system.host.release) };
+        let entries = status::status(system, sink, &filter);
+        let installed: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| Some((entry, loaded::compare(system, sink, &running, entry)?)))
+            .collect();
         if installed.is_empty() {
-            return Err(LookError::NotInstalled(format!("{name} (for kernel {})", s.host.release)).into());
+            return Err(
+                LookError::NotInstalled(format!("{name} (for kernel {})", system.host.release)).into()
+            );
         }
         for (entry, modules) in installed {
             plan.packages.push(entry.package.clone());
@@ -72,7 +77,7 @@ pub fn plan(s: &Session<'_>, names: &[String]) -> Result<Plan> {
         ReloadError::InUse(kept)
     })?;
     if !plan.unload.is_empty() {
-        require_loadable(s, &plan)?;
+        require_loadable(system, sink, &plan)?;
     }
     Ok(plan)
 }
@@ -87,7 +92,7 @@ fn with_users(kept: Kept) -> Kept {
 }
 
 /// Checks that the kernel would load the installed files.
-fn require_loadable(s: &Session<'_>, plan: &Plan) -> Result<()> {
+fn require_loadable(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
     let disabled = dkms_sys::fs::read_text("/proc/sys/kernel/modules_disabled", Limit::CONFIG);
     if disabled.is_ok_and(|text| text.trim() == "1") {
         return Err(ReloadError::Disabled.into());
@@ -97,10 +102,10 @@ fn require_loadable(s: &Session<'_>, plan: &Plan) -> Result<()> {
         .iter()
         .map(|package| Filter {
             name: Some(status::escape(&package.name)),
-            ..Filter::of_kernel(&s.host.release)
+            ..Filter::of_kernel(&system.host.release)
         })
         .collect();
-    for judged in verify::verify(s, &filters).modules {
+    for judged in verify::verify(system, sink, &filters).modules {
         let is_reloaded = plan.unload.contains(&ModuleName::new(&judged.name));
         if is_reloaded && judged.outcome() == Outcome::Refused {
             let reason = judged.verdict.refusals.first().map(ToString::to_string);

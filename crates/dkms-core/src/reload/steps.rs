@@ -4,10 +4,11 @@ use super::{Plan, ReloadError};
 use crate::cause::Cause;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::running::Identity;
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
@@ -21,8 +22,8 @@ use std::time::Duration;
 ///
 /// # Errors
 /// [`ReloadError`], after what was unloaded is loaded again, as far as that is possible. A missing program.
-pub fn execute(s: &Session<'_>, plan: &Plan) -> Result<()> {
-    let tools = Tools::find(s.host)?;
+pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
+    let tools = Tools::find(&system.host)?;
     for (n, module) in plan.unload.iter().enumerate() {
         if let Err(cause) = tools.unload(module) {
             let unloaded = plan.unload.get(..n).unwrap_or_default();
@@ -35,30 +36,31 @@ pub fn execute(s: &Session<'_>, plan: &Plan) -> Result<()> {
             };
             return Err(ReloadError::Unload { module: module.as_str().to_owned(), cause, aftermath }.into());
         }
-        s.report(Event::ModuleUnloaded { module: module.as_str().to_owned() });
+        sink.event(Event::ModuleUnloaded { module: module.as_str().to_owned() });
     }
     let order: Vec<&ModuleName> = plan.unload.iter().rev().collect();
     for (n, module) in order.iter().enumerate() {
         if let Err(cause) = tools.load(module) {
             let loaded = order.get(..n).unwrap_or_default();
-            let aftermath = restore(s, plan, &tools, loaded, &order);
+            let aftermath = restore(system, sink, plan, &tools, loaded, &order);
             return Err(ReloadError::Load { module: module.as_str().to_owned(), cause, aftermath }.into());
         }
-        s.report(Event::ModuleLoaded { module: module.as_str().to_owned() });
+        sink.event(Event::ModuleLoaded { module: module.as_str().to_owned() });
     }
     Ok(())
 }
 
 /// Loads the builds that were loaded before, from the tree. Describes the result.
 fn restore(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     plan: &Plan,
     tools: &Tools,
     loaded: &[&ModuleName],
     order: &[&ModuleName],
 ) -> String {
     let former: Vec<Option<PathBuf>> =
-        order.iter().map(|module| former_file(s.host, s.layout, plan, module)).collect();
+        order.iter().map(|module| former_file(&system.host, &system.layout, plan, module)).collect();
     let Some(former) = former.into_iter().collect::<Option<Vec<PathBuf>>>() else {
         return "the builds that were loaded before are not in the tree any more, so they stay unloaded"
             .into();
@@ -72,7 +74,7 @@ fn restore(
         if let Err(cause) = tools.insert(file) {
             return format!("{} could not be loaded from {}: {cause}", module.as_str(), file.display());
         }
-        s.report(Event::ModuleLoaded { module: module.as_str().to_owned() });
+        sink.event(Event::ModuleLoaded { module: module.as_str().to_owned() });
     }
     "the builds that were loaded before are loaded again".into()
 }

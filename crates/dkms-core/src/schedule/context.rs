@@ -4,9 +4,10 @@ use super::task::{Done, Tasks};
 use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
+use crate::event::Sink;
+use crate::host::Host;
 use crate::lock::{self, Held};
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::BuildOrigin;
@@ -15,7 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What the builds of one command share.
 pub(super) struct BuildContext<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
+    /// `--force`
+    force: bool,
     /// `None` if no limit is wanted, or if a jobserver cannot be created.
     pub(super) pool: Option<Jobserver>,
     /// The number of builds that run at the same time.
@@ -28,9 +32,9 @@ pub(super) struct BuildContext<'a> {
 
 impl<'a> BuildContext<'a> {
     /// Creates the context for the builds among these tasks.
-    pub(super) fn new(s: &'a Session<'a>, tasks: &Tasks<'_>) -> Self {
-        let cpus = s.host.cpus.max(1);
-        let jobs = s.options.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, tasks: &Tasks<'_>, force: bool) -> Self {
+        let cpus = system.host.cpus.max(1);
+        let jobs = system.settings.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
         let pool = if jobs == 0 { None } else { Jobserver::new(jobs).ok() };
         let most = match (&pool, jobs) {
             (Some(pool), _) => pool.slots() as usize,
@@ -42,10 +46,12 @@ impl<'a> BuildContext<'a> {
         let several = packages().any(|p| packages().filter(|o| *o == p).count() > 1);
         let private = several && dkms_sys::mount::is_available();
         if several && !private {
-            s.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
+            sink.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
         }
         Self {
-            s,
+            system,
+            sink,
+            force,
             pool,
             most,
             private,
@@ -55,18 +61,26 @@ impl<'a> BuildContext<'a> {
     }
 
     /// Runs one build, in the thread of its task. Returns where its modules come from.
-    pub(super) fn build(&self, b: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
+    pub(super) fn build(&self, build: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration = build::configuration(
-            self.s,
-            b,
-            &crate::conf::load::conf_file(self.s.layout, self.s.options, &b.package),
+            self.system,
+            self.sink,
+            build,
+            &crate::conf::load::conf_file(&self.system.layout, &self.system.settings, &build.package),
         )?;
-        self.s.require_writable_tree()?;
-        let target = self.target(&b.kernel)?;
-        let held = self.package_lock(&b.package)?;
-        let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
-        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s.host, b, e))
+        self.system.require_writable_tree()?;
+        let target = self.target(&build.kernel)?;
+        let held = self.package_lock(&build.package)?;
+        let how = BuildOptions {
+            force: self.force,
+            replace,
+            private: self.private,
+            pool: self.pool.as_ref(),
+            held: &held,
+        };
+        build::build(self.system, self.sink, &target, build, &configuration, &how)
+            .inspect_err(|e| report(&self.system.host, build, e))
     }
 
     fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
@@ -74,22 +88,22 @@ impl<'a> BuildContext<'a> {
         if let Some(target) = targets.get(kernel) {
             return Ok(target.clone());
         }
-        let target = Arc::new(Target::prepare(self.s, kernel)?);
+        let target = Arc::new(Target::prepare(self.system, self.sink, kernel)?);
         targets.insert(kernel.clone(), target.clone());
         Ok(target)
     }
 
     /// The lock of a package version, shared by all its builds here.
-    fn package_lock(&self, p: &PackageId) -> Result<Arc<Held>> {
+    fn package_lock(&self, package: &PackageId) -> Result<Arc<Held>> {
         let of_package = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.entry(p.clone()).or_default().clone()
+            locks.entry(package.clone()).or_default().clone()
         };
         let mut current = of_package.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = current.upgrade() {
             return Ok(held);
         }
-        let held = Arc::new(lock::build(self.s, p)?);
+        let held = Arc::new(lock::build(self.system, self.sink, package)?);
         *current = Arc::downgrade(&held);
         Ok(held)
     }
@@ -103,8 +117,8 @@ impl<'a> BuildContext<'a> {
         let mut seen: Vec<&PackageId> = Vec::new();
         for task in tasks.to_build() {
             let package = &task.build.package;
-            let private = self.s.layout.private_build_dir(task.build);
-            let build = self.s.layout.build_dir(package);
+            let private = self.system.layout.private_build_dir(task.build);
+            let build = self.system.layout.build_dir(package);
             let Ok(_held) = self.package_lock(package) else { continue };
             if dkms_sys::fs::exists(&private) {
                 let failed = matches!(task.done(), Some(Done::Failed(_)));
@@ -117,14 +131,14 @@ impl<'a> BuildContext<'a> {
             }
             // This directory was the mount point of the others.
             if !seen.contains(&package) {
-                let _ = std::fs::remove_dir(&build);
+                let _ = dkms_sys::fs::remove_dir(&build);
             }
         }
     }
 }
 
 /// Reports a failed build to Ubuntu's crash reporter.
-fn report(host: &Host, b: &Build, e: &Error) {
+fn report(host: &Host, build: &Build, e: &Error) {
     if matches!(
         e,
         Error::Build(BuildError::MakeFailed { .. })
@@ -133,6 +147,6 @@ fn report(host: &Host, b: &Build, e: &Error) {
             | Error::Build(BuildError::PatchMissing { .. })
             | Error::Build(BuildError::ModuleFileMissing { .. })
     ) {
-        crate::hooks::apport(host, b);
+        crate::hooks::apport(host, build);
     }
 }

@@ -32,7 +32,7 @@ impl Scheduler<'_> {
             return;
         };
         let (newer, release) = (&newer.package, &kernel.release);
-        self.s.warn(format!(
+        self.sink.warn(format!(
             "{newer} cannot be built for kernel {release}; falling back to {package} (fallback=yes)"
         ));
     }

@@ -1,7 +1,7 @@
 //! Shutdown and sleep wait for builds.
 
 use super::task::Tasks;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use std::path::Path;
 

@@ -3,8 +3,9 @@
 use super::task::{Done, Task};
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::install::{Change, InstallError, Outcome};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::state::{self, BuildState};
 
 impl From<Outcome> for Done {
@@ -17,17 +18,22 @@ impl From<Outcome> for Done {
 }
 
 /// Executes the steps of a task that change its kernel, unless another dkms has done so in the meantime.
-pub(super) fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outcome> {
+pub(super) fn install(
+    system: &System,
+    sink: &dyn Sink,
+    change: &mut Change,
+    task: &Task<'_>,
+) -> Result<Outcome> {
     let build = task.build;
-    match state::build_state(s.layout, build) {
+    match state::build_state(&system.layout, build) {
         BuildState::Installed if !task.uninstall => {
             let reason = "was installed by another dkms meanwhile".into();
-            s.report(Event::Nothing { about: build.to_string(), reason });
+            sink.event(Event::Nothing { about: build.to_string(), reason });
             return Ok(Outcome::Nothing);
         }
-        BuildState::Installed => change.uninstall(s, build)?,
+        BuildState::Installed => change.uninstall(system, sink, build)?,
         BuildState::Built => {}
         BuildState::NotBuilt => return Err(InstallError::NothingBuilt(build.clone()).into()),
     }
-    change.install(s, build)
+    change.install(system, sink, build)
 }

@@ -30,10 +30,12 @@ pub use task::Done;
 
 use crate::build::BuildError;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::event::{Event, Queued};
 use crate::install::{Change, Ending};
 use crate::plan::Plan;
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use context::BuildContext;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::manifest::BuildOrigin;
@@ -54,17 +56,19 @@ const CHECK_AGAIN: Duration = Duration::from_millis(500);
 const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 
 /// Executes the builds and installs of a plan.
-pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
+pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
-    let context = BuildContext::new(s, &tasks);
-    crate::trust::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
+    let context = BuildContext::new(system, sink, &tasks, plan.overrides.force);
+    crate::trust::signing::ask::ask_before(system, sink, tasks.to_build().map(|task| &task.build.kernel));
     let newest = |task: &&Task<'_>| task.instead_of.is_none();
     let queue: Vec<Queued> = tasks.to_build().filter(newest).map(|task| tasks.queued(task)).collect();
     if !queue.is_empty() {
-        s.report(Event::Queue { builds: queue });
+        sink.event(Event::Queue { builds: queue });
     }
     let mut scheduler = Scheduler {
-        s,
+        system,
+        sink,
+        overrides: plan.overrides,
         telling,
         context: &context,
         groups: tasks.groups(plan.transactions),
@@ -72,9 +76,9 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
         changed: Vec::new(),
         stopped: None,
         last_message: Instant::now(),
-        watch: Watch::new(s),
+        watch: Watch::new(system, sink),
     };
-    let _shutdown_waits = delay_shutdown(s.host, &scheduler.tasks);
+    let _shutdown_waits = delay_shutdown(&system.host, &scheduler.tasks);
     scheduler.run();
     context.leave_failed_builds(&scheduler.tasks);
     scheduler.results()
@@ -82,7 +86,9 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
 
 /// Decides which task runs when.
 struct Scheduler<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
+    overrides: Overrides,
     telling: Telling,
     context: &'a BuildContext<'a>,
     tasks: Tasks<'a>,
@@ -154,7 +160,8 @@ impl<'a> Scheduler<'a> {
                 Some(Foreseen::Skipped(reason)) => self.skip(id, reason),
                 Some(Foreseen::Failed(e)) => {
                     // A build would first report that the tree is not writable.
-                    let writable = if is_found_late(&e) { self.s.require_writable_tree() } else { Ok(()) };
+                    let writable =
+                        if is_found_late(&e) { self.system.require_writable_tree() } else { Ok(()) };
                     match writable {
                         Ok(()) => self.fail(id, e),
                         Err(e) => self.stop(e),
@@ -200,7 +207,7 @@ impl<'a> Scheduler<'a> {
         let is_due = now.duration_since(self.last_message) >= REPEAT_MESSAGE;
         if is_due && longest.is_some_and(|duration| duration >= REPEAT_MESSAGE) {
             self.last_message = now;
-            self.s.report(Event::StillBuilding { builds });
+            self.sink.event(Event::StillBuilding { builds });
         }
     }
 
@@ -256,7 +263,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn memory_is_free(&self) -> bool {
-        let floor = self.s.options.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
+        let floor = self.system.settings.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
         dkms_sys::sys::available_memory().is_none_or(|free| free >= floor)
     }
 
@@ -294,7 +301,7 @@ impl<'a> Scheduler<'a> {
     fn skip(&mut self, id: TaskId, reason: String) {
         let Some(task) = self.tasks.get(id) else { return };
         if self.telling != Telling::Nothing {
-            self.s.report(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
+            self.sink.event(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
         }
         self.end(id, Done::Skipped(reason));
     }
@@ -303,9 +310,9 @@ impl<'a> Scheduler<'a> {
         let Some(task) = self.tasks.get(id) else { return };
         let (build, optional) = (task.build, task.optional);
         if optional {
-            self.s.warn(format!("{build} could not be rebuilt: {e}"));
+            self.sink.warn(format!("{build} could not be rebuilt: {e}"));
         } else if self.is_reported(&e) {
-            self.s.report(Event::Failed { build: build.clone(), error: e.clone() });
+            self.sink.event(Event::Failed { build: build.clone(), error: e.clone() });
         }
         let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
         self.end(id, Done::Failed(e));
@@ -379,11 +386,11 @@ impl<'a> Scheduler<'a> {
     fn install_early(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
         let kernel = std::slice::from_ref(&task.build.kernel);
-        let done = Change::begin(self.s, kernel).and_then(|mut change| {
-            let outcome = install(self.s, &mut change, task);
+        let done = Change::begin(self.system, self.sink, kernel, self.overrides).and_then(|mut change| {
+            let outcome = install(self.system, self.sink, &mut change, task);
             match outcome {
-                Ok(outcome) => change.finish_without_depmod(self.s).map(|()| outcome),
-                Err(e) => Err(change.abandon_because(self.s, e)),
+                Ok(outcome) => change.finish_without_depmod(self.system, self.sink).map(|()| outcome),
+                Err(e) => Err(change.abandon_because(self.system, self.sink, e)),
             }
         });
         match done {
@@ -447,7 +454,7 @@ impl<'a> Scheduler<'a> {
         if let (Some(Error::Interrupted(signal)), true) = (&self.stopped, early.is_empty()) {
             return Err(Error::Interrupted(*signal));
         }
-        let mut change = Change::begin(self.s, &kernels)?;
+        let mut change = Change::begin(self.system, self.sink, &kernels, self.overrides)?;
         for build in &early {
             change.answer_for(build)?;
         }
@@ -456,7 +463,7 @@ impl<'a> Scheduler<'a> {
                 break;
             }
             let Some(task) = self.tasks.get(id).filter(|task| task.is_built()) else { continue };
-            match install(self.s, &mut change, task) {
+            match install(self.system, self.sink, &mut change, task) {
                 Ok(outcome) => self.end(id, Done::from(outcome)),
                 Err(e) => {
                     self.fail(id, Arc::new(e));
@@ -466,7 +473,7 @@ impl<'a> Scheduler<'a> {
         }
         // Packages against which others were built stay installed, and get their depmod.
         let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
-        let finished = change.finish(self.s, ending)?;
+        let finished = change.finish(self.system, self.sink, ending)?;
         for (kernel, e) in finished.failed {
             self.roll_back(group, &kernel, e);
         }
@@ -490,7 +497,7 @@ impl<'a> Scheduler<'a> {
             }
         }
         if let Some(e) = first {
-            self.s.warn(e.to_string());
+            self.sink.warn(e.to_string());
         }
     }
 }

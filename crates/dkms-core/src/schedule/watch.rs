@@ -2,24 +2,26 @@
 
 use super::task::Task;
 use crate::build::objects::Follower;
+use crate::event::Sink;
 use crate::event::{Compiled, Progress, SlotsInUse};
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::Build;
 use std::collections::HashMap;
 
 /// What is measured.
 pub(super) struct Watch<'a> {
-    session: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
     is_followed: bool,
     logs: HashMap<Build, Follower>,
     slots: Option<SlotsInUse>,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(session: &'a Session<'a>) -> Self {
-        let is_followed = session.sink.follows_progress();
-        Self { session, is_followed, logs: HashMap::new(), slots: None }
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
+        let is_followed = sink.follows_progress();
+        Self { system, sink, is_followed, logs: HashMap::new(), slots: None }
     }
 
     /// Whether the sink follows the progress.
@@ -42,14 +44,14 @@ impl<'a> Watch<'a> {
         let compiled: Vec<Compiled> = running.into_iter().filter_map(|build| self.compiled(build)).collect();
         if slots != self.slots || !compiled.is_empty() {
             self.slots = slots;
-            self.session.sink.progress(Progress { slots, compiled });
+            self.sink.progress(Progress { slots, compiled });
         }
     }
 
     fn compiled(&mut self, build: &Build) -> Option<Compiled> {
         if !self.logs.contains_key(build) {
             // It exists once the source has been copied.
-            let follower = Follower::new(&self.session.layout.running_log(build))?;
+            let follower = Follower::new(&self.system.layout.running_log(build))?;
             self.logs.insert(build.clone(), follower);
         }
         let (objects, last) = self.logs.get_mut(build)?.read()?;

@@ -6,11 +6,12 @@
 //! of key: it may ask a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
-mod error;
+pub(crate) mod error;
 mod pair;
 mod pin;
 
-use crate::session::Options;
+use crate::event::Sink;
+use crate::system::Settings;
 pub use error::{EnrolFault, RotateFault, SignFault, SignFileReason, SigningError};
 use pair::failed;
 pub use pair::{KeyPair, ensure, is_complete, key_pair};
@@ -19,10 +20,10 @@ pub(crate) use pin::of_token as pin_of_token;
 
 use crate::error::Result;
 use crate::event::Event;
+use crate::host::Host;
 use crate::kernel::headers::Headers;
 use crate::secret::Secret;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::manifest::Signature;
@@ -91,7 +92,7 @@ pub enum Unsigned {
 /// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
 fn wanted(
     host: &Host,
-    options: &Options,
+    settings: &Settings,
     headers: &Headers,
     framework: &FrameworkConf,
 ) -> std::result::Result<String, Unsigned> {
@@ -101,7 +102,7 @@ fn wanted(
     let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
         return Err(Unsigned::NoSignatures);
     };
-    if options.signing.is_some() {
+    if settings.signing.is_some() {
         return Ok(hash);
     }
     match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
@@ -116,19 +117,15 @@ fn wanted(
 }
 
 /// Whether the modules of a kernel are signed.
-pub(crate) fn signs(host: &Host, options: &Options, headers: &Headers, framework: &FrameworkConf) -> bool {
-    wanted(host, options, headers, framework).is_ok()
+pub(crate) fn signs(host: &Host, settings: &Settings, headers: &Headers, framework: &FrameworkConf) -> bool {
+    wanted(host, settings, headers, framework).is_ok()
 }
 
 /// The key pair that a build for this kernel would create, because there is none.
-pub(crate) fn missing_pair(
-    session: &Session<'_>,
-    headers: &Headers,
-    framework: &FrameworkConf,
-) -> Option<KeyPair> {
-    wanted(session.host, session.options, headers, framework).ok()?;
-    let pair = key_pair(session, framework, Some(headers)).ok()?;
-    (is_missing(&pair) && may_create(session.host, framework)).then_some(pair)
+pub(crate) fn missing_pair(system: &System, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+    wanted(&system.host, &system.settings, headers, framework).ok()?;
+    let pair = key_pair(system, framework, Some(headers)).ok()?;
+    (is_missing(&pair) && may_create(&system.host, framework)).then_some(pair)
 }
 
 /// Whether neither half of a pair exists.
@@ -143,12 +140,8 @@ fn may_create(host: &Host, framework: &FrameworkConf) -> bool {
 }
 
 /// The existing files that contain a private key for a kernel's modules.
-pub(crate) fn private_files(
-    session: &Session<'_>,
-    headers: &Headers,
-    framework: &FrameworkConf,
-) -> Vec<PathBuf> {
-    let pairs = key_pair(session, framework, Some(headers)).into_iter().filter(|pair| !pair.is_token());
+pub(crate) fn private_files(system: &System, headers: &Headers, framework: &FrameworkConf) -> Vec<PathBuf> {
+    let pairs = key_pair(system, framework, Some(headers)).into_iter().filter(|pair| !pair.is_token());
     let second = framework.mok_signing_key_2.iter().map(PathBuf::from);
     let files = pairs.flat_map(|pair| pair.private_files()).chain(second);
     files.filter(|f| f.is_file()).collect()
@@ -159,23 +152,24 @@ pub(crate) fn private_files(
 /// # Errors
 /// Signing is requested but impossible. Modules are never silently left unsigned.
 pub fn prepare(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Signing> {
-    let hash = match wanted(session.host, session.options, headers, framework) {
+    let hash = match wanted(&system.host, &system.settings, headers, framework) {
         Ok(hash) => hash,
         Err(why) => return Ok(Signing::Not(why)),
     };
-    let pair = key_pair(session, framework, Some(headers))?;
-    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session.host, framework) {
+    let pair = key_pair(system, framework, Some(headers))?;
+    if is_missing(&pair) && system.settings.signing.is_none() && !may_create(&system.host, framework) {
         return Ok(Signing::Not(Unsigned::NoKeyInContainer));
     }
-    ensure(session, &pair)?;
-    let second = second_signer(session.options, framework)?;
-    let method = choose(session.host, &pair, second, &hash, headers, release, framework)?;
-    session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
+    ensure(system, sink, &pair)?;
+    let second = second_signer(&system.settings, framework)?;
+    let method = choose(&system.host, &pair, second, &hash, headers, release, framework)?;
+    sink.event(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
@@ -233,10 +227,10 @@ fn certificate_for(pair: &KeyPair, key: &Key) -> Result<Certificate> {
 /// # Errors
 /// It is not a complete RSA key pair in files.
 pub(crate) fn second_signer(
-    options: &Options,
+    settings: &Settings,
     framework: &FrameworkConf,
 ) -> Result<Option<(Key, Certificate)>> {
-    let Some(pair) = pair::second(options, framework)? else { return Ok(None) };
+    let Some(pair) = pair::second(settings, framework)? else { return Ok(None) };
     let path = Path::new(&pair.key);
     let key = Key::parse(&pair::read_key(path)?).map_err(|e| failed(path, SignFault::BadSecondKey(e)))?;
     let certificate = certificate_for(&pair, &key)?;

@@ -140,6 +140,35 @@ pub fn list_dir(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// The entries of a directory, in its own order, for callers that need their types as well.
+///
+/// # Errors
+/// It cannot be read, or not to its end.
+pub fn read_dir(path: impl AsRef<Path>) -> Result<Vec<std::fs::DirEntry>> {
+    let path = path.as_ref();
+    let all = std::fs::read_dir(path).and_then(Iterator::collect);
+    all.map_err(|e| IoError::new("list", path, e))
+}
+
+/// Whether a directory has no entries.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_empty_dir(path: impl AsRef<Path>) -> Result<bool> {
+    let path = path.as_ref();
+    let first = std::fs::read_dir(path).and_then(|mut entries| entries.next().transpose());
+    first.map(|entry| entry.is_none()).map_err(|e| IoError::new("list", path, e))
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// It is not empty, does not exist, or cannot be removed.
+pub fn remove_dir(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    std::fs::remove_dir(path).map_err(|e| IoError::new("remove", path, e))
+}
+
 /// Like [`list_dir`], but empty if the directory does not exist. A file in its place is an error.
 pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     let path = path.as_ref();

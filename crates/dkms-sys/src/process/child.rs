@@ -21,12 +21,17 @@ pub(super) struct Plan {
     pub(super) pass: Vec<Arc<OwnedFd>>,
     pub(super) binds: Vec<Bind>,
     pub(super) cwd: Option<CString>,
-    pub(super) umask: u32,
-    pub(super) nice: i32,
     pub(super) sandbox: Option<Arc<Prepared>>,
     /// The sandbox mounts the binds.
     pub(super) sandbox_binds: bool,
     pub(super) notes: Arc<Notes>,
+}
+
+/// The first fork, as its child knows it.
+struct Supervisor {
+    pid: libc::pid_t,
+    /// Negative before Linux 5.3.
+    pidfd: RawFd,
 }
 
 impl Plan {
@@ -34,57 +39,16 @@ impl Plan {
     /// returns to call exec.
     pub(super) fn carry_out(&mut self) -> std::io::Result<()> {
         self.notes.at(Step::Supervise);
-        // SAFETY: system calls on plain numbers; this process has one thread.
+        // SAFETY: this process has one thread, and nothing in it allocates, locks or panics.
         unsafe {
-            default_signals();
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1, 0, 0, 0))?;
-            supervisor::block_signals();
-            if libc::getppid() != self.parent {
-                // dkms died before the line above.
-                libc::_exit(1);
-            }
-            check(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))?;
-            let supervisor = libc::getpid();
-            if let Some(sandbox) = &self.sandbox {
-                self.notes.at(Step::Namespaces);
-                sandbox.enter_outer_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
-                self.notes.at(Step::Supervise);
-            }
-            let alive = libc::syscall(libc::SYS_pidfd_open, supervisor, 0) as RawFd;
-            match libc::fork() {
-                -1 => return Err(std::io::Error::last_os_error()),
-                0 => {}
-                child => supervisor::supervise(
-                    child,
-                    self.life.as_raw_fd(),
-                    &mut self.rows,
-                    self.end_leftovers,
-                    self.own_group,
-                    self.sandbox.is_some(),
-                    &self.notes,
-                ),
-            }
+            let supervisor = self.fork_from_supervisor()?;
             if self.sandbox.is_some() {
                 // Without a terminal, the program can neither read what is typed nor simulate typing.
                 check(libc::setsid().min(0))?;
             } else if self.own_group {
                 check(libc::setpgid(0, 0))?;
             }
-            let mut parent = supervisor;
-            if self.sandbox.as_ref().is_some_and(|s| s.has_own_processes()) {
-                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
-                if is_dead(alive) {
-                    libc::_exit(1);
-                }
-                self.enter_inner_namespaces()?;
-                match libc::fork() {
-                    -1 => return Err(std::io::Error::last_os_error()),
-                    0 => parent = 1,
-                    program => be_process_one(program, &self.notes),
-                }
-            } else {
-                self.enter_inner_namespaces()?;
-            }
+            let parent = self.enter_processes(&supervisor)?;
             supervisor::unblock_signals();
             self.prepare()?;
             // Changing the user resets this, so it comes last.
@@ -100,6 +64,69 @@ impl Plan {
         }
         self.notes.at(Step::Execute);
         Ok(())
+    }
+
+    /// Turns this process into the supervisor, and returns in its child.
+    ///
+    /// # Safety
+    /// Only in the first fork, which has one thread.
+    unsafe fn fork_from_supervisor(&mut self) -> std::io::Result<Supervisor> {
+        // SAFETY: system calls on plain numbers.
+        unsafe {
+            default_signals();
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1, 0, 0, 0))?;
+            supervisor::block_signals();
+            if libc::getppid() != self.parent {
+                // dkms died before the line above.
+                libc::_exit(1);
+            }
+            check(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))?;
+            let pid = libc::getpid();
+            if let Some(sandbox) = &self.sandbox {
+                self.notes.at(Step::Namespaces);
+                sandbox.enter_outer_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
+                self.notes.at(Step::Supervise);
+            }
+            let pidfd = libc::syscall(libc::SYS_pidfd_open, pid, 0) as RawFd;
+            match libc::fork() {
+                -1 => Err(std::io::Error::last_os_error()),
+                0 => Ok(Supervisor { pid, pidfd }),
+                child => supervisor::supervise(
+                    child,
+                    self.life.as_raw_fd(),
+                    &mut self.rows,
+                    self.end_leftovers,
+                    self.own_group,
+                    self.sandbox.is_some(),
+                    &self.notes,
+                ),
+            }
+        }
+    }
+
+    /// Enters the inner namespaces. If processes have one of their own, process 1 of it never returns, and
+    /// its child does. Returns the parent of the process that returns.
+    ///
+    /// # Safety
+    /// Only in the child of the supervisor, which has one thread.
+    unsafe fn enter_processes(&self, supervisor: &Supervisor) -> std::io::Result<libc::pid_t> {
+        if !self.sandbox.as_ref().is_some_and(|s| s.has_own_processes()) {
+            self.enter_inner_namespaces()?;
+            return Ok(supervisor.pid);
+        }
+        // SAFETY: system calls on plain numbers.
+        unsafe {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+            if is_dead(supervisor.pidfd) {
+                libc::_exit(1);
+            }
+            self.enter_inner_namespaces()?;
+            match libc::fork() {
+                -1 => Err(std::io::Error::last_os_error()),
+                0 => Ok(1),
+                program => be_process_one(program, &self.notes),
+            }
+        }
     }
 
     fn enter_inner_namespaces(&self) -> std::io::Result<()> {
@@ -137,15 +164,8 @@ impl Plan {
             check(unsafe { libc::chdir(dir.as_ptr()) })?;
         }
         self.notes.at(Step::Limits);
-        // SAFETY: plain numbers. Only some users may lower niceness, so a refusal is no failure.
-        unsafe {
-            libc::umask(self.umask);
-            if self.nice != 0 {
-                *libc::__errno_location() = 0;
-                let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-                libc::setpriority(libc::PRIO_PROCESS, 0, now.saturating_add(self.nice));
-            }
-        }
+        // SAFETY: a plain number.
+        unsafe { libc::umask(0o022) };
         if let Some(sandbox) = &self.sandbox {
             sandbox.set_limits()?;
             self.notes.at(Step::User);

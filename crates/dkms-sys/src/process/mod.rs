@@ -233,8 +233,6 @@ pub struct Command {
     stderr: Stream,
     timeout: Option<Duration>,
     grace: Duration,
-    umask: u32,
-    nice: i32,
     profile: Option<Profile>,
     binds: Vec<(PathBuf, PathBuf)>,
     pass: Vec<Arc<OwnedFd>>,
@@ -258,8 +256,6 @@ impl Command {
             stderr: Stream::Capture,
             timeout: None,
             grace: Duration::from_secs(5),
-            umask: 0o022,
-            nice: 0,
             profile: None,
             binds: Vec::new(),
             pass: Vec::new(),
@@ -330,18 +326,6 @@ impl Command {
     /// Sets the time between SIGTERM and SIGKILL; 5 s by default.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
-        self
-    }
-
-    /// Sets its file creation mask; 022 by default.
-    pub fn umask(mut self, mask: u32) -> Self {
-        self.umask = mask & 0o777;
-        self
-    }
-
-    /// Adds to its niceness (-20 to 19). Failing to lower it is not an error.
-    pub fn nice(mut self, nice: i32) -> Self {
-        self.nice = nice.clamp(-20, 19);
         self
     }
 

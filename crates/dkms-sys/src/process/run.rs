@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -145,33 +146,14 @@ fn start_error(line: &str, step: Step, source: std::io::Error) -> ProcessError {
 fn try_to_start(
     command: &Command,
     line: &str,
-    program: &std::path::Path,
+    program: &Path,
     own_group: bool,
     streams: &Streams,
 ) -> Result<Option<(Child, OwnedFd, Enforced)>, ProcessError> {
     let plain = |source| start_error(line, Step::Start, source);
-    let sandbox: Option<Prepared> = command
-        .profile
-        .as_ref()
-        .map(|p| p.prepare(&command.binds))
-        .transpose()
-        .map_err(|e| start_error(line, Step::Confine, e))?;
-    let sandbox = sandbox.map(std::sync::Arc::new);
-    let mut std_command = std::process::Command::new(program);
-    std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
-    if let (Some(sandbox), Some(profile)) = (&sandbox, &command.profile) {
-        // An inherited value names a directory that it cannot write to.
-        let set = command.env_value("TMPDIR").is_some();
-        sandbox.temporary_directory(profile, set).map(|dir| std_command.env("TMPDIR", dir));
-    }
-    let home = sandbox.as_ref().and_then(|s| s.home.clone());
-    if let (Some(home), true) = (&home, command.private_home) {
-        std_command.env("HOME", home).env("TMPDIR", home);
-    }
-    let at_home = command.cwd.as_ref().map(|dir| dir.as_os_str()) == command.env_value("HOME");
-    let cwd = home.filter(|_| command.private_home && at_home).or_else(|| command.cwd.clone());
-    // Its mounts are prepared in a directory that it must not see.
-    let cwd = cwd.or_else(|| sandbox.as_ref().map(|_| "/".into()));
+    let prepared = command.profile.as_ref().map(|profile| profile.prepare(&command.binds)).transpose();
+    let sandbox = prepared.map_err(|e| start_error(line, Step::Confine, e))?.map(Arc::new);
+    let mut std_command = std_command(command, program, sandbox.as_deref());
     streams.give_to(&mut std_command).map_err(plain)?;
     let (life, life_child) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| plain(e.into()))?;
     let notes = Notes::new().map_err(plain)?;
@@ -183,12 +165,10 @@ fn try_to_start(
         end_leftovers: command.end_leftovers,
         pass: command.pass.clone(),
         binds: command.binds.iter().map(|(s, t)| Bind::new(s, t)).collect::<Result<_, _>>().map_err(plain)?,
-        cwd: cwd
+        cwd: directory(command, sandbox.as_deref())
             .map(|dir| CString::new(dir.into_os_string().into_encoded_bytes()))
             .transpose()
             .map_err(|e| start_error(line, Step::Directory, e.into()))?,
-        umask: command.umask,
-        nice: command.nice,
         sandbox_binds: sandbox.as_ref().is_some_and(|s| s.has_view()),
         sandbox: sandbox.clone(),
         notes: notes.clone(),
@@ -197,32 +177,60 @@ fn try_to_start(
     unsafe { std_command.pre_exec(move || plan.carry_out()) };
     let spawned = super::busy::spawn(&mut std_command, &life);
     drop(std_command);
-    match spawned {
-        Ok(child) => {
+    match (spawned, notes.refused()) {
+        (Ok(child), _) => {
             let enforced = sandbox.map(|s| s.enforced(notes.missing())).unwrap_or_default();
             Ok(Some((Child(child), life, enforced)))
         }
-        Err(_) if notes.refused().is_some() => {
-            if let Some(part) = notes.refused() {
-                note_lacking(part);
-            }
-            // One of its places cannot be shown without the missing part; the caller has an alternative.
-            let shown = |place: &Place| match place.access {
-                Access::Layer => !lacks(Part::Layer) && !lacks(Part::Mounts),
-                Access::Copy => !lacks(Part::Mounts),
-                Access::Read | Access::Write => place.source == place.target || !lacks(Part::Mounts),
-            };
-            if command.profile.as_ref().is_some_and(|p| !p.places.iter().all(shown)) {
+        (Err(_), Some(part)) => {
+            note_lacking(part);
+            if command.profile.as_ref().is_some_and(|profile| !profile.places.iter().all(can_be_shown)) {
                 return Err(ProcessError::NoView { command: line.to_owned() });
             }
             Ok(None)
         }
-        Err(source) => Err(match notes.step() {
+        (Err(source), None) => Err(match notes.step() {
             Step::Mount if is_refusal(&source) => {
                 ProcessError::MountNotPermitted { command: line.to_owned(), source }
             }
             step => start_error(line, step, source),
         }),
+    }
+}
+
+/// The program with its arguments and environment.
+fn std_command(command: &Command, program: &Path, sandbox: Option<&Prepared>) -> std::process::Command {
+    let mut std_command = std::process::Command::new(program);
+    std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
+    if let (Some(sandbox), Some(profile)) = (sandbox, &command.profile) {
+        // An inherited value names a directory that it cannot write to.
+        let set = command.env_value("TMPDIR").is_some();
+        sandbox.temporary_directory(profile, set).map(|dir| std_command.env("TMPDIR", dir));
+    }
+    if let Some(home) = private_home(command, sandbox) {
+        std_command.env("HOME", home).env("TMPDIR", home);
+    }
+    std_command
+}
+
+/// The directory in which it starts.
+fn directory(command: &Command, sandbox: Option<&Prepared>) -> Option<PathBuf> {
+    let at_home = command.cwd.as_ref().map(|dir| dir.as_os_str()) == command.env_value("HOME");
+    let home = private_home(command, sandbox).filter(|_| at_home).cloned();
+    // Its mounts are prepared in a directory that it must not see.
+    home.or_else(|| command.cwd.clone()).or_else(|| sandbox.map(|_| "/".into()))
+}
+
+fn private_home<'a>(command: &Command, sandbox: Option<&'a Prepared>) -> Option<&'a PathBuf> {
+    sandbox.and_then(|sandbox| sandbox.home.as_ref()).filter(|_| command.private_home)
+}
+
+/// Whether this machine can show a place. If not, the caller has an alternative.
+fn can_be_shown(place: &Place) -> bool {
+    match place.access {
+        Access::Layer => !lacks(Part::Layer) && !lacks(Part::Mounts),
+        Access::Copy => !lacks(Part::Mounts),
+        Access::Read | Access::Write => place.source == place.target || !lacks(Part::Mounts),
     }
 }
 
@@ -235,7 +243,7 @@ fn is_refusal(e: &std::io::Error) -> bool {
 
 /// A file that exists but cannot be executed is a different error from a missing one.
 fn missing(command: &Command, line: &str) -> ProcessError {
-    let path = std::path::Path::new(&command.program);
+    let path = Path::new(&command.program);
     if command.program.as_bytes().contains(&b'/') && path.exists() {
         ProcessError::Start {
             command: line.to_owned(),

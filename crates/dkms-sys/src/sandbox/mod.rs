@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::mount;
 use landlock::Rules;
 pub use landlock::abi as landlock_abi;
-pub use own::{Own, confine_own_process};
+pub use own::{NotEnforced, Own, confine_own_process};
 use parts::{Capability, Parts};
 pub use parts::{Part, can_become, is_mapped, lacks};
 use seccomp::Sockets;

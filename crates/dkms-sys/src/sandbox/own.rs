@@ -22,13 +22,27 @@ pub struct Own {
     pub limits: Limits,
 }
 
+/// What this machine cannot enforce.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEnforced {
+    /// Access to files.
+    #[error("it can read and write all files that its user can: Landlock is unavailable")]
+    Files,
+    /// The change of the user.
+    #[error("it keeps its user: no other user is available")]
+    User,
+    /// Which system calls are allowed.
+    #[error("it can use all system calls: system call filters are unavailable")]
+    SystemCalls,
+}
+
 /// Gives up everything that is not in `own`, for good, including executing programs (if the kernel has
 /// Landlock). Must be called before the process starts threads: a thread that exists already keeps its
-/// rights. Returns what is not enforced, one sentence each.
+/// rights. Returns what is not enforced.
 ///
 /// # Errors
 /// Limits or the user cannot be set. The process must not continue then.
-pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<&'static str>> {
+pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<NotEnforced>> {
     let mut missing = Vec::new();
     let limits = [
         (libc::RLIMIT_AS, own.limits.address_space),
@@ -45,17 +59,17 @@ pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<&'static str>> {
     // Before the change of the user, who may not be able to reach the directories.
     match Rules::only(&own.read, &own.write).map_err(std::io::Error::other)? {
         Some(rules) => rules.enforce()?,
-        None => missing.push("it can read and write all files that its user can: Landlock is unavailable"),
+        None => missing.push(NotEnforced::Files),
     }
     match own.user {
         Some((uid, gid)) if can_become(uid) && can_become(gid) => become_user(uid, gid)?,
-        Some(_) => missing.push("it keeps its user: no other user is available"),
+        Some(_) => missing.push(NotEnforced::User),
         None => {}
     }
     drop_capabilities()?;
     let filter = seccomp::filter(Sockets::Network);
     if filter.is_empty() || install(&filter).is_err() {
-        missing.push("it can use all system calls: system call filters are unavailable");
+        missing.push(NotEnforced::SystemCalls);
     }
     Ok(missing)
 }

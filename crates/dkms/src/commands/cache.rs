@@ -30,7 +30,7 @@ fn filter(call: &Call<'_>) -> Filter {
 }
 
 fn show(call: &Call<'_>) -> Result<()> {
-    let cache = Cache::to_inspect(call.s);
+    let cache = Cache::to_inspect(call.system);
     let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
     call.ui.data(&if json { render::show_json(&cache, &contents) } else { render::show(&cache, &contents) });
@@ -38,7 +38,7 @@ fn show(call: &Call<'_>) -> Result<()> {
 }
 
 fn size(call: &Call<'_>) -> Result<()> {
-    let cache = Cache::to_inspect(call.s);
+    let cache = Cache::to_inspect(call.system);
     let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
     call.ui.data(&if json { render::size_json(&cache, &contents) } else { render::size(&cache, &contents) });
@@ -46,7 +46,7 @@ fn size(call: &Call<'_>) -> Result<()> {
 }
 
 fn clear(call: &Call<'_>) -> Result<()> {
-    let cache = Cache::to_inspect(call.s);
+    let cache = Cache::to_inspect(call.system);
     let filter = filter(call);
     let contents = if call.arguments.dry_run {
         cache.contents(&filter)?
@@ -62,17 +62,17 @@ fn clear(call: &Call<'_>) -> Result<()> {
 
 fn why(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("cache why")?;
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    let layout = call.s.layout;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
+    let layout = &call.system.layout;
     if !layout.conf(&package).exists() {
         return Err(UsageError::NotAdded(package).into());
     }
     let conf = call.arguments.conf.clone().unwrap_or_else(|| layout.conf(&package));
-    let loaded = load::load_file(call.s, &conf, Some(&package), &kernel)?.strict()?;
+    let loaded = load::load_file(call.system, call.sink, &conf, Some(&package), &kernel)?.strict()?;
     let build = Build::new(&package, &kernel);
-    let preview = preview::preview(call.s, &build, &loaded, &layout.source_link(&package))?;
-    let cache = Cache::to_inspect(call.s);
-    let (name, lines) = local_entry(call.s, &preview.lines);
+    let preview = preview::preview(call.system, call.sink, &build, &loaded, &layout.source_link(&package))?;
+    let cache = Cache::to_inspect(call.system);
+    let (name, lines) = local_entry(call.system, &preview.lines);
     let found = cache.lookup(&name);
     let nearest = cache.nearest(&package.name, &lines)?;
     let off = if cache.limit() == 0 {

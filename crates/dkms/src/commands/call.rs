@@ -1,5 +1,6 @@
 //! The arguments of an action's function, and the checks that several actions share.
 
+use crate::actions::Opt;
 use crate::cli::Arguments;
 use crate::render;
 use crate::request::{KernelWords, Subject};
@@ -7,10 +8,11 @@ use crate::ui::Ui;
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_core::cache::Cache;
 use dkms_core::error::Result;
+use dkms_core::event::Sink;
 use dkms_core::plan::Plan;
 use dkms_core::registry;
-use dkms_core::request::RequestError;
-use dkms_core::session::Session;
+use dkms_core::request::{Overrides, RequestError};
+use dkms_core::system::System;
 
 /// The arguments of an action's function.
 pub(crate) struct Call<'a> {
@@ -21,7 +23,8 @@ pub(crate) struct Call<'a> {
     /// The kernels.
     pub(super) words: &'a KernelWords,
     /// Paths, machine, options and the event sink.
-    pub(super) s: &'a Session<'a>,
+    pub(super) system: &'a System,
+    pub(super) sink: &'a dyn Sink,
     /// Prints data.
     pub(super) ui: &'a Ui,
 }
@@ -44,8 +47,8 @@ impl Call<'_> {
 
     /// Adds to each build of a plan where its modules come from, or where they are looked for.
     fn annotate(&self, plan: &mut Plan) -> Result<()> {
-        let mode = registry::mode(self.s.options);
-        let has_cache = Cache::of(self.s).is_some_and(|cache| cache.distrust().is_none());
+        let mode = registry::mode(&self.system.settings);
+        let has_cache = Cache::of(self.system).is_some_and(|cache| cache.distrust().is_none());
         let asked = match (has_cache, mode) {
             (false, Prebuilt::Off) => return Ok(()),
             (true, Prebuilt::Off) => "the cache is asked first",
@@ -57,7 +60,11 @@ impl Call<'_> {
             if interrupted.is_err() || !(reusable || mode == Prebuilt::Only) {
                 return None;
             }
-            let known = if mode == Prebuilt::Off { Ok(None) } else { registry::foresee(self.s, build) };
+            let known = if mode == Prebuilt::Off {
+                Ok(None)
+            } else {
+                registry::foresee(self.system, self.sink, build)
+            };
             match known {
                 Ok(from) => from.or_else(|| Some(asked.to_owned())),
                 Err(e) => {
@@ -69,10 +76,24 @@ impl Call<'_> {
         interrupted
     }
 
+    /// The safety checks that the command line overrides. An action without these options overrides none: a
+    /// repair, for example, never replaces files that are newer or unknown.
+    pub(super) fn overrides(&self) -> Overrides {
+        let arguments = self.arguments;
+        if !arguments.applies(Opt::Force) {
+            return Overrides::default();
+        }
+        Overrides {
+            force: arguments.force,
+            version: arguments.force_version_override,
+            rpm_safe_upgrade: arguments.rpm_safe_upgrade,
+        }
+    }
+
     /// Refuses users other than root. Printing a plan needs no privileges.
     pub(super) fn require_root(&self) -> Result<()> {
         // In another root, its owner has all rights.
-        if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
+        if self.system.host.root || self.system.host.other_root.is_some() || self.arguments.dry_run {
             Ok(())
         } else {
             Err(RequestError::NotRoot.into())
@@ -81,6 +102,6 @@ impl Call<'_> {
 
     /// Refuses a tree that cannot be written, unless the plan is only printed.
     pub(super) fn require_writable_tree(&self) -> Result<()> {
-        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
+        if self.arguments.dry_run { Ok(()) } else { self.system.require_writable_tree() }
     }
 }

@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 /// `dkms config [M/V | DIR] [-k K] [--fingerprint]`; without an operand, the dkms.conf of the current
 /// directory.
 pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();
     let (conf, source, package) = match (&call.subject.name, &call.subject.directory) {
         (Some(_), _) => {
             let package = call.subject.package("config")?;
-            let registered = call.s.layout.conf(&package);
-            let source = call.s.layout.source_dir(&package);
+            let registered = call.system.layout.conf(&package);
+            let source = call.system.layout.source_dir(&package);
             let (source, conf) = if registered.exists() {
-                (call.s.layout.source_link(&package), registered)
+                (call.system.layout.source_link(&package), registered)
             } else {
                 let conf = source.join("dkms.conf");
                 (source, conf)
@@ -43,7 +43,7 @@ pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
     if call.arguments.fingerprint {
         return fingerprint(call, &conf, &source, package, &kernel);
     }
-    let description = describe::describe(call.s, &conf, package.as_ref(), &kernel)?;
+    let description = describe::describe(call.system, call.sink, &conf, package.as_ref(), &kernel)?;
     call.ui.data(&(json(&description)? + "\n"));
     Ok(Answer::Yes)
 }
@@ -63,13 +63,13 @@ fn fingerprint(
     let package = match package {
         Some(package) => package,
         None => {
-            let named = load::load_file(call.s, conf, None, kernel)?.strict()?;
+            let named = load::load_file(call.system, call.sink, conf, None, kernel)?.strict()?;
             PackageId::new(&named.conf.package_name, &named.conf.package_version)?
         }
     };
     // Loaded by its name, so that the administrator's overrides count.
-    let loaded = load::load_file(call.s, conf, Some(&package), kernel)?.strict()?;
-    let preview = preview::preview(call.s, &Build::new(&package, kernel), &loaded, source)?;
+    let loaded = load::load_file(call.system, call.sink, conf, Some(&package), kernel)?.strict()?;
+    let preview = preview::preview(call.system, call.sink, &Build::new(&package, kernel), &loaded, source)?;
     let text = if call.arguments.json {
         json(&preview)?
     } else {

@@ -14,7 +14,7 @@ use dkms_core::request::RequestError;
 
 fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let package = call.subject.package(action.word())?;
-    add::require_added(call.s.layout, &package)?;
+    add::require_added(&call.system.layout, &package)?;
     let all = call.arguments.all;
     let named = all || !call.words.releases.is_empty();
     let content = super::tarball::content(call);
@@ -26,7 +26,7 @@ fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let kernels = if source_alone {
         Vec::new()
     } else {
-        request::kernels(call.s, call.words, all.then_some(&package))?
+        request::kernels(call.system, call.words, all.then_some(&package))?
     };
     Ok(Wanted::new(package, kernels, content))
 }
@@ -36,9 +36,9 @@ pub(super) fn make(call: &Call<'_>, action: Action) -> Result<()> {
     let wanted = wanted(call, action)?;
     let request = wanted.request(call);
     call.print_or_execute(plan(call, action, &request)?, |_| match action {
-        Action::Mkbmdeb => debian::mkbmdeb(call.s, &request).map(|_| ()),
-        Action::Mkdsc => debian::mkdsc(call.s, &request).map(|_| ()),
-        _ => debian::mkdeb(call.s, &request).map(|_| ()),
+        Action::Mkbmdeb => debian::mkbmdeb(call.system, call.sink, &request).map(|_| ()),
+        Action::Mkdsc => debian::mkdsc(call.system, call.sink, &request).map(|_| ()),
+        _ => debian::mkdeb(call.system, call.sink, &request).map(|_| ()),
     })
 }
 
@@ -47,15 +47,16 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
     let (path, kind) = match action {
         Action::Mkbmdeb => {
             let mut plan = Plan::default();
-            for (kernel, path) in request.kernels.iter().zip(debian::mkbmdeb_places(call.s.layout, request)?)
+            for (kernel, path) in
+                request.kernels.iter().zip(debian::mkbmdeb_places(&call.system.layout, request)?)
             {
                 let reason = format!("what is built of {package} for kernel {}", kernel.release);
                 plan.push(Step::new(Operation::WriteArchive(path), reason), []);
             }
             return Ok(plan);
         }
-        Action::Mkdsc => (debian::mkdsc_place(call.s.layout, request)?, "source package"),
-        _ => (debian::mkdeb_place(call.s.layout, request)?, "package"),
+        Action::Mkdsc => (debian::mkdsc_place(&call.system.layout, request)?, "source package"),
+        _ => (debian::mkdeb_place(&call.system.layout, request)?, "package"),
     };
     Ok(Plan::of(Operation::WriteArchive(path), format!("a Debian {kind} of {package}")))
 }

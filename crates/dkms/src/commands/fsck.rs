@@ -16,7 +16,7 @@ pub(super) fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     let everything =
         |f: &Filter| f.name.is_none() && f.version.is_none() && f.release.is_none() && f.arch.is_none();
     let filters: Vec<Filter> = filters.into_iter().filter(|f| !everything(f)).collect();
-    let report = fsck::look(call.s, &filters)?;
+    let report = fsck::look(call.system, call.sink, &filters)?;
     let done = if repairing {
         repair(call, &filters, report)?
     } else {
@@ -27,18 +27,18 @@ pub(super) fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     } else {
         call.ui.data(&text(&done, repairing));
     }
-    finally::once_per_command(call.s, &done.changed, false);
+    finally::once_per_command(call.system, call.sink, &done.changed, false);
     Ok(answer(&done.left, repairing))
 }
 
 fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaired> {
     if report.findings.iter().any(Finding::safe) {
-        call.s.require_writable_tree()?;
+        call.system.require_writable_tree()?;
     }
     if report.findings.iter().any(Finding::changes_a_kernel) {
         call.require_root()?;
     }
-    fsck::repair(call.s, filters, report)
+    fsck::repair(call.system, call.sink, filters, report)
 }
 
 /// The answer, based on what is left. Places that could not be read take precedence over findings, because

@@ -15,45 +15,52 @@ use dkms_core::{actions, finally, remove};
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
 pub(super) fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
-    let plan = gather::autoinstall_if_enabled(call.s, &kernels);
+    let plan = gather::autoinstall_if_enabled(call.system, call.sink, &kernels, call.overrides());
     call.print_or_execute(plan, |plan| match action {
-        Action::KernelPostinst => actions::kernel_postinst(call.s, plan, &kernels),
-        _ => actions::autoinstall(call.s, plan, &kernels),
+        Action::KernelPostinst => actions::kernel_postinst(call.system, call.sink, plan, &kernels),
+        _ => actions::autoinstall(call.system, call.sink, plan, &kernels),
     })
 }
 
 /// The given kernel, or all kernels that have headers.
 fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
-    if !call.arguments.all_kernels && call.s.host.image.is_some() && call.words.releases.is_empty() {
-        return request::kernels_to_build(call.s, call.words);
+    if !call.arguments.all_kernels && call.system.host.image.is_some() && call.words.releases.is_empty() {
+        return request::kernels_to_build(call.system, call.sink, call.words);
     }
     if !call.arguments.all_kernels {
-        return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
+        return Ok(vec![request::one_kernel(call.system, call.arguments, call.words)?]);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s, &call.s.host.release),
+        [] => crate::host::arch_of(call.system, &call.system.host.release),
         [one, ..] => one.clone(),
     };
-    let kernels = gather::kernels_with_headers(call.s.layout, call.s.options, &arch);
+    let kernels = gather::kernels_with_headers(&call.system.layout, &call.system.settings, &arch);
     if kernels.is_empty() {
-        let about = call.s.layout.install_tree.display().to_string();
-        let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
+        let about = call.system.layout.install_tree.display().to_string();
+        let usual = call.system.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
         let mut reason = "has no kernel with headers".to_owned();
         if let Some((_, headers)) = usual {
             reason += &format!("; install {headers}");
         }
-        call.s.report(Event::Nothing { about, reason });
+        call.sink.event(Event::Nothing { about, reason });
     }
     Ok(kernels)
 }
 
 /// `dkms match`
 pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
-    request::report_default(call.s, call.words, std::slice::from_ref(&kernel));
-    let plan = gather::matching(call.s, &template, &kernel, call.subject.name.as_deref())?;
-    call.print_or_execute(plan, |plan| actions::execute(call.s, plan))
+    request::report_default(call.system, call.sink, call.words, std::slice::from_ref(&kernel));
+    let plan = gather::matching(
+        call.system,
+        call.sink,
+        &template,
+        &kernel,
+        call.subject.name.as_deref(),
+        call.overrides(),
+    )?;
+    call.print_or_execute(plan, |plan| actions::execute(call.system, call.sink, plan))
 }
 
 /// The kernel to match.
@@ -66,9 +73,9 @@ fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 
 /// `dkms kernel_hold`
 pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    hold::refresh(call.s, Caller::KernelHook)?;
-    let missing = hold::held(call.s, &kernel.release)?;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
+    hold::refresh(call.system, call.sink, Caller::KernelHook)?;
+    let missing = hold::held(call.system, call.sink, &kernel.release)?;
     if missing.is_empty() {
         return Ok(Answer::Yes);
     }
@@ -80,12 +87,18 @@ pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
 
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
 pub(super) fn clear(call: &Call<'_>, action: Action) -> Result<()> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    let plan = gather::clear_kernel(call.s, &kernel, action == Action::KernelPreinst);
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
+    let plan = gather::clear_kernel(
+        call.system,
+        call.sink,
+        &kernel,
+        action == Action::KernelPreinst,
+        call.overrides(),
+    );
     call.print_or_execute(plan, |plan| {
-        let changed = remove::clear_kernel(call.s, &kernel, action.word(), &plan)?;
+        let changed = remove::clear_kernel(call.system, call.sink, &kernel, action.word(), &plan)?;
         if changed {
-            finally::once_per_command(call.s, &[kernel], false);
+            finally::once_per_command(call.system, call.sink, &[kernel], false);
         }
         Ok(())
     })

@@ -11,11 +11,14 @@ use std::path::PathBuf;
 
 /// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand, the dkms.conf of the current directory.
 pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     let path = file(call)?;
     let fixing = call.arguments.fix && !call.arguments.dry_run;
-    let report =
-        if fixing { lint::fix(call.s, &path, &kernel)? } else { lint::look(call.s, &path, &kernel)? };
+    let report = if fixing {
+        lint::fix(call.system, call.sink, &path, &kernel)?
+    } else {
+        lint::look(call.system, call.sink, &path, &kernel)?
+    };
     if call.arguments.json {
         call.ui.data(&render::json(&report));
     } else {
@@ -35,8 +38,8 @@ fn file(call: &Call<'_>) -> Result<PathBuf> {
     }
     if subject.name.is_some() {
         let package = subject.package("lint")?;
-        let registered = call.s.layout.conf(&package);
-        let source = call.s.layout.source_dir(&package).join("dkms.conf");
+        let registered = call.system.layout.conf(&package);
+        let source = call.system.layout.source_dir(&package).join("dkms.conf");
         return Ok(if registered.exists() { registered } else { source });
     }
     // A file with any name, such as debian/hello.dkms.

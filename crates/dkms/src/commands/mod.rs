@@ -28,15 +28,15 @@ use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
 use crate::request::{self, Subject};
-use crate::settings;
 use crate::ui::Ui;
-use dkms_core::error::Result;
-use dkms_core::event::Event;
+use dkms_core::error::{Error, Result};
+use dkms_core::event::{Event, Sink};
 use dkms_core::hold::Caller;
+use dkms_core::host::Host;
 use dkms_core::request::RequestError;
 use dkms_core::request::UsageError;
 use dkms_core::secret::Secret;
-use dkms_core::session::{Host, Session};
+use dkms_core::system::System;
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
@@ -57,23 +57,24 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
             Subject::of(arguments)?
         };
     let words = request::check(arguments)?;
-    let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
+    let (mut layout, mut settings) = crate::settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
         entered.mount_trees(&layout)?;
         match &entered.cache {
             Some(dir) => layout.cache_dir.clone_from(dir),
-            None => options.no_cache = true,
+            None => settings.no_cache = true,
         }
     }
     crate::surroundings::recognise_image(&mut host, &layout, action);
     if action == Action::KernelPostinst {
         host.package_manager_run = crate::managed::run();
     }
-    ui.set_verbose(options.verbose);
+    ui.set_verbose(settings.verbose);
     prepare(arguments, &mut host, ui)?;
-    let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
-    default_version::complete(&mut subject, action, &s)?;
-    let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
+    let sink: &dyn Sink = ui;
+    let system = System { layout, host, settings };
+    default_version::complete(&mut subject, action, &system, sink)?;
+    let call = Call { arguments, subject: &subject, words: &words, system: &system, sink, ui };
     if arguments.dry_run && matches!(action.row().effect, Effect::Queries | Effect::Evaluates) {
         return Err(UsageError::DryRunOfQuery { action: action.word().into() }.into());
     }
@@ -85,22 +86,31 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     }
     if action.row().effect == Effect::Queries {
         // A tree that cannot be read must not look like an empty one.
-        dkms_sys::fs::list_dir_optional(&layout.dkms_tree)?;
+        dkms_sys::fs::list_dir_optional(&system.layout.dkms_tree)?;
     }
-    if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
-        dkms_core::install::recover::pending(&s)?;
+    if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&system.layout.dkms_tree) {
+        dkms_core::install::recover::pending(&system, sink)?;
     }
     let answer = perform(&call, action);
-    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run && !action.row().is_document()) {
-        crate::timings::finish(recorder, arguments, &s, answer.as_ref().err());
+    finish(&call, action, answer.as_ref().err());
+    answer
+}
+
+/// What follows an action, whether it failed or not: the page of `--timings`, and the kernels that are held back.
+fn finish(call: &Call<'_>, action: Action, error: Option<&Error>) {
+    let (arguments, system, sink) = (call.arguments, call.system, call.sink);
+    if arguments.dry_run {
+        return;
     }
-    if action.row().effect == Effect::Changes && !arguments.dry_run {
+    if let Some(recorder) = call.ui.recorder().filter(|_| !action.row().is_document()) {
+        crate::timings::finish(recorder, arguments, system, sink, error);
+    }
+    if action.row().effect == Effect::Changes {
         let caller = if action == Action::KernelPostinst { Caller::KernelHook } else { Caller::Command };
-        if let Err(e) = dkms_core::hold::refresh(&s, caller) {
-            s.warn(format!("what is held (hold_kernel) could not be updated: {e}"));
+        if let Err(e) = dkms_core::hold::refresh(system, sink, caller) {
+            sink.warn(format!("what is held (hold_kernel) could not be updated: {e}"));
         }
     }
-    answer
 }
 
 /// Calls the function of an action.
@@ -143,7 +153,6 @@ fn perform(call: &Call<'_>, action: Action) -> Result<Answer> {
 
 /// Warns about options without effect, and does the setup for actions that change something.
 fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
-    use dkms_core::event::Sink;
     for option in arguments.deprecated() {
         let text = format!("{} has no effect any more and can be omitted", option.name());
         ui.event(Event::Warning { text });

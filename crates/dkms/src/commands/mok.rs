@@ -48,31 +48,31 @@ impl Verb {
 /// `dkms mok`
 pub(super) fn mok(call: &Call<'_>) -> Result<()> {
     let verb = Verb::of(call.arguments)?;
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     match verb {
         Verb::Status if call.arguments.dry_run => {
             Err(UsageError::DryRunOfQuery { action: "mok status".into() }.into())
         }
         Verb::Status => {
-            show(call, &mok::status(call.s, &kernel)?, None, "");
+            show(call, &mok::status(call.system, call.sink, &kernel)?, None, "");
             Ok(())
         }
         Verb::Enroll => {
             call.require_root()?;
-            let plan = mok::plan_enrolment(call.s, &kernel)?;
+            let plan = mok::plan_enrolment(call.system, call.sink, &kernel)?;
             call.print_or_execute(plan, |plan| enroll(call, &kernel, &plan))
         }
         Verb::Rotate => {
             call.require_root()?;
             call.require_writable_tree()?;
-            let plan = mok::plan_rotation(call.s, &kernel)?;
+            let plan = mok::plan_rotation(call.system, call.sink, &kernel, call.overrides())?;
             call.print_or_execute(plan, |plan| rotate(call, &kernel, &plan))
         }
     }
 }
 
 fn enroll(call: &Call<'_>, kernel: &Kernel, plan: &Plan) -> Result<()> {
-    let (done, status) = mok::enroll(call.s, kernel, plan)?;
+    let (done, status) = mok::enroll(call.system, call.sink, kernel, plan)?;
     let (word, text) = match &done {
         Enrolled::Already(path) => {
             ("already-enrolled", format!("Nothing to do: this machine trusts {}", path.display()))
@@ -87,11 +87,11 @@ fn enroll(call: &Call<'_>, kernel: &Kernel, plan: &Plan) -> Result<()> {
 }
 
 fn rotate(call: &Call<'_>, kernel: &Kernel, plan: &Plan) -> Result<()> {
-    let (done, status) = mok::rotate(call.s, kernel, plan)?;
+    let (done, status) = mok::rotate(call.system, call.sink, kernel, plan)?;
     let (word, text) = match &done {
         Rotated::Waits(kernels) => ("waits", waits(kernels)),
         Rotated::Taken(taken) => {
-            finally::once_per_command(call.s, &taken.changed, false);
+            finally::once_per_command(call.system, call.sink, &taken.changed, false);
             ("taken", took(call, taken))
         }
     };
@@ -109,7 +109,7 @@ fn waits(kernels: &[Kernel]) -> String {
 
 fn took(call: &Call<'_>, taken: &Taken) -> String {
     for (path, why) in &taken.left {
-        call.s.report(Event::Detail { text: format!("{} is left as it is: {why}", path.display()) });
+        call.sink.event(Event::Detail { text: format!("{} is left as it is: {why}", path.display()) });
     }
     let (files, left) = (taken.files, taken.left.len());
     let mut text = match files {
@@ -142,8 +142,8 @@ fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
 
 /// The key pair for the given kernel, otherwise for the running one: its paths may contain `$kernelver`.
 fn pair(call: &Call<'_>) -> Result<KeyPair> {
-    let release = call.words.releases.first().map_or(call.s.host.release.as_str(), String::as_str);
-    signing::key_pair(call.s, &framework::load(call.s, Some(release))?, None)
+    let release = call.words.releases.first().map_or(call.system.host.release.as_str(), String::as_str);
+    signing::key_pair(call.system, &framework::load(call.system, call.sink, Some(release))?, None)
 }
 
 /// `dkms generate_mok`
@@ -157,7 +157,7 @@ pub(super) fn generate(call: &Call<'_>) -> Result<()> {
         Plan::of(make, "there is none")
     };
     call.print_or_execute(plan, |plan| {
-        actions::report_nothing(call.s.sink, &plan);
-        signing::ensure(call.s, &pair).map(|_| ())
+        actions::report_nothing(call.ui, &plan);
+        signing::ensure(call.system, call.sink, &pair).map(|_| ())
     })
 }

@@ -6,8 +6,9 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
+use dkms_core::plan::Plan;
+use dkms_core::plan::gather::{self, Purpose};
 use dkms_core::plan::removal::Depth;
-use dkms_core::plan::{Plan, gather};
 use dkms_core::remove;
 use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, rpm_upgrade};
@@ -19,8 +20,8 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     }
     let kernels = match action {
         // A kernel is needed only to evaluate dkms.conf.
-        Action::Add if call.words.releases.is_empty() => vec![request::running(call.s, call.words)?],
-        _ => request::kernels_to_build(call.s, call.words)?,
+        Action::Add if call.words.releases.is_empty() => vec![request::running(call.system, call.words)?],
+        _ => request::kernels_to_build(call.system, call.sink, call.words)?,
     };
     let origin = origin(call)?;
     if !matches!(origin, Origin::Registered(_)) {
@@ -34,11 +35,13 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
         }
     };
     call.print_or_execute(plan, |plan| match origin {
-        Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.s, plan),
+        Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.system, call.sink, plan),
         // The contents of an archive are known only after it is in the tree.
         Origin::Tarball(_) | Origin::Deb(_) | Origin::Rpm(_) => {
             match super::tarball::admit(call, &origin, first(&kernels)?)? {
-                Some(package) => actions::execute(call.s, changes(call, action, &package, &kernels, None)),
+                Some(package) => {
+                    actions::execute(call.system, call.sink, changes(call, action, &package, &kernels, None))
+                }
                 None => Ok(()),
             }
         }
@@ -48,10 +51,10 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
 /// Records an add for the RPM transaction, even if there is nothing to add: an upgrade to another release of
 /// the same version adds a package that is already there.
 fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
-    let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
+    let is_recorded = action == Action::Add && call.overrides().rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
         Origin::Registered(package) if is_recorded => {
-            rpm_upgrade::remember(call.s.options, call.s.sink, package)
+            rpm_upgrade::remember(&call.system.settings, call.ui, package)
         }
         _ => Ok(()),
     }
@@ -64,21 +67,22 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
             return Ok(super::tarball::plan_loading(file));
         }
         Origin::Directory(directory) => {
-            let (plan, package) = gather::add_directory(call.s, directory, kernel)?;
+            let (plan, package) =
+                gather::add_directory(call.system, call.sink, directory, kernel, call.overrides())?;
             (plan, package, Some(directory.join("dkms.conf")))
         }
         Origin::Registered(package) => {
             if action == Action::Add {
-                registry::refuse_unless_addable(call.s.layout, package)?;
+                registry::refuse_unless_addable(&call.system.layout, package)?;
             } else {
-                registry::refuse_broken(call.s.layout, package)?;
+                registry::refuse_broken(&call.system.layout, package)?;
             }
-            let is_added = gather::is_added(call.s.layout, package);
+            let is_added = gather::is_added(&call.system.layout, package);
             if !is_added {
                 call.require_writable_tree()?;
             }
-            let conf = (!is_added).then(|| call.s.layout.source_dir(package).join("dkms.conf"));
-            (gather::add(call.s.layout, package, kernel)?, package.clone(), conf)
+            let conf = (!is_added).then(|| call.system.layout.source_dir(package).join("dkms.conf"));
+            (gather::add(&call.system.layout, package, kernel, call.overrides())?, package.clone(), conf)
         }
     };
     plan.append(changes(call, action, &package, kernels, conf.as_deref()));
@@ -93,30 +97,36 @@ fn changes(
     kernels: &[Kernel],
     added_first: Option<&std::path::Path>,
 ) -> Plan {
-    match action {
-        Action::Build => gather::builds(call.s, package, kernels, added_first),
-        Action::Install => gather::installs(call.s, package, kernels, added_first),
-        _ => Plan::default(),
-    }
+    let purpose = match action {
+        Action::Build => Purpose::Build,
+        Action::Install => Purpose::Install,
+        _ => return Plan::default().overriding(call.overrides()),
+    };
+    gather::bring_in(call.system, call.sink, purpose, package, kernels, added_first, call.overrides())
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
 pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
-    registry::require_added(call.s.layout, &package)?;
+    registry::require_added(&call.system.layout, &package)?;
     let depth = depth(action);
     let kernels = match call.arguments.all {
         true => None,
-        false => Some(request::kernels(call.s, call.words, None)?),
+        false => Some(request::kernels(call.system, call.words, None)?),
     };
     if let Some(kernels) = &kernels {
-        request::report_default(call.s, call.words, kernels);
+        request::report_default(call.system, call.sink, call.words, kernels);
     }
-    let request =
-        remove::Request { package: &package, kernels: kernels.as_deref(), depth, action: action.word() };
-    call.print_or_execute(remove::plan(call.s, &request)?, |plan| {
-        let changed = remove::execute(call.s, &request, plan)?;
-        finally::once_per_command(call.s, &changed, false);
+    let request = remove::Request {
+        package: &package,
+        kernels: kernels.as_deref(),
+        depth,
+        action: action.word(),
+        overrides: call.overrides(),
+    };
+    call.print_or_execute(remove::plan(call.system, call.sink, &request)?, |plan| {
+        let changed = remove::execute(call.system, call.sink, &request, plan)?;
+        finally::once_per_command(call.system, call.sink, &changed, false);
         Ok(())
     })
 }

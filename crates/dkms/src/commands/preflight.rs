@@ -8,17 +8,17 @@ use dkms_core::request::RequestError;
 
 /// `dkms preflight`
 pub(super) fn preflight(call: &Call<'_>) -> Result<Answer> {
-    if call.s.host.other_root.is_some() {
+    if call.system.host.other_root.is_some() {
         let works_on = "this machine's package manager";
         return Err(RequestError::OtherRoot { action: "preflight", works_on }.into());
     }
     let kernels: Vec<String> = call.arguments.words.iter().chain(&call.words.releases).cloned().collect();
     let program = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/dkms".into());
-    let report = dkms_core::preflight::preflight(call.s, &kernels, &program)?;
+    let report = dkms_core::preflight::preflight(call.system, call.sink, &kernels, &program)?;
     if call.arguments.json {
         call.ui.data(&preflight::json(&report));
     } else {
-        call.ui.data(&preflight::text(&report, call.s.options.verbose));
+        call.ui.data(&preflight::text(&report, call.system.settings.verbose));
     }
     Ok(report.answer().into())
 }

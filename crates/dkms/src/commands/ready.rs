@@ -14,18 +14,18 @@ use dkms_core::request::UsageError;
 pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernel = match call.words.releases.is_empty() {
-        false => request::one_kernel(call.s, call.arguments, call.words)?,
+        false => request::one_kernel(call.system, call.arguments, call.words)?,
         true => newest(call)?,
     };
     let loaded = call.arguments.loaded;
-    if loaded && !call.s.host.runs(&kernel.release) {
+    if loaded && !call.system.host.runs(&kernel.release) {
         return Err(UsageError::NotRunning(kernel.release).into());
     }
-    let report = ready::ready(call.s, &kernel, loaded)?;
+    let report = ready::ready(call.system, call.sink, &kernel, loaded)?;
     if call.arguments.json {
         call.ui.data(&verdicts::ready_json(&report));
     } else {
-        call.ui.data(&verdicts::ready_text(&report, call.s.options.verbose));
+        call.ui.data(&verdicts::ready_text(&report, call.system.settings.verbose));
     }
     Ok(report.answer().into())
 }
@@ -35,12 +35,13 @@ pub(super) fn pending(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernels = if call.words.releases.is_empty() {
         let arch = arch(call);
-        let found = ready::kernels(call.s.layout).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
+        let found =
+            ready::kernels(&call.system.layout).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
         found.collect()
     } else {
-        request::kernels(call.s, call.words, None)?
+        request::kernels(call.system, call.words, None)?
     };
-    let items = ready::pending(call.s, &kernels);
+    let items = ready::pending(call.system, call.sink, &kernels);
     if call.arguments.json {
         call.ui.data(&verdicts::pending_json(&items));
     } else {
@@ -60,11 +61,11 @@ fn no_module(call: &Call<'_>) -> Result<()> {
 
 fn newest(call: &Call<'_>) -> Result<Kernel> {
     let arch = arch(call);
-    let release = ready::newest_kernel(call.s.layout).ok_or_else(|| {
-        let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
+    let release = ready::newest_kernel(&call.system.layout).ok_or_else(|| {
+        let usual = call.system.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
         LookError::NoKernel {
-            tree: call.s.layout.install_tree.clone(),
-            root: call.s.host.other_root.clone(),
+            tree: call.system.layout.install_tree.clone(),
+            root: call.system.host.other_root.clone(),
             package: usual.map(|(kernel, _)| kernel),
         }
     })?;
@@ -75,6 +76,6 @@ fn newest(call: &Call<'_>) -> Result<Kernel> {
 pub(super) fn arch(call: &Call<'_>) -> String {
     match call.words.arches.as_slice() {
         [one, ..] => one.clone(),
-        [] => crate::host::arch_of(call.s, &call.s.host.release),
+        [] => crate::host::arch_of(call.system, &call.system.host.release),
     }
 }

@@ -13,17 +13,17 @@ use serde_json::json;
 /// `dkms push M/V [-k K]...`
 pub(super) fn push(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("push")?;
-    dkms_core::add::require_added(call.s.layout, &package)?;
-    let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
+    dkms_core::add::require_added(&call.system.layout, &package)?;
+    let kernels = request::kernels(call.system, call.words, call.arguments.all.then_some(&package))?;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
-    let registry = match (registry::sources(call.s.options), call.arguments.registries.len()) {
+    let registry = match (registry::sources(&call.system.settings), call.arguments.registries.len()) {
         ([], _) => return Err(RegistryError::NoRegistry.into()),
         ([first, ..], 0 | 1) => first,
         _ => {
             return Err(UsageError::SeveralRegistries("push").into());
         }
     };
-    let published = registry::push(call.s, &builds, registry)?;
+    let published = registry::push(call.system, call.sink, &builds, registry)?;
     if call.arguments.json {
         let row = |p: &registry::Published| {
             let digest = match &p.result {
@@ -58,14 +58,14 @@ pub(super) fn pull(call: &Call<'_>) -> Result<()> {
     let builds = match &call.subject.name {
         Some(_) => {
             let package = call.subject.package("pull")?;
-            dkms_core::add::require_added(call.s.layout, &package)?;
+            dkms_core::add::require_added(&call.system.layout, &package)?;
             kernels.iter().map(|kernel| Build::new(&package, kernel)).collect()
         }
         None => wanted(call, &kernels)?,
     };
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
     for build in builds {
-        let (word, text) = match registry::pull(call.s, &build)? {
+        let (word, text) = match registry::pull(call.system, call.sink, &build)? {
             Some(Pulled::From(reference)) => ("pulled", format!("Pulled {build} from {reference}")),
             Some(Pulled::Cached) => ("cached", format!("{build} is in the cache already")),
             Some(Pulled::NotNow(reason)) => ("skipped", format!("{build} is not needed: {reason}")),
@@ -91,11 +91,11 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
     let kernels = kernels(call, call.words.releases.is_empty())?;
     let mut missing = Vec::new();
     for build in wanted(call, &kernels)? {
-        match registry::look_up(call.s, &build, None)? {
+        match registry::look_up(call.system, call.sink, &build, None)? {
             Availability::Missing => missing.push(build),
             Availability::Offered(_) | Availability::Cached => {}
             Availability::NotNow(reason) => {
-                call.s.report(Event::Detail { text: format!("{build} is not listed: {reason}") });
+                call.sink.event(Event::Detail { text: format!("{build} is not listed: {reason}") });
             }
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         let what = "the word 'generate', which creates a new key and never replaces one";
         return Err(UsageError::OperandMissing { action: "registry-key", what, operand: "generate" }.into());
     }
-    let key = keys::generate(&keys::place_for_new(call.s.layout, call.s.options)?)?;
+    let key = keys::generate(&keys::place_for_new(&call.system.layout, &call.system.settings)?)?;
     let (private, public) = (key.private.display(), key.public.display());
     if call.arguments.json {
         let value = json!({
@@ -131,7 +131,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         });
         return document(call, &value);
     }
-    let trusted = keys::trusted_dir(call.s.layout);
+    let trusted = keys::trusted_dir(&call.system.layout);
     call.ui.data(&format!(
         "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  public:  {public}\n\
          Next: copy {public} to {}/NAME.pub on every machine that takes these builds\n",
@@ -142,25 +142,29 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
 }
 
 fn require_registry(call: &Call<'_>) -> Result<()> {
-    if registry::sources(call.s.options).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
+    if registry::sources(&call.system.settings).is_empty() {
+        Err(RegistryError::NoRegistry.into())
+    } else {
+        Ok(())
+    }
 }
 
 /// The given kernels, or every kernel that modules can be made for.
 fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
     if !all {
-        return request::kernels(call.s, call.words, None);
+        return request::kernels(call.system, call.words, None);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s, &call.s.host.release),
+        [] => crate::host::arch_of(call.system, &call.system.host.release),
         [one, ..] => one.clone(),
     };
-    Ok(gather::kernels_with_headers(call.s.layout, call.s.options, &arch))
+    Ok(gather::kernels_with_headers(&call.system.layout, &call.system.settings, &arch))
 }
 
 fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
     let mut all = Vec::new();
     for kernel in kernels {
-        all.extend(registry::wanted(call.s, kernel)?);
+        all.extend(registry::wanted(call.system, call.sink, kernel)?);
     }
     Ok(all)
 }

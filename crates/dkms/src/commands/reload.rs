@@ -11,25 +11,26 @@ use serde_json::json;
 
 /// `dkms reload`
 pub(super) fn reload(call: &Call<'_>) -> Result<()> {
-    if call.s.host.other_root.is_some() {
+    if call.system.host.other_root.is_some() {
         let works_on = "the running kernel";
         return Err(RequestError::OtherRoot { action: "reload", works_on }.into());
     }
     let names = names(call)?;
     if call.arguments.dry_run {
-        print(call, &reload::plan(call.s, &names)?);
+        print(call, &reload::plan(call.system, call.sink, &names)?);
         return Ok(());
     }
     // No other command may change the modules of this kernel meanwhile.
-    let arch = crate::host::arch_of(call.s, &call.s.host.release);
-    let _held = dkms_core::lock::install(call.s, &[Kernel::new(&call.s.host.release, &arch)?])?;
-    let plan = reload::plan(call.s, &names)?;
+    let arch = crate::host::arch_of(call.system, &call.system.host.release);
+    let _held =
+        dkms_core::lock::install(call.system, call.sink, &[Kernel::new(&call.system.host.release, &arch)?])?;
+    let plan = reload::plan(call.system, call.sink, &names)?;
     if plan.unload.is_empty() {
         let reason = "has no module that is loaded".to_owned();
-        call.s.report(Event::Nothing { about: names.join(", "), reason });
+        call.sink.event(Event::Nothing { about: names.join(", "), reason });
         return Ok(());
     }
-    reload::execute(call.s, &plan)
+    reload::execute(call.system, call.sink, &plan)
 }
 
 /// The packages; a version after the name is checked by what is installed.

@@ -23,7 +23,7 @@ pub(super) fn report(call: &Call<'_>) -> Result<Answer> {
         return fleet(call, dir, file.as_deref());
     }
     let arch = super::ready::arch(call);
-    let report = Report::gather(call.s, &call.words.releases, &arch)?;
+    let report = Report::gather(call.system, call.sink, &call.words.releases, &arch)?;
     let metrics = call.arguments.metrics.as_deref();
     if let Some(metrics) = metrics {
         write(call, Some(metrics), &report.metrics())?;
@@ -47,7 +47,7 @@ fn fleet(call: &Call<'_>, dir: &Path, file: Option<&Path>) -> Result<Answer> {
     if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
         return Err(RequestError::FleetWith(option).into());
     }
-    let page = fleet::page(dir, call.s.host.recorded_time())?;
+    let page = fleet::page(dir, call.system.host.recorded_time())?;
     write_page(call, file, &page)?;
     Ok(Answer::Yes)
 }
@@ -83,7 +83,7 @@ fn write(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
     // After --root, a relative path is that of a directory that is read-only by now.
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     // A new file takes the place of the old one, which must not be a device.
-    let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    let special = dkms_sys::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     if special {
         let why = "it is not a regular file (name another one, or write - for standard output)";
         return Err(Error::Io(IoError::new("write", path, std::io::Error::other(why))));

@@ -18,9 +18,10 @@ use dkms_core::tree::state;
 fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let action = call.arguments.action();
     let package = call.subject.package(call.arguments.action_word())?;
-    add::require_added(call.s.layout, &package)?;
+    add::require_added(&call.system.layout, &package)?;
     let content = super::tarball::content(call);
-    let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
+    let built =
+        || state::builds(&call.system.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
     let named = call.arguments.all || !call.words.releases.is_empty();
     if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
         return Err(RequestError::NothingBuilt("mkdriverdisk").into());
@@ -31,10 +32,10 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
         Content::SourceOnly => Vec::new(),
         _ if action == Some(Action::Mkkmp) && !named => Vec::new(),
         _ if call.words.releases.is_empty() => match built() {
-            none if none.is_empty() && modules_only => request::kernels(call.s, call.words, None)?,
+            none if none.is_empty() && modules_only => request::kernels(call.system, call.words, None)?,
             all => all,
         },
-        _ => request::kernels(call.s, call.words, None)?,
+        _ => request::kernels(call.system, call.words, None)?,
     };
     Ok(Wanted::new(package, kernels, content))
 }
@@ -43,7 +44,7 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
 fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
     match wanted.kernels.first() {
         Some(kernel) => Ok(kernel.clone()),
-        None => request::kernels(call.s, call.words, None)?
+        None => request::kernels(call.system, call.words, None)?
             .into_iter()
             .next()
             .ok_or_else(|| Error::Request(RequestError::NoKernel)),
@@ -57,9 +58,11 @@ pub(super) fn make(call: &Call<'_>, action: Action) -> Result<()> {
     let request = wanted.request(call);
     let spec = call.arguments.spec.as_deref();
     call.print_or_execute(plan(call, action, &request)?, |_| match action {
-        Action::Mkkmp => rpm::mkkmp(call.s, &request, spec, &first(&wanted, call)?).map(|_| ()),
-        Action::Mkdriverdisk => rpm::mkdriverdisk(call.s, &request, spec).map(|_| ()),
-        _ => rpm::mkrpm(call.s, &request).map(|_| ()),
+        Action::Mkkmp => {
+            rpm::mkkmp(call.system, call.sink, &request, spec, &first(&wanted, call)?).map(|_| ())
+        }
+        Action::Mkdriverdisk => rpm::mkdriverdisk(call.system, call.sink, &request, spec).map(|_| ()),
+        _ => rpm::mkrpm(call.system, call.sink, &request).map(|_| ()),
     })
 }
 
@@ -67,15 +70,15 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
     let package = request.package;
     let (path, reason) = match action {
         Action::Mkkmp => {
-            let spec = rpm::mkkmp_spec(call.s.layout, request, call.arguments.spec.as_deref())?;
+            let spec = rpm::mkkmp_spec(&call.system.layout, request, call.arguments.spec.as_deref())?;
             let reason = format!("the source package of {package} that {} describes", spec.display());
-            (rpm::mkkmp_place(call.s.layout, request), reason)
+            (rpm::mkkmp_place(&call.system.layout, request), reason)
         }
         Action::Mkdriverdisk => (
-            rpm::mkdriverdisk_place(call.s.layout, request),
+            rpm::mkdriverdisk_place(&call.system.layout, request),
             format!("what is built of {package}, for an installer"),
         ),
-        _ => (rpm::mkrpm_place(call.s.layout, request)?, format!("an rpm package of {package}")),
+        _ => (rpm::mkrpm_place(&call.system.layout, request)?, format!("an rpm package of {package}")),
     };
     Ok(Plan::of(Operation::WriteArchive(path), reason))
 }

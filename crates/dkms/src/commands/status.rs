@@ -20,10 +20,12 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     if call.arguments.table && call.arguments.json {
         return Err(RequestError::Exclusive("--table and --json").into());
     }
-    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
+    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.system, call.sink, f)).collect();
     let running = call.arguments.loaded.then(Running::read);
     if call.arguments.json {
-        let loaded = running.as_ref().map(|running| move |entry: &_| loaded::compare(call.s, running, entry));
+        let loaded = running
+            .as_ref()
+            .map(|running| move |entry: &_| loaded::compare(call.system, call.sink, running, entry));
         let loaded = loaded.as_ref().map(|f| f as &dyn Fn(&_) -> _);
         call.ui.data(&json::status(&entries, &|build| origin(call, build), loaded));
         return Ok(Answer::Yes);
@@ -32,14 +34,15 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
         call.ui.painted(&table(call, &filters, &entries));
     } else {
         let remark = |entry: &Entry| {
-            let modules = running.as_ref().and_then(|running| loaded::compare(call.s, running, entry));
+            let modules =
+                running.as_ref().and_then(|running| loaded::compare(call.system, call.sink, running, entry));
             modules.map_or_else(String::new, |modules| loaded::remark(&modules))
         };
         call.ui.painted(&render::lines(&entries, &remark));
     }
     for entry in entries.iter().filter(|e| e.kind == State::Broken) {
-        if let Err(e) = dkms_core::add::refuse_broken(call.s.layout, &entry.package) {
-            call.s.warn(e.to_string());
+        if let Err(e) = dkms_core::add::refuse_broken(&call.system.layout, &entry.package) {
+            call.sink.warn(e.to_string());
         }
     }
     Ok(Answer::Yes)
@@ -47,14 +50,14 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
 
 /// Packages × kernels. The kernels are those of the entries, and those that are here and selected.
 fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
-    let layout = call.s.layout;
+    let layout = &call.system.layout;
     let arch = super::ready::arch(call);
     let selected = |release: &Release| {
         filters.iter().any(|f| f.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
     };
     let here = ready::kernels(layout).into_iter().filter(selected);
     let present: Vec<Kernel> = here.filter_map(|release| Kernel::of(release, &arch).ok()).collect();
-    let host = call.s.host;
+    let host = &call.system.host;
     let is_known = host.other_root.is_none() && host.runs(&host.release);
     let running = if is_known { host.release.as_str() } else { "" };
     let failed = |build: &Build| dkms_sys::fs::is_real_file(layout.failed_log(build));
@@ -64,7 +67,7 @@ fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
 
 /// Where the modules of a build come from, if that is recorded.
 fn origin(call: &Call<'_>, build: &Build) -> Option<String> {
-    let manifest = Manifest::load(call.s.layout, build)?;
+    let manifest = Manifest::load(&call.system.layout, build)?;
     (!manifest.origin.is_unknown()).then(|| manifest.origin.to_string())
 }
 

@@ -10,7 +10,7 @@ use dkms_core::plan::{Operation, Plan};
 pub(super) fn make(call: &Call<'_>) -> Result<()> {
     let a = call.arguments;
     let packages = request::packages(call.subject, "mksysext")?;
-    let kernels = request::kernels(call.s, call.words, packages.first().filter(|_| a.all))?;
+    let kernels = request::kernels(call.system, call.words, packages.first().filter(|_| a.all))?;
     let request = SysextRequest {
         packages: &packages,
         kernels: &kernels,
@@ -19,10 +19,11 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
         os: a.os.as_deref(),
         level: a.sysext_level.as_deref(),
         load: a.load,
+        force: call.overrides().force,
         epoch: super::tarball::source_date_epoch(),
     };
     let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
     let reason = format!("a system extension of {}", names.join(", "));
-    let plan = Plan::of(Operation::WriteArchive(sysext::place(call.s.layout, &request)?), reason);
-    call.print_or_execute(plan, |_| sysext::make(call.s, &request).map(|_| ()))
+    let plan = Plan::of(Operation::WriteArchive(sysext::place(&call.system.layout, &request)?), reason);
+    call.print_or_execute(plan, |_| sysext::make(call.system, call.sink, &request).map(|_| ()))
 }

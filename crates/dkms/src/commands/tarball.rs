@@ -16,19 +16,19 @@ use std::path::Path;
 /// `dkms mktarball`
 pub(super) fn make(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("mktarball")?;
-    add::require_added(call.s.layout, &package)?;
+    add::require_added(&call.system.layout, &package)?;
     let content = content(call);
     let all_of = call.arguments.all.then_some(&package);
-    let kernels = request::kernels(call.s, call.words, all_of)?;
+    let kernels = request::kernels(call.system, call.words, all_of)?;
     let named = call.subject.archive.as_deref();
-    let path = tarball::place(call.s.layout, &package, &kernels, content, named);
+    let path = tarball::place(&call.system.layout, &package, &kernels, content, named);
     let reason = match content {
         Content::SourceOnly => format!("the source of {package}"),
         Content::BinariesOnly => format!("what is built of {package}"),
         Content::Both => format!("{package}: its source and what is built"),
     };
     call.print_or_execute(Plan::of(Operation::WriteArchive(path.clone()), reason), |_| {
-        tarball::make(call.s, &package, &kernels, content, &path, source_date_epoch())
+        tarball::make(call.system, call.sink, &package, &kernels, content, &path, source_date_epoch())
     })
 }
 
@@ -61,7 +61,7 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
             }
         });
     };
-    let kernels = request::kernels(call.s, call.words, None)?;
+    let kernels = request::kernels(call.system, call.words, None)?;
     let Some(kernel) = kernels.first() else { return Ok(()) };
     let origin = Origin::of_file(archive)?;
     if let Origin::Directory(directory) = &origin {
@@ -85,7 +85,7 @@ fn needs_archive(directory: &Path) -> Error {
 
 /// Whether rpm installs this package.
 fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
-    matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s.host)
+    matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(&call.system.host)
 }
 
 /// Adds the contents of a directory or file to the tree and returns the package; `None` if rpm has done
@@ -93,7 +93,7 @@ fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
 pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
         Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
-        _ => origin::admit(call.s, origin, kernel).map(Some),
+        _ => origin::admit(call.system, call.sink, origin, kernel, call.overrides()).map(Some),
     }
 }
 
@@ -101,11 +101,16 @@ pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result
 /// kernel.
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
-    if let Some(root) = &call.s.host.other_root {
+    if let Some(root) = &call.system.host.other_root {
         let archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy().into_owned();
         return Err(RequestError::RpmInOtherRoot { root: root.clone(), archive }.into());
     }
-    origin::install_with_rpm(call.s.host, call.s.sink, archive)?;
+    origin::install_with_rpm(&call.system.host, call.ui, archive)?;
     let kernels = std::slice::from_ref(kernel);
-    actions::autoinstall(call.s, gather::autoinstall_if_enabled(call.s, kernels), kernels)
+    actions::autoinstall(
+        call.system,
+        call.sink,
+        gather::autoinstall_if_enabled(call.system, call.sink, kernels, call.overrides()),
+        kernels,
+    )
 }

@@ -18,13 +18,13 @@ pub(super) fn verify(call: &Call<'_>) -> Result<Answer> {
     let report = if files.is_empty() {
         installed(call)?
     } else {
-        let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-        verify::verify_files(call.s, &kernel, &files)
+        let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
+        verify::verify_files(call.system, call.sink, &kernel, &files)
     };
     if call.arguments.json {
         call.ui.data(&verdicts::verify_json(&report));
     } else {
-        call.ui.data(&verdicts::verify_text(&report, call.s.options.verbose));
+        call.ui.data(&verdicts::verify_text(&report, call.system.settings.verbose));
     }
     Ok(answer(&report))
 }
@@ -41,9 +41,9 @@ fn files(call: &Call<'_>) -> Vec<PathBuf> {
 
 fn installed(call: &Call<'_>) -> Result<Report> {
     let filters = super::status::filters(call)?;
-    let report = verify::verify(call.s, &filters);
+    let report = verify::verify(call.system, call.sink, &filters);
     if let (true, Some(name)) = (report.modules.is_empty(), &call.subject.name) {
-        if state::versions(call.s.layout, name).is_empty() {
+        if state::versions(&call.system.layout, name).is_empty() {
             return Err(PackageError::Unknown(name.clone()).into());
         }
         return Err(LookError::NotInstalled(name.clone()).into());

@@ -4,7 +4,7 @@ use super::data::{BuildState, Disk, PackageSize};
 use dkms_core::cache::Cache;
 use dkms_core::cache::Filter;
 use dkms_core::ids::PackageId;
-use dkms_core::session::Session;
+use dkms_core::system::System;
 use dkms_core::tree::state;
 use dkms_sys::fs::{ScannedKind, Stat};
 use dkms_tree::layout::Layout;
@@ -14,13 +14,13 @@ use std::path::Path;
 const FILES: usize = 500_000;
 
 /// The usage of the trees, of each package and of the cache.
-pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
+pub(super) fn usage(system: &System, builds: &[BuildState]) -> Disk {
     let packages: Vec<PackageSize> =
-        state::all_packages(s.layout).iter().map(|p| package(s.layout, p)).collect();
-    let cache = Cache::to_inspect(s);
+        state::all_packages(&system.layout).iter().map(|p| package(&system.layout, p)).collect();
+    let cache = Cache::to_inspect(system);
     let contents = cache.contents(&Filter::default()).ok();
     Disk {
-        tree: size(&s.layout.dkms_tree),
+        tree: size(&system.layout.dkms_tree),
         sources: packages.iter().map(|p| p.sources).sum(),
         cache: contents.map(|contents| contents.size()),
         cache_limit: cache.limit(),
@@ -30,7 +30,7 @@ pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
             .filter_map(|m| Stat::of(&m.path))
             .map(|f| f.size)
             .sum(),
-        free: dkms_sys::fs::free_space(&s.layout.dkms_tree).ok(),
+        free: dkms_sys::fs::free_space(&system.layout.dkms_tree).ok(),
         packages,
     }
 }

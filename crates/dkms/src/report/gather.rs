@@ -8,6 +8,8 @@ use super::{disk, problems};
 use crate::render::{json::SCHEMA, mok as words, verdicts};
 use dkms_core::build::diagnose::diagnose;
 use dkms_core::error::Result;
+use dkms_core::event::Sink;
+use dkms_core::host::Host;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::kernel::headers;
 use dkms_core::kernel::running::Running;
@@ -17,8 +19,7 @@ use dkms_core::look::modules;
 use dkms_core::look::ready::{self, Item};
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::verify::{self, Judged};
-use dkms_core::session::Host;
-use dkms_core::session::Session;
+use dkms_core::system::System;
 use dkms_core::tree::manifest::Manifest;
 use dkms_core::tree::state;
 use dkms_core::trust::mok;
@@ -33,48 +34,48 @@ use std::path::Path;
 ///
 /// # Errors
 /// framework.conf is invalid. What cannot be read otherwise is unknown in the result.
-pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Result<Machine> {
+pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arch: &str) -> Result<Machine> {
     let selected = |release: &str| releases.is_empty() || releases.iter().any(|r| r == release);
-    let entries = status::status(s, &Filter::default());
-    let installed = ready::kernels(s.layout).into_iter().filter(|r| selected(r));
+    let entries = status::status(system, sink, &Filter::default());
+    let installed = ready::kernels(&system.layout).into_iter().filter(|r| selected(r));
     let known: Vec<Kernel> = installed.filter_map(|r| Kernel::of(r, arch).ok()).collect();
     let filters: Vec<Filter> = match releases {
         [] => vec![Filter::default()],
         some => some.iter().map(|r| Filter::of_kernel(r)).collect(),
     };
-    let verdicts = verify::verify(s, &filters);
-    let newest = ready::newest_kernel(s.layout);
+    let verdicts = verify::verify(system, sink, &filters);
+    let newest = ready::newest_kernel(&system.layout);
     let mut kernels = Vec::new();
     for kernel in all_kernels(&known, &entries, &selected) {
         let is_newest = newest.as_ref() == Some(&kernel.release);
-        kernels.push(kernel_state(s, &kernel, known.contains(&kernel), is_newest, &verdicts)?);
+        kernels.push(kernel_state(system, sink, &kernel, known.contains(&kernel), is_newest, &verdicts)?);
     }
-    let builds = builds(s.host, s.layout, &entries, &kernels, &verdicts.modules);
-    let key = key(s, newest.as_deref(), arch)?;
+    let builds = builds(&system.host, &system.layout, &entries, &kernels, &verdicts.modules);
+    let key = key(system, sink, newest.as_deref(), arch)?;
     let mut machine = Machine {
         schema: SCHEMA,
         report: MACHINE.to_owned(),
         dkms: env!("CARGO_PKG_VERSION").to_owned(),
-        generated: s.host.recorded_time(),
-        as_root: s.host.root,
-        host: host_name(s.host),
-        distribution: s.host.distribution.as_ref().map(|d| d.word().to_owned()),
-        running: if s.host.other_root.is_none() && s.host.runs(&s.host.release) {
-            s.host.release.to_string()
+        generated: system.host.recorded_time(),
+        as_root: system.host.root,
+        host: host_name(&system.host),
+        distribution: system.host.distribution.as_ref().map(|d| d.word().to_owned()),
+        running: if system.host.other_root.is_none() && system.host.runs(&system.host.release) {
+            system.host.release.to_string()
         } else {
             String::new()
         },
         arch: arch.to_owned(),
-        pending: ready::pending_given(s, &known, &verdicts).iter().map(pending).collect(),
-        fsck: fsck_of(s, releases),
-        disk: disk::usage(s, &builds),
+        pending: ready::pending_given(system, sink, &known, &verdicts).iter().map(pending).collect(),
+        fsck: fsck_of(system, sink, releases),
+        disk: disk::usage(system, &builds),
         key: key.0,
         secure_boot: key.1,
         kernels,
         builds,
         problems: Vec::new(),
     };
-    machine.problems = problems::of(&machine, s.host.distribution.as_ref().map(|d| d.family()));
+    machine.problems = problems::of(&machine, system.host.distribution.as_ref().map(|d| d.family()));
     Ok(machine)
 }
 
@@ -104,13 +105,14 @@ fn all_kernels(known: &[Kernel], entries: &[Entry], selected: &dyn Fn(&str) -> b
 }
 
 fn kernel_state(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     kernel: &Kernel,
     present: bool,
     newest: bool,
     verdicts: &verify::Report,
 ) -> Result<KernelState> {
-    let report = if present { Some(ready::ready_given(s, kernel, verdicts)?) } else { None };
+    let report = if present { Some(ready::ready_given(system, sink, kernel, verdicts)?) } else { None };
     let check = |c: &ready::Check| Check {
         about: c.about.clone(),
         answer: verdicts::answer(c.answer).to_owned(),
@@ -121,10 +123,10 @@ fn kernel_state(
     Ok(KernelState {
         kernel: kernel.release.to_string(),
         arch: kernel.arch.clone(),
-        running: s.host.runs(&kernel.release),
+        running: system.host.runs(&kernel.release),
         newest,
         present,
-        headers: headers::present(s.layout, s.options, &kernel.release),
+        headers: headers::present(&system.layout, &system.settings, &kernel.release),
         ready: report.as_ref().map(|r| verdicts::answer(r.answer()).to_owned()),
         checks: report.iter().flat_map(|r| r.checks.iter().map(check)).collect(),
         policy,
@@ -300,12 +302,12 @@ fn pending(item: &Item) -> Pending {
 
 /// What `fsck` finds, about these kernels or about everything. A tree that cannot be listed is one finding
 /// that could not be made.
-fn fsck_of(s: &Session<'_>, releases: &[String]) -> Fsck {
+fn fsck_of(system: &System, sink: &dyn Sink, releases: &[String]) -> Fsck {
     let filters: Vec<Filter> = releases.iter().map(|r| Filter::of_kernel(r)).collect();
-    let report = match fsck::look(s, &filters) {
+    let report = match fsck::look(system, sink, &filters) {
         Ok(report) => report,
         // Without a tree, there is nothing to check.
-        Err(_) if !dkms_sys::fs::exists(&s.layout.dkms_tree) => fsck::Report::default(),
+        Err(_) if !dkms_sys::fs::exists(&system.layout.dkms_tree) => fsck::Report::default(),
         Err(e) => fsck::Report { unreadable: vec![e.to_string()], ..fsck::Report::default() },
     };
     let finding = |f: &fsck::Finding| Finding {
@@ -327,13 +329,18 @@ fn fsck_of(s: &Session<'_>, releases: &[String]) -> Fsck {
 }
 
 /// The signing key of the newest kernel, and what the machine insists on.
-fn key(s: &Session<'_>, newest: Option<&str>, arch: &str) -> Result<(Option<Key>, SecureBoot)> {
-    let release = newest.unwrap_or(&s.host.release);
+fn key(
+    system: &System,
+    sink: &dyn Sink,
+    newest: Option<&str>,
+    arch: &str,
+) -> Result<(Option<Key>, SecureBoot)> {
+    let release = newest.unwrap_or(&system.host.release);
     let Ok(kernel) = Kernel::new(release, arch) else {
         let unknown = || "unknown".to_owned();
         return Ok((None, SecureBoot { state: unknown(), enforcement: unknown(), why: String::new() }));
     };
-    let status = mok::status(s, &kernel)?;
+    let status = mok::status(system, sink, &kernel)?;
     let mut key = Key {
         path: status.pair.key.clone(),
         state: words::key_word(&status.key).to_owned(),

@@ -13,7 +13,8 @@ mod words;
 
 use self::data::Machine;
 use dkms_core::error::Result;
-use dkms_core::session::Session;
+use dkms_core::event::Sink;
+use dkms_core::system::System;
 
 /// A report on a machine.
 pub(crate) struct Report(Machine);
@@ -23,8 +24,8 @@ impl Report {
     ///
     /// # Errors
     /// framework.conf is invalid.
-    pub(crate) fn gather(s: &Session<'_>, releases: &[String], arch: &str) -> Result<Self> {
-        gather::machine(s, releases, arch).map(Self)
+    pub(crate) fn gather(system: &System, sink: &dyn Sink, releases: &[String], arch: &str) -> Result<Self> {
+        gather::machine(system, sink, releases, arch).map(Self)
     }
 
     /// The HTML page.

@@ -1,6 +1,6 @@
 //! The pages of the last commands, in the tree.
 
-use dkms_core::session::Host;
+use dkms_core::host::Host;
 use dkms_sys::{IoError, Result};
 use dkms_tree::layout::Layout;
 use std::ffi::OsString;

@@ -25,36 +25,43 @@ pub(crate) use record::Recorder;
 use crate::cli::Arguments;
 use dkms_core::error::Error;
 use dkms_core::event::Event;
-use dkms_core::session::Session;
+use dkms_core::event::Sink;
+use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
 use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
-pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>, error: Option<&Error>) {
-    let is_kept = keep::is_kept(s.host, s.layout) && recorder.has_builds();
+pub(crate) fn finish(
+    recorder: &Recorder,
+    arguments: &Arguments,
+    system: &System,
+    sink: &dyn Sink,
+    error: Option<&Error>,
+) {
+    let is_kept = keep::is_kept(&system.host, &system.layout) && recorder.has_builds();
     if !is_kept && !arguments.timings {
         return;
     }
     let total = recorder.elapsed();
     let facts = Facts {
-        command: s.host.command.clone(),
+        command: system.host.command.clone(),
         action: arguments.action_word().to_owned(),
-        begun: s.host.recorded_time().saturating_sub(total.as_secs()),
+        begun: system.host.recorded_time().saturating_sub(total.as_secs()),
         total: total.as_secs_f64(),
-        cpus: s.host.cpus,
-        jobs: s.options.jobs,
-        has_cache: !s.options.no_cache,
-        has_registry: s.options.framework.registry.as_ref().is_some_and(|list| !list.is_empty()),
+        cpus: system.host.cpus,
+        jobs: system.settings.jobs,
+        has_cache: !system.settings.no_cache,
+        has_registry: system.settings.framework.registry.as_ref().is_some_and(|list| !list.is_empty()),
         error: error.map(|e| (e.to_string(), e.help())),
     };
     let mut run = recorder.with_entries(|entries| analyse(entries, facts));
     if error.is_some_and(is_summary) && run.builds.iter().any(Step::is_failed) {
         run.facts.error = None;
     }
-    run.read_logs(s.layout);
+    run.read_logs(&system.layout);
     let page = page::render(&run);
-    let kept = is_kept.then(|| keep::keep(s.layout, arguments.action_word(), &page));
+    let kept = is_kept.then(|| keep::keep(&system.layout, arguments.action_word(), &page));
     if !arguments.timings {
         return;
     }
@@ -67,7 +74,7 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
             "nothing was built, or this system does not keep such pages (use --timings=FILE)",
         )),
     };
-    s.report(match written {
+    sink.event(match written {
         Ok(path) => Event::PageWritten { path },
         Err(e) => Event::Warning { text: format!("the page of --timings cannot be written: {e}") },
     });

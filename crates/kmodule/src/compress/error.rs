@@ -3,7 +3,7 @@
 use crate::compression::Compression;
 
 /// Why data could not be compressed or expanded, or options not be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CompressError {
     /// The expanded data would be larger than the caller allows.
     #[error("the data expands to more than {limit} bytes; this is no kernel module")]
@@ -12,20 +12,20 @@ pub enum CompressError {
         limit: usize,
     },
     /// The compressed data is damaged, cut short, or needs more memory than a module can.
-    #[error("the {} data is damaged: {reason}", format.name())]
+    #[error("the {} data is damaged: {source}", format.name())]
     Damaged {
         /// Format of the data.
         format: Compression,
-        /// The message of the decoder.
-        reason: String,
+        /// What the decoder reports.
+        source: std::io::Error,
     },
     /// The encoder failed.
-    #[error("{} compression failed: {reason}", format.name())]
+    #[error("{} compression failed: {source}", format.name())]
     Encoder {
         /// The wanted format.
         format: Compression,
-        /// The message of the encoder.
-        reason: String,
+        /// What the encoder reports.
+        source: std::io::Error,
     },
     /// Neither kmod nor kernels read modules in this format.
     #[error("modules cannot be compressed with {}", .0.name())]

@@ -7,12 +7,12 @@ fn data_is_compressed_and_expanded_up_to_the_limit() {
         let packed = compress(b"payload", &Options::for_modules(format).unwrap()).unwrap();
         assert_eq!(Compression::detect(&packed), Some(format));
         assert_eq!(decompress(&packed, 7).unwrap(), b"payload");
-        assert_eq!(decompress(&packed, 6), Err(CompressError::TooLarge { limit: 6 }));
+        assert!(matches!(decompress(&packed, 6), Err(CompressError::TooLarge { limit: 6 })));
     }
     assert_eq!(decompress(b"payload", 7).unwrap(), b"payload");
-    assert_eq!(decompress(b"payload", 6), Err(CompressError::TooLarge { limit: 6 }));
+    assert!(matches!(decompress(b"payload", 6), Err(CompressError::TooLarge { limit: 6 })));
     let bzip2 = Options::parse(Compression::Bzip2, "-1");
-    assert_eq!(bzip2, Err(CompressError::NotForModules(Compression::Bzip2)));
+    assert!(matches!(bzip2, Err(CompressError::NotForModules(Compression::Bzip2))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{ImageError, release, unpack, unpack_within, vermagic};
+use super::{ImageError, unpack, unpack_within};
 use crate::compress::{Options, compress};
 use crate::compression::Compression;
 
@@ -18,10 +18,8 @@ fn bzimage(payload: &[u8]) -> Vec<u8> {
     image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
     image[0x202..0x206].copy_from_slice(b"HdrS");
     image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
-    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
     image[0x248..0x24c].copy_from_slice(&8_u32.to_le_bytes());
     image[0x24c..0x250].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-    image[0x300..0x31b].copy_from_slice(b"6.1.0-9-amd64 (someone) #1\0");
     [&image, &[0x90; 8][..], payload, b"behind"].concat()
 }
 
@@ -78,44 +76,7 @@ fn images_that_cannot_be_read_are_errors() {
         let error = unpack(&image).unwrap_err();
         assert!(error.to_string().contains(words), "{error} / {words}");
     }
-    assert_eq!(unpack_within(&good, 10), Err(ImageError::TooLarge { limit: 10 }));
+    assert!(matches!(unpack_within(&good, 10), Err(ImageError::TooLarge { limit: 10 })));
     assert!(matches!(unpack(&good[..good.len() - 30]), Err(ImageError::Truncated { .. })));
     assert!(matches!(unpack(&xz(KERNEL)[..40]), Err(ImageError::Damaged { format: m, .. }) if m == format));
-}
-
-#[test]
-fn releases() {
-    let image = bzimage(KERNEL);
-    assert_eq!(release(&image).as_deref(), Some("6.1.0-9-amd64"));
-    assert_eq!(release(KERNEL), None);
-    for (at, value) in [(0x20e, [0, 0]), (0x20e, [0xff, 0xff]), (0x300, [0, 0]), (0x302, [7, 7])] {
-        let mut bad = image.clone();
-        bad[at..at + 2].copy_from_slice(&value);
-        assert_eq!(release(&bad), None);
-    }
-}
-
-#[test]
-fn version_magics() {
-    let find = |text: &str| vermagic(text.as_bytes(), "6.1.0");
-    for magic in [
-        "6.1.0 SMP preempt mod_unload modversions ",
-        "6.1.0 mod_unload ARMv7 p2v8 ",
-        "6.1.0 preempt_rt aarch64",
-    ] {
-        assert_eq!(find(&format!("Linux version 6.1.0 (x) #1 SMP\0\x01{magic}\0")).as_deref(), Some(magic));
-    }
-    for other in [
-        "",
-        "6.1.0",
-        "6.1.0 ",
-        "6.1.0 SMP mod_unload ",
-        "6.1.00 SMP mod_unload \0",
-        "6.1.0 words of no meaning\0",
-        "6.1.0 (who) #1 SMP\0",
-        "6.1.0 mod_unload \u{1}\0",
-    ] {
-        assert_eq!(find(other), None, "{other:?}");
-    }
-    assert_eq!(vermagic(b"6.1.0 SMP \0", ""), None);
 }

@@ -59,11 +59,6 @@ impl<'a> Cache<'a> {
         self.records.get(path).filter(|record| record.stamp == stamp).map(|record| record.facts)
     }
 
-    /// The paths of all modules with their facts as text, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.records.iter().map(|(path, record)| (*path, record.facts))
-    }
-
     /// The number of modules.
     #[must_use]
     pub fn len(&self) -> usize {

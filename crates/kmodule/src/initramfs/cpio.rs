@@ -1,6 +1,7 @@
 //! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content,
 //! the last two padded to multiples of four bytes.
 
+use super::Damage;
 use crate::compression::Compression;
 use crate::elf::reader::until_nul;
 use crate::unpack::Source;
@@ -37,7 +38,7 @@ impl Entry<'_> {
 
 /// Why reading stopped early.
 pub(super) enum Stop {
-    Damaged(String),
+    Damaged(Damage),
     TooLarge,
     Unreadable(Compression),
 }
@@ -70,30 +71,29 @@ impl<'v> Walk<'v> {
             let offset = source.offset();
             let entry = self.entry(source);
             open = entry.map_err(|stop| match stop {
-                Stop::Damaged(reason) => Stop::Damaged(format!("the entry at byte {offset}: {reason}")),
+                Stop::Damaged(damage) => Stop::Damaged(Damage::Entry { offset, damage: Box::new(damage) }),
                 other => other,
             })?;
         }
         // The kernel accepts an archive without a trailer, but every program writes one.
-        if open { Err(Stop::Damaged("the archive has no end".to_owned())) } else { Ok(()) }
+        if open { Err(Stop::Damaged(Damage::NoEnd)) } else { Ok(()) }
     }
 
     /// Reads one entry. False: it was the trailer that ends an archive.
     fn entry(&mut self, source: &mut Source<'_>) -> Result<bool, Stop> {
-        let damaged = |reason: &str| Err(Stop::Damaged(reason.to_owned()));
         let mut header = [0; HEADER];
         source.read_exact(&mut header)?;
         match header.first_chunk::<6>() {
             Some(b"070701" | b"070702") => {}
-            Some(b"070707") => return damaged("an old cpio format, which kernels do not read"),
-            _ => return damaged("not a cpio header"),
+            Some(b"070707") => return Err(Stop::Damaged(Damage::OldFormat)),
+            _ => return Err(Stop::Damaged(Damage::NotAHeader)),
         }
         let fields = (field(&header, 1), field(&header, 6), field(&header, 11));
         let (Some(mode), Some(size), Some(length)) = fields else {
-            return damaged("a field of the cpio header is not a number");
+            return Err(Stop::Damaged(Damage::NotANumber));
         };
         if length == 0 || length > LONGEST {
-            return damaged("the length of its name is invalid");
+            return Err(Stop::Damaged(Damage::NameLength));
         }
         let name = padded(source, length, HEADER)?;
         let path = String::from_utf8_lossy(until_nul(&name));
@@ -103,7 +103,7 @@ impl<'v> Walk<'v> {
         }
         let link = if mode & FORMAT == SYMLINK {
             if size > LONGEST {
-                return damaged("the path it links to is too long");
+                return Err(Stop::Damaged(Damage::TargetLength));
             }
             Some(padded(source, size, 0)?)
         } else {

@@ -124,13 +124,15 @@ fn damage_is_reported_with_its_position() {
         assert!(error.contains(words), "{error} / {words}");
     }
     let lzo = [&early(), &b"\x89LZO\0\r\n\x1a\n"[..]].concat();
-    let unreadable = InitramfsError::Unreadable { offset: begin as u64, format: Compression::Lzo };
-    assert_eq!(list(&lzo), Err(unreadable));
+    assert!(matches!(
+        list(&lzo),
+        Err(InitramfsError::Unreadable { offset, format: Compression::Lzo }) if offset == begin as u64
+    ));
     let junk = compressed(Compression::Xz, &[main_archive(), b"junk".to_vec()].concat());
     assert!(list(&junk).unwrap_err().to_string().contains("not an archive"));
     assert!(list(&entry(0o100_644, "a", b"b")).unwrap_err().to_string().contains("no end"));
     let text = [&early(), &b"kernel.x = y\n#BOOTCONFIG\nmore"[..]].concat();
-    assert_eq!(list(&text), Err(InitramfsError::Unknown { offset: begin as u64 }));
+    assert!(matches!(list(&text), Err(InitramfsError::Unknown { offset }) if offset == begin as u64));
     // An archive does not begin at an odd offset.
     assert!(matches!(list(&[&early(), &[0][..], &early()].concat()), Err(InitramfsError::Unknown { .. })));
 }
@@ -141,10 +143,12 @@ fn images_that_expand_too_far_are_errors() {
     let length = big.len() as u64;
     for format in Compression::OF_MODULES {
         let bytes = [early(), compressed(format, &big)].concat();
-        assert_eq!(entries_within(&mut &bytes[..], length, &mut |_| {}), Ok(()));
-        let too_large = Err(InitramfsError::TooLarge { offset: early().len() as u64 });
-        assert_eq!(entries_within(&mut &bytes[..], length - 1, &mut |_| {}), too_large);
-        assert_eq!(entries_within(&mut &bytes[..], 100, &mut |_| {}), too_large);
+        entries_within(&mut &bytes[..], length, &mut |_| {}).unwrap();
+        for limit in [length - 1, 100] {
+            let result = entries_within(&mut &bytes[..], limit, &mut |_| {});
+            let begin = early().len() as u64;
+            assert!(matches!(result, Err(InitramfsError::TooLarge { offset }) if offset == begin));
+        }
         // The limit is for all parts together.
         let twice = [&bytes[..], &vec![0; 8 - bytes.len() % 4], &bytes].concat();
         assert!(matches!(

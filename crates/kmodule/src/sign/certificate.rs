@@ -40,7 +40,6 @@ pub struct Certificate {
     raw_serial: Vec<u8>,
     subject: String,
     subject_cn: String,
-    issuer_cn: String,
     not_before: i64,
     not_after: i64,
     key_type: KeyType,
@@ -85,12 +84,6 @@ impl Certificate {
     #[must_use]
     pub fn issuer(&self) -> &[u8] {
         &self.issuer
-    }
-
-    /// The issuer's common name; empty when there is none.
-    #[must_use]
-    pub fn issuer_cn(&self) -> &str {
-        &self.issuer_cn
     }
 
     /// The subject, as `CN=Name, O=Organisation`.
@@ -195,7 +188,6 @@ fn read_fields(outer: &x509::Certificate<'_>) -> der::Result<Certificate> {
         raw_serial: fields.serial.0.to_vec(),
         subject: names::distinguished_name(fields.subject),
         subject_cn: x509::common_name(fields.subject).unwrap_or_default(),
-        issuer_cn: x509::common_name(fields.issuer).unwrap_or_default(),
         not_before: seconds(&fields.validity.not_before)?,
         not_after: seconds(&fields.validity.not_after)?,
         key_type: names::key_type(&fields.public_key),

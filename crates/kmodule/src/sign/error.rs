@@ -3,7 +3,7 @@
 use super::hash::Hash;
 
 /// Why a module could not be signed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// The certificate is for another key: the kernel would reject the signature.
     #[error(
@@ -23,10 +23,10 @@ pub enum SignError {
     },
     /// The operating system gave no random bytes (needed to blind the computation).
     #[error("the system provides no random numbers: {0}")]
-    NoRandomness(String),
+    NoRandomness(#[source] rand_core::Error),
     /// The computation failed: the numbers of the key do not fit together.
     #[error("RSA signing failed: {0}")]
-    Rsa(String),
+    Rsa(#[source] rsa::Error),
     /// A part of the signature or certificate is too large for its format.
     #[error("the signature cannot be encoded: {0}")]
     Encoding(#[from] der::Error),

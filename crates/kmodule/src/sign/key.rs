@@ -19,7 +19,7 @@ use std::fmt;
 pub(super) const MAX_BITS: usize = 16_384;
 
 /// Why a key cannot be used here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Neither a PEM nor a DER private key.
     #[error("the file holds no private key (PEM or DER)")]
@@ -32,7 +32,27 @@ pub enum KeyError {
     UnsupportedKeyType(String),
     /// An RSA key that is cut short, or with numbers that do not fit together.
     #[error("the RSA private key is damaged: {0}")]
-    Invalid(String),
+    Damaged(#[from] KeyFault),
+}
+
+/// What is wrong with a damaged RSA key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// The lines of the PEM block cannot be decoded.
+    #[error("its PEM block is not base64")]
+    NotBase64,
+    /// The file is too long for a key.
+    #[error("{0} bytes are too many for a key")]
+    TooLong(usize),
+    /// The key itself is too long.
+    #[error("{0} bits are more than {MAX_BITS}")]
+    TooManyBits(usize),
+    /// The structure of the file.
+    #[error(transparent)]
+    Structure(#[from] der::Error),
+    /// The contents of the structure.
+    #[error(transparent)]
+    Contents(#[from] rsa::Error),
 }
 
 /// An RSA private key. Debug output does not show it; memory is wiped when it is dropped.
@@ -62,7 +82,7 @@ impl Key {
                     return match content {
                         Content::Der(bytes) => from_der(&bytes),
                         Content::Encrypted => Err(KeyError::Encrypted),
-                        Content::Damaged => Err(KeyError::Invalid("its PEM block is not base64".to_owned())),
+                        Content::Damaged => Err(KeyFault::NotBase64.into()),
                     };
                 }
                 ("EC PRIVATE KEY" | "DSA PRIVATE KEY" | "OPENSSH PRIVATE KEY", _) => {
@@ -92,10 +112,10 @@ impl Key {
     /// the key (RUSTSEC-2023-0071); they do not change the result.
     pub(crate) fn sign(&self, data: &[u8], hash: Hash) -> Result<Vec<u8>, SignError> {
         // Where the system has no randomness, OsRng panics later: check here, where an error can be returned.
-        OsRng.try_fill_bytes(&mut [0; 32]).map_err(|error| SignError::NoRandomness(error.to_string()))?;
+        OsRng.try_fill_bytes(&mut [0; 32]).map_err(SignError::NoRandomness)?;
         self.0.sign_with_rng(&mut OsRng, hash.padding(), &hash.digest(data)).map_err(|error| match error {
             rsa::Error::MessageTooLong => SignError::KeyTooShort { bits: self.bits(), hash },
-            other => SignError::Rsa(other.to_string()),
+            other => SignError::Rsa(other),
         })
     }
 }
@@ -108,24 +128,23 @@ fn from_der(data: &[u8]) -> Result<Key, KeyError> {
         return Err(KeyError::NotAKey);
     }
     if data.len() > LONGEST {
-        return Err(KeyError::Invalid(format!("{} bytes are too many for a key", data.len())));
+        return Err(KeyFault::TooLong(data.len()).into());
     }
-    let damaged = |error: der::Error| KeyError::Invalid(error.to_string());
-    let outer = AnyRef::from_der(data).map_err(damaged)?;
-    let mut fields = SliceReader::new(outer.value()).map_err(damaged)?;
-    let first = AnyRef::decode(&mut fields).map_err(damaged)?.tag();
-    let key = match (first, fields.peek_tag().map_err(damaged)?) {
+    let outer = AnyRef::from_der(data).map_err(KeyFault::from)?;
+    let mut fields = SliceReader::new(outer.value()).map_err(KeyFault::from)?;
+    let first = AnyRef::decode(&mut fields).map_err(KeyFault::from)?.tag();
+    let key = match (first, fields.peek_tag().map_err(KeyFault::from)?) {
         // PKCS#8: version, algorithm, key.
         (Tag::Integer, Tag::Sequence) => {
-            let algorithm = AlgorithmIdentifierRef::decode(&mut fields).map_err(damaged)?.oid;
+            let algorithm = AlgorithmIdentifierRef::decode(&mut fields).map_err(KeyFault::from)?.oid;
             if algorithm != RSA_ENCRYPTION {
                 return Err(KeyError::UnsupportedKeyType(algorithm_name(algorithm)));
             }
-            RsaPrivateKey::from_pkcs8_der(data).map_err(|error| KeyError::Invalid(error.to_string()))?
+            RsaPrivateKey::from_pkcs8_der(data).map_err(|error| KeyFault::Contents(error.into()))?
         }
         // PKCS#1: version, modulus …
         (Tag::Integer, Tag::Integer) => {
-            RsaPrivateKey::from_pkcs1_der(data).map_err(|error| KeyError::Invalid(error.to_string()))?
+            RsaPrivateKey::from_pkcs1_der(data).map_err(|error| KeyFault::Contents(error.into()))?
         }
         // SEC 1: version, private key as octets.
         (Tag::Integer, Tag::OctetString) => {
@@ -136,7 +155,7 @@ fn from_der(data: &[u8]) -> Result<Key, KeyError> {
         _ => return Err(KeyError::NotAKey),
     };
     if key.n().bits() > MAX_BITS {
-        return Err(KeyError::Invalid(format!("{} bits are more than {MAX_BITS}", key.n().bits())));
+        return Err(KeyFault::TooManyBits(key.n().bits()).into());
     }
     Ok(Key(key))
 }

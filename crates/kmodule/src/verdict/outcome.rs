@@ -13,7 +13,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The result of [`super::check`] and [`super::File::judge`].
+/// The result of [`super::File::judge`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Each of these alone makes the kernel refuse the module; the first is the one it reports.
@@ -27,12 +27,6 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// True when everything was checked and nothing keeps the kernel from loading the module.
-    #[must_use]
-    pub fn loads(&self) -> bool {
-        self.outcome() == Outcome::Loads
-    }
-
     /// The result in one word.
     #[must_use]
     pub fn outcome(&self) -> Outcome {

@@ -1,12 +1,13 @@
-//! The reasons why a kernel refuses a module: a code for scripts, the message of the kernel's log, the error
-//! number that it returns, and what to do about it.
+//! The reasons why a kernel refuses a module. Each displays as what is wrong, with the message that the kernel
+//! logs, if it logs one.
 
 use crate::compression::Compression;
 use crate::elf::{AARCH64, ElfError};
 use crate::sign::{Hash, SignatureFault};
 use std::fmt;
 
-mod words;
+mod kernel;
+mod remedy;
 
 /// Why a signature is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,56 +24,57 @@ pub enum Cause {
 }
 
 /// A part of a signature that a kernel does not support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// It is not PKCS#7.
+    #[error("not PKCS#7")]
     NotPkcs7,
     /// A digest that is not one of [`enum@Hash`].
+    #[error("an unknown digest")]
     UnknownDigest,
     /// This digest.
+    #[error("{0}")]
     Digest(Hash),
 }
 
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unsupported::NotPkcs7 => f.write_str("not PKCS#7"),
-            Unsupported::UnknownDigest => f.write_str("an unknown digest"),
-            Unsupported::Digest(hash) => hash.fmt(f),
-        }
-    }
-}
-
 /// A reason to refuse a module, a doubt or a note.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
     /// The compressed file cannot be decompressed.
+    #[error("{reason}")]
     Damaged {
         /// The message of the decoder.
         reason: String,
     },
     /// This system does not decompress this format.
+    #[error("it is compressed with {}, which this system's kmod does not read", .format.name())]
     Compression {
         /// The format.
         format: Compression,
     },
     /// The kernel decompresses xz itself, and supports CRC32 only.
+    #[error(
+        "its xz integrity check is {check}; this kernel decompresses modules itself and supports CRC32 only"
+    )]
     XzCheck {
         /// The integrity check of the file.
         check: &'static str,
     },
     /// It is not known whether kmod reads the format.
+    #[error("it is compressed with {}; it is not known whether kmod reads that", .format.name())]
     LoaderUnknown {
         /// The format.
         format: Compression,
     },
     /// Not a file that a kernel can load, or a damaged one.
+    #[error("Exec format error: {error}")]
     NotModule {
         /// What is wrong with it.
         error: ElfError,
     },
     /// Built for another machine or word size.
+    #[error("Invalid architecture in ELF header: the module is for {module}, the kernel for {kernel}")]
     WrongMachine {
         /// The machine of the module.
         module: String,
@@ -80,18 +82,24 @@ pub enum Reason {
         kernel: String,
     },
     /// The kernel's machine is unknown and was not checked.
+    #[error("machine type \"{arch}\" is unknown and was not checked")]
     UnknownArch {
         /// Its name.
         arch: String,
     },
     /// No symbol table.
+    #[error("module has no symbols (stripped?)")]
     Stripped,
     /// No `.gnu.linkonce.this_module`.
+    #[error("{}", if *.counted { ".gnu.linkonce.this_module section must exist" } else { "No module found in object: .gnu.linkonce.this_module is missing" })]
     NotLinked {
         /// The kernel counts these sections (since 6.4), and its message says so.
         counted: bool,
     },
     /// Built with another `struct module`.
+    #[error(
+        ".gnu.linkonce.this_module section size must match the kernel's: {module} bytes, the kernel has {kernel}"
+    )]
     StructModule {
         /// Its size in the module, in bytes.
         module: u64,
@@ -99,13 +107,16 @@ pub enum Reason {
         kernel: u64,
     },
     /// `module_blacklist=` on the kernel's command line.
+    #[error("Module {name} is blacklisted")]
     Blacklisted {
         /// The module's name.
         name: String,
     },
     /// No version magic at all.
+    #[error("no version magic: the module does not say which kernel it is for")]
     NoVermagic,
     /// Built for another release or configuration.
+    #[error("version magic '{module}' should be '{kernel}'")]
     Vermagic {
         /// The module's.
         module: String,
@@ -113,18 +124,22 @@ pub enum Reason {
         kernel: String,
     },
     /// Built for another release, but every CRC agrees (a note).
+    #[error("built for kernel {module}; all symbol versions match this kernel")]
     OtherRelease {
         /// The release.
         module: String,
     },
     /// Symbols were not checked, because the kernel's list is missing.
+    #[error("its symbols were not checked: there is no Module.symvers for this kernel")]
     NoSymvers,
     /// Nothing exports a symbol that it needs.
+    #[error("Unknown symbol {symbol} (err -2)")]
     UnknownSymbol {
         /// The symbol.
         symbol: String,
     },
     /// The module that exports a symbol is not installed for this kernel.
+    #[error("Unknown symbol {symbol} (err -2): {owner}, which exports it, is not installed")]
     OwnerMissing {
         /// The symbol.
         symbol: String,
@@ -132,6 +147,7 @@ pub enum Reason {
         owner: String,
     },
     /// A module that must be loaded first is refused.
+    #[error("{name}, which it depends on, would not be loaded: {reason}")]
     DependencyRefused {
         /// Its name.
         name: String,
@@ -139,6 +155,9 @@ pub enum Reason {
         reason: Box<Reason>,
     },
     /// The symbol exists with another CRC.
+    #[error(
+        "disagrees about version of symbol {symbol}: the module needs {module_crc:#010x}, the kernel has {kernel_crc:#010x}"
+    )]
     DisagreesAboutVersion {
         /// The symbol.
         symbol: String,
@@ -148,13 +167,16 @@ pub enum Reason {
         kernel_crc: u32,
     },
     /// The module lists CRCs, but none for a symbol it needs.
+    #[error("no symbol version for {symbol}")]
     NoSymbolVersion {
         /// The symbol.
         symbol: String,
     },
     /// The module lists no CRCs, but the kernel compares them.
+    #[error("no symbol versions: the module was built without CRCs")]
     NoVersions,
     /// A proprietary module uses a GPL-only symbol.
+    #[error("Unknown symbol {symbol} (err -2): it is GPL-only and the module's licence is \"{license}\"")]
     GplOnly {
         /// The symbol.
         symbol: String,
@@ -162,6 +184,7 @@ pub enum Reason {
         license: String,
     },
     /// A module that uses GPL-only symbols also uses a symbol of a proprietary module.
+    #[error("module using GPL-only symbols uses symbols {symbol} from proprietary module {owner}")]
     ProprietaryOwner {
         /// The symbol.
         symbol: String,
@@ -169,6 +192,9 @@ pub enum Reason {
         owner: String,
     },
     /// A GPL-only symbol, which is hidden from the module because it uses a symbol of a proprietary module.
+    #[error(
+        "Unknown symbol {symbol} (err -2): it is GPL-only, and the module uses symbols from proprietary module {owner}"
+    )]
     GplOnlyHidden {
         /// The symbol.
         symbol: String,
@@ -176,6 +202,7 @@ pub enum Reason {
         owner: String,
     },
     /// It uses a symbol of a proprietary module, and inherits its taint (a note).
+    #[error("module uses symbols {symbol} from proprietary module {owner}, inheriting taint")]
     InheritsTaint {
         /// The symbol.
         symbol: String,
@@ -183,11 +210,13 @@ pub enum Reason {
         owner: String,
     },
     /// Modules that need each other: none of them can be loaded first.
+    #[error("it depends on {name}, and {name} on it: neither can be loaded first")]
     DependencyCycle {
         /// The module it needs, which also needs it.
         name: String,
     },
     /// The symbol is in a namespace the module does not import.
+    #[error("module uses symbol ({symbol}) from namespace {namespace}, but does not import it")]
     Namespace {
         /// The symbol.
         symbol: String,
@@ -195,6 +224,7 @@ pub enum Reason {
         namespace: String,
     },
     /// The kernel's check of the file's structure fails.
+    #[error("{log}: {what}")]
     InvalidElf {
         /// The message of the kernel's log.
         log: String,
@@ -202,23 +232,28 @@ pub enum Reason {
         what: String,
     },
     /// Damage in parts that the kernel trusts without a check: loading the module may crash it.
+    #[error("damaged in a part that the kernel does not check, which can crash it: {what}")]
     Unchecked {
         /// What is wrong, and where.
         what: String,
     },
     /// The kernel has not enough memory for its per-processor data.
+    #[error("Could not allocate {size} bytes percpu data")]
     PercpuMemory {
         /// How much it needs, in bytes.
         size: u64,
     },
     /// It exports symbols without CRCs.
+    #[error("no versions for exported symbols: it has no CRCs for them")]
     ExportsWithoutCrcs,
     /// A common symbol, as compilers make them without `-fno-common`.
+    #[error("please compile with -fno-common: {symbol} is a common symbol")]
     CommonSymbol {
         /// The symbol.
         symbol: String,
     },
     /// A symbol is in a section that does not exist.
+    #[error("Symbol {symbol} has an invalid section index {index}")]
     SymbolSection {
         /// The symbol.
         symbol: String,
@@ -226,6 +261,7 @@ pub enum Reason {
         index: u16,
     },
     /// The place that a relocation changes is not empty.
+    #[error("Invalid relocation target, existing value is nonzero for type {kind}: {place}")]
     RelocationTarget {
         /// The relocation's number for this machine.
         kind: u32,
@@ -233,6 +269,7 @@ pub enum Reason {
         place: String,
     },
     /// The target of a relocation is too far away for it.
+    #[error("overflow in relocation type {kind}: {place}")]
     RelocationOverflow {
         /// Its number for this machine.
         kind: u32,
@@ -240,15 +277,19 @@ pub enum Reason {
         place: String,
     },
     /// A table of relocations without addends, on a machine that has none.
+    #[error("REL relocation unsupported")]
     RelocationTable,
     /// Two sections have the same name.
+    #[error("cannot create duplicate filename: it has two sections {section}")]
     SameName {
         /// Their name.
         section: String,
     },
     /// `struct module` has no name.
+    #[error("its struct module has no name")]
     Nameless,
     /// A kind of relocation that the kernel does not apply.
+    #[error("{} relocation: {kind}", if *.machine == AARCH64 { "unsupported RELA" } else { "Unknown rela" })]
     Relocation {
         /// Its number for this machine.
         kind: u32,
@@ -256,6 +297,7 @@ pub enum Reason {
         machine: u16,
     },
     /// A relocation that kernels of riscv64 refuse.
+    #[error("{log}: relocation type {kind} at {place}")]
     RelocationRefused {
         /// Its number.
         kind: u32,
@@ -265,6 +307,7 @@ pub enum Reason {
         log: &'static str,
     },
     /// It exports a symbol that the kernel, or a module loaded before it, exports already.
+    #[error("exports duplicate symbol {symbol} (owned by {owner})")]
     DuplicateExport {
         /// The symbol.
         symbol: String,
@@ -272,23 +315,28 @@ pub enum Reason {
         owner: String,
     },
     /// The signature cannot be read: fatal under every policy.
+    #[error("its signature is damaged: {fault}")]
     SignatureDamaged {
         /// What is wrong with it.
         fault: SignatureFault,
     },
     /// The signature has signed attributes: fatal under every policy.
+    #[error("Invalid module sig (has authattrs)")]
     SignedAttributes,
     /// The key is trusted, but did not make this signature: fatal under every policy.
+    #[error("Key was rejected by service: the signature by {signer} does not match the file")]
     BadSignature {
         /// The signer that the signature names.
         signer: String,
     },
     /// The key was revoked (MokListXRT, dbx): fatal under every policy.
+    #[error("Key was rejected by service: the key of {signer} was revoked")]
     Revoked {
         /// The signer that the signature names.
         signer: String,
     },
     /// There is no signature by a key that the kernel trusts, and it requires one.
+    #[error("{}", .cause.rejection(*.lockdown))]
     Untrusted {
         /// Why it is not accepted.
         cause: Cause,
@@ -296,30 +344,68 @@ pub enum Reason {
         lockdown: bool,
     },
     /// The same where signatures are not enforced (a note).
+    #[error("{cause}: loaded anyway, the kernel is tainted")]
     TaintsUnsigned {
         /// Why it is not accepted.
         cause: Cause,
     },
     /// The same where it is not known whether signatures are enforced.
+    #[error("{cause}; it is not known whether this kernel enforces signatures")]
     EnforcementUnknown {
         /// Why it is not accepted.
         cause: Cause,
     },
     /// Signatures are enforced, and it is not known whether the kernel has the key.
+    #[error("signed by {signer}; it is not known whether this kernel has that key")]
     KeyUnknown {
         /// The signer that the signature names.
         signer: String,
     },
     /// It is not known whether the kernel can compute the digest.
+    #[error("signed with {hash}; it is not known whether this kernel can compute it at that time")]
     DigestUnknown {
         /// The digest.
         hash: Hash,
     },
     /// A licence that taints the kernel, or none.
+    #[error("module license {} taints kernel", if .license.is_empty() { "unspecified".to_owned() } else { format!("'{license}'") })]
     Taints {
         /// The licence; empty when there is none.
         license: String,
     },
+}
+
+impl Cause {
+    /// The name in the kernel's log.
+    fn words(&self) -> &'static str {
+        match self {
+            Cause::Unsigned => "unsigned module",
+            Cause::Key { .. } => "module with unavailable key",
+            Cause::Crypto(_) => "module with unsupported crypto",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Cause::Unsigned => String::new(),
+            Cause::Key { signer } => format!(": signed by {signer}"),
+            Cause::Crypto(what) => format!(": {what}"),
+        }
+    }
+
+    fn rejection(&self, lockdown: bool) -> String {
+        if lockdown {
+            format!("Lockdown: unsigned module loading is restricted ({self})")
+        } else {
+            format!("Loading of {} is rejected{}", self.words(), self.detail())
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.words(), self.detail())
+    }
 }
 
 impl Reason {
@@ -390,97 +476,5 @@ impl Reason {
             self,
             Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. } | Reason::Untrusted { .. }
         )
-    }
-
-    /// The message in the kernel's log when it refuses a module for this reason; `None`: it logs nothing.
-    #[must_use]
-    pub fn log(&self) -> Option<String> {
-        Some(match self {
-            Reason::NotModule { error: ElfError::NotElf { empty: true } } => return None,
-            Reason::DependencyRefused { reason, .. } => return reason.log(),
-            Reason::SignatureDamaged { fault: SignatureFault::HoldsData } => {
-                "PKCS#7 signature with non-detached data".to_owned()
-            }
-            Reason::SignatureDamaged { fault: SignatureFault::NonZeroFields } => {
-                "PKCS#7 signature info has unexpected non-zero params".to_owned()
-            }
-            Reason::Compression { .. } | Reason::NotModule { .. } => "Invalid ELF".to_owned(),
-            Reason::WrongMachine { .. } => "Invalid architecture in ELF header".to_owned(),
-            Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
-            Reason::NotLinked { counted: false } => "No module found in object".to_owned(),
-            Reason::NotLinked { counted: true } => ".gnu.linkonce.this_module section must exist".to_owned(),
-            Reason::Relocation { kind, machine: AARCH64 } => format!("unsupported RELA relocation: {kind}"),
-            Reason::Relocation { kind, .. } => format!("Unknown rela relocation: {kind}"),
-            Reason::InvalidElf { log, .. } => log.clone(),
-            Reason::PercpuMemory { size } => format!("Could not allocate {size} bytes percpu data"),
-            Reason::CommonSymbol { .. } => "please compile with -fno-common".to_owned(),
-            Reason::SymbolSection { symbol, index } => {
-                format!("Symbol {symbol} has an invalid section index {index}")
-            }
-            Reason::RelocationTarget { kind, .. } => format!("existing value is nonzero for type {kind}"),
-            Reason::RelocationOverflow { kind, .. } => format!("overflow in relocation type {kind}"),
-            Reason::RelocationTable => "REL relocation unsupported".to_owned(),
-            Reason::RelocationRefused { log, .. } => (*log).to_owned(),
-            Reason::SameName { .. } => "cannot create duplicate filename".to_owned(),
-            Reason::Nameless => "attempted to be registered with empty name".to_owned(),
-            Reason::NoSymbolVersion { symbol } => format!("no symbol version for {symbol}"),
-            Reason::StructModule { .. } => {
-                ".gnu.linkonce.this_module section size must match the kernel's".to_owned()
-            }
-            Reason::Blacklisted { name } => format!("Module {name} is blacklisted"),
-            Reason::Vermagic { module, kernel } => format!("version magic '{module}' should be '{kernel}'"),
-            Reason::UnknownSymbol { symbol }
-            | Reason::OwnerMissing { symbol, .. }
-            | Reason::GplOnly { symbol, .. }
-            | Reason::GplOnlyHidden { symbol, .. } => format!("Unknown symbol {symbol} (err -2)"),
-            Reason::DisagreesAboutVersion { symbol, .. } => {
-                format!("disagrees about version of symbol {symbol}")
-            }
-            Reason::ProprietaryOwner { .. } => "module using GPL-only symbols uses symbols".to_owned(),
-            Reason::Namespace { symbol, namespace } => {
-                format!("module uses symbol ({symbol}) from namespace {namespace}, but does not import it")
-            }
-            Reason::DuplicateExport { symbol, .. } => format!("exports duplicate symbol {symbol}"),
-            Reason::SignedAttributes => "Invalid module sig (has authattrs)".to_owned(),
-            Reason::Untrusted { cause, lockdown: false } => {
-                format!("Loading of {} is rejected", cause.words())
-            }
-            // Lockdown says "unsigned module loading is restricted", but not every time.
-            _ => return None,
-        })
-    }
-
-    /// The error number that loading the module returns, by its name in errno(3).
-    #[must_use]
-    pub fn errno(&self) -> &'static str {
-        match self {
-            Reason::DependencyRefused { reason, .. } => reason.errno(),
-            Reason::UnknownSymbol { .. }
-            | Reason::OwnerMissing { .. }
-            | Reason::GplOnly { .. }
-            | Reason::GplOnlyHidden { .. }
-            | Reason::DependencyCycle { .. }
-            | Reason::ProprietaryOwner { .. } => "ENOENT",
-            Reason::DisagreesAboutVersion { symbol, .. } | Reason::NoSymbolVersion { symbol }
-                if symbol != "module_layout" =>
-            {
-                "EINVAL"
-            }
-            Reason::Namespace { .. }
-            | Reason::XzCheck { .. }
-            | Reason::Damaged { .. }
-            | Reason::Nameless
-            | Reason::RelocationRefused { .. } => "EINVAL",
-            Reason::PercpuMemory { .. } => "ENOMEM",
-            Reason::SameName { .. } => "EEXIST",
-            Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",
-            Reason::SignatureDamaged { .. } => "EBADMSG",
-            Reason::Blacklisted { .. } | Reason::Untrusted { lockdown: true, .. } => "EPERM",
-            Reason::SignedAttributes
-            | Reason::BadSignature { .. }
-            | Reason::Revoked { .. }
-            | Reason::Untrusted { .. } => "EKEYREJECTED",
-            _ => "ENOEXEC",
-        }
     }
 }

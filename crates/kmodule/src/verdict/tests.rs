@@ -1,11 +1,20 @@
 use super::{
-    Enforcement, Found, KernelView, Key, Keys, Loader, Outcome, Reason, Symbols, Verdict, check,
-    is_gpl_compatible,
+    Enforcement, Found, KernelView, Key, Keys, Loader, Outcome, Reason, Symbols, Verdict, early,
+    is_gpl_compatible, machine, symbols,
 };
 use crate::elf::{Class, Module, UndefinedSymbol};
 use crate::modinfo::ModInfo;
 use crate::sign::{Certificate, Hash, Signed};
 use crate::symvers::Symvers;
+
+/// The checks that need no file.
+pub(super) fn check(module: &Module, kernel: &KernelView<'_>) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.refusals.extend(machine::check(module.class, module.machine, module.little_endian, kernel).err());
+    early::check(module, kernel, &mut verdict);
+    symbols::check(module, kernel, &mut verdict);
+    verdict
+}
 
 pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
     Module {
@@ -30,11 +39,12 @@ pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&st
 const GOOD: &str = "license=GPL|name=my_driver|vermagic=6.1.0 SMP ";
 
 fn kernel() -> Symvers {
-    Symvers::parse(
+    Symvers::from_vec(
         b"0x00000001\tplain\tvmlinux\tEXPORT_SYMBOL\t\n\
           0x00000002\tfree\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
           0x00000003\tspaced\tvmlinux\tEXPORT_SYMBOL\tSPACE\n\
-          0x00000004\tchosen\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:kvm-intel,my-*\n",
+          0x00000004\tchosen\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:kvm-intel,my-*\n"
+            .to_vec(),
     )
     .unwrap()
 }
@@ -84,12 +94,6 @@ fn refusals_and_notes() {
         ("no CRC at all", module(GOOD, &[("plain", false)], &[]), vec![], vec![Reason::NoVersions]),
         ("needs nothing", module(GOOD, &[], versions), vec![], vec![]),
         (
-            "no symbol table",
-            Module { has_symbols: false, ..module(GOOD, &[], versions) },
-            vec![Reason::Stripped],
-            vec![],
-        ),
-        (
             "GPL-only",
             module(proprietary, &[("free", false), ("plain", false)], versions),
             vec![Reason::GplOnly { symbol: symbol("free"), license: symbol("Proprietary") }],
@@ -124,7 +128,7 @@ fn refusals_and_notes() {
     for (what, module, refusals, notes) in cases {
         let verdict = check(&module, &view);
         assert_eq!((&verdict.refusals, &verdict.notes), (&refusals, &notes), "{what}");
-        assert_eq!(verdict.loads(), refusals.is_empty());
+        assert_eq!(verdict.outcome() == Outcome::Loads, refusals.is_empty());
         for reason in refusals.iter().chain(&notes) {
             assert!(!reason.to_string().is_empty() && !reason.help().is_empty() && !reason.code().is_empty());
         }
@@ -152,7 +156,7 @@ fn kernel_settings_change_the_verdict() {
     assert_eq!(check(&one, &view).notes, [Reason::NoSymbolVersion { symbol: symbol("plain") }]);
     view.modversions = false;
     view.allow_missing_namespaces = true;
-    assert!(check(&bare, &view).loads());
+    assert!(check(&bare, &view).outcome() == Outcome::Loads);
     view.modversions = true;
     view.force_load = false;
     assert_eq!(check(&bare, &view).refusals, [Reason::NoVersions]);
@@ -171,13 +175,7 @@ fn kernel_settings_change_the_verdict() {
     view.release = "6.1.0";
     view.symbols = None;
     assert_eq!(check(&needs, &view).outcome(), Outcome::Unknown);
-    view.struct_module = Some(1280);
-    assert_eq!(check(&needs, &view).refusals, []);
-    view.release = "6.4.0";
-    assert_eq!(check(&needs, &view).refusals[0], Reason::StructModule { module: 0, kernel: 1280 });
-    view.release = "6.1.0";
     let blacklist = [symbol("my_driver")];
-    view.struct_module = None;
     view.blacklist = &blacklist;
     assert_eq!(check(&needs, &view).refusals, [Reason::Blacklisted { name: symbol("my_driver") }]);
 }
@@ -185,7 +183,7 @@ fn kernel_settings_change_the_verdict() {
 #[test]
 fn dependencies() {
     let list = kernel();
-    let extra = Symvers::parse(b"0x00000005\tadded\tdep\tEXPORT_SYMBOL\n").unwrap();
+    let extra = Symvers::from_vec(b"0x00000005\tadded\tdep\tEXPORT_SYMBOL\n".to_vec()).unwrap();
     let versions: &[(&str, u32)] = &[("added", 5), ("free", 2), ("module_layout", 7)];
     let needs = module(GOOD, &[("free", false), ("added", false)], versions);
     let judge = |missing, proprietary, module: &Module| {
@@ -196,16 +194,16 @@ fn dependencies() {
         check(module, &view)
     };
     let (added, dep) = (symbol("added"), symbol("dep"));
-    assert!(judge(false, false, &needs).loads());
+    assert!(judge(false, false, &needs).outcome() == Outcome::Loads);
     let missing = Reason::OwnerMissing { symbol: added.clone(), owner: dep.clone() };
     assert_eq!(judge(true, false, &needs).refusals, [missing]);
     assert_eq!(judge(false, true, &needs).refusals, [Reason::ProprietaryOwner { symbol: added, owner: dep }]);
-    assert!(judge(false, true, &module(GOOD, &[("added", false)], versions)).loads());
+    assert!(judge(false, true, &module(GOOD, &[("added", false)], versions)).outcome() == Outcome::Loads);
 }
 
 #[test]
 fn the_layout_is_compared_first() {
-    let list = Symvers::parse(b"0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\n").unwrap();
+    let list = Symvers::from_vec(b"0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\n".to_vec()).unwrap();
     let mut view = KernelView::new("6.1.0", "x86_64");
     view.modversions = true;
     view.symbols = Some(&list);
@@ -222,19 +220,18 @@ fn the_layout_is_compared_first() {
 fn machines() {
     let cases = [("x86_64", true), ("amd64", true), ("i686", false), ("aarch64", false), ("ppc64le", false)];
     for (arch, loads) in cases {
-        assert_eq!(check(&module(GOOD, &[], &[]), &KernelView::new("6.1.0", arch)).loads(), loads, "{arch}");
+        assert_eq!(
+            check(&module(GOOD, &[], &[]), &KernelView::new("6.1.0", arch)).outcome() == Outcome::Loads,
+            loads,
+            "{arch}"
+        );
     }
     let verdict = check(&module(GOOD, &[], &[]), &KernelView::new("6.1.0", "pdp11"));
     assert_eq!((verdict.refusals.len(), verdict.doubts.len()), (0, 1));
     let big = Module { machine: 21, little_endian: false, ..module(GOOD, &[], &[]) };
-    assert!(check(&big, &KernelView::new("6.1.0", "ppc64")).loads());
+    assert!(check(&big, &KernelView::new("6.1.0", "ppc64")).outcome() == Outcome::Loads);
     let verdict = check(&big, &KernelView::new("6.1.0", "ppc64le"));
     assert!(verdict.refusals[0].to_string().contains("big endian"));
-    let unlinked = Module { this_module_size: None, ..module(GOOD, &[], &[]) };
-    assert_eq!(
-        check(&unlinked, &KernelView::new("6.1.0", "x86_64")).refusals,
-        [Reason::NotLinked { counted: false }]
-    );
 }
 
 #[test]
@@ -276,9 +273,8 @@ fn signatures_under_every_policy() {
     let (key, certificate) =
         crate::mok::generate("signer", 1, &mut crate::mok::OsRng, 1_700_000_000).unwrap();
     let certificate = Certificate::parse(&certificate).unwrap();
-    let signed =
-        crate::sign::sign(b"a module", &crate::sign::Key::parse(&key).unwrap(), &certificate, Hash::Sha256)
-            .unwrap();
+    let key = crate::sign::Key::parse(&key).unwrap();
+    let signed = crate::sign::sign_with(b"a module", &[(&key, &certificate)], Hash::Sha256).unwrap();
     let changed = [b"A", &signed[1..]].concat();
     let beyond = [&signed[..], b"\n"].concat();
     let mut damaged = signed.clone();

@@ -87,11 +87,13 @@ impl Tree {
         let text = self.cache.borrow().clone();
         let cache = Cache::parse(&text);
         let mut new = NewCache::new("a depmod");
+        let mut stamps = Vec::new();
         for path in selected.into_iter().filter_map(|at| paths.get(at)) {
             let file = self.dir().join(path);
             let meta = std::fs::metadata(&file).expect("module");
             let stamp = format!("{}:{}:{:?}", meta.ino(), meta.len(), meta.modified().expect("time"));
             let stamp = stamp.replace(' ', "");
+            stamps.push((path.as_str(), stamp.clone()));
             match cache.facts(path, &stamp) {
                 Some(facts) => new.add(path, &stamp, facts),
                 None => {
@@ -105,8 +107,9 @@ impl Tree {
         }
         let text = new.finish();
         let cache = Cache::parse(&text);
+        let stored = |(path, stamp): &(&'_ str, String)| cache.facts(path, stamp).expect("stored");
         let facts: Vec<(&str, Facts<'_>)> =
-            cache.iter().map(|(path, facts)| (path, Facts::parse(facts))).collect();
+            stamps.iter().map(|stamped| (stamped.0, Facts::parse(stored(stamped)))).collect();
         let modules: Vec<Module<'_>> = facts.iter().map(|(path, facts)| Module { path, facts }).collect();
         self.cache.replace(text.clone());
         let text = |name: &str| std::fs::read_to_string(self.dir().join(name)).unwrap_or_default();

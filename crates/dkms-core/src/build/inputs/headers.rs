@@ -18,10 +18,11 @@ use super::memory::Memory;
 use super::package::{self, Package};
 use super::tools::Tools;
 use super::tree::{Identity, Tree};
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::headers::{Headers, included};
-use crate::session::Host;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_sys::fs::{self, ScannedKind};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
@@ -40,20 +41,21 @@ const TREES: usize = 200;
 /// # Errors
 /// A directory cannot be read.
 pub(crate) fn identify(
-    session: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     kernel: &Kernel,
     headers: &Headers,
     tools: &Tools,
     keep: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
-    let trees = trees(session.layout, session.options, kernel, headers)?;
-    let memory = Memory::of(session.layout, kernel, &trees);
+    let trees = trees(&system.layout, &system.settings, kernel, headers)?;
+    let memory = Memory::of(&system.layout, kernel, &trees);
     if let Some(known) = memory.recall() {
         return Ok(known);
     }
-    let identity = examine(session.host, &trees, tools.dpkg())?;
+    let identity = examine(&system.host, &trees, tools.dpkg())?;
     if keep {
-        memory.keep(session.host, session.sink, &trees, &identity);
+        memory.keep(&system.host, sink, &trees, &identity);
     }
     Ok(identity)
 }
@@ -84,12 +86,12 @@ fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity,
 /// All trees of a kernel's headers: the directory itself, what it includes, and where links in it lead.
 fn trees(
     layout: &Layout,
-    options: &Options,
+    settings: &Settings,
     kernel: &Kernel,
     headers: &Headers,
 ) -> Result<Vec<Tree>, dkms_sys::IoError> {
     let mut pending = vec![fs::canonicalize(&headers.dir)?];
-    if options.kernel_source_dir.is_none() {
+    if settings.kernel_source_dir.is_none() {
         pending.extend(fs::canonicalize(layout.kernel_modules(&kernel.release).join("source")));
     }
     let included = pending.iter().map(|dir| included(dir)).collect::<Result<Vec<_>, _>>()?;

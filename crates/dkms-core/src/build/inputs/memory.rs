@@ -6,7 +6,7 @@ use super::tree::{Identity, Tree};
 use crate::digest::Hasher;
 use crate::event::Event;
 use crate::event::Sink;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;

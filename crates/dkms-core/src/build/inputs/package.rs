@@ -6,7 +6,7 @@ use super::rpm;
 use super::sums::{self, Record};
 use super::tree::Tree;
 use crate::digest::{self, Hasher};
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, Scanned, ScannedKind};
 use std::collections::{HashMap, HashSet};

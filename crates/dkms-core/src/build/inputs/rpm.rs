@@ -1,7 +1,7 @@
 //! The package of a file on distributions with rpm.
 
 use super::sums::Record;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::process::{Command, Stream};
 use std::path::Path;
 use std::time::Duration;

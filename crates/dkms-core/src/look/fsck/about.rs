@@ -32,9 +32,9 @@ impl About {
         Self { release: Some(release.to_owned()), ..Self::default() }
     }
 
-    pub(super) fn on(mut self, k: &Kernel) -> Self {
-        self.release = Some(k.release.to_string());
-        self.arch = Some(k.arch.clone());
+    pub(super) fn on(mut self, kernel: &Kernel) -> Self {
+        self.release = Some(kernel.release.to_string());
+        self.arch = Some(kernel.arch.clone());
         self
     }
 }

@@ -8,7 +8,7 @@ use crate::cache::Cache;
 impl Look<'_> {
     /// The cache of builds.
     pub(super) fn cache(&self) -> Vec<Finding> {
-        let cache = Cache::to_inspect(self.s);
+        let cache = Cache::to_inspect(self.system);
         let of = |path: &std::path::Path, what: String| {
             Finding::new(Kind::CacheDamaged, About::default(), path, what)
         };

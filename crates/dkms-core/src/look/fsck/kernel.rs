@@ -12,39 +12,39 @@ use dkms_tree::journal::{self, Journal};
 
 /// Finds what interrupted changes left in a kernel's directory. Only names are checked, and links are not
 /// followed.
-pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
+pub(super) fn directory(look: &Look<'_>, release: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut pending = vec![l.s.layout.kernel_modules(release)];
+    let mut pending = vec![look.system.layout.kernel_modules(release)];
     while let Some(dir) = pending.pop() {
-        let entries = match std::fs::read_dir(&dir) {
+        let entries = match dkms_sys::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(e) => {
-                l.note(&dkms_sys::IoError::new("list", &dir, e));
+                look.note(&e);
                 continue;
             }
         };
-        for entry in entries.flatten() {
+        for entry in entries {
             let Ok(kind) = entry.file_type() else { continue };
             let name = entry.file_name();
             if kind.is_dir() {
                 pending.push(entry.path());
             } else if let Some((inside, word)) = name.to_str().and_then(names::aside) {
-                found.extend(aside(l, About::release(release), &entry.path(), inside, word));
+                found.extend(aside(look, About::release(release), &entry.path(), inside, word));
             }
         }
     }
-    let guards: Vec<Guard> = kernels(l, release).into_iter().map(Guard::Install).collect();
+    let guards: Vec<Guard> = kernels(look, release).into_iter().map(Guard::Install).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     let leftovers = found.into_iter().map(|f| f.guarded(guards.clone()));
-    leftovers.chain(kernels(l, release).iter().filter_map(|kernel| index(l, kernel))).collect()
+    leftovers.chain(kernels(look, release).iter().filter_map(|kernel| index(look, kernel))).collect()
 }
 
 /// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the
 /// index are compared, because then all but changed modules are in its cache.
-fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
-    let files = install::index::differences(l.s, kernel);
+fn index(look: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
+    let files = install::index::differences(look.system, look.sink, kernel);
     let (first, others) = files.split_first()?;
-    let path = l.s.layout.kernel_modules(&kernel.release).join(first);
+    let path = look.system.layout.kernel_modules(&kernel.release).join(first);
     let mut what = "is not what depmod would write for the modules that are there".to_owned();
     if !others.is_empty() {
         what += &format!(" (the same for {})", others.join(", "));
@@ -58,19 +58,19 @@ fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
 
 /// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this
 /// machine's architecture.
-fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
-    let mut known = dkms_tree::lock::kernels(l.s.layout);
+fn kernels(look: &Look<'_>, release: &str) -> Vec<Kernel> {
+    let mut known = dkms_tree::lock::kernels(&look.system.layout);
     known.retain(|k| k.release == *release);
     if known.is_empty() {
-        known.extend(Kernel::new(release, &l.s.host.machine));
+        known.extend(Kernel::new(release, &look.system.host.machine));
     }
     known
 }
 
 /// Journals of changes that no running command is carrying out.
-pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
+pub(super) fn journals(look: &Look<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for path in stale(l) {
+    for path in stale(look) {
         let what = "is the journal of a change that was interrupted";
         match Journal::read(&path) {
             Ok(Some(journal)) if journal.writer_is_alive() => {}
@@ -104,7 +104,7 @@ pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
                     "let the version of dkms that wrote it finish, or see what it says and delete it";
                 found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
             }
-            Err(dkms_tree::Error::Io(e)) => l.note(&e),
+            Err(dkms_tree::Error::Io(e)) => look.note(&e),
             Err(e) => {
                 let e = Error::from(e);
                 let what = format!("is a journal that is not acted upon: {e}");

@@ -4,9 +4,10 @@ use super::finding::{Finding, Report};
 use super::spot::{Look, Spot};
 use super::{build, kernel, originals, tree};
 use crate::error::Result;
+use crate::event::Sink;
 use crate::look::LookError;
 use crate::look::status::Filter;
-use crate::session::Session;
+use crate::system::System;
 use std::collections::BTreeSet;
 
 /// Checks everything that matches one of the filters; without filters, everything. If packages are given,
@@ -15,19 +16,19 @@ use std::collections::BTreeSet;
 /// # Errors
 /// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
 /// in [`Report::unreadable`].
-pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
-    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
-    let l = Look::new(s, filters);
+pub fn look(system: &System, sink: &dyn Sink, filters: &[Filter]) -> Result<Report> {
+    dkms_sys::fs::list_dir(&system.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
+    let l = Look::new(system, sink, filters);
     let spots = l.spots();
     if l.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
         let names = filters.iter().filter_map(|f| f.name.clone()).collect();
-        return Err(LookError::NoSuchPackage { tree: s.layout.dkms_tree.clone(), names }.into());
+        return Err(LookError::NoSuchPackage { tree: system.layout.dkms_tree.clone(), names }.into());
     }
     let mut report = Report::default();
     for spot in &spots {
         match spot {
             Spot::Version(_) => report.packages += 1,
-            Spot::Build(b) => report.builds += usize::from(s.layout.module_dir(b).is_dir()),
+            Spot::Build(b) => report.builds += usize::from(system.layout.module_dir(b).is_dir()),
             _ => {}
         }
         report.findings.extend(l.confirmed(spot));
@@ -61,7 +62,7 @@ impl Look<'_> {
     /// The findings at a spot that are not in use.
     pub(super) fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);
-        suspects.retain(|f| !f.in_use(self.s.layout));
+        suspects.retain(|f| !f.in_use(&self.system.layout));
         if suspects.iter().any(|f| !f.guards.is_empty()) {
             let again = self.at(spot);
             suspects.retain(|f| again.iter().any(|a| a.is(f)));

@@ -12,13 +12,13 @@ use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
 /// Checks `M/kernel-K-A`.
-pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
-    let layout = l.s.layout;
+pub(super) fn link(look: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
+    let layout = &look.system.layout;
     let path = layout.active_link(name, kernel);
-    let target = std::fs::read_link(&path).ok()?;
+    let target = dkms_sys::fs::read_link(&path).ok()?;
     let version = state::active_version(layout, name, kernel).and_then(|v| PackageId::new(name, &v).ok());
     let Some(id) = version else {
-        if leads_to_a_build(l, name, kernel, &path) {
+        if leads_to_a_build(look, name, kernel, &path) {
             return None;
         }
         let what = format!("leads to {}, which is no build of {name} for kernel {kernel}", target.display());
@@ -37,7 +37,7 @@ pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding>
     // them.
     Some(
         if state::registration(layout, &id) == state::Registration::Added
-            && l.has_kernel(&kernel.release) != Some(false)
+            && look.has_kernel(&kernel.release) != Some(false)
         {
             f.by_hand(format!("dkms install {id} -k {}/{}", kernel.release, kernel.arch))
         } else {
@@ -48,26 +48,27 @@ pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding>
 
 /// Whether the link points to a build through another path, for example because the tree is itself reached
 /// through a link.
-fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
-    let (Ok(to), Ok(dir)) = (link.canonicalize(), l.s.layout.package_dir(name).canonicalize()) else {
+fn leads_to_a_build(look: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
+    let (Ok(to), Ok(dir)) = (link.canonicalize(), look.system.layout.package_dir(name).canonicalize()) else {
         return false;
     };
     to.ends_with(Path::new(&kernel.release).join(&kernel.arch)) && to.ancestors().nth(3) == Some(&dir)
 }
 
 /// Checks `M/original_module/K/A`.
-pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
+pub(super) fn look(look: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
     let about = About::package(name).on(kernel);
-    let dir = l.s.layout.originals_dir(name, kernel);
+    let dir = look.system.layout.originals_dir(name, kernel);
     let mut found = Vec::new();
-    if std::fs::read_dir(&dir).is_ok_and(|mut d| d.next().is_none()) {
+    if dkms_sys::fs::is_empty_dir(&dir).unwrap_or(false) {
         found.push(empty(about.clone(), dir.clone()));
     }
-    leftovers(l, &about, &dir, &mut found);
-    let active = state::installed_version(l.s.layout, name, kernel).map(|id| Build::new(&id, kernel));
+    leftovers(look, &about, &dir, &mut found);
+    let active =
+        state::installed_version(&look.system.layout, name, kernel).map(|id| Build::new(&id, kernel));
     let collisions = dir.join("collisions");
-    let archived = originals::list(l.s.layout, name, kernel).unwrap_or_else(|e| {
-        l.unreadable.borrow_mut().insert(e.to_string());
+    let archived = originals::list(&look.system.layout, name, kernel).unwrap_or_else(|e| {
+        look.unreadable.borrow_mut().insert(e.to_string());
         Vec::new()
     });
     for o in archived {
@@ -76,20 +77,20 @@ pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
             continue;
         }
         found.extend(match &active {
-            Some(b) => taken(l, &about, b, &o),
-            None => stranded(l, &about, kernel, o),
+            Some(b) => taken(look, &about, b, &o),
+            None => stranded(look, &about, kernel, o),
         });
     }
     found.into_iter().map(|f| f.guarded([Guard::Install(kernel.clone())])).collect()
 }
 
-fn leftovers(l: &Look<'_>, about: &About, dir: &Path, found: &mut Vec<Finding>) {
-    for (entry, what) in l.entries(dir) {
+fn leftovers(look: &Look<'_>, about: &About, dir: &Path, found: &mut Vec<Finding>) {
+    for (entry, what) in look.entries(dir) {
         let path = dir.join(&entry);
         if what == What::Directory {
-            leftovers(l, about, &path, found);
+            leftovers(look, about, &path, found);
         } else if let Some((inside, word)) = names::aside(&entry) {
-            found.extend(aside(l, about.clone(), &path, inside, word));
+            found.extend(aside(look, about.clone(), &path, inside, word));
         } else if let Some(module) = entry.strip_suffix(".origin") {
             if !dkms_sys::fs::exists(dir.join(module)) {
                 let what = "says where a module came from that is not here";
@@ -100,13 +101,13 @@ fn leftovers(l: &Look<'_>, about: &About, dir: &Path, found: &mut Vec<Finding>) 
 }
 
 /// Checks an original of an installed package whose path is used by another file.
-fn taken(l: &Look<'_>, about: &About, active: &Build, o: &Original) -> Option<Finding> {
-    let place = o.origin.as_ref()?;
-    if !dkms_sys::fs::exists(place) || is_installed(l, active, place) || same(place, &o.archived) {
+fn taken(look: &Look<'_>, about: &About, active: &Build, original: &Original) -> Option<Finding> {
+    let place = original.origin.as_ref()?;
+    if !dkms_sys::fs::exists(place) || is_installed(look, active, place) || same(place, &original.archived) {
         return None;
     }
     let what = format!("can never go back: another file has taken its place, {}", place.display());
-    let f = Finding::new(Kind::OriginalPlaceTaken, about.clone(), &o.archived, what);
+    let f = Finding::new(Kind::OriginalPlaceTaken, about.clone(), &original.archived, what);
     Some(f.by_hand("delete it if the kernel's package brought the new one, else put it back yourself"))
 }
 
@@ -115,17 +116,17 @@ fn same(a: &Path, b: &Path) -> bool {
 }
 
 /// Whether a file of the build is installed at this path.
-fn is_installed(l: &Look<'_>, b: &Build, place: &Path) -> bool {
-    let recorded = Manifest::load(l.s.layout, b).and_then(|m| m.installed);
+fn is_installed(look: &Look<'_>, build: &Build, place: &Path) -> bool {
+    let recorded = Manifest::load(&look.system.layout, build).and_then(|m| m.installed);
     recorded.is_some_and(|i| i.files.iter().any(|f| f.path == place))
-        || state::module_files(l.s.layout, b).iter().any(|f| same(&f.path, place))
+        || state::module_files(&look.system.layout, build).iter().any(|f| same(&f.path, place))
 }
 
 /// Checks an original of a package that is not installed.
-fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option<Finding> {
-    let finding = |kind, what: String| Finding::new(kind, about.clone(), &o.archived, what);
+fn stranded(look: &Look<'_>, about: &About, kernel: &Kernel, original: Original) -> Option<Finding> {
+    let finding = |kind, what: String| Finding::new(kind, about.clone(), &original.archived, what);
     let idle = "was put aside for a module that is not installed any more";
-    match l.has_kernel(&kernel.release) {
+    match look.has_kernel(&kernel.release) {
         None => return None,
         Some(false) => {
             let what = format!("{idle}, and its kernel is gone too");
@@ -135,30 +136,30 @@ fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option
         }
         Some(true) => {}
     }
-    let Some(place) = o.origin.clone() else {
+    let Some(place) = original.origin.clone() else {
         let what = format!("{idle}, and it is not known where it came from");
         let repair = format!(
             "move it below {} yourself and run depmod, or delete it",
-            l.s.layout.kernel_modules(&kernel.release).display()
+            look.system.layout.kernel_modules(&kernel.release).display()
         );
         return Some(finding(Kind::OriginalStranded, what).by_hand(repair));
     };
-    Some(original_without_owner(&place, finding, idle, o.clone()))
+    Some(original_without_owner(&place, finding, idle, original.clone()))
 }
 
 fn original_without_owner(
     place: &Path,
     finding: impl Fn(Kind, String) -> Finding,
     idle: &str,
-    o: Original,
+    original: Original,
 ) -> Finding {
     let to: PathBuf = place.to_owned();
     if !dkms_sys::fs::exists(place) {
         let text = format!("move it back to {}", to.display());
-        finding(Kind::OriginalStranded, idle.to_owned()).safely(Remedy::RestoreOriginal(o, to), text)
-    } else if same(place, &o.archived) {
+        finding(Kind::OriginalStranded, idle.to_owned()).safely(Remedy::RestoreOriginal(original, to), text)
+    } else if same(place, &original.archived) {
         let what = format!("{idle}, and the same file is at {} already", to.display());
-        finding(Kind::OriginalStranded, what).safely(Remedy::DropOriginal(o), "delete it")
+        finding(Kind::OriginalStranded, what).safely(Remedy::DropOriginal(original), "delete it")
     } else {
         let what = format!("{idle}, and another file has taken its place, {}", to.display());
         finding(Kind::OriginalPlaceTaken, what)

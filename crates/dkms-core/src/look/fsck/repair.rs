@@ -5,11 +5,13 @@ use super::finding::{Finding, Guard, Remedy, Report};
 use super::look::look;
 use super::spot::Look;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::install::{Change, Ending, recover};
 use crate::lock;
 use crate::look::status::Filter;
-use crate::session::Session;
-use dkms_sys::{IoError, fs};
+use crate::request::Overrides;
+use crate::system::System;
+use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::journal::op::{Op, aside};
 use dkms_tree::layout::Layout;
@@ -49,7 +51,7 @@ impl Repaired {
 /// # Errors
 /// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
 /// [`Repaired::failed`].
-pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repaired> {
+pub fn repair(system: &System, sink: &dyn Sink, filters: &[Filter], first: Report) -> Result<Repaired> {
     let mut done = Repaired { left: first, ..Repaired::default() };
     for _ in 0..ROUNDS {
         let tried: Vec<Finding> = done.left.findings.iter().filter(|f| f.safe()).cloned().collect();
@@ -57,9 +59,9 @@ pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repa
         if tried.is_empty() {
             break;
         }
-        Round { l: Look::new(s, filters), failed: &mut done.failed, changed: &mut done.changed }
+        Round { l: Look::new(system, sink, filters), failed: &mut done.failed, changed: &mut done.changed }
             .run(&tried)?;
-        done.left = look(s, filters)?;
+        done.left = look(system, sink, filters)?;
         for f in tried {
             let still = done.left.findings.iter().any(|other| other.is(&f));
             match (done.failure(&f).is_some(), still) {
@@ -90,12 +92,12 @@ enum Under {
     Nothing,
 }
 
-fn under(f: &Finding) -> Under {
-    let kernel = f.guards.iter().find_map(|g| match g {
+fn under(finding: &Finding) -> Under {
+    let kernel = finding.guards.iter().find_map(|g| match g {
         Guard::Install(k) => Some(Under::Kernel(k.clone())),
         Guard::Build(_) => None,
     });
-    let build = || f.guards.first().map(|g| Under::Build(g.name()));
+    let build = || finding.guards.first().map(|g| Under::Build(g.name()));
     kernel.or_else(build).unwrap_or(Under::Nothing)
 }
 
@@ -108,7 +110,7 @@ impl Round<'_> {
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
-            let done = recover::pending(self.l.s);
+            let done = recover::pending(self.l.system, self.l.sink);
             self.settle(&journals, done)?;
         }
         let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();
@@ -128,16 +130,19 @@ impl Round<'_> {
         let (mut held, mut kernels) = (Vec::new(), Vec::new());
         for guard in guards {
             match guard {
-                Guard::Build(name) => {
-                    held.push(lock::named(self.l.s, name, "repairing what an interrupted command left")?)
-                }
+                Guard::Build(name) => held.push(lock::named(
+                    self.l.system,
+                    self.l.sink,
+                    name,
+                    "repairing what an interrupted command left",
+                )?),
                 Guard::Install(kernel) => kernels.push(kernel.clone()),
             }
         }
         let Under::Kernel(kernel) = place else { return self.each(group, None) };
-        let mut change = Change::begin(self.l.s, &kernels)?;
+        let mut change = Change::begin(self.l.system, self.l.sink, &kernels, Overrides::default())?;
         let done = self.each(group, Some((&mut change, kernel)));
-        let finished = change.finish(self.l.s, Ending::EachKernel)?;
+        let finished = change.finish(self.l.system, self.l.sink, Ending::EachKernel)?;
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
@@ -180,42 +185,42 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn repair_one(&mut self, f: &Finding, on: On<'_>) -> Result<()> {
-        let s = self.l.s;
-        let path = f.path.as_path();
-        let package = f.about.package.as_deref();
-        match (&f.remedy, on) {
+    fn repair_one(&mut self, finding: &Finding, on: On<'_>) -> Result<()> {
+        let system = self.l.system;
+        let path = finding.path.as_path();
+        let package = finding.about.package.as_deref();
+        match (&finding.remedy, on) {
             (Some(Remedy::Delete), _) => {
                 fs::remove_tree(path)?;
                 if let Some(parent) = path.parent() {
-                    remove_empty(s.layout, parent);
+                    remove_empty(&system.layout, parent);
                 }
             }
             (Some(Remedy::RemoveEmpty), _) => {
-                std::fs::remove_dir(path).map_err(|e| IoError::new("remove", path, e))?;
+                fs::remove_dir(path)?;
                 if let Some(parent) = path.parent() {
-                    remove_empty(s.layout, parent);
+                    remove_empty(&system.layout, parent);
                 }
             }
             (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
             (Some(Remedy::DropFromCache(path)), _) => {
-                crate::cache::Cache::to_inspect(s).remove_problem(path)?
+                crate::cache::Cache::to_inspect(system).remove_problem(path)?
             }
-            (Some(Remedy::ClearRecord(b)), _) => clear_record(s.layout, b)?,
+            (Some(Remedy::ClearRecord(b)), _) => clear_record(&system.layout, b)?,
             (Some(Remedy::Reinstall(b)), Some((change, _))) => {
-                change.install(s, b)?;
+                change.install(system, self.l.sink, b)?;
                 self.changed.push(b.kernel.clone());
             }
             (Some(Remedy::Unbuild(b)), Some((change, _))) => {
-                uninstall_and_unbuild(s, b, change)?;
+                uninstall_and_unbuild(system, self.l.sink, b, change)?;
                 self.changed.push(b.kernel.clone());
             }
             (Some(Remedy::RestoreOriginal(o, to)), Some((change, kernel))) => {
-                change.perform(s, kernel, package, restore_original(o, to))?;
+                change.perform(system, self.l.sink, kernel, package, restore_original(o, to))?;
                 self.changed.push(kernel.clone());
             }
             (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
-                change.perform(s, kernel, package, drop_original(o))?;
+                change.perform(system, self.l.sink, kernel, package, drop_original(o))?;
             }
             (Some(Remedy::Reindex), Some((change, kernel))) => change.require_depmod(kernel)?,
             _ => {}
@@ -232,34 +237,34 @@ fn remove_empty(layout: &Layout, dir: &Path) {
     }
 }
 
-fn clear_record(layout: &Layout, b: &Build) -> Result<()> {
-    if let Some(mut m) = Manifest::read(layout, b)? {
+fn clear_record(layout: &Layout, build: &Build) -> Result<()> {
+    if let Some(mut m) = Manifest::read(layout, build)? {
         m.installed = None;
-        m.store(&layout.manifest(b))?;
+        m.store(&layout.manifest(build))?;
     }
     Ok(())
 }
 
-fn uninstall_and_unbuild(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
-    if dkms_tree::state::is_active(s.layout, b) {
-        change.uninstall(s, b)?;
+fn uninstall_and_unbuild(system: &System, sink: &dyn Sink, build: &Build, change: &mut Change) -> Result<()> {
+    if dkms_tree::state::is_active(&system.layout, build) {
+        change.uninstall(system, sink, build)?;
     }
-    change.unbuild(s, b)
+    change.unbuild(system, sink, build)
 }
 
 /// Moves the original back, and removes the file that records its path.
-fn restore_original(o: &Original, to: &Path) -> Vec<Op> {
-    let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
-    std::iter::once(back).chain(forget_origin(o)).collect()
+fn restore_original(original: &Original, to: &Path) -> Vec<Op> {
+    let back = Op::Move { from: original.archived.clone(), to: to.to_owned() };
+    std::iter::once(back).chain(forget_origin(original)).collect()
 }
 
-fn drop_original(o: &Original) -> Vec<Op> {
-    let gone = Op::Remove { path: o.archived.clone(), saved: aside(&o.archived, "old") };
-    std::iter::once(gone).chain(forget_origin(o)).collect()
+fn drop_original(original: &Original) -> Vec<Op> {
+    let gone = Op::Remove { path: original.archived.clone(), saved: aside(&original.archived, "old") };
+    std::iter::once(gone).chain(forget_origin(original)).collect()
 }
 
-fn forget_origin(o: &Original) -> Option<Op> {
-    let path = o.origin_file.clone()?;
+fn forget_origin(original: &Original) -> Option<Op> {
+    let path = original.origin_file.clone()?;
     let saved = aside(&path, "old");
     Some(Op::Remove { path, saved })
 }

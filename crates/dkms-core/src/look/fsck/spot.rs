@@ -1,8 +1,9 @@
 //! The spots: the tree is divided into places, and each is checked as a whole.
 
 use super::about::About;
+use crate::event::Sink;
 use crate::look::status::Filter;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::glob::matches_name;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::{looks_like_release, subdirectories};
@@ -45,7 +46,8 @@ pub(super) enum What {
 
 /// One pass over all spots.
 pub(super) struct Look<'a> {
-    pub s: &'a Session<'a>,
+    pub system: &'a System,
+    pub sink: &'a dyn Sink,
     filters: &'a [Filter],
     /// The directories in `/lib/modules`; `None`: they cannot be listed.
     pub kernels: Option<BTreeSet<String>>,
@@ -53,15 +55,15 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(s: &'a Session<'a>, filters: &'a [Filter]) -> Self {
-        let listed = dkms_sys::fs::list_dir(&s.layout.install_tree);
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, filters: &'a [Filter]) -> Self {
+        let listed = dkms_sys::fs::list_dir(&system.layout.install_tree);
         let unreadable: BTreeSet<String> =
             listed.as_ref().err().map(ToString::to_string).into_iter().collect();
         let kernels = listed.ok().map(|names| {
             let dirs = names.into_iter().filter_map(|n| n.into_string().ok());
-            dirs.filter(|n| s.layout.kernel_modules(n).is_dir()).collect()
+            dirs.filter(|n| system.layout.kernel_modules(n).is_dir()).collect()
         });
-        Self { s, filters, kernels, unreadable: RefCell::new(unreadable) }
+        Self { system, sink, filters, kernels, unreadable: RefCell::new(unreadable) }
     }
 
     /// Whether the filters select only some packages.
@@ -93,7 +95,7 @@ impl<'a> Look<'a> {
             spots.extend([Spot::Tree, Spot::Journals, Spot::Cache]);
         }
         spots.push(Spot::Sources);
-        for name in subdirectories(&self.s.layout.dkms_tree) {
+        for name in subdirectories(&self.system.layout.dkms_tree) {
             if self.wants(&About::package(&name)) {
                 self.package(&name, &mut spots);
             }
@@ -107,7 +109,7 @@ impl<'a> Look<'a> {
 
     fn package(&self, name: &str, spots: &mut Vec<Spot>) {
         let before = spots.len();
-        let layout = self.s.layout;
+        let layout = &self.system.layout;
         for (entry, what) in self.entries(&layout.package_dir(name)) {
             if entry == "original_module" && what == What::Directory {
                 let root = layout.originals_root(name);
@@ -142,7 +144,7 @@ impl<'a> Look<'a> {
     }
 
     fn version(&self, id: PackageId, spots: &mut Vec<Spot>) {
-        let dir = self.s.layout.version_dir(&id);
+        let dir = self.system.layout.version_dir(&id);
         spots.push(Spot::Version(id.clone()));
         self.kernels_below(&dir, |k| spots.push(Spot::Build(Build::new(&id, &k))));
     }
@@ -166,15 +168,15 @@ impl<'a> Look<'a> {
     /// The names in a directory, sorted. A directory that no longer exists has none; one that cannot be read
     /// is noted.
     pub(super) fn entries(&self, dir: &Path) -> Vec<(String, What)> {
-        let entries = match std::fs::read_dir(dir) {
+        let entries = match dkms_sys::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) => {
-                self.note(&dkms_sys::IoError::new("list", dir, e));
+                self.note(&e);
                 return Vec::new();
             }
         };
         let mut found: Vec<(String, What)> = entries
-            .flatten()
+            .into_iter()
             .filter_map(|e| {
                 let what = match e.file_type().ok()? {
                     t if t.is_dir() => What::Directory,

@@ -17,8 +17,8 @@ pub(super) fn empty(about: About, path: PathBuf) -> Finding {
 }
 
 /// A file that was moved aside and that no journal names.
-pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word: &str) -> Option<Finding> {
-    if in_journal(l, path) {
+pub(super) fn aside(look: &Look<'_>, about: About, path: &Path, inside: &str, word: &str) -> Option<Finding> {
+    if in_journal(look, path) {
         return None;
     }
     if word == "old" && !dkms_sys::fs::exists(path.with_file_name(inside)) {
@@ -35,18 +35,18 @@ pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word:
 }
 
 /// Whether a journal names this file. If so, the recovery of that journal decides about it.
-pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
+pub(super) fn in_journal(look: &Look<'_>, path: &Path) -> bool {
     // Searches for the path as it is written in JSON, in any field of a journal.
     let Ok(quoted) = serde_json::to_string(path) else { return true };
-    stale(l).iter().any(|j| match dkms_sys::fs::read_bounded(j, dkms_sys::fs::Limit::RECORD) {
+    stale(look).iter().any(|j| match dkms_sys::fs::read_bounded(j, dkms_sys::fs::Limit::RECORD) {
         Ok(text) => String::from_utf8_lossy(&text).contains(&quoted),
         Err(e) => !e.is_not_found(),
     })
 }
 
-pub(super) fn stale(l: &Look<'_>) -> Vec<PathBuf> {
-    let dir = l.s.layout.journal_dir();
+pub(super) fn stale(look: &Look<'_>) -> Vec<PathBuf> {
+    let dir = look.system.layout.journal_dir();
     let files =
-        l.entries(&dir).into_iter().filter(|(name, what)| *what == What::File && !name.starts_with('.'));
+        look.entries(&dir).into_iter().filter(|(name, what)| *what == What::File && !name.starts_with('.'));
     files.map(|(name, _)| dir.join(name)).collect()
 }

@@ -16,20 +16,20 @@ const YOUNG: Duration = Duration::from_secs(3600);
 const TEMPORARY: &str = "is a temporary file of an interrupted command";
 
 /// Finds temporary files next to keys, journals and archives.
-pub(super) fn root(l: &Look<'_>) -> Vec<Finding> {
-    let layout = l.s.layout;
+pub(super) fn root(look: &Look<'_>) -> Vec<Finding> {
+    let layout = &look.system.layout;
     [layout.dkms_tree.clone(), layout.journal_dir()]
         .iter()
-        .flat_map(|dir| old(l, dir, &About::default()))
+        .flat_map(|dir| old(look, dir, &About::default()))
         .collect()
 }
 
-fn old(l: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
+fn old(look: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
     let aged = |path: &PathBuf| {
         let modified = path.symlink_metadata().and_then(|m| m.modified());
         modified.ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > YOUNG)
     };
-    l.entries(dir)
+    look.entries(dir)
         .iter()
         .filter(|(name, what)| *what == What::File && names::atomic(name).is_some())
         .map(|(name, _)| dir.join(name))
@@ -39,9 +39,9 @@ fn old(l: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
 }
 
 /// Finds unfinished copies of source trees.
-pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
+pub(super) fn sources(look: &Look<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (name, what) in l.entries(&l.s.layout.source_tree) {
+    for (name, what) in look.entries(&look.system.layout.source_tree) {
         let Some((stem, "adding")) = names::registering(&name) else { continue };
         if what != What::Directory {
             continue;
@@ -50,10 +50,10 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
         // the tree.
         let known = stem.match_indices('-').find_map(|(n, _)| {
             let id = PackageId::new(stem.get(..n)?, stem.get(n + 1..)?).ok()?;
-            l.s.layout.version_dir(&id).is_dir().then_some(id)
+            look.system.layout.version_dir(&id).is_dir().then_some(id)
         });
         let about = known.as_ref().map_or_else(About::default, About::version);
-        let path = l.s.layout.source_tree.join(&name);
+        let path = look.system.layout.source_tree.join(&name);
         let what = "is a copy of a source tree that an interrupted command left";
         found.push(leftover(about, path, what).guarded([Guard::Build(format!("build-{stem}"))]));
     }
@@ -61,9 +61,9 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
 }
 
 /// Checks the direct contents of `M`.
-pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
-    let dir = l.s.layout.package_dir(name);
-    let entries = l.entries(&dir);
+pub(super) fn package(look: &Look<'_>, name: &str) -> Vec<Finding> {
+    let dir = look.system.layout.package_dir(name);
+    let entries = look.entries(&dir);
     let mut found = Vec::new();
     if entries.is_empty() && dir.is_dir() {
         return vec![empty(About::package(name), dir)];
@@ -81,22 +81,22 @@ pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
         } else if let Some((link, "link")) = names::aside(entry) {
             let Some((release, arch)) = names::active_link(link) else { continue };
             let Ok(kernel) = Kernel::new(release, arch) else { continue };
-            if !in_journal(l, &path) {
+            if !in_journal(look, &path) {
                 let about = About::package(name).on(&kernel);
                 found.push(leftover(about, path, TEMPORARY).guarded([Guard::Install(kernel)]));
             }
         } else if entry == "original_module" && *what == What::Directory {
-            found.extend(empty_archives(l, name, &path));
+            found.extend(empty_archives(look, name, &path));
         }
     }
     found
 }
 
 /// Finds `original_module` and its kernel directories if they are empty.
-fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
-    let kernels = l.entries(root);
+fn empty_archives(look: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
+    let kernels = look.entries(root);
     let guards = |release: Option<&str>| {
-        let all = dkms_tree::lock::kernels(l.s.layout).into_iter();
+        let all = dkms_tree::lock::kernels(&look.system.layout).into_iter();
         all.filter(|k| release.is_none_or(|r| r == k.release)).map(Guard::Install).collect::<Vec<_>>()
     };
     if kernels.is_empty() && root.is_dir() {
@@ -105,7 +105,7 @@ fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
     for (release, what) in kernels {
         let path = root.join(&release);
-        if what == What::Directory && std::fs::read_dir(&path).is_ok_and(|mut d| d.next().is_none()) {
+        if what == What::Directory && dkms_sys::fs::is_empty_dir(&path).unwrap_or(false) {
             let about = About { release: Some(release.clone()), ..About::package(name) };
             found.push(empty(about, path).guarded(guards(Some(&release))));
         }
@@ -114,23 +114,23 @@ fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
 }
 
 /// Checks the contents of `M/V`, except the builds.
-pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
-    let dir = l.s.layout.version_dir(id);
-    let mut found: Vec<Finding> = source(l, id).into_iter().collect();
-    if let Err(e) = dkms_sys::fs::open_bounded(l.s.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
+pub(super) fn version(look: &Look<'_>, id: &PackageId) -> Vec<Finding> {
+    let dir = look.system.layout.version_dir(id);
+    let mut found: Vec<Finding> = source(look, id).into_iter().collect();
+    if let Err(e) = dkms_sys::fs::open_bounded(look.system.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
         // A missing source is a separate finding.
         if !e.is_not_found() {
-            l.note(&e);
+            look.note(&e);
         }
     }
-    for (entry, what) in l.entries(&dir) {
+    for (entry, what) in look.entries(&dir) {
         let path = dir.join(&entry);
         match what {
             What::Directory if entry == "build" || entry.starts_with(".build-") => {
-                found.extend(build_directory(l, id, &path));
+                found.extend(build_directory(look, id, &path));
             }
-            What::Directory if looks_like_release(&entry) => kernel(l, id, &entry, &path, &mut found),
-            What::Directory if entry == "tarball" => found.extend(old(l, &path, &About::version(id))),
+            What::Directory if looks_like_release(&entry) => kernel(look, id, &entry, &path, &mut found),
+            What::Directory if entry == "tarball" => found.extend(old(look, &path, &About::version(id))),
             What::Link | What::File if names::atomic(&entry).is_some() => {
                 found.push(leftover(About::version(id), path, TEMPORARY));
             }
@@ -140,18 +140,18 @@ pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
     found.into_iter().map(|f| f.guarded([Guard::build(id)])).collect()
 }
 
-fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
-    let link = l.s.layout.source_link(id);
-    let what = match state::breakage(l.s.layout, id)? {
+fn source(look: &Look<'_>, id: &PackageId) -> Option<Finding> {
+    let link = look.system.layout.source_link(id);
+    let what = match state::breakage(&look.system.layout, id)? {
         Breakage::LinkMissing => "is missing, so nothing can be done with this version".to_owned(),
-        Breakage::TargetMissing => match std::fs::read_link(&link) {
+        Breakage::TargetMissing => match dkms_sys::fs::read_link(&link) {
             Ok(target) => format!("leads to {}, which is not there", target.display()),
             Err(_) => "is neither a directory nor a link to one".to_owned(),
         },
     };
     let replaceable = link.is_symlink() || !dkms_sys::fs::exists(&link);
     let f = Finding::new(Kind::SourceMissing, About::version(id), link, what);
-    let source = l.s.layout.source_dir(id);
+    let source = look.system.layout.source_dir(id);
     Some(if replaceable && source.join("dkms.conf").is_file() {
         let text = format!("link it to {}", source.display());
         f.safely(Remedy::Relink(source), text)
@@ -159,23 +159,23 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
         f.by_hand(format!(
             "reinstall the package that brought {}, or delete {} if it is not needed any more",
             source.display(),
-            l.s.layout.version_dir(id).display()
+            look.system.layout.version_dir(id).display()
         ))
     })
 }
 
 /// Checks a build directory. If a failed build left it for inspection, it is no finding.
-fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> {
+fn build_directory(look: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> {
     let shared = dir.file_name().is_some_and(|n| n == "build");
-    if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
+    if look.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
         return None;
     }
     match dkms_sys::fs::read_optional(dir.join("make.log"), dkms_sys::fs::Limit::INDEX) {
         Err(e) => {
-            l.note(&e);
+            look.note(&e);
             return None;
         }
-        Ok(Some(text)) if failed(l, id, &dir.join("make.log"), &text) => return None,
+        Ok(Some(text)) if failed(look, id, &dir.join("make.log"), &text) => return None,
         Ok(_) => {}
     }
     let what = "is the directory of a build that was interrupted";
@@ -184,20 +184,20 @@ fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> 
 
 /// Whether a make.log is from a failed build. Our dkms keeps a copy of such a log; dkms 3.x writes another
 /// heading and keeps no copy.
-fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
+fn failed(look: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     if !text.starts_with(b"DKMS (") {
         return true;
     }
-    let logs = l.s.layout.version_dir(id).join(".log");
+    let logs = look.system.layout.version_dir(id).join(".log");
     let same = |name: &str| dkms_sys::fs::same_contents(log, logs.join(name)).unwrap_or(false);
-    l.entries(&logs).iter().any(|(name, _)| name.starts_with("make-") && same(name))
+    look.entries(&logs).iter().any(|(name, _)| name.starts_with("make-") && same(name))
 }
 
 /// Checks the contents of `M/V/K`, except the builds.
-fn kernel(l: &Look<'_>, id: &PackageId, release: &str, dir: &Path, found: &mut Vec<Finding>) {
+fn kernel(look: &Look<'_>, id: &PackageId, release: &str, dir: &Path, found: &mut Vec<Finding>) {
     let about = About { release: Some(release.to_owned()), ..About::version(id) };
-    let entries = l.entries(dir);
-    if entries.is_empty() && std::fs::read_dir(dir).is_ok() {
+    let entries = look.entries(dir);
+    if entries.is_empty() && dkms_sys::fs::list_dir(dir).is_ok() {
         found.push(empty(about, dir.to_owned()));
         return;
     }

@@ -9,7 +9,8 @@ mod pending;
 mod report;
 mod required;
 
-use crate::session::Host;
+use crate::event::Sink;
+use crate::host::Host;
 pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
 use required::{Required, own_names};
@@ -21,7 +22,7 @@ use crate::kernel::headers;
 use crate::kernel::installed::{self, has_modules};
 use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::entry::Entry;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::journal::{self, Journal};
@@ -52,53 +53,52 @@ pub fn kernels(layout: &Layout) -> Vec<Release> {
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<Report> {
-    let verdicts = || verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
-    check(s, kernel, must_be_loaded, &verdicts)
+pub fn ready(system: &System, sink: &dyn Sink, kernel: &Kernel, must_be_loaded: bool) -> Result<Report> {
+    let verdicts = || verify::verify(system, sink, &[Filter::of_kernel(&kernel.release)]);
+    check(system, sink, kernel, must_be_loaded, &verdicts)
 }
 
 /// Like [`ready`], with the verdicts on at least the modules that are installed for this kernel.
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn ready_given(s: &Session<'_>, kernel: &Kernel, verdicts: &verify::Report) -> Result<Report> {
+pub fn ready_given(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    verdicts: &verify::Report,
+) -> Result<Report> {
     let of_kernel = || {
         let modules = verdicts.modules.iter().filter(|m| m.kernel == *kernel).cloned().collect();
         verify::Report { modules, kernels: Vec::new() }
     };
-    check(s, kernel, false, &of_kernel)
+    check(system, sink, kernel, false, &of_kernel)
 }
 
 fn check(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     kernel: &Kernel,
     must_be_loaded: bool,
     verdicts: &dyn Fn() -> verify::Report,
 ) -> Result<Report> {
     let mut report =
-        Report { kernel: kernel.clone(), running: s.host.release.to_string(), checks: Vec::new() };
-    let modules = s.layout.kernel_modules(&kernel.release);
+        Report { kernel: kernel.clone(), running: system.host.release.to_string(), checks: Vec::new() };
+    let modules = system.layout.kernel_modules(&kernel.release);
     if !modules.is_dir() {
         let what = format!("there is no {}: this kernel is not installed", modules.display());
         report.note(None, Outcome::Refused, what, None);
         return Ok(report);
     }
-    if !has_modules(&modules) {
-        let what = format!("{} holds no modules of the kernel itself", modules.display());
-        let package = s.host.distribution.as_ref().map_or_else(
-            || "the kernel's own package".into(),
-            |known| known.kernel_package(&kernel.release, &modules),
-        );
-        report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
-    }
-    unfinished(s.layout, kernel, &mut report);
-    let reference = Reference::of(s.host, s.layout, &kernel.arch);
-    let there = entries(s, kernel);
+    check_own_modules(&system.host, kernel, &modules, &mut report);
+    unfinished(&system.layout, kernel, &mut report);
+    let reference = Reference::of(&system.host, &system.layout, &kernel.arch);
+    let there = entries(system, sink, kernel);
     let here = match &reference {
-        Reference::Running(running) => entries(s, running),
+        Reference::Running(running) => entries(system, sink, running),
         Reference::Tree => there.clone(),
     };
-    let required = required(s, &reference, &here, kernel)?;
+    let required = required(system, sink, &reference, &here, kernel)?;
     if required.is_empty() {
         let who = match reference {
             Reference::Running(_) => "the running kernel",
@@ -113,8 +113,8 @@ fn check(
     for item in &required {
         match item {
             Required::Package(name) => {
-                package(s, name, &there, &verdicts.modules, &index, &mut report);
-                early.extend(modules_of(s.layout, &here, name));
+                package(system, name, &there, &verdicts.modules, &index, &mut report);
+                early.extend(modules_of(&system.layout, &here, name));
             }
             Required::Module(name) => {
                 own_module(&modules, name, &index, &mut report);
@@ -123,14 +123,28 @@ fn check(
         }
     }
     if let Reference::Running(running) = &reference {
-        loaded::note_other_builds(s, &here, &required, &mut report);
-        initramfs::compare(s.layout, running, kernel, &early, &mut report);
+        loaded::note_other_builds(system, sink, &here, &required, &mut report);
+        initramfs::compare(&system.layout, running, kernel, &early, &mut report);
     }
-    let is_named = s.options.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
-    if must_be_loaded && is_named && s.host.runs(&kernel.release) {
-        loaded::check(s, &here, &required, &mut report);
+    let is_named =
+        system.settings.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
+    if must_be_loaded && is_named && system.host.runs(&kernel.release) {
+        loaded::check(system, sink, &here, &required, &mut report);
     }
     Ok(report)
+}
+
+/// Whether the kernel's own package is installed.
+fn check_own_modules(host: &Host, kernel: &Kernel, modules: &Path, report: &mut Report) {
+    if has_modules(modules) {
+        return;
+    }
+    let what = format!("{} holds no modules of the kernel itself", modules.display());
+    let package = host.distribution.as_ref().map_or_else(
+        || "the kernel's own package".into(),
+        |known| known.kernel_package(&kernel.release, modules),
+    );
+    report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
 }
 
 /// The required packages that are not installed for a kernel. Changes nothing, and examines no module files:
@@ -138,15 +152,15 @@ fn check(
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
-    let reference = Reference::of(s.host, s.layout, &kernel.arch);
-    let there = entries(s, kernel);
+pub fn missing(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<String>> {
+    let reference = Reference::of(&system.host, &system.layout, &kernel.arch);
+    let there = entries(system, sink, kernel);
     let here = match &reference {
-        Reference::Running(running) => entries(s, running),
+        Reference::Running(running) => entries(system, sink, running),
         Reference::Tree => there.clone(),
     };
     let is_there = |name: &str| there.iter().any(|e| e.package.name == name && !e.built_missing);
-    let required = required(s, &reference, &here, kernel)?.into_iter();
+    let required = required(system, sink, &reference, &here, kernel)?.into_iter();
     Ok(required
         .filter_map(|item| match item {
             Required::Package(name) if !is_there(&name) => Some(name),
@@ -214,8 +228,8 @@ fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
     }
 }
 
-fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
-    let mut entries = status::status(s, &Filter::of_kernel(&kernel.release));
+fn entries(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Vec<Entry> {
+    let mut entries = status::status(system, sink, &Filter::of_kernel(&kernel.release));
     entries.retain(|e| matches!(e.kind, State::Installed(_) | State::InstalledWeak { .. }));
     entries
 }
@@ -224,20 +238,21 @@ fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
 /// kernel has, or, without one, every such package in the tree; and every one whose last build for this
 /// kernel failed.
 fn required(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     reference: &Reference,
     here: &[Entry],
     kernel: &Kernel,
 ) -> Result<Vec<Required>> {
-    let framework = crate::conf::framework::load(s, None)?;
+    let framework = crate::conf::framework::load(system, sink, None)?;
     let mut required = Vec::new();
     match framework.required_modules.as_deref().filter(|v| !v.trim().is_empty()) {
         Some(names) => {
             for name in names.split_whitespace() {
-                let packages = state::all_packages(s.layout);
-                let owner = here
-                    .iter()
-                    .find(|e| modules_of(s.layout, here, &e.package.name).contains(&ModuleName::new(name)));
+                let packages = state::all_packages(&system.layout);
+                let owner = here.iter().find(|e| {
+                    modules_of(&system.layout, here, &e.package.name).contains(&ModuleName::new(name))
+                });
                 required.push(match owner {
                     _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
                     Some(entry) => Required::Package(entry.package.name.clone()),
@@ -248,14 +263,14 @@ fn required(
         None => {
             let mut packages: Vec<PackageId> = match reference {
                 Reference::Running(_) => here.iter().map(|entry| entry.package.clone()).collect(),
-                Reference::Tree => state::all_packages(s.layout),
+                Reference::Tree => state::all_packages(&system.layout),
             };
-            let all = state::all_packages(s.layout).into_iter();
-            packages.extend(all.filter(|p| build_failed(s.layout, p, kernel)));
+            let all = state::all_packages(&system.layout).into_iter();
+            packages.extend(all.filter(|p| build_failed(&system.layout, p, kernel)));
             packages.sort_by(|a, b| a.name.cmp(&b.name));
             packages.dedup_by(|a, b| a.name == b.name);
             for package in packages {
-                if is_wanted(s, reference, &package, kernel) {
+                if is_wanted(system, sink, reference, &package, kernel) {
                     required.push(Required::Package(package.name));
                 }
             }
@@ -266,11 +281,20 @@ fn required(
 
 /// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One
 /// that is only in the tree may also be excluded for this kernel.
-fn is_wanted(s: &Session<'_>, reference: &Reference, package: &PackageId, kernel: &Kernel) -> bool {
-    let newest = state::versions(s.layout, &package.name).pop();
+fn is_wanted(
+    system: &System,
+    sink: &dyn Sink,
+    reference: &Reference,
+    package: &PackageId,
+    kernel: &Kernel,
+) -> bool {
+    let newest = state::versions(&system.layout, &package.name).pop();
     let package = newest.as_ref().unwrap_or(package);
-    let Ok(loaded) = load::load(s, package, kernel).and_then(load::Loaded::lenient) else { return true };
-    let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
+    let Ok(loaded) = load::load(system, sink, package, kernel).and_then(load::Loaded::lenient) else {
+        return true;
+    };
+    let config =
+        headers::KernelConfig::read(&headers::config_path(&system.layout, &system.settings, &kernel.release));
     let excluded = matches!(reference, Reference::Tree)
         && load::exclusion(&loaded, kernel, config.as_ref()).is_ok_and(|e| e.whole.is_some());
     loaded.conf.autoinstall && !excluded
@@ -299,7 +323,7 @@ fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName>
 }
 
 fn package(
-    s: &Session<'_>,
+    system: &System,
     name: &str,
     there: &[Entry],
     verdicts: &[Judged],
@@ -307,13 +331,13 @@ fn package(
     report: &mut Report,
 ) {
     let Some(entry) = there.iter().find(|e| e.package.name == name) else {
-        let (what, help) = absent(s, name, &report.kernel);
+        let (what, help) = absent(system, name, &report.kernel);
         return report.note(Some(name), Outcome::Refused, what, Some(&help));
     };
-    if build_failed(s.layout, &entry.package, &report.kernel) {
-        let (what, help) = absent(s, name, &report.kernel);
-        let newest = state::versions(s.layout, name).pop().filter(|newest| *newest != entry.package);
-        let newest = newest.filter(|_| s.options.framework.fallback == Some(true));
+    if build_failed(&system.layout, &entry.package, &report.kernel) {
+        let (what, help) = absent(system, name, &report.kernel);
+        let newest = state::versions(&system.layout, name).pop().filter(|newest| *newest != entry.package);
+        let newest = newest.filter(|_| system.settings.framework.fallback == Some(true));
         let Some(newest) = newest else {
             return report.note(Some(name), Outcome::Refused, what, Some(&help));
         };
@@ -331,7 +355,7 @@ fn package(
     }
     let mut loaded = 0;
     for judged in verdicts.iter().filter(|j| j.package.as_ref() == Some(&entry.package)) {
-        loaded += usize::from(module(&id, judged, index, s.host.image.is_some(), report));
+        loaded += usize::from(module(&id, judged, index, system.host.image.is_some(), report));
     }
     if loaded > 0 {
         let what = if loaded == 1 {
@@ -406,20 +430,20 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Why a package is not installed for a kernel, and how to fix it.
-fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
+fn absent(system: &System, name: &str, kernel: &Kernel) -> (String, String) {
     let release = &kernel.release;
     let install = format!("dkms install {name} -k {release}");
-    let newest: Option<PackageId> = state::versions(s.layout, name).pop();
+    let newest: Option<PackageId> = state::versions(&system.layout, name).pop();
     let Some(package) = newest else {
         return ("is not in the dkms tree".into(), "add it, or take it out of required_modules".into());
     };
     let b = Build::new(&package, kernel);
-    let log = s.layout.failed_log(&b);
-    if !crate::kernel::headers::present(s.layout, s.options, release) {
+    let log = system.layout.failed_log(&b);
+    if !crate::kernel::headers::present(&system.layout, &system.settings, release) {
         let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
-            path: crate::kernel::headers::source_dir(s.layout, s.options, release),
-            package: crate::kernel::headers::package(s.layout, s.host, kernel),
+            path: crate::kernel::headers::source_dir(&system.layout, &system.settings, release),
+            package: crate::kernel::headers::package(&system.layout, &system.host, kernel),
             others: Vec::new(),
         })
         .help()

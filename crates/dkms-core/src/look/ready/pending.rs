@@ -3,11 +3,13 @@
 use crate::build::BuildError;
 use crate::conf::ConfError;
 use crate::error::Error;
+use crate::event::Sink;
 use crate::install::InstallError;
 use crate::look::status::Filter;
 use crate::look::verify;
 use crate::plan::{Operation, gather};
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
@@ -65,16 +67,21 @@ pub struct Item {
 
 /// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
 #[must_use]
-pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
+pub fn pending(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<Item> {
     let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
-    pending_given(s, kernels, &verify::verify(s, &filters))
+    pending_given(system, sink, kernels, &verify::verify(system, sink, &filters))
 }
 
 /// Like [`pending`], with the verdicts on the modules that are installed for these kernels.
 #[must_use]
-pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Report) -> Vec<Item> {
+pub fn pending_given(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: &[Kernel],
+    verdicts: &verify::Report,
+) -> Vec<Item> {
     let mut items = Vec::new();
-    let plan = gather::autoinstall(s, kernels);
+    let plan = gather::autoinstall(system, sink, kernels, Overrides::default());
     // What happens only if another version fails is not what anything waits for.
     let fallbacks: Vec<&Build> = plan
         .operations()
@@ -86,11 +93,11 @@ pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Rep
             plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
         };
         match operation {
-            Operation::Build { build, .. } => items.push(ready_to_go(s.layout, build, true)),
+            Operation::Build { build, .. } => items.push(ready_to_go(&system.layout, build, true)),
             Operation::Install { build, .. } if !is_built_first(build) => {
-                items.push(ready_to_go(s.layout, build, false));
+                items.push(ready_to_go(&system.layout, build, false));
             }
-            Operation::Fail { build, error } => items.push(wait(s.layout, build, error)),
+            Operation::Fail { build, error } => items.push(wait(&system.layout, build, error)),
             Operation::Defer { build, missing } => {
                 let what = format!("needs {}, which dkms does not know", missing.join(", "));
                 let help = vec![format!("install the package that has {}", missing.join(", "))];
@@ -115,7 +122,7 @@ pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Rep
             ));
         }
     }
-    items.extend(cut_off(s.layout, kernels));
+    items.extend(cut_off(&system.layout, kernels));
     let place = |k: &Kernel| kernels.iter().position(|other| other == k);
     items.sort_by_key(|i| place(&i.kernel));
     items
@@ -126,7 +133,7 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 }
 
 /// What a build that is not possible waits for.
-fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
+fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
     let wait = match e {
         Error::Build(BuildError::HeadersMissing { .. })
         | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
@@ -134,23 +141,23 @@ fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
         | Error::Build(BuildError::DependsNever { .. })
         | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
         Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
-        _ if layout.failed_log(b).is_file() => Wait::Build,
+        _ if layout.failed_log(build).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
-    item(b, wait, e.to_string(), e.help())
+    item(build, wait, e.to_string(), e.help())
 }
 
-fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
-    let log = layout.failed_log(b);
+fn ready_to_go(layout: &Layout, build: &Build, make: bool) -> Item {
+    let log = layout.failed_log(build);
     if make && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
-            format!("then: dkms install {} -k {}", b.package, b.kernel.release),
+            format!("then: dkms install {} -k {}", build.package, build.kernel.release),
         ];
-        return item(b, Wait::Build, "its last build failed".into(), help);
+        return item(build, Wait::Build, "its last build failed".into(), help);
     }
     let what = if make { "is to be built and installed" } else { "is built and to be installed" };
-    item(b, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", b.kernel.release)])
+    item(build, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", build.kernel.release)])
 }
 
 /// Interrupted commands and pending depmod runs.

@@ -91,7 +91,7 @@ impl Index {
 /// The time when a file, or the link in its place, was installed. The modification time may be older than
 /// that.
 fn changed(path: &Path) -> Option<(i64, i64)> {
-    let data = std::fs::symlink_metadata(path).ok()?;
+    let data = dkms_sys::fs::symlink_metadata(path).ok()?;
     Some((data.ctime(), data.ctime_nsec()))
 }
 

@@ -5,8 +5,9 @@ use super::index::Index;
 use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
 use crate::distro::Family;
+use crate::event::Sink;
 use crate::kernel::headers::KernelConfig;
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::Kernel;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, KernelView, Loader, Symbols, Verdict};
@@ -43,11 +44,11 @@ pub struct Facts {
 impl Facts {
     /// Gathers the facts about a kernel.
     #[must_use]
-    pub fn gather(s: &Session<'_>, kernel: &Kernel) -> Self {
-        let modules = s.layout.kernel_modules(&kernel.release);
-        let config = configuration(s.layout, s.options, kernel);
-        let (symvers, symbols_from) =
-            symbols(s.layout, s.options, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
+    pub fn gather(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Self {
+        let modules = system.layout.kernel_modules(&kernel.release);
+        let config = configuration(&system.layout, &system.settings, kernel);
+        let (symvers, symbols_from) = symbols(&system.layout, &system.settings, kernel)
+            .map_or((None, None), |(a, b)| (Some(a), Some(b)));
         let own = modules.join("kernel");
         let sample = sample(&own);
         // An image lists only its own symbols; those of its modules come from depmod's index.
@@ -55,16 +56,16 @@ impl Facts {
             Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
             _ => (symvers, symbols_from),
         };
-        let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|s| !s.is_empty());
+        let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|signer| !signer.is_empty());
         Self {
             kernel: kernel.clone(),
             symbols_from,
             sample,
             has_own_modules: own.is_dir(),
-            dkms: installed_by_dkms(s, kernel),
-            debian: s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
-            trust: Trust::gather(s, kernel, config.as_ref(), signer),
-            path: s.host.path.clone(),
+            dkms: installed_by_dkms(system, sink, kernel),
+            debian: system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
+            trust: Trust::gather(system, kernel, config.as_ref(), signer),
+            path: system.host.path.clone(),
             modules,
             config,
             symvers,
@@ -98,8 +99,8 @@ impl Facts {
     }
 
     /// Refreshes the list of modules that dkms installed for the kernel.
-    pub fn refresh(&mut self, s: &Session<'_>) {
-        self.dkms = installed_by_dkms(s, &self.kernel);
+    pub fn refresh(&mut self, system: &System, sink: &dyn Sink) {
+        self.dkms = installed_by_dkms(system, sink, &self.kernel);
         self.index = OnceLock::new();
         self.owners = Mutex::default();
     }

@@ -14,10 +14,11 @@ pub use kernel::Facts;
 pub use resolver::Resolver;
 pub use trust::Trust;
 
+use crate::event::Sink;
 use crate::installed::installed_files;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::status::{self, Filter, State};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::{self, module_stem};
 use kmodule::ModuleName;
@@ -102,19 +103,19 @@ struct Candidate {
 
 /// Judges every installed module that the filters select. Changes nothing and takes no lock.
 #[must_use]
-pub fn verify(s: &Session<'_>, filters: &[Filter]) -> Report {
+pub fn verify(system: &System, sink: &dyn Sink, filters: &[Filter]) -> Report {
     let mut candidates = Vec::new();
     for filter in filters {
-        for entry in status::status(s, filter) {
-            candidates.extend(installed(s, &entry.package, &entry.kind));
+        for entry in status::status(system, sink, filter) {
+            candidates.extend(installed(system, sink, &entry.package, &entry.kind));
         }
     }
-    judge(s, &candidates)
+    judge(system, sink, &candidates)
 }
 
 /// Judges module files for a kernel. They may be in any directory.
 #[must_use]
-pub fn verify_files(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) -> Report {
+pub fn verify_files(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[PathBuf]) -> Report {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let candidates: Vec<Candidate> = files
         .iter()
@@ -125,11 +126,11 @@ pub fn verify_files(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) -> Repo
             path: path.clone(),
         })
         .collect();
-    judge(s, &candidates)
+    judge(system, sink, &candidates)
 }
 
 /// The installed files of one status entry.
-fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candidate> {
+fn installed(system: &System, sink: &dyn Sink, package: &PackageId, state: &State) -> Vec<Candidate> {
     let candidate = |kernel: &Kernel, name: String, path| Candidate {
         package: Some(package.clone()),
         kernel: kernel.clone(),
@@ -137,15 +138,16 @@ fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candida
         path,
     };
     match state {
-        State::Installed(kernel) => installed_files(s, &Build::new(package, kernel))
+        State::Installed(kernel) => installed_files(system, sink, &Build::new(package, kernel))
             .into_iter()
             .map(|f| candidate(kernel, f.name, f.path))
             .collect(),
         State::InstalledWeak { kernel, from } => {
             let built = Build::new(package, &Kernel { release: from.clone(), arch: kernel.arch.clone() });
-            let links = status::weak_links(&s.layout.kernel_modules(&kernel.release).join("weak-updates"));
+            let links =
+                status::weak_links(&system.layout.kernel_modules(&kernel.release).join("weak-updates"));
             let mut found = Vec::new();
-            for f in state::module_files(s.layout, &built) {
+            for f in state::module_files(&system.layout, &built) {
                 let link = links.iter().find(|link| link.name == f.file);
                 found.extend(link.map(|link| candidate(kernel, f.name, link.path.clone())));
             }
@@ -156,17 +158,17 @@ fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candida
 }
 
 /// Gathers the facts about each kernel once, then judges its modules in parallel.
-fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
+fn judge(system: &System, sink: &dyn Sink, candidates: &[Candidate]) -> Report {
     let mut kernels: Vec<Kernel> = Vec::new();
     for c in candidates {
         if !kernels.contains(&c.kernel) {
             kernels.push(c.kernel.clone());
         }
     }
-    let facts: Vec<Facts> = kernels.iter().map(|k| Facts::gather(s, k)).collect();
+    let facts: Vec<Facts> = kernels.iter().map(|k| Facts::gather(system, sink, k)).collect();
     let resolvers: Vec<(&Kernel, Resolver<'_>)> =
         facts.iter().map(|facts| (&facts.kernel, Resolver::new(facts, []))).collect();
-    let modules = side_by_side(s.host.cpus, candidates, |c| {
+    let modules = side_by_side(system.host.cpus, candidates, |c| {
         let (_, resolver) = resolvers.iter().find(|(kernel, _)| **kernel == c.kernel)?;
         let (verdict, unreadable) = match dkms_sys::fs::read(&c.path) {
             Ok(bytes) => (resolver.judge(&File::read(&bytes, MODULE_LIMIT), &ModuleName::new(&c.name)), None),

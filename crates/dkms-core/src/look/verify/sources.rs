@@ -1,11 +1,12 @@
 //! Reads the facts about a kernel: its configuration, its symbols, its own modules, and kmod's formats.
 
+use crate::event::Sink;
 use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::status::{self, Filter, State};
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
@@ -29,10 +30,10 @@ pub(super) struct Sample {
 }
 
 /// The configuration of a kernel: from its headers, else the file next to its image.
-pub(super) fn configuration(layout: &Layout, options: &Options, kernel: &Kernel) -> Option<KernelConfig> {
+pub(super) fn configuration(layout: &Layout, settings: &Settings, kernel: &Kernel) -> Option<KernelConfig> {
     let release = &kernel.release;
     [
-        headers::config_path(layout, options, release),
+        headers::config_path(layout, settings, release),
         layout.boot_dir.join(format!("config-{release}")),
         layout.kernel_modules(release).join("config"),
     ]
@@ -42,11 +43,11 @@ pub(super) fn configuration(layout: &Layout, options: &Options, kernel: &Kernel)
 
 /// The symbols that a kernel and its modules export: from its headers; from the file that Fedora and RHEL
 /// install next to the image; or from the image itself.
-pub(super) fn symbols(layout: &Layout, options: &Options, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
+pub(super) fn symbols(layout: &Layout, settings: &Settings, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
     let release = &kernel.release;
     let modules = layout.kernel_modules(release);
     let boot = |name: String| layout.boot_dir.join(name);
-    let mut lists = vec![headers::source_dir(layout, options, release).join("Module.symvers")];
+    let mut lists = vec![headers::source_dir(layout, settings, release).join("Module.symvers")];
     for suffix in [".gz", ".xz", ".zst", ""] {
         lists.push(modules.join(format!("symvers{suffix}")));
         lists.push(boot(format!("symvers-{release}{suffix}")));
@@ -81,7 +82,7 @@ pub(super) fn is_image(path: &Path) -> bool {
 pub(super) fn sample(own: &Path) -> Option<Sample> {
     let mut pending = vec![own.to_owned()];
     while let Some(dir) = pending.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&dir).ok()?.flatten().collect();
+        let mut entries = dkms_sys::fs::read_dir(&dir).ok()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         let is_module = |e: &&std::fs::DirEntry| e.file_name().to_str().and_then(module_stem).is_some();
         let mut files: Vec<_> = entries
@@ -108,14 +109,18 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
 }
 
 /// The names and files of the modules that dkms installed for a kernel.
-pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<ModuleName, PathBuf> {
+pub(super) fn installed_by_dkms(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+) -> BTreeMap<ModuleName, PathBuf> {
     let filter = Filter::of_kernel(&kernel.release);
     let mut found = BTreeMap::new();
-    for entry in status::status(s, &filter) {
+    for entry in status::status(system, sink, &filter) {
         if let State::Installed(k) = &entry.kind {
             let b = dkms_tree::ids::Build::new(&entry.package, k);
             found.extend(
-                installed_files(s, &b)
+                installed_files(system, sink, &b)
                     .into_iter()
                     .filter(|f| f.present)
                     .map(|f| (ModuleName::new(&f.name), f.path)),

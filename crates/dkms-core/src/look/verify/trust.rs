@@ -2,9 +2,9 @@
 //! firmware and shim will pass to it.
 
 use crate::distro::Family;
+use crate::host::Host;
 use crate::kernel::headers::KernelConfig;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use crate::trust::machine::{self, Enforce, Machine, Policy};
 use crate::trust::signing;
 use dkms_tree::ids::Kernel;
@@ -53,16 +53,16 @@ impl Trust {
     /// modules name.
     #[must_use]
     pub fn gather(
-        s: &Session<'_>,
+        system: &System,
         kernel: &Kernel,
         config: Option<&KernelConfig>,
         own_signer: Option<String>,
     ) -> Self {
-        let machine = Machine::of(s.host);
-        let running = s.host.runs(&kernel.release);
+        let machine = Machine::of(&system.host);
+        let running = system.host.runs(&kernel.release);
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
         let complete = machine.mok().is_ok() && machine.db().is_ok();
-        let known = known(s, &machine, config, running);
+        let known = known(system, &machine, config, running);
         let lists = [machine::Variable::MokListXrt, machine::Variable::Dbx];
         let lists: Vec<_> = lists.into_iter().filter_map(|v| machine.list(v).ok()).collect();
         let forbidden = |c: &Certificate| {
@@ -80,7 +80,7 @@ impl Trust {
                 loaded: dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX)
                     .ok()
                     .filter(|_| running),
-                modules: s.layout.kernel_modules(&kernel.release),
+                modules: system.layout.kernel_modules(&kernel.release),
                 md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
             running,
@@ -227,12 +227,12 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 
 /// The certificates of firmware and shim, and our own, with whether the kernel has each one.
 fn known(
-    s: &Session<'_>,
+    system: &System,
     machine: &Machine,
     config: Option<&KernelConfig>,
     running: bool,
 ) -> Vec<(Certificate, Option<bool>)> {
-    let platform = counts_platform(s.host);
+    let platform = counts_platform(&system.host);
     let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
     // Without the distributions' patch, shim's keys are trusted if shim says so and the kernel has a keyring
     // for them.
@@ -251,7 +251,8 @@ fn known(
         }
     }
     let complete = machine.mok().is_ok() && machine.db().is_ok();
-    if let Some(own) = own_certificate(s).filter(|own| !found.iter().any(|(c, _)| c.der() == own.der())) {
+    if let Some(own) = own_certificate(system).filter(|own| !found.iter().any(|(c, _)| c.der() == own.der()))
+    {
         let has = match (running, held(machine, &own, platform)) {
             (true, Some(held)) => Some(held),
             // The running kernel was built with it. The other kernel may have been built with it too.
@@ -264,8 +265,8 @@ fn known(
 }
 
 /// The certificate that dkms signs with, if it can be read.
-fn own_certificate(s: &Session<'_>) -> Option<Certificate> {
-    let pair = signing::key_pair(s, &s.options.framework, None).ok()?;
+fn own_certificate(system: &System) -> Option<Certificate> {
+    let pair = signing::key_pair(system, &system.settings.framework, None).ok()?;
     Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
 }
 

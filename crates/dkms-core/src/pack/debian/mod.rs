@@ -11,12 +11,12 @@ use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::event::Sink;
+use crate::host::Host;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request, newest};
 use crate::request::RequestError;
 use crate::request::UsageError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
@@ -101,22 +101,22 @@ pub fn mkbmdeb_places(layout: &Layout, request: &Request<'_>) -> Result<Vec<Path
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, a name has no Debian form, or the
 /// destination is not writable.
-pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    add::require_added(s.layout, request.package)?;
+pub fn mkdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<PathBuf> {
+    add::require_added(&system.layout, request.package)?;
     let planned = request.deb()?;
-    let epoch = request.time(s.layout)?;
-    let place = request.place(s.layout, "deb", planned.file());
-    if let Some(template) = template::find(s.layout, request, "mkdeb") {
+    let epoch = request.time(&system.layout)?;
+    let place = request.place(&system.layout, "deb", planned.file());
+    if let Some(template) = template::find(&system.layout, request, "mkdeb") {
         let kernels = request.binaries();
-        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
-    write(s.sink, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdeb")?;
+    write(sink, place, &payload(system, request, &planned, "mkdeb", scratch.path(), epoch)?)
 }
 
 /// The contents of the package of `mkdeb`; generated files are written to `scratch`.
 fn payload(
-    s: &Session<'_>,
+    system: &System,
     request: &Request<'_>,
     planned: &Planned,
     action: &str,
@@ -124,9 +124,9 @@ fn payload(
     epoch: u64,
 ) -> Result<Deb> {
     let (package, kernels) = (request.package, request.binaries());
-    let inside = Inside::read(s.layout, package, kernels)?;
-    let source = fs::canonicalize(s.layout.source_link(package))?;
-    let mut members = pack::for_dkms(s, request, &planned.name, scratch, epoch)?;
+    let inside = Inside::read(&system.layout, package, kernels)?;
+    let source = fs::canonicalize(system.layout.source_link(package))?;
+    let mut members = pack::for_dkms(system, request, &planned.name, scratch, epoch)?;
     let synopsis = match (request.with_source(), kernels) {
         (true, []) => format!("kernel module {}, source for dkms", package.name),
         (true, _) => format!("kernel module {}, source and built modules for dkms", package.name),
@@ -161,31 +161,31 @@ fn payload(
 ///
 /// # Errors
 /// As for [`mkdeb`]; also `--archive` with several kernels.
-pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
-    add::require_added(s.layout, request.package)?;
+pub fn mkbmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(&system.layout, request.package)?;
     request.refuse_one_name_for_several()?;
     // Check everything before the first package is written.
     for kernel in request.kernels {
         request.bmdeb(kernel)?;
-        Inside::read(s.layout, request.package, std::slice::from_ref(kernel))?;
+        Inside::read(&system.layout, request.package, std::slice::from_ref(kernel))?;
     }
-    request.kernels.iter().map(|kernel| one_bmdeb(s, request, kernel)).collect()
+    request.kernels.iter().map(|kernel| one_bmdeb(system, sink, request, kernel)).collect()
 }
 
-fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
+fn one_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
     let package = request.package;
     let planned = request.bmdeb(kernel)?;
-    let inside = Inside::read(s.layout, package, std::slice::from_ref(kernel))?;
-    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let inside = Inside::read(&system.layout, package, std::slice::from_ref(kernel))?;
+    let source = fs::canonicalize(system.layout.source_link(package))?;
     let b = Build::new(package, kernel);
-    let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
-    if let Some(template) = template::find(s.layout, request, "mkbmdeb") {
+    let epoch = request.epoch.unwrap_or_else(|| newest(&[system.layout.module_dir(&b)]));
+    if let Some(template) = template::find(&system.layout, request, "mkbmdeb") {
         let (place, kernels) =
-            (request.place(s.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
-        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+            (request.place(&system.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
-    let home = modules_home(s.host, kernel);
-    let mut members: Vec<Member> = state::module_files(s.layout, &b)
+    let home = modules_home(&system.host, kernel);
+    let mut members: Vec<Member> = state::module_files(&system.layout, &b)
         .into_iter()
         .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
         .collect();
@@ -212,7 +212,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     ];
     members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
     let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
-    write(s.sink, request.place(s.layout, "bmdeb", planned.file()), &deb)
+    write(sink, request.place(&system.layout, "bmdeb", planned.file()), &deb)
 }
 
 /// The directory in which this kernel's packages install modules. Some suites use `/lib`, newer ones

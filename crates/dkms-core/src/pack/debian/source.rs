@@ -6,9 +6,10 @@ use super::{payload, report_written};
 use crate::add;
 use crate::digest;
 use crate::error::Result;
+use crate::event::Sink;
 use crate::pack::Request;
 use crate::pack::tarball::{self, archive_error};
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::layout::Layout;
@@ -42,17 +43,17 @@ pub fn mkdsc_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// As for [`super::mkdeb`].
-pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    add::require_added(s.layout, request.package)?;
+pub fn mkdsc(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<PathBuf> {
+    add::require_added(&system.layout, request.package)?;
     let planned = request.dsc()?;
-    let epoch = request.time(s.layout)?;
-    let (directory, name) = place(s.layout, request, &planned);
-    if let Some(template) = super::template::find(s.layout, request, "mkdsc") {
+    let epoch = request.time(&system.layout)?;
+    let (directory, name) = place(&system.layout, request, &planned);
+    if let Some(template) = super::template::find(&system.layout, request, "mkdsc") {
         let (place, kernels) = ((directory, name), request.binaries());
-        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdsc")?;
-    let deb = payload(s, request, &planned, "mkdsc", scratch.path(), epoch)?;
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdsc")?;
+    let deb = payload(system, request, &planned, "mkdsc", scratch.path(), epoch)?;
     tarball::require_writable(&directory)?;
     let members = tree(request, &planned, &format!("{}-{}", planned.name, planned.version), deb);
     let sources = format!("{}_{}.tar.xz", planned.name, planned.version);
@@ -73,7 +74,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     );
     let path = directory.join(name);
     fs::write_atomic(&path, text.as_bytes(), 0o644)?;
-    report_written(s.sink, path)
+    report_written(sink, path)
 }
 
 /// The source tree: `root/` has the files that the package installs, `debian/` the packaging.

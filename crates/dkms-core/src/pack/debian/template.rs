@@ -3,10 +3,11 @@
 
 use super::planned::Planned;
 use crate::error::Result;
+use crate::event::Sink;
 use crate::pack::tarball;
 use crate::pack::{self, Request};
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::system::System;
 use crate::time;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
@@ -19,34 +20,33 @@ pub(super) struct Template<'a> {
     path: PathBuf,
     /// `mkdeb`, `mkdsc` or `mkbmdeb`.
     action: &'a str,
+    request: &'a Request<'a>,
 }
 
 /// The template for an action, if there is one: the module's template takes precedence over the machine's.
-pub(super) fn find<'a>(layout: &Layout, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
+pub(super) fn find<'a>(layout: &Layout, request: &'a Request<'a>, action: &'a str) -> Option<Template<'a>> {
     let own = layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
     let places = [own, layout.config_dir.join(format!("template-dkms-{action}"))];
     let path = places.into_iter().find(|p| p.join("debian/rules").is_file())?;
-    Some(Template { path, action })
+    Some(Template { path, action, request })
 }
 
 impl Template<'_> {
-    /// Builds a package from a template. In the files of `debian/` it replaces the placeholders
-    /// DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION, KERNEL_VERSION, DEBIAN_BUILD_ARCH and DATE_STAMP. Next to
-    /// `debian/` it puts, as the template's Makefile expects, the source (`M-V/`, not for `mkbmdeb`), the
-    /// built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
+    /// Builds a package from a template in a temporary directory, and moves it to its place: the directory and
+    /// the name of the file.
     ///
     /// # Errors
     /// dpkg-buildpackage is missing, fails, or produces no package; a file cannot be copied.
     pub(super) fn build(
         &self,
-        s: &Session<'_>,
-        request: &Request<'_>,
+        system: &System,
+        sink: &dyn Sink,
         planned: &Planned,
         kernels: &[Kernel],
         (directory, name): (PathBuf, PathBuf),
         epoch: u64,
     ) -> Result<PathBuf> {
-        let Some(program) = process::which("dpkg-buildpackage", &s.host.path) else {
+        let Some(program) = process::which("dpkg-buildpackage", &system.host.path) else {
             return Err(ProgramError::Missing {
                 program: "dpkg-buildpackage".into(),
                 purpose: format!("follow the template {}", self.path.display()),
@@ -55,57 +55,62 @@ impl Template<'_> {
             .into());
         };
         tarball::require_writable(&directory)?;
-        let (m, v) = (&request.package.name, &request.package.version);
-        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-deb")?;
-        let package = planned.base.as_str();
-        let top = scratch.path().join(format!("{package}-dkms-{}", planned.version));
-        s.note_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, &top)?);
-        let date = time::rfc2822(epoch);
-        let kernel = kernels.first().map_or("", |k| k.release.as_str());
+        let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-deb")?;
+        let top = scratch.path().join(format!("{}-dkms-{}", planned.base, planned.version));
+        self.prepare(system, sink, planned, kernels, &top, epoch)?;
+        let what = if self.action == "mkdsc" { "-S" } else { "-b" };
+        let mut command = Command::new(program).args(["-d", what, "-us", "-uc"]);
+        if process::which("fakeroot", &system.host.path).is_some() {
+            command = command.arg("-rfakeroot");
+        }
+        let shown = command.display();
+        pack::tool(system, sink, command.cwd(&top), &shown, epoch, pack::last_line)?;
+        let named = self.request.named.map(|_| name);
+        take(scratch.path(), &directory, self.action, named).transpose().unwrap_or_else(|| {
+            let template = self.path.display();
+            let reason = format!("it ended well and made no package; see the template {template}");
+            Err(ProgramError::Failed { command: shown, cause: reason.into() }.into())
+        })
+    }
+
+    /// Copies the template to `top`, and replaces the placeholders DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION,
+    /// KERNEL_VERSION, DEBIAN_BUILD_ARCH and DATE_STAMP in its files of `debian/`. Next to `debian/` it puts, as
+    /// the template's Makefile expects, the source (`M-V/`, not for `mkbmdeb`), the built modules
+    /// (`M-V.dkms.tar.gz`) and `common.postinst`.
+    fn prepare(
+        &self,
+        system: &System,
+        sink: &dyn Sink,
+        planned: &Planned,
+        kernels: &[Kernel],
+        top: &Path,
+        epoch: u64,
+    ) -> Result<()> {
+        let package = self.request.package;
+        sink.warn_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, top)?);
         let words = [
-            ("DEBIAN_PACKAGE", package),
-            ("MODULE_NAME", m),
-            ("MODULE_VERSION", v),
-            ("KERNEL_VERSION", kernel),
+            ("DEBIAN_PACKAGE", planned.base.as_str()),
+            ("MODULE_NAME", &package.name),
+            ("MODULE_VERSION", &package.version),
+            ("KERNEL_VERSION", kernels.first().map_or("", |kernel| kernel.release.as_str())),
             ("DEBIAN_BUILD_ARCH", planned.architecture),
-            ("DATE_STAMP", date.as_str()),
+            ("DATE_STAMP", &time::rfc2822(epoch)),
         ];
         fill_in(&top.join("debian"), &words)?;
-        if request.with_source() && self.action != "mkbmdeb" {
-            let source = fs::canonicalize(s.layout.source_link(request.package))?;
-            s.note_left_out(&fs::copy_tree(source, top.join(format!("{m}-{v}")))?);
+        let name = format!("{}-{}", package.name, package.version);
+        if self.request.with_source() && self.action != "mkbmdeb" {
+            let source = fs::canonicalize(system.layout.source_link(package))?;
+            sink.warn_left_out(&fs::copy_tree(source, top.join(&name))?);
         }
         if !kernels.is_empty() {
-            tarball::write_modules(
-                s,
-                request.package,
-                kernels,
-                &top.join(format!("{m}-{v}.dkms.tar.gz")),
-                epoch,
-            )?;
+            let archive = top.join(format!("{name}.dkms.tar.gz"));
+            tarball::write_modules(system, package, kernels, &archive, epoch)?;
         }
         let postinst = Path::new("/usr/lib/dkms/common.postinst");
         if postinst.is_file() {
             fs::copy_file(postinst, top.join("common.postinst"))?;
         }
-        let mut command = Command::new(program).args([
-            "-d",
-            if self.action == "mkdsc" { "-S" } else { "-b" },
-            "-us",
-            "-uc",
-        ]);
-        if process::which("fakeroot", &s.host.path).is_some() {
-            command = command.arg("-rfakeroot");
-        }
-        let shown = command.display();
-        pack::tool(s, command.cwd(&top), &shown, epoch, pack::last_line)?;
-        take(scratch.path(), &directory, self.action, request.named.map(|_| name)).transpose().unwrap_or_else(
-            || {
-                let template = self.path.display();
-                let reason = format!("it ended well and made no package; see the template {template}");
-                Err(ProgramError::Failed { command: shown, cause: reason.into() }.into())
-            },
-        )
+        Ok(())
     }
 }
 

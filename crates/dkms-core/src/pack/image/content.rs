@@ -5,10 +5,11 @@
 //! to the node's `/lib/modules/K`.
 
 use crate::error::Result;
+use crate::event::Sink;
 use crate::pack::modules::Modules;
 use crate::pack::{last_line, tool};
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::Member;
 use dkms_sys::fs::{self, Limit, TempDir};
 use dkms_sys::process::{self, Command};
@@ -26,21 +27,22 @@ const FOLDER: &str = "updates";
 /// # Errors
 /// depmod is missing or fails; a file cannot be read.
 pub(super) fn members(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     modules: &Modules,
     prefix: &str,
     scratch: &Path,
     epoch: u64,
 ) -> Result<Vec<Member>> {
     let release = &modules.kernel.release;
-    let kernel_modules = s.layout.kernel_modules(release);
+    let kernel_modules = system.layout.kernel_modules(release);
     let home = format!("{prefix}/lib/modules/{release}");
     let mut members = Vec::new();
     for module in &modules.modules {
         let name = format!("{home}/{FOLDER}/{}", module.file.file);
         members.push(Member::file(name, &module.file.path, 0o644, epoch));
     }
-    for (name, bytes) in index(s, modules, &kernel_modules, scratch, epoch)? {
+    for (name, bytes) in index(system, sink, modules, &kernel_modules, scratch, epoch)? {
         members.push(Member::bytes(format!("{home}/{name}"), bytes, epoch));
     }
     members.push(Member::link(format!("{home}/host"), format!("/lib/modules/{release}"), epoch));
@@ -52,13 +54,14 @@ pub(super) fn members(
 
 /// The index and the lists that modprobe reads, by name.
 fn index(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     modules: &Modules,
     kernel_modules: &Path,
     scratch: &Path,
     epoch: u64,
 ) -> Result<Vec<(String, Vec<u8>)>> {
-    let Some(depmod) = process::which("depmod", &s.host.path) else {
+    let Some(depmod) = process::which("depmod", &system.host.path) else {
         return Err(ProgramError::Missing {
             program: "depmod".into(),
             purpose: "index the modules of an image".into(),
@@ -86,7 +89,7 @@ fn index(
     fs::write_atomic(&conf, DEPMOD_CONF.as_bytes(), 0o644)?;
     let command = Command::new(depmod).arg("-b").arg(scratch.path()).arg("-C").arg(&conf).arg(release);
     let shown = format!("depmod -b DIR {release}");
-    tool(s, command, &shown, epoch, last_line)?;
+    tool(system, sink, command, &shown, epoch, last_line)?;
     let mut files = Vec::new();
     for name in fs::list_dir(&dir)? {
         if let Some(name) = name.to_str().filter(|name| name.starts_with("modules.")) {

@@ -14,14 +14,15 @@ mod tools;
 use crate::digest;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::pack::PackError;
 use crate::pack::modules::{Modules, of_the_kernel};
 use crate::pack::output;
 use crate::pack::tarball::{self, archive_error};
 use crate::request::RequestError;
 use crate::request::UsageError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use crate::time;
 use base::Base;
 use dkms_archive::Member;
@@ -52,6 +53,8 @@ pub struct ImageRequest<'a> {
     pub name: Option<&'a str>,
     /// The directory above `lib/modules`, relative to the root of the image: `opt`.
     pub prefix: &'a str,
+    /// Whether files that exist are replaced.
+    pub force: bool,
     /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
     pub epoch: Option<u64>,
 }
@@ -122,26 +125,26 @@ pub fn places(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<PathBuf
 /// A package is not in the tree, or nothing is built for a kernel; a name is not legal; a module that ours
 /// depend on is not there; there are no programs for the image; the file exists, and `--force` is not given;
 /// the destination is not writable.
-pub fn make(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
-    let places = places(s.layout, request)?;
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkimage")?;
+pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
+    let places = places(&system.layout, request)?;
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkimage")?;
     let mut starts = Vec::new();
     for (kernel, place) in request.kernels.iter().zip(&places) {
-        output::refuse_existing(s.options, place)?;
-        let modules = Modules::read(s.layout, request.packages, kernel)?;
-        modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
-        starts.push(Start::new(s.host, request, &Platform::of(kernel)?, scratch.path())?);
+        output::refuse_existing(place, request.force)?;
+        let modules = Modules::read(&system.layout, request.packages, kernel)?;
+        modules.require_dependencies(&of_the_kernel(&system.layout.kernel_modules(&kernel.release))?)?;
+        starts.push(Start::new(&system.host, request, &Platform::of(kernel)?, scratch.path())?);
     }
     for ((kernel, place), start) in request.kernels.iter().zip(&places).zip(starts) {
         let scratch = TempDir::new_in(scratch.path(), "image")?;
-        let modules = Modules::read(s.layout, request.packages, kernel)?;
+        let modules = Modules::read(&system.layout, request.packages, kernel)?;
         let platform = Platform::of(kernel)?;
         let epoch = request.epoch.unwrap_or_else(|| modules.time());
-        let members = content::members(s, &modules, request.prefix, scratch.path(), epoch)?;
+        let members = content::members(system, sink, &modules, request.prefix, scratch.path(), epoch)?;
         let reference = request.reference(kernel)?;
         tarball::require_writable(output::directory(place))?;
         Image { modules, platform, epoch, start, members, reference }.write(place, scratch.path())?;
-        s.report(Event::ArchiveWritten { path: place.clone() });
+        sink.event(Event::ArchiveWritten { path: place.clone() });
     }
     Ok(places)
 }

@@ -2,8 +2,8 @@
 
 use super::names::Platform;
 use crate::error::Result;
+use crate::host::Host;
 use crate::pack::PackError;
-use crate::session::Host;
 use dkms_archive::Member;
 use dkms_sys::fs::{self, Limit};
 use dkms_sys::process::{self, Command, Stream};

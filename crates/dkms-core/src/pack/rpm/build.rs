@@ -3,11 +3,12 @@
 
 use super::names;
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::pack;
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
 use std::ffi::OsStr;
@@ -36,7 +37,7 @@ impl Rpmbuild {
     ///
     /// # Errors
     /// rpmbuild is not installed; the directory cannot be created.
-    pub(super) fn new(host: &Host, options: &Options, purpose: &str, epoch: u64) -> Result<Self> {
+    pub(super) fn new(host: &Host, settings: &Settings, purpose: &str, epoch: u64) -> Result<Self> {
         let Some(program) = process::which("rpmbuild", &host.path) else {
             return Err(ProgramError::Missing {
                 program: "rpmbuild".into(),
@@ -45,7 +46,7 @@ impl Rpmbuild {
             }
             .into());
         };
-        let scratch = TempDir::new_in(&options.tmp_location, "dkms-rpm")?;
+        let scratch = TempDir::new_in(&settings.tmp_location, "dkms-rpm")?;
         for directory in ["BUILD", "BUILDROOT", "RPMS", "SRPMS", "SPECS", "SOURCES", "tmp", "db"] {
             fs::create_dir_all(scratch.path().join(directory))?;
         }
@@ -94,7 +95,8 @@ impl Rpmbuild {
     /// nothing.
     pub(super) fn run(
         &self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         spec: &Path,
         make: Make,
         target: Option<&str>,
@@ -117,7 +119,7 @@ impl Rpmbuild {
         // The caller is responsible for build dependencies; rpm's database may be empty on this machine.
         command = command.arg("--nodeps").arg(make).arg(spec);
         let shown = format!("rpmbuild {make} {}", spec.display());
-        pack::tool(s, command.cwd(self.path()), &shown, self.epoch, reason)?;
+        pack::tool(system, sink, command.cwd(self.path()), &shown, self.epoch, reason)?;
         let mut made = Vec::new();
         for directory in ["RPMS", "SRPMS"] {
             packages(&self.path().join(directory), &mut made)?;

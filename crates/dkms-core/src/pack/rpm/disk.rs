@@ -12,12 +12,13 @@ use crate::add;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::installed::decompressed;
 use crate::pack::tarball;
 use crate::pack::{Inside, Request};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::Member;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
@@ -66,14 +67,19 @@ fn template(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Res
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild or a
 /// program that writes ISO images is missing or fails, or the destination is not writable.
-pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
-    add::require_added(s.layout, request.package)?;
-    let (directory, name) = place(s.layout, request);
-    let (writer, words) = writer(s.host)?;
-    let template = template(s.layout, request, named)?;
-    let epoch = request.time(s.layout)?;
+pub fn mkdriverdisk(
+    system: &System,
+    sink: &dyn Sink,
+    request: &Request<'_>,
+    named: Option<&Path>,
+) -> Result<PathBuf> {
+    add::require_added(&system.layout, request.package)?;
+    let (directory, name) = place(&system.layout, request);
+    let (writer, words) = writer(&system.host)?;
+    let template = template(&system.layout, request, named)?;
+    let epoch = request.time(&system.layout)?;
     tarball::require_writable(&directory)?;
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-disk")?;
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-disk")?;
     let disk = scratch.path().join("disk");
     let mut by_arch: BTreeMap<&str, Vec<&Kernel>> = BTreeMap::new();
     for kernel in request.kernels {
@@ -83,10 +89,10 @@ pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>
         let packages = disk.join("rpms").join(arch);
         fs::create_dir_all(&packages)?;
         match &template {
-            Some(template) => after_template(s, request, template, &kernels, epoch, &packages)?,
-            None => own_package(s, request, arch, &kernels, epoch, &packages)?,
+            Some(template) => after_template(system, sink, request, template, &kernels, epoch, &packages)?,
+            None => own_package(system, sink, request, arch, &kernels, epoch, &packages)?,
         }
-        repository(s, &packages, epoch)?;
+        repository(system, sink, &packages, epoch)?;
     }
     let line = format!("{} {} driver disk\n", request.package.name, request.package.version);
     fs::write_atomic(disk.join("rhdd3"), line.as_bytes(), 0o644)?;
@@ -94,10 +100,10 @@ pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>
     let image = scratch.path().join("image.iso");
     let command = Command::new(writer).args(words.iter().copied());
     let command = command.args(["-quiet", "-r", "-J", "-V", LABEL, "-o"]).arg(&image).arg(&disk);
-    program(s, command, epoch)?;
+    program(system, sink, command, epoch)?;
     let path = directory.join(name);
     fs::write_atomic(&path, &fs::read(&image)?, 0o644)?;
-    s.report(Event::ArchiveWritten { path: path.clone() });
+    sink.event(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }
 
@@ -114,7 +120,8 @@ fn writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
 
 /// The packages that the user's spec file builds, one for each kernel.
 fn after_template(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     request: &Request<'_>,
     template: &Path,
     kernels: &[&Kernel],
@@ -123,8 +130,8 @@ fn after_template(
 ) -> Result<()> {
     let (m, v) = (&request.package.name, &request.package.version);
     for kernel in kernels {
-        let mut rpmbuild = Rpmbuild::new(s.host, s.options, "make a package of modules", epoch)?;
-        kmp::source_archive(s, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
+        let mut rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a package of modules", epoch)?;
+        kmp::source_archive(system, sink, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
         let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
         fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
         for (name, value) in
@@ -132,7 +139,7 @@ fn after_template(
         {
             rpmbuild.define(name, &names::plain(value));
         }
-        copy(&rpmbuild.run(s, &file, Make::Binary, Some(names::architecture(kernel)))?, to)?;
+        copy(&rpmbuild.run(system, sink, &file, Make::Binary, Some(names::architecture(kernel)))?, to)?;
     }
     Ok(())
 }
@@ -140,7 +147,8 @@ fn after_template(
 /// `kmod-M`: the modules in the directory where the kernels find them, uncompressed, as the installer
 /// requires.
 fn own_package(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     request: &Request<'_>,
     arch: &str,
     kernels: &[&Kernel],
@@ -150,15 +158,15 @@ fn own_package(
     let package = request.package;
     let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
     let owned: Vec<Kernel> = kernels.iter().map(|k| (*k).clone()).collect();
-    let inside = Inside::read(s.layout, package, &owned)?;
-    let rpmbuild = Rpmbuild::new(s.host, s.options, "make a package of modules", epoch)?;
+    let inside = Inside::read(&system.layout, package, &owned)?;
+    let rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a package of modules", epoch)?;
     let name = format!("kmod-{m}");
     let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());
     let mut dependencies = vec!["Requires(post): kmod".to_owned(), "Requires(postun): kmod".to_owned()];
     for kernel in &owned {
         let release = names::directory(&kernel.release)?;
         let place = format!("lib/modules/{release}/extra/{m}");
-        for file in state::module_files(s.layout, &Build::new(package, kernel)) {
+        for file in state::module_files(&system.layout, &Build::new(package, kernel)) {
             let plain = decompressed(&fs::read(&file.path)?).map_err(|cause| {
                 Error::Build(BuildError::BadModule { path: file.path.clone(), cause: cause.into() })
             })?;
@@ -170,7 +178,7 @@ fn own_package(
     }
     dependencies.extend(spec::modaliases(&inside, &version));
     pack(&rpmbuild, &members, epoch)?;
-    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let source = fs::canonicalize(system.layout.source_link(package))?;
     let text = Spec {
         name: &name,
         version: &version,
@@ -186,7 +194,7 @@ fn own_package(
         epoch,
     }
     .text();
-    copy(&run(s, &rpmbuild, &format!("{name}.spec"), &text, Some(arch))?, to)
+    copy(&run(system, sink, &rpmbuild, &format!("{name}.spec"), &text, Some(arch))?, to)
 }
 
 fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
@@ -198,10 +206,11 @@ fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
 
 /// Creates the repository metadata for a directory of packages. Without it the installer can load the modules
 /// but cannot install the packages.
-fn repository(s: &Session<'_>, packages: &Path, epoch: u64) -> Result<()> {
-    let found = ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, &s.host.path));
+fn repository(system: &System, sink: &dyn Sink, packages: &Path, epoch: u64) -> Result<()> {
+    let found =
+        ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, &system.host.path));
     let Some(createrepo) = found else {
-        s.warn("the driver disk has no repository, so the installer loads the modules and does not install the package: createrepo_c is not installed");
+        sink.warn("the driver disk has no repository, so the installer loads the modules and does not install the package: createrepo_c is not installed");
         return Ok(());
     };
     same_times(packages, epoch)?;
@@ -210,12 +219,12 @@ fn repository(s: &Session<'_>, packages: &Path, epoch: u64) -> Result<()> {
         .args(["--quiet", "--no-database", "--set-timestamp-to-revision", "--revision"])
         .arg(epoch_word)
         .arg(packages);
-    program(s, command, epoch)
+    program(system, sink, command, epoch)
 }
 
-fn program(s: &Session<'_>, command: Command, epoch: u64) -> Result<()> {
+fn program(system: &System, sink: &dyn Sink, command: Command, epoch: u64) -> Result<()> {
     let shown = command.display();
-    crate::pack::tool(s, command, &shown, epoch, crate::pack::last_line).map(|_| ())
+    crate::pack::tool(system, sink, command, &shown, epoch, crate::pack::last_line).map(|_| ())
 }
 
 /// Sets the time of a directory and everything in it, in seconds since 1970.

@@ -5,10 +5,11 @@ use super::{names, patched, take};
 use crate::add;
 use crate::conf::load;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::pack::PackError;
 use crate::pack::Request;
 use crate::pack::tarball::{self, archive_error};
-use crate::session::Session;
+use crate::system::System;
 use dkms_archive::{self, Member};
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
@@ -49,20 +50,21 @@ pub fn mkkmp_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
 /// The package is not in the tree, there is no spec file, a patch does not apply, rpmbuild is missing or
 /// fails, or the destination is not writable.
 pub fn mkkmp(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     request: &Request<'_>,
     named: Option<&Path>,
     kernel: &Kernel,
 ) -> Result<Vec<PathBuf>> {
-    add::require_added(s.layout, request.package)?;
-    let spec = find(s.layout, request, named)?;
-    let (directory, name) = request.place(s.layout, "rpm", String::new());
-    let epoch = request.time(s.layout)?;
-    let mut rpmbuild = Rpmbuild::new(s.host, s.options, "make a kernel module package", epoch)?;
+    add::require_added(&system.layout, request.package)?;
+    let spec = find(&system.layout, request, named)?;
+    let (directory, name) = request.place(&system.layout, "rpm", String::new());
+    let epoch = request.time(&system.layout)?;
+    let mut rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a kernel module package", epoch)?;
     tarball::require_writable(&directory)?;
     let (m, v) = (&request.package.name, &request.package.version);
     let b = Build::new(request.package, kernel);
-    source_archive(s, &b, &rpmbuild, epoch)?;
+    source_archive(system, sink, &b, &rpmbuild, epoch)?;
     let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
     fs::write_atomic(&file, &fs::read_bounded(&spec, fs::Limit::CONFIG)?, 0o644)?;
     rpmbuild.define("module_name", &names::plain(m));
@@ -76,8 +78,8 @@ pub fn mkkmp(
         rpmbuild.define("kernel_versions", &all(&|k| k.release.to_string()));
         rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
     }
-    let made = rpmbuild.run(s, &file, Make::Source, Some(names::architecture(kernel)))?;
-    take(s.sink, &made, &directory, request.named.map(|_| name))
+    let made = rpmbuild.run(system, sink, &file, Make::Source, Some(names::architecture(kernel)))?;
+    take(sink, &made, &directory, request.named.map(|_| name))
 }
 
 /// Adds `M-V.tar.bz2` to the sources; its top directory is `M-V/`. It contains the source, patched for a
@@ -85,11 +87,17 @@ pub fn mkkmp(
 ///
 /// # Errors
 /// A patch does not apply; a file cannot be read or written.
-pub(super) fn source_archive(s: &Session<'_>, b: &Build, rpmbuild: &Rpmbuild, epoch: u64) -> Result<()> {
-    let top = format!("{}-{}", b.package.name, b.package.version);
-    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+pub(super) fn source_archive(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    rpmbuild: &Rpmbuild,
+    epoch: u64,
+) -> Result<()> {
+    let top = format!("{}-{}", build.package.name, build.package.version);
+    let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
     let dir = rpmbuild.path().join("tree");
-    patched(s, b, &loaded, &dir)?;
+    patched(system, sink, build, &loaded, &dir)?;
     let archive = rpmbuild.source(format!("{top}.tar.bz2"));
     dkms_archive::write(&archive, &[Member::path(top, &dir)], Some(epoch))
         .map_err(|e| archive_error(&archive, e))?;

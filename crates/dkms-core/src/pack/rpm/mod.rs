@@ -20,7 +20,7 @@ use crate::event::Sink;
 use crate::owner;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request};
-use crate::session::Session;
+use crate::system::System;
 use build::{Make, Rpmbuild};
 use dkms_archive::{self, Member};
 use dkms_sys::fs;
@@ -63,25 +63,33 @@ pub fn mkrpm_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild is
 /// missing or fails, or the destination is not writable.
-pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
-    add::require_added(s.layout, request.package)?;
-    let (directory, name) = request.place(s.layout, "rpm", request.mkrpm_file()?);
-    let inside = Inside::read(s.layout, request.package, request.binaries())?;
-    let epoch = request.time(s.layout)?;
-    let rpmbuild = Rpmbuild::new(s.host, s.options, "make rpm packages", epoch)?;
+pub fn mkrpm(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(&system.layout, request.package)?;
+    let (directory, name) = request.place(&system.layout, "rpm", request.mkrpm_file()?);
+    let inside = Inside::read(&system.layout, request.package, request.binaries())?;
+    let epoch = request.time(&system.layout)?;
+    let rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make rpm packages", epoch)?;
     tarball::require_writable(&directory)?;
-    if let Some(template) = template::find(s.layout, request) {
-        let (made, _kept) = template::build(s, request, &template, rpmbuild)?;
-        return take(s.sink, &made, &directory, request.named.map(|_| name));
+    if let Some(template) = template::find(&system.layout, request) {
+        let (made, _kept) = template::build(system, sink, request, &template, rpmbuild)?;
+        return take(sink, &made, &directory, request.named.map(|_| name));
     }
-    let text = own_spec(s, request, &inside, &rpmbuild, epoch)?;
-    let made = run(s, &rpmbuild, &format!("{}.spec", request.package.name), &text, request.architecture())?;
-    take(s.sink, &made, &directory, Some(name))
+    let text = own_spec(system, request, &inside, &rpmbuild, epoch)?;
+    let made = run(
+        system,
+        sink,
+        &rpmbuild,
+        &format!("{}.spec", request.package.name),
+        &text,
+        request.architecture(),
+    )?;
+    take(sink, &made, &directory, Some(name))
 }
 
 /// Writes our own spec file and runs rpmbuild on it.
 fn run(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     rpmbuild: &Rpmbuild,
     name: &str,
     text: &str,
@@ -89,12 +97,12 @@ fn run(
 ) -> Result<Vec<PathBuf>> {
     let file = rpmbuild.path().join("SPECS").join(name);
     fs::write_atomic(&file, text.as_bytes(), 0o644)?;
-    rpmbuild.run(s, &file, Make::Binary, target)
+    rpmbuild.run(system, sink, &file, Make::Binary, target)
 }
 
 /// Our own spec file, and next to it the files that the package installs.
 fn own_spec(
-    s: &Session<'_>,
+    system: &System,
     request: &Request<'_>,
     inside: &Inside,
     rpmbuild: &Rpmbuild,
@@ -103,8 +111,8 @@ fn own_spec(
     let (package, kernels) = (request.package, request.binaries());
     let (m, v) = (&package.name, &package.version);
     let version = names::version(v)?;
-    let source = fs::canonicalize(s.layout.source_link(package))?;
-    let members = pack::for_dkms(s, request, m, &rpmbuild.source(""), epoch)?;
+    let source = fs::canonicalize(system.layout.source_link(package))?;
+    let members = pack::for_dkms(system, request, m, &rpmbuild.source(""), epoch)?;
     let mut files = vec![format!("/usr/src/{m}-{v}")];
     if !kernels.is_empty() {
         files.push(format!("/usr/share/{m}"));
@@ -145,13 +153,13 @@ fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
 }
 
 /// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
-fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
-    prepare::fresh_copy(s, b, dir)?;
-    let names = prepare::patches_for(loaded, b)?;
+fn patched(system: &System, sink: &dyn Sink, build: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    prepare::fresh_copy(&system.layout, sink, build, dir)?;
+    let names = prepare::patches_for(loaded, build)?;
     // Next to the copy, which must contain only the source.
-    let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
-    let log = MakeLog::create(s.host, &path, &kept, b)?;
-    let done = sandboxed_patch(s, b, loaded, dir, &names, &log);
+    let (path, kept) = (dir.with_extension("log"), system.layout.failed_log(build));
+    let log = MakeLog::create(&system.host, &path, &kept, build)?;
+    let done = sandboxed_patch(system, sink, build, loaded, dir, &names, &log);
     if done.is_err() {
         let _ = kept.parent().map(fs::create_dir_all);
         let _ = fs::copy_file(&path, &kept);
@@ -161,8 +169,9 @@ fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()
 
 /// Applies the package's patches, with the same confinement as a build.
 fn sandboxed_patch(
-    s: &Session<'_>,
-    b: &Build,
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
     loaded: &Loaded,
     dir: &Path,
     names: &[&str],
@@ -172,13 +181,13 @@ fn sandboxed_patch(
         return Ok(());
     }
     let policy = &loaded.conf.confine;
-    let environment = crate::build::environment::of_build(s.host, s.options, dir);
+    let environment = crate::build::environment::of_build(&system.host, &system.settings, dir);
     let (hidden, visible) = (Vec::new(), Vec::new());
     let replaced = Vec::new();
     let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };
-    let sandbox = BuildSandbox::new(s, wanted)?;
+    let sandbox = BuildSandbox::new(system, sink, wanted)?;
     sandbox.hand_over()?;
-    let done = prepare::patch(s, b, &sandbox, dir, names, log);
+    let done = prepare::patch(system, sink, build, &sandbox, dir, names, log);
     owner::give_to_root(dir);
     done.map(|_| ())
 }

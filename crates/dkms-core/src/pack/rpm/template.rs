@@ -4,8 +4,9 @@
 use super::build::{Make, Rpmbuild};
 use super::{names, spec};
 use crate::error::Result;
+use crate::event::Sink;
 use crate::pack::{Inside, Request};
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ pub(super) fn find(layout: &Layout, request: &Request<'_>) -> Option<PathBuf> {
 /// # Errors
 /// rpmbuild fails or creates no package; a file cannot be copied.
 pub(super) fn build(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     request: &Request<'_>,
     template: &Path,
     mut rpmbuild: Rpmbuild,
@@ -35,8 +37,8 @@ pub(super) fn build(
     let file = rpmbuild.path().join("SPECS").join("dkms_mkrpm.spec");
     fs::write_atomic(&file, &text, 0o644)?;
     if request.with_source() {
-        let source = fs::canonicalize(s.layout.source_link(request.package))?;
-        s.note_left_out(&fs::copy_tree(source, rpmbuild.source(format!("{m}-{v}")))?);
+        let source = fs::canonicalize(system.layout.source_link(request.package))?;
+        sink.warn_left_out(&fs::copy_tree(source, rpmbuild.source(format!("{m}-{v}")))?);
     }
     let postinst = Path::new("/usr/lib/dkms/common.postinst");
     if postinst.is_file() {
@@ -45,16 +47,16 @@ pub(super) fn build(
     let kernels = request.binaries();
     let mut releases: Vec<&str> = kernels.iter().map(|k| k.release.as_str()).collect();
     if releases.is_empty() {
-        releases.push(&s.host.release);
+        releases.push(&system.host.release);
     }
-    let inside = Inside::read(s.layout, request.package, kernels)?;
+    let inside = Inside::read(&system.layout, request.package, kernels)?;
     let provides = provides(&rpmbuild, &spec::modaliases(&inside, &names::version(v)?))?;
     for (name, value) in [
         ("version", v.as_str()),
         ("module_name", m.as_str()),
         ("kernel_versions", releases.join(" ").as_str()),
-        ("mktarball_line", mktarball_line(s.layout, request).as_str()),
-        ("_dkmsdir", s.layout.dkms_tree.to_string_lossy().as_ref()),
+        ("mktarball_line", mktarball_line(&system.layout, request).as_str()),
+        ("_dkmsdir", system.layout.dkms_tree.to_string_lossy().as_ref()),
         ("__find_provides", provides.to_string_lossy().as_ref()),
     ] {
         rpmbuild.define(name, &names::plain(value));
@@ -67,7 +69,7 @@ pub(super) fn build(
             rpmbuild.define(name, "1");
         }
     }
-    Ok((rpmbuild.run(s, &file, Make::Binary, None)?, rpmbuild))
+    Ok((rpmbuild.run(system, sink, &file, Make::Binary, None)?, rpmbuild))
 }
 
 /// The arguments that a template appends to `dkms mktarball -m M -v V`.

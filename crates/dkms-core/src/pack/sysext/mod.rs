@@ -9,6 +9,7 @@ mod request;
 mod tree;
 mod writer;
 
+use crate::event::Sink;
 use crate::pack::PackError;
 use dkms_tree::layout::Layout;
 pub use request::{Format, SysextRequest};
@@ -18,7 +19,7 @@ use crate::event::Event;
 use crate::pack::modules::{Modules, of_the_kernel};
 use crate::pack::{output, tarball};
 use crate::request::RequestError;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs::TempDir;
 use std::path::PathBuf;
 
@@ -68,17 +69,17 @@ pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// A package is not in the tree, or nothing is built for a kernel; the kernels have several architectures; a
 /// module that ours depend on is not there; this system's os-release is unusable; the output exists, and
 /// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
-pub fn make(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
-    let (name, path) = request.target(s.layout)?;
-    output::refuse_existing(s.options, &path)?;
+pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<PathBuf> {
+    let (name, path) = request.target(&system.layout)?;
+    output::refuse_existing(&path, request.force)?;
     let mut all = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s.layout, request.packages, kernel)?;
-        modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
+        let modules = Modules::read(&system.layout, request.packages, kernel)?;
+        modules.require_dependencies(&of_the_kernel(&system.layout.kernel_modules(&kernel.release))?)?;
         all.push(modules);
     }
-    let release = release::text(s.sink, request)?;
-    let writer = writer::Writer::new(s.host, request.format)?;
+    let release = release::text(sink, request)?;
+    let writer = writer::Writer::new(&system.host, request.format)?;
     let newest = || all.iter().map(Modules::time).max().unwrap_or(0);
     let epoch = request.epoch.unwrap_or_else(newest);
     let directory = output::directory(&path);
@@ -88,7 +89,8 @@ pub fn make(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
     let content = scratch.path().join(&name);
     tree::fill(&content, &name, &all, &release, request.load)?;
     tree::set_times(&content, epoch)?;
-    writer.write(s, &content, &name, &path, epoch)?;
-    s.report(Event::ArchiveWritten { path: path.clone() });
+    let written = writer.write(system, sink, &content, &name, &path, epoch)?;
+    writer::place(&written, &path, request.force)?;
+    sink.event(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }

@@ -58,6 +58,8 @@ pub struct SysextRequest<'a> {
     pub level: Option<&'a str>,
     /// Whether the modules are loaded at boot.
     pub load: bool,
+    /// Whether an output that exists is replaced.
+    pub force: bool,
     /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
     pub epoch: Option<u64>,
 }

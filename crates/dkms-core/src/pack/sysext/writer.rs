@@ -3,10 +3,11 @@
 use super::request::Format;
 use crate::digest;
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::pack::{last_line, tool};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
 use std::path::{Path, PathBuf};
@@ -38,19 +39,20 @@ impl Writer {
         })
     }
 
-    /// Writes the extension `name`, which is in `content`, to `path`. `content` is in a temporary directory
-    /// beside it.
+    /// Writes the extension `name`, which is in `content`, beside `content`, and returns its path there. `path`
+    /// is its final path, which the messages show.
     pub(super) fn write(
         &self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         content: &Path,
         name: &str,
         path: &Path,
         epoch: u64,
-    ) -> Result<()> {
+    ) -> Result<PathBuf> {
         let image = content.with_extension("raw.new");
         let command = match self {
-            Self::Directory => return place(content, path, s.options.force),
+            Self::Directory => return Ok(content.to_owned()),
             // The times come from SOURCE_DATE_EPOCH and the files themselves.
             Self::Squashfs(program) => Command::new(program)
                 .arg(content)
@@ -69,15 +71,15 @@ impl Writer {
             Self::Erofs(_) => format!("mkfs.erofs {}", path.display()),
             _ => format!("mksquashfs {}", path.display()),
         };
-        tool(s, command, &shown, epoch, last_line)?;
+        tool(system, sink, command, &shown, epoch, last_line)?;
         fs::set_mode(&image, 0o644)?;
         fs::sync_file(&image)?;
-        place(&image, path, s.options.force)
+        Ok(image)
     }
 }
 
 /// Renames the new extension to its path. One that is there already is replaced if that is wanted.
-fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
+pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
     if !replace || !fs::exists(path) {
         fs::rename_noreplace(new, path)?;
     } else {

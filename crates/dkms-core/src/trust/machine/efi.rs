@@ -96,10 +96,10 @@ pub fn booted(root: &Path) -> Seen<bool> {
     if firmware.join("efi").is_dir() {
         return Ok(true);
     }
-    match std::fs::read_dir(&firmware).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Ok(false),
-        Ok(false) => Err(format!("{} is empty: hidden from this container", firmware.display())),
-        Err(e) => Err(dkms_sys::IoError::new("read", &firmware, e).to_string()),
+    match dkms_sys::fs::is_empty_dir(&firmware) {
+        Ok(false) => Ok(false),
+        Ok(true) => Err(format!("{} is empty: hidden from this container", firmware.display())),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -142,10 +142,10 @@ fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
             }
             None => Err(format!("{} is too short for a variable", path.display())),
         },
-        Err(e) if e.is_not_found() => match std::fs::read_dir(&dir).map(|mut d| d.next()) {
-            Ok(Some(_)) => Ok(None),
-            Ok(None) => Err(format!("efivarfs is not mounted on {}", dir.display())),
-            Err(e) => Err(dkms_sys::IoError::new("read", &dir, e).to_string()),
+        Err(e) if e.is_not_found() => match dkms_sys::fs::is_empty_dir(&dir) {
+            Ok(false) => Ok(None),
+            Ok(true) => Err(format!("efivarfs is not mounted on {}", dir.display())),
+            Err(e) => Err(e.to_string()),
         },
         Err(e) => Err(e.to_string()),
     }
@@ -190,10 +190,8 @@ pub(super) fn mok_list_trusted(root: &Path) -> Seen<bool> {
         return Ok(false);
     }
     let copies = copies(root);
-    if let Ok(mut entries) = std::fs::read_dir(&copies) {
-        if entries.next().is_some() {
-            return Ok(copies.join("MokListTrustedRT").exists());
-        }
+    if dkms_sys::fs::is_empty_dir(&copies).is_ok_and(|empty| !empty) {
+        return Ok(copies.join("MokListTrustedRT").exists());
     }
     Ok(read(root, "MokListTrustedRT", SHIM)?.is_some_and(|(_, data)| data == [1]))
 }

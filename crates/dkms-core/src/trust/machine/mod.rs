@@ -16,7 +16,7 @@ pub use lockdown::Lockdown;
 pub use policy::{Enforce, Policy, policy};
 pub use seen::Seen;
 
-use crate::session::Host;
+use crate::host::Host;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

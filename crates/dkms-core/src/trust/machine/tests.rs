@@ -88,7 +88,7 @@ fn what_cannot_be_seen_is_unknown() {
     bios.put("sys/firmware/acpi/x", "");
     let machine = bios.look();
     assert_eq!(machine.secure_boot, SecureBoot::NotEfi);
-    assert!(machine.mok().unwrap().is_empty() && machine.mok_list_trusted() == Ok(false));
+    assert!(machine.mok().unwrap().certificates.is_empty() && machine.mok_list_trusted() == Ok(false));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn lists_of_certificates() {
     let machine = t.look();
     assert!(machine.mok().unwrap().holds(&ours) && machine.mok().unwrap().holds(&other));
     assert!(machine.list(Variable::MokNew).unwrap().holds(&ours));
-    assert!(machine.list(Variable::MokDel).unwrap().is_empty());
+    assert!(machine.list(Variable::MokDel).unwrap().certificates.is_empty());
     assert!(machine.db().unwrap_err().contains("damaged"));
     // The kernel reads the copy in memory, which has no attributes.
     t.put("sys/firmware/efi/mok-variables/MokListRT", list(&ours));

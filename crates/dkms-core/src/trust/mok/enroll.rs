@@ -4,11 +4,12 @@ use super::certificate::Certified;
 use super::facts::Status;
 use super::status;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::hooks;
 use crate::plan::{Operation, Plan};
 use crate::program::ProgramError;
 use crate::secret::Secret;
-use crate::session::Session;
+use crate::system::System;
 use crate::trust::machine::{Machine, SecureBoot};
 use crate::trust::signing::{EnrolFault, SigningError};
 use dkms_sys::fs::TempDir;
@@ -37,8 +38,8 @@ pub enum Enrolled {
 ///
 /// # Errors
 /// There is no certificate, it is forbidden, or the machine has no EFI firmware.
-pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
-    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
+pub fn plan_enrolment(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Plan> {
+    let status = status::of_machine(system, sink, kernel, &Machine::of(&system.host))?;
     let nothing = || Operation::Nothing("the enrolment".into());
     Ok(match enrolled(&status)? {
         Some(Enrolled::Already(_)) => Plan::of(nothing(), "this machine trusts the certificate"),
@@ -54,8 +55,8 @@ pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
 ///
 /// # Errors
 /// As [`plan_enrolment`]; there is no mokutil, or mokutil refuses.
-pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
+pub fn enroll(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
+    let mut status = status::of_machine(system, sink, kernel, &Machine::of(&system.host))?;
     status::forget_previous(&mut status)?;
     if let Some(enrolled) = enrolled(&status)? {
         return Ok((enrolled, status));
@@ -63,11 +64,11 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled
     let certified = certificate_to_enroll(&status)?;
     for operation in plan.operations() {
         if matches!(operation, Operation::Enroll(_)) {
-            ask(s, certified)?;
+            ask(system, sink, certified)?;
         }
     }
     let path = certified.path.clone();
-    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    let after = status::of_machine(system, sink, kernel, &Machine::of(&system.host))?;
     match certificate_to_enroll(&after)?.enrolment.mok_new {
         Ok(false) => Err(refuse(EnrolFault::NotListed)),
         _ => Ok((Enrolled::Asked(path), after)),
@@ -107,8 +108,8 @@ fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
     }
 }
 
-fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
-    let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
+fn ask(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
+    let Some(mokutil) = dkms_sys::process::which("mokutil", &system.host.path) else {
         return Err(ProgramError::Missing {
             program: "mokutil".into(),
             purpose: "ask for the enrolment of a key".into(),
@@ -117,26 +118,27 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
         .into());
     };
     // mokutil reads only DER.
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
+    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mok")?;
     let der = scratch.path().join("certificate.der");
     dkms_sys::fs::create_new(&der, certified.certificate.der(), 0o600)?;
-    let command = Command::new(&mokutil).arg("--import").arg(&der).envs(s.host.environment.iter().cloned());
-    let done = match s.host.secrets.credential(CREDENTIAL)? {
+    let command =
+        Command::new(&mokutil).arg("--import").arg(&der).envs(system.host.environment.iter().cloned());
+    let done = match system.host.secrets.credential(CREDENTIAL)? {
         Some(password) => command
             .stdin(Stdin::Bytes(twice(&password)))
             .stdout(Stream::Capture)
             .stderr(Stream::ToStdout)
             .timeout(Duration::from_secs(60))
             .run(),
-        None if s.sink.can_ask() => {
-            s.report(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
+        None if sink.can_ask() => {
+            sink.event(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
             command.stdin(Stdin::Inherit).stdout(Stream::Inherit).stderr(Stream::Inherit).run()
         }
         None => {
             return Err(refuse(EnrolFault::NoTerminal));
         }
     };
-    let done = done.map_err(|e| hooks::process_error(s.host, e, "ask for the enrolment of a key"))?;
+    let done = done.map_err(|e| hooks::process_error(&system.host, e, "ask for the enrolment of a key"))?;
     if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(said(&done)))) }
 }
 

@@ -25,10 +25,10 @@ impl KeyFile {
         if pair.is_token() {
             return Self::Token;
         }
-        match std::fs::metadata(&pair.key) {
+        match dkms_sys::fs::metadata(&pair.key) {
             Ok(meta) => Self::There(meta.permissions().mode() & 0o7777),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::Missing,
-            Err(e) => Self::Unknown(dkms_sys::IoError::new("look at", &pair.key, e).to_string()),
+            Err(e) if e.is_not_found() => Self::Missing,
+            Err(e) => Self::Unknown(e.to_string()),
         }
     }
 

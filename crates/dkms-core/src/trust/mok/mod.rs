@@ -22,15 +22,15 @@ pub use status::status;
 pub use step::{Next, Step};
 
 use crate::kernel::headers::{self, KernelConfig};
-use crate::session::Options;
+use crate::system::Settings;
 use dkms_tree::layout::Layout;
 use std::path::PathBuf;
 
 /// A kernel's configuration: from its headers, else from the file that its package installed in /boot or next
 /// to its modules.
-pub(crate) fn config_of(layout: &Layout, options: &Options, release: &str) -> Option<KernelConfig> {
+pub(crate) fn config_of(layout: &Layout, settings: &Settings, release: &str) -> Option<KernelConfig> {
     let places: [PathBuf; 3] = [
-        headers::config_path(layout, options, release),
+        headers::config_path(layout, settings, release),
         layout.boot_dir.join(format!("config-{release}")),
         layout.kernel_modules(release).join("config"),
     ];

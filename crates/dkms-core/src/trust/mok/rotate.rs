@@ -11,12 +11,14 @@ use crate::build::BuildError;
 use crate::conf::framework;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::install::resign::Resigner;
 use crate::install::{Change, Ending};
 use crate::kernel::installed::decompressed;
 use crate::lock;
 use crate::plan::{self, Operation, Plan, gather};
-use crate::session::Session;
+use crate::request::Overrides;
+use crate::system::System;
 use crate::trust::machine::Machine;
 use crate::trust::signing::{self, KeyPair, read_certificate};
 use crate::trust::signing::{RotateFault, SignFault, SigningError};
@@ -54,35 +56,40 @@ pub struct Taken {
 ///
 /// # Errors
 /// The pair is not one that can be replaced here, or the new one is forbidden.
-pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
-    let machine = Machine::of(s.host);
-    let pair = status::pair_for(s, kernel)?;
+pub fn plan_rotation(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<Plan> {
+    let machine = Machine::of(&system.host);
+    let pair = status::pair_for(system, sink, kernel)?;
     require_replaceable(&pair)?;
     let staged = pair.staged();
     let is_made = Path::new(&staged.key).is_file() && staged.certificate.is_file();
-    let now = status::of_machine(s, kernel, &machine)?;
+    let now = status::of_machine(system, sink, kernel, &machine)?;
     refuse_forbidden(&now, &staged)?;
-    let waits = if is_trusted(&now) || s.options.force { Vec::new() } else { demanding(s, &machine) };
-    let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
+    let waits = if is_trusted(&now) || overrides.force { Vec::new() } else { demanding(system, &machine) };
+    let builds = if waits.is_empty() { with_this_pair(system, sink, &pair)? } else { Vec::new() };
     let new_pair = (!is_made).then_some((staged.key, staged.certificate));
     // post_transaction runs once, for the first kernel whose modules change.
-    let installed = builds.iter().find(|build| state::is_active(s.layout, build));
-    let post_transaction = installed.and_then(|build| gather::post_transaction(s, &build.kernel));
-    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
+    let installed = builds.iter().find(|build| state::is_active(&system.layout, build));
+    let post_transaction = installed.and_then(|build| gather::post_transaction(system, sink, &build.kernel));
+    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction).overriding(overrides))
 }
 
 /// Executes that plan.
 ///
 /// # Errors
 /// As [`plan_rotation`], or something could not be signed; then everything is rolled back.
-pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
-    let machine = Machine::of(s.host);
-    let pair = status::pair_for(s, kernel)?;
+pub fn rotate(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
+    let machine = Machine::of(&system.host);
+    let pair = status::pair_for(system, sink, kernel)?;
     let staged = pair.staged();
     if plan.operations().any(|operation| matches!(operation, Operation::MakeKey { .. })) {
-        signing::ensure_staged(s, &pair)?;
+        signing::ensure_staged(system, sink, &pair)?;
     }
-    let before = status::of_machine(s, kernel, &machine)?;
+    let before = status::of_machine(system, sink, kernel, &machine)?;
     refuse_forbidden(&before, &staged)?;
     let waits: Vec<Kernel> = plan
         .operations()
@@ -94,14 +101,14 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated,
     if !waits.is_empty() {
         return Ok((Rotated::Waits(waits), before));
     }
-    if s.options.force && !is_trusted(&before) && !demanding(s, &machine).is_empty() {
-        s.warn(
+    if plan.overrides.force && !is_trusted(&before) && !demanding(system, &machine).is_empty() {
+        sink.warn(
             "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
              kernels that require signatures load no module signed with it",
         );
     }
-    let taken = take(s, kernel, &pair, &staged)?;
-    let mut after = status::of_machine(s, kernel, &machine)?;
+    let taken = take(system, sink, kernel, &pair, &staged)?;
+    let mut after = status::of_machine(system, sink, kernel, &machine)?;
     status::forget_previous(&mut after)?;
     Ok((Rotated::Taken(taken), after))
 }
@@ -135,25 +142,32 @@ fn require_replaceable(pair: &KeyPair) -> Result<()> {
 }
 
 /// The builds whose kernels use this pair. With `$kernelver` in the path, other kernels may use another one.
-fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
+fn with_this_pair(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<Vec<Build>> {
     let mut found = Vec::new();
-    for b in builds(s.layout) {
-        if status::pair_for(s, &b.kernel)? == *pair {
+    for b in builds(&system.layout) {
+        if status::pair_for(system, sink, &b.kernel)? == *pair {
             found.push(b);
         }
     }
     Ok(found)
 }
 
-fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
+fn take(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    pair: &KeyPair,
+    staged: &KeyPair,
+) -> Result<Taken> {
     // Takes the build locks, so that nothing is built and signed with the old key meanwhile. Build locks are
     // taken first, then the key's lock, then the kernels' locks. Builds made since the plan was made are
     // re-signed as well.
-    let packages = state::all_packages(s.layout);
-    let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
-    let _key = lock::signing_key(s)?;
+    let packages = state::all_packages(&system.layout);
+    let _building = packages.iter().map(|p| lock::build(system, sink, p)).collect::<Result<Vec<_>>>()?;
+    let _key = lock::signing_key(system, sink)?;
     let resigner = Resign {
-        s,
+        system,
+        sink,
         old: read_certificate(&pair.certificate)?,
         new: read_certificate(&staged.certificate)?,
         key: Key::parse(&fs::read_bounded(&staged.key, fs::Limit::CONFIG)?)
@@ -163,18 +177,18 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
         let (key, certificate) = (staged.key.clone(), staged.certificate.clone());
         return Err(refuse(RotateFault::NoPair { key, certificate }));
     }
-    let builds = with_this_pair(s, pair)?;
+    let builds = with_this_pair(system, sink, pair)?;
     let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
     // The transaction needs at least one kernel for the pair, even if nothing is built.
     kernels.push(kernel.clone());
-    let mut change = Change::begin(s, &kernels)?;
+    let mut change = Change::begin(system, sink, &kernels, Overrides::default())?;
     let mut taken = Taken::default();
     let mut all = || -> Result<()> {
         for b in &builds {
             if let Some(signal) = dkms_sys::signal::interrupted() {
                 return Err(Error::Interrupted(signal));
             }
-            let done = change.resign(s, b, &resigner)?;
+            let done = change.resign(system, sink, b, &resigner)?;
             taken.files += done.files.len();
             taken.left.extend(done.left);
             if done.installed > 0 && !taken.changed.contains(&b.kernel) {
@@ -184,12 +198,12 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
                 change.report_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
             }
         }
-        change.replace(s, exchange(pair, staged, &resigner.old))
+        change.replace(system, sink, exchange(pair, staged, &resigner.old))
     };
     if let Err(e) = all() {
-        return Err(change.abandon_because(s, e));
+        return Err(change.abandon_because(system, sink, e));
     }
-    change.finish(s, Ending::Whole)?;
+    change.finish(system, sink, Ending::Whole)?;
     Ok(taken)
 }
 
@@ -215,7 +229,8 @@ fn exchange(pair: &KeyPair, staged: &KeyPair, old: &Certificate) -> Vec<Op> {
 
 /// Replaces signatures of the old key by those of the new one.
 struct Resign<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
     old: Certificate,
     new: Certificate,
     key: Key,
@@ -243,16 +258,16 @@ impl Resigner for Resign<'_> {
         })
     }
 
-    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
+    fn renewed(&self, build: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
         let failed = |cause: Cause| SigningError::SignFailed {
             path: file.to_owned(),
             fault: SignFault::NotResigned(cause),
         };
-        let framework = framework::load(self.s, Some(&b.kernel.release))?;
+        let framework = framework::load(self.system, self.sink, Some(&build.kernel.release))?;
         // A second signer remains one.
-        let second = signing::second_signer(self.s.options, &framework)?;
+        let second = signing::second_signer(&self.system.settings, &framework)?;
         let first = std::iter::once((&self.key, &self.new));
         let pairs: Vec<_> =
             first.chain(second.as_ref().map(|(key, certificate)| (key, certificate))).collect();

@@ -7,8 +7,9 @@ use super::next;
 use super::step::{Next, Step};
 use crate::conf::framework;
 use crate::error::Result;
+use crate::event::Sink;
 use crate::kernel::headers;
-use crate::session::Session;
+use crate::system::System;
 use crate::trust::machine::{Enforce, Machine, SecureBoot, policy};
 use crate::trust::signing::{self, KeyPair};
 use dkms_tree::ids::Kernel;
@@ -18,21 +19,26 @@ use std::path::Path;
 ///
 /// # Errors
 /// framework.conf is invalid. Everything else that cannot be read is part of the result.
-pub fn status(s: &Session<'_>, kernel: &Kernel) -> Result<Status> {
-    let machine = Machine::of(s.host);
-    of_machine(s, kernel, &machine)
+pub fn status(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Status> {
+    let machine = Machine::of(&system.host);
+    of_machine(system, sink, kernel, &machine)
 }
 
 /// The pair that signs for a kernel.
-pub(super) fn pair_for(s: &Session<'_>, kernel: &Kernel) -> Result<KeyPair> {
-    let framework = framework::load(s, Some(&kernel.release))?;
-    signing::key_pair(s, &framework, headers::find(s, kernel).ok().as_ref())
+pub(super) fn pair_for(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<KeyPair> {
+    let framework = framework::load(system, sink, Some(&kernel.release))?;
+    signing::key_pair(system, &framework, headers::find(system, kernel).ok().as_ref())
 }
 
-pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) -> Result<Status> {
-    let pair = pair_for(s, kernel)?;
-    let config = super::config_of(s.layout, s.options, &kernel.release);
-    let running = s.host.runs(&kernel.release);
+pub(super) fn of_machine(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    machine: &Machine,
+) -> Result<Status> {
+    let pair = pair_for(system, sink, kernel)?;
+    let config = super::config_of(&system.layout, &system.settings, &kernel.release);
+    let running = system.host.runs(&kernel.release);
     let look = |path: &Path| Certified::look(machine, path, config.as_ref());
     let certificate = match pair.certificate.try_exists() {
         Ok(false) => Ok(None),
@@ -42,7 +48,7 @@ pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) ->
     let mut status = Status {
         kernel: kernel.clone(),
         running,
-        root: s.host.root,
+        root: system.host.root,
         key: KeyFile::look(&pair),
         staged: staged.certificate.is_file().then(|| look(&staged.certificate).ok()).flatten(),
         previous: Some(pair.previous()).filter(|p| p.is_file()).and_then(|p| look(&p).ok()),
@@ -58,7 +64,7 @@ pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) ->
         pair,
     };
     if status.staged.is_some() {
-        status.demanding = demanding(s, machine);
+        status.demanding = demanding(system, machine);
     }
     status.unreadable = unreadable(&status, machine);
     status.next = next::of(&status);

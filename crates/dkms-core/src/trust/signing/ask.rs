@@ -2,49 +2,54 @@
 
 use super::{KeyPair, key_pair, named_sign_file, pair, pin, wanted};
 use crate::conf::framework;
+use crate::event::Sink;
 use crate::kernel::headers;
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::Kernel;
 use kmodule::sign::{Key, KeyError};
 use std::path::Path;
 
 /// Asks for what the keys of these kernels need, if there is a terminal to ask on. Whatever cannot be read
 /// here is an error when the first module is signed.
-pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
-    if !session.sink.can_ask() || pin::find(session.host).is_ok_and(|pin| pin.is_some()) {
+pub(crate) fn ask_before<'k>(system: &System, sink: &dyn Sink, kernels: impl Iterator<Item = &'k Kernel>) {
+    if !sink.can_ask() || pin::find(&system.host).is_ok_and(|pin| pin.is_some()) {
         return;
     }
     let mut kernels: Vec<&Kernel> = kernels.collect();
     kernels.sort();
     kernels.dedup();
     let question = kernels.into_iter().find_map(|kernel| {
-        let headers = headers::find(session, kernel).ok()?;
-        let framework = framework::load(session, Some(&kernel.release)).ok()?;
-        wanted(session.host, session.options, &headers, &framework).ok()?;
+        let headers = headers::find(system, kernel).ok()?;
+        let framework = framework::load(system, sink, Some(&kernel.release)).ok()?;
+        wanted(&system.host, &system.settings, &headers, &framework).ok()?;
         let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
             // The administrator's own program gets its pass phrase by itself.
             return None;
         }
-        question(&key_pair(session, &framework, Some(&headers)).ok()?)
+        question(&key_pair(system, &framework, Some(&headers)).ok()?)
     });
     if let Some(question) = question {
-        session.host.secrets.answer.get_or_init(|| session.sink.ask(&question));
+        system.host.secrets.answer.get_or_init(|| sink.ask(&question));
     }
 }
 
 /// Asks for what the keys of registries need, or those of a fleet's builder for these kernels.
-pub(crate) fn ask_before_publishing<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
-    if session.options.framework.registry_signer.is_some() {
-        ask_before(session, kernels);
+pub(crate) fn ask_before_publishing<'k>(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: impl Iterator<Item = &'k Kernel>,
+) {
+    if system.settings.framework.registry_signer.is_some() {
+        ask_before(system, sink, kernels);
     }
-    if !session.sink.can_ask() || pin::find(session.host).is_ok_and(|pin| pin.is_some()) {
+    if !sink.can_ask() || pin::find(&system.host).is_ok_and(|pin| pin.is_some()) {
         return;
     }
-    let tokens = session.options.framework.registry_key.iter().filter(|key| key.starts_with("pkcs11:"));
+    let tokens = system.settings.framework.registry_key.iter().filter(|key| key.starts_with("pkcs11:"));
     if tokens.into_iter().any(|key| !pin::has_pin(key)) {
         let question = "PIN of the token with the registry's key";
-        session.host.secrets.answer.get_or_init(|| session.sink.ask(question));
+        system.host.secrets.answer.get_or_init(|| sink.ask(question));
     }
 }
 

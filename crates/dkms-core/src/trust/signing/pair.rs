@@ -5,10 +5,11 @@ use crate::conf::framework;
 use crate::distro::Family;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::kernel::headers::{self, Headers};
-use crate::session::Host;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
@@ -68,40 +69,36 @@ fn beside(path: &Path, word: &str) -> PathBuf {
 ///
 /// # Errors
 /// As [`key_pair`]; framework.conf is invalid.
-pub(crate) fn files(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
-    let framework = framework::load(session, Some(&kernel.release))?;
-    let pair = key_pair(session, &framework, headers::find(session, kernel).ok().as_ref())?;
+pub(crate) fn files(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<PathBuf>> {
+    let framework = framework::load(system, sink, Some(&kernel.release))?;
+    let pair = key_pair(system, &framework, headers::find(system, kernel).ok().as_ref())?;
     let (staged, previous) = (pair.staged(), pair.previous());
     Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
 }
 
-/// The paths that changes may touch: the trees of a session, and the files of its signing keys.
-pub(crate) fn reach<'a>(session: &'a Session<'_>) -> Reach<'a> {
-    Reach::new(session.trees(), |kernel| files(session, kernel).unwrap_or_default())
+/// The paths that changes may touch: the trees of the system, and the files of its signing keys.
+pub(crate) fn reach<'a>(system: &'a System, sink: &'a dyn Sink) -> Reach<'a> {
+    Reach::new(system.trees(), |kernel| files(system, sink, kernel).unwrap_or_default())
 }
 
 /// Finds the paths of the key pair: from framework.conf, else from the distribution, else in the dkms tree.
 ///
 /// # Errors
 /// A path is not absolute.
-pub fn key_pair(
-    session: &Session<'_>,
-    framework: &FrameworkConf,
-    headers: Option<&Headers>,
-) -> Result<KeyPair> {
-    if let Some((key, certificate)) = session.options.signing.clone() {
+pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Headers>) -> Result<KeyPair> {
+    if let Some((key, certificate)) = system.settings.signing.clone() {
         return Ok(KeyPair { key, certificate });
     }
-    let own = |name: &str| session.layout.dkms_tree.join(name);
+    let own = |name: &str| system.layout.dkms_tree.join(name);
     let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
     let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
     if key.is_none() {
-        match session.host.distribution.as_ref().map(|d| d.family()) {
+        match system.host.distribution.as_ref().map(|d| d.family()) {
             Some(Family::Ubuntu) => {
                 key = Some("/var/lib/shim-signed/mok/MOK.priv".into());
                 certificate = certificate.or_else(|| Some("/var/lib/shim-signed/mok/MOK.der".into()));
             }
-            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(session.host, headers, certificate),
+            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(&system.host, headers, certificate),
             _ => {}
         }
     }
@@ -120,12 +117,12 @@ pub fn key_pair(
 ///
 /// # Errors
 /// Only one half is named, or a path is not that of a file.
-pub(super) fn second(options: &Options, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
+pub(super) fn second(settings: &Settings, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
     let value = |text: &Option<String>| text.clone().filter(|v| !v.is_empty());
     let halves = (value(&framework.mok_signing_key_2), value(&framework.mok_certificate_2));
     let (key, certificate) = match halves {
         (None, None) => return Ok(None),
-        _ if options.signing.is_some() => return Ok(None),
+        _ if settings.signing.is_some() => return Ok(None),
         (Some(key), Some(certificate)) => (key, certificate),
         (Some(one), None) | (None, Some(one)) => {
             return Err(failed(Path::new(&one), SignFault::HalfOfSecond));
@@ -201,12 +198,12 @@ pub fn is_complete(pair: &KeyPair) -> Result<bool> {
 ///
 /// # Errors
 /// One half is missing, or the files cannot be written.
-pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
+pub fn ensure(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<bool> {
     if is_complete(pair)? {
         return Ok(false);
     }
     let key = Path::new(&pair.key);
-    let _lock = crate::lock::signing_key(session)?;
+    let _lock = crate::lock::signing_key(system, sink)?;
     finish_interrupted(key, &pair.certificate)?;
     match (key_exists(key), pair.certificate.exists()) {
         // Another dkms created it meanwhile.
@@ -215,18 +212,18 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         (true, false) => return Err(failed(&pair.certificate, SignFault::HalfMissing("certificate"))),
         (false, false) => {}
     }
-    if session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
+    if system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
         && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
-        && create_with_ubuntu_tool(session.host)
+        && create_with_ubuntu_tool(&system.host)
         && key_exists(key)
         && pair.certificate.is_file()
     {
-        session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+        sink.event(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
-    require_directories(session.host, session.layout, pair)?;
+    require_directories(&system.host, &system.layout, pair)?;
     create(pair, false)?;
-    session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+    sink.event(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
 }
 
@@ -253,8 +250,8 @@ fn require_directories(host: &Host, layout: &Layout, pair: &KeyPair) -> Result<(
 ///
 /// # Errors
 /// The files cannot be written.
-pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
-    let _lock = crate::lock::signing_key(session)?;
+pub(crate) fn ensure_staged(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<()> {
+    let _lock = crate::lock::signing_key(system, sink)?;
     let staged = pair.staged();
     let key = Path::new(&staged.key);
     finish_interrupted(key, &staged.certificate)?;

@@ -3,8 +3,8 @@
 //! built. It never comes from the command line.
 
 use crate::error::Result;
+use crate::host::Host;
 use crate::secret::Secret;
-use crate::session::Host;
 
 /// The name of the systemd credential.
 pub(super) const CREDENTIAL: &str = "dkms.signing-pin";

@@ -1,12 +1,13 @@
 use super::*;
 use crate::event::Silent;
-use crate::session::{Host, Options};
+use crate::host::Host;
+use crate::system::System;
 use crate::trust::signing::SigningError;
 use dkms_tree::layout::Layout;
 use std::fs;
 
-/// Calls `f` with a session of an empty machine below a scratch directory.
-fn with_session(framework: &str, f: impl FnOnce(&Session<'_>, &Path)) {
+/// Calls `f` with an empty machine below a scratch directory.
+fn with_system(framework: &str, f: impl FnOnce(&System, &Path)) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     fs::create_dir_all(root.join("etc/framework.conf.d")).unwrap();
@@ -15,31 +16,32 @@ fn with_session(framework: &str, f: impl FnOnce(&Session<'_>, &Path)) {
     fs::write(root.join("etc/framework.conf"), framework).unwrap();
     let layout = Layout { dkms_tree: root.join("tree"), config_dir: root.join("etc"), ..Layout::default() };
     let host = Host { chroot: Some(false), ..Host::default() };
-    let options = Options::default();
-    f(&Session { layout: &layout, host: &host, options: &options, sink: &Silent }, root);
+    f(&System { layout, host, ..System::default() }, root);
 }
 
-fn pair_for(session: &Session<'_>, release: &str) -> KeyPair {
-    let framework = crate::conf::framework::load(session, Some(release)).unwrap();
-    key_pair(session, &framework, None).unwrap()
+fn pair_for(system: &System, release: &str) -> KeyPair {
+    let framework = crate::conf::framework::load(system, &Silent, Some(release)).unwrap();
+    key_pair(system, &framework, None).unwrap()
 }
 
 #[test]
 fn a_pair_for_each_kernel() {
     let text = "mok_signing_key=\"ROOT/keys/$kernelver/k.pem\"\nmok_certificate=ROOT/keys/${kernelver}.der\n";
-    with_session(text, |session, root| {
+    with_system(text, |system, root| {
         for release in ["6.1.0-9-amd64", "6.12.0-1"] {
-            let pair = pair_for(session, release);
+            let pair = pair_for(system, release);
             // A configured key that does not exist is assumed to be elsewhere, so no other key is created in
             // its place.
             assert!(
-                matches!(ensure(session, &pair), Err(crate::Error::Signing(SigningError::SignFailed { .. })))
-                    && !Path::new(&pair.key).exists()
+                matches!(
+                    ensure(system, &Silent, &pair),
+                    Err(crate::Error::Signing(SigningError::SignFailed { .. }))
+                ) && !Path::new(&pair.key).exists()
             );
             fs::create_dir_all(root.join(format!("keys/{release}"))).unwrap();
             assert_eq!(Path::new(&pair.key), root.join(format!("keys/{release}/k.pem")));
             assert_eq!(pair.certificate, root.join(format!("keys/{release}.der")));
-            assert!(ensure(session, &pair).unwrap() && !ensure(session, &pair).unwrap());
+            assert!(ensure(system, &Silent, &pair).unwrap() && !ensure(system, &Silent, &pair).unwrap());
         }
         let one = fs::read(root.join("keys/6.12.0-1.der")).unwrap();
         assert_ne!(one, fs::read(root.join("keys/6.1.0-9-amd64.der")).unwrap());
@@ -48,10 +50,14 @@ fn a_pair_for_each_kernel() {
 
 #[test]
 fn one_file_for_key_and_certificate() {
-    with_session("mok_signing_key=ROOT/both.pem\nmok_certificate=ROOT/both.pem\n", |session, root| {
+    with_system("mok_signing_key=ROOT/both.pem\nmok_certificate=ROOT/both.pem\n", |system, root| {
         use std::os::unix::fs::PermissionsExt;
-        let pair = pair_for(session, "6.1.0");
-        assert!(pair.is_one_file() && ensure(session, &pair).unwrap() && !ensure(session, &pair).unwrap());
+        let pair = pair_for(system, "6.1.0");
+        assert!(
+            pair.is_one_file()
+                && ensure(system, &Silent, &pair).unwrap()
+                && !ensure(system, &Silent, &pair).unwrap()
+        );
         let file = root.join("both.pem");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let bytes = fs::read(&file).unwrap();
@@ -62,12 +68,12 @@ fn one_file_for_key_and_certificate() {
 
 #[test]
 fn half_a_pair_is_left_alone() {
-    with_session("", |session, root| {
-        let pair = pair_for(session, "6.1.0");
+    with_system("", |system, root| {
+        let pair = pair_for(system, "6.1.0");
         fs::write(root.join("tree/mok.pub"), "half").unwrap();
-        assert!(ensure(session, &pair).unwrap_err().to_string().contains("private key"));
+        assert!(ensure(system, &Silent, &pair).unwrap_err().to_string().contains("private key"));
         fs::rename(root.join("tree/mok.pub"), root.join("tree/mok.key")).unwrap();
-        assert!(ensure(session, &pair).unwrap_err().to_string().contains("certificate"));
+        assert!(ensure(system, &Silent, &pair).unwrap_err().to_string().contains("certificate"));
         assert_eq!(fs::read(root.join("tree/mok.key")).unwrap(), b"half");
     });
 }
@@ -75,11 +81,11 @@ fn half_a_pair_is_left_alone() {
 #[test]
 fn the_credential_comes_before_the_variable() {
     let dir = tempfile::tempdir().unwrap();
-    with_session("", |session, _| {
+    with_system("", |_, _| {
         let with = |credentials: Option<PathBuf>, sign_pin: Option<&str>| {
             let secrets = crate::secret::Secrets::new(credentials, sign_pin.map(Secret::new));
             let host = Host { secrets, ..Host::default() };
-            pin::find(Session { host: &host, ..*session }.host).unwrap()
+            pin::find(&host).unwrap()
         };
         fs::write(dir.path().join(pin::CREDENTIAL), "one\n").unwrap();
         let here = Some(dir.path().to_owned());

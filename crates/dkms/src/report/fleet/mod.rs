@@ -12,8 +12,7 @@ mod summary;
 
 use self::document::Machine;
 use self::summary::Summary;
-use dkms_core::error::{Error, Result};
-use dkms_sys::IoError;
+use dkms_core::error::Result;
 use dkms_sys::fs::Limit;
 use std::ffi::OsString;
 use std::path::Path;
@@ -44,24 +43,11 @@ pub(crate) fn page(dir: &Path, now: u64) -> Result<String> {
 /// The names in the directory, sorted, and whether there are more of them than are read. Names that begin
 /// with a dot are those of files that are being written.
 fn names(dir: &Path) -> Result<(Vec<OsString>, bool)> {
-    let error = |e| Error::Io(IoError::new("list", dir, e));
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(error)? {
-        let name = entry.map_err(error)?.file_name();
-        if name.to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if names.len() == FILES {
-            return Ok((sorted(names), true));
-        }
-        names.push(name);
-    }
-    Ok((sorted(names), false))
-}
-
-fn sorted(mut names: Vec<OsString>) -> Vec<OsString> {
-    names.sort_unstable();
-    names
+    let mut names = dkms_sys::fs::list_dir(dir)?;
+    names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+    let left_out = names.len() > FILES;
+    names.truncate(FILES);
+    Ok((names, left_out))
 }
 
 /// Reads a document. A link is not followed: it could lead to a file that only root may read.

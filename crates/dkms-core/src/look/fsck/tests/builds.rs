@@ -8,21 +8,21 @@ fn builds_for_kernels_that_are_gone() {
     let w = World::new();
     w.built(GONE);
     w.repairs("kernel-gone", &path);
-    assert!(!w.layout.kernel_dir(&on(GONE)).exists());
+    assert!(!w.system.layout.kernel_dir(&on(GONE)).exists());
 
     // The build is installed, and its files were deleted with the kernel.
     let w = World::new();
     w.installed(GONE);
-    fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
+    fs::remove_dir_all(w.system.layout.kernel_modules(GONE)).unwrap();
     w.repairs("kernel-gone", &path);
-    assert!(!w.layout.kernel_modules(GONE).exists() && !dkms_sys::fs::exists(w.link(GONE)));
+    assert!(!w.system.layout.kernel_modules(GONE).exists() && !dkms_sys::fs::exists(w.link(GONE)));
 
     // The build is for headers in another place.
     let w = World::new();
     let b = w.built(GONE);
-    let mut m = Manifest::load(&w.layout, &b).unwrap();
-    m.inputs.headers = w.layout.source_tree.clone();
-    m.store(&w.layout.manifest(&b)).unwrap();
+    let mut m = Manifest::load(&w.system.layout, &b).unwrap();
+    m.inputs.headers = w.system.layout.source_tree.clone();
+    m.store(&w.system.layout.manifest(&b)).unwrap();
     assert_eq!(w.found(), []);
 }
 
@@ -32,23 +32,23 @@ fn builds_that_cannot_be_had_again_stay() {
     // It is unknown whether the build was made here.
     let w = World::new();
     let b = w.built(GONE);
-    fs::remove_file(w.layout.manifest(&b)).unwrap();
+    fs::remove_file(w.system.layout.manifest(&b)).unwrap();
     w.only_reports("kernel-gone", &path);
     // The source is missing.
     let w = World::new();
     w.built(GONE);
-    fs::remove_file(w.layout.source_dir(&foo()).join("foo.c")).unwrap();
+    fs::remove_file(w.system.layout.source_dir(&foo()).join("foo.c")).unwrap();
     w.only_reports("kernel-gone", &path);
     // There is no kernel at all: /lib/modules may not be mounted.
     let w = World::new();
     w.built(GONE);
-    fs::remove_dir_all(w.layout.kernel_modules(K)).unwrap();
+    fs::remove_dir_all(w.system.layout.kernel_modules(K)).unwrap();
     w.only_reports("kernel-gone", &path);
     // A module of that kernel is archived.
     let w = World::new();
     w.installed(GONE);
-    let archived = w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
-    fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
+    let archived = w.original(GONE, Some(&w.system.layout.kernel_modules(GONE).join("kernel/foo.ko")));
+    fs::remove_dir_all(w.system.layout.kernel_modules(GONE)).unwrap();
     w.only_reports("kernel-gone", &path);
     assert!(archived.exists());
 }
@@ -74,9 +74,9 @@ fn links_that_lead_nowhere() {
     let w = World::new();
     let b = w.installed(K);
     fs::remove_file(w.link(K)).unwrap();
-    let way = w.layout.source_tree.join("way");
-    std::os::unix::fs::symlink(&w.layout.dkms_tree, &way).unwrap();
-    let target = way.join("foo").join(w.layout.active_target(&b));
+    let way = w.system.layout.source_tree.join("way");
+    std::os::unix::fs::symlink(&w.system.layout.dkms_tree, &way).unwrap();
+    let target = way.join("foo").join(w.system.layout.active_target(&b));
     to(&w, target.to_str().unwrap());
     assert!(w.found().iter().all(|(kind, ..)| *kind != "dangling-active-link"));
 }
@@ -96,7 +96,7 @@ fn a_link_that_is_missing_is_made_again() {
     w.installed(K);
     fs::remove_file(w.link(K)).unwrap();
     w.repairs("active-link-missing", &format!("tree/foo/kernel-{K}-{A}"));
-    assert!(dkms_tree::state::is_active(&w.layout, &on(K)));
+    assert!(dkms_tree::state::is_active(&w.system.layout, &on(K)));
 }
 
 #[test]
@@ -113,11 +113,11 @@ fn built_files_that_are_missing_or_changed_are_only_reported() {
     let path = format!("tree/foo/1.0/{K}/{A}/module/foo.ko");
     let w = World::new();
     let b = w.built(K);
-    let file = w.layout.module_dir(&b).join("foo.ko");
+    let file = w.system.layout.module_dir(&b).join("foo.ko");
     // The file has the same size. Its change time must be at least one second after the end of the build.
-    let mut m = Manifest::load(&w.layout, &b).unwrap();
+    let mut m = Manifest::load(&w.system.layout, &b).unwrap();
     m.built_at -= 100;
-    m.store(&w.layout.manifest(&b)).unwrap();
+    m.store(&w.system.layout.manifest(&b)).unwrap();
     assert_eq!(w.found(), []);
     let mut other = module();
     other[100] ^= 1;
@@ -127,7 +127,7 @@ fn built_files_that_are_missing_or_changed_are_only_reported() {
     w.only_reports("module-differs", &path);
     fs::remove_file(&file).unwrap();
     w.only_reports("module-missing", &path);
-    fs::remove_dir_all(w.layout.module_dir(&b)).unwrap();
+    fs::remove_dir_all(w.system.layout.module_dir(&b)).unwrap();
     w.only_reports("module-missing", &format!("tree/foo/1.0/{K}/{A}/module"));
 }
 
@@ -135,17 +135,17 @@ fn built_files_that_are_missing_or_changed_are_only_reported() {
 fn manifests_that_do_not_match_are_only_reported() {
     let w = World::new();
     let b = w.built(K);
-    let m = Manifest::load(&w.layout, &b).unwrap();
+    let m = Manifest::load(&w.system.layout, &b).unwrap();
     let path = format!("tree/foo/1.0/{K}/{A}/.manifest.json");
     for other in [
         Manifest { schema: 2, ..m.clone() },
         Manifest { package: "bar".into(), ..m.clone() },
         Manifest { schema: 0, ..m },
     ] {
-        other.store(&w.layout.manifest(&b)).unwrap();
+        other.store(&w.system.layout.manifest(&b)).unwrap();
         w.only_reports("manifest-mismatch", &path);
     }
-    write(w.layout.manifest(&b), "{");
+    write(w.system.layout.manifest(&b), "{");
     w.only_reports("manifest-mismatch", &path);
 }
 
@@ -156,13 +156,16 @@ fn a_record_of_what_is_not_installed_is_cleared() {
     fs::remove_file(w.link(K)).unwrap();
     fs::remove_file(w.module(K)).unwrap();
     w.repairs("stale-record", &format!("tree/foo/1.0/{K}/{A}/.manifest.json"));
-    assert!(Manifest::load(&w.layout, &b).unwrap().installed.is_none());
+    assert!(Manifest::load(&w.system.layout, &b).unwrap().installed.is_none());
     // Another version was installed after it, which is not an inconsistency.
     w.installed(K);
     fs::remove_file(w.link(K)).unwrap();
-    fs::create_dir_all(w.layout.package_dir("foo").join(format!("2.0/{K}/{A}/module"))).unwrap();
-    std::os::unix::fs::symlink(w.layout.source_dir(&foo()), w.layout.package_dir("foo").join("2.0/source"))
-        .unwrap();
+    fs::create_dir_all(w.system.layout.package_dir("foo").join(format!("2.0/{K}/{A}/module"))).unwrap();
+    std::os::unix::fs::symlink(
+        w.system.layout.source_dir(&foo()),
+        w.system.layout.package_dir("foo").join("2.0/source"),
+    )
+    .unwrap();
     std::os::unix::fs::symlink(format!("2.0/{K}/{A}"), w.link(K)).unwrap();
     assert_eq!(w.found(), []);
 }
@@ -171,16 +174,16 @@ fn a_record_of_what_is_not_installed_is_cleared() {
 fn originals_that_are_stranded_go_home() {
     let archived = format!("tree/foo/original_module/{K}/{A}/foo.ko");
     let w = World::new();
-    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    let home = w.system.layout.kernel_modules(K).join("kernel/foo.ko");
     w.original(K, Some(&home));
     w.repairs("original-stranded", &archived);
     assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
-    assert!(!w.layout.originals_root("foo").exists());
+    assert!(!w.system.layout.originals_root("foo").exists());
     // The same file is already there.
     w.original(K, Some(&home));
     w.repairs("original-stranded", &archived);
     assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
-    assert!(!w.layout.originals_root("foo").exists());
+    assert!(!w.system.layout.originals_root("foo").exists());
     // Another file is there.
     w.original(K, Some(&home));
     fs::write(&home, "a newer one").unwrap();
@@ -191,16 +194,16 @@ fn originals_that_are_stranded_go_home() {
     w.only_reports("original-stranded", &archived);
     // The kernel no longer exists.
     let w = World::new();
-    w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
+    w.original(GONE, Some(&w.system.layout.kernel_modules(GONE).join("kernel/foo.ko")));
     w.only_reports("original-stranded", &format!("tree/foo/original_module/{GONE}/{A}/foo.ko"));
-    assert!(!w.layout.kernel_modules(GONE).exists());
+    assert!(!w.system.layout.kernel_modules(GONE).exists());
 }
 
 #[test]
 fn originals_of_an_installed_package_whose_place_is_taken() {
     let w = World::new();
     w.installed(K);
-    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    let home = w.system.layout.kernel_modules(K).join("kernel/foo.ko");
     w.original(K, Some(&home));
     write(&home, "the kernel's own");
     assert_eq!(w.found(), []);
@@ -213,14 +216,14 @@ fn originals_of_an_installed_package_whose_place_is_taken() {
     assert_eq!(w.found(), []);
     // Several originals with one name are kept until the administrator deletes them.
     let w = World::new();
-    write(w.layout.originals_dir("foo", &on(K).kernel).join("collisions/kernel/foo.ko"), "");
+    write(w.system.layout.originals_dir("foo", &on(K).kernel).join("collisions/kernel/foo.ko"), "");
     assert_eq!(w.found(), []);
 }
 
 #[test]
 fn behind_a_link_that_led_nowhere_there_may_be_originals() {
     let w = World::new();
-    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    let home = w.system.layout.kernel_modules(K).join("kernel/foo.ko");
     w.original(K, Some(&home));
     std::os::unix::fs::symlink(format!("2.0/{K}/{A}"), w.link(K)).unwrap();
     let done = w.repair();

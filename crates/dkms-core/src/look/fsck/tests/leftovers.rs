@@ -6,15 +6,18 @@ use super::*;
 fn a_source_link_is_made_again_where_the_source_is() {
     for dangling in [false, true] {
         let w = World::new();
-        fs::remove_file(w.layout.source_link(&foo())).unwrap();
+        fs::remove_file(w.system.layout.source_link(&foo())).unwrap();
         if dangling {
-            std::os::unix::fs::symlink("/nowhere", w.layout.source_link(&foo())).unwrap();
+            std::os::unix::fs::symlink("/nowhere", w.system.layout.source_link(&foo())).unwrap();
         }
         w.repairs("source-missing", "tree/foo/1.0/source");
-        assert_eq!(fs::read_link(w.layout.source_link(&foo())).unwrap(), w.layout.source_dir(&foo()));
+        assert_eq!(
+            fs::read_link(w.system.layout.source_link(&foo())).unwrap(),
+            w.system.layout.source_dir(&foo())
+        );
     }
     let w = World::new();
-    fs::remove_dir_all(w.layout.source_dir(&foo())).unwrap();
+    fs::remove_dir_all(w.system.layout.source_dir(&foo())).unwrap();
     w.only_reports("source-missing", "tree/foo/1.0/source");
 }
 
@@ -32,7 +35,7 @@ fn leftovers_of_registering_and_building_are_deleted() {
     ];
     for path in below {
         let w = World::new();
-        let root = w.layout.dkms_tree.parent().unwrap().to_owned();
+        let root = w.system.layout.dkms_tree.parent().unwrap().to_owned();
         write(root.join(path), "");
         let top = path.rsplit_once("/module").map_or(path, |(top, _)| top);
         let top = [".adding", ".removed", ".build-6.1.0-x86_64", "/build"]
@@ -41,7 +44,7 @@ fn leftovers_of_registering_and_building_are_deleted() {
             .unwrap_or_else(|| top.to_owned());
         w.repairs("leftover", &top);
         assert!(!root.join("tree/foo/1.0/6.1.0").exists(), "{path}");
-        assert!(w.layout.source_link(&foo()).exists());
+        assert!(w.system.layout.source_link(&foo()).exists());
     }
 }
 
@@ -50,7 +53,7 @@ fn temporary_files_beside_a_manifest_are_deleted() {
     for name in ["..manifest.json.0123456789abcdef", "..manifest.json.dkms-text"] {
         let w = World::new();
         let b = w.installed(K);
-        write(w.layout.built_dir(&b).join(name), "");
+        write(w.system.layout.built_dir(&b).join(name), "");
         w.repairs("leftover", &format!("tree/foo/1.0/{K}/{A}/{name}"));
     }
 }
@@ -58,7 +61,7 @@ fn temporary_files_beside_a_manifest_are_deleted() {
 #[test]
 fn temporary_files_without_a_lock_are_deleted_when_they_are_old() {
     let w = World::new();
-    let path = w.layout.dkms_tree.join(".mok.pub.0123456789abcdef");
+    let path = w.system.layout.dkms_tree.join(".mok.pub.0123456789abcdef");
     write(&path, "");
     assert_eq!(w.found(), []);
     let old = SystemTime::now() - Duration::from_secs(7200);
@@ -69,9 +72,9 @@ fn temporary_files_without_a_lock_are_deleted_when_they_are_old() {
 #[test]
 fn the_directory_of_a_failed_build_is_none() {
     let w = World::new();
-    let log = w.layout.build_dir(&foo()).join("make.log");
+    let log = w.system.layout.build_dir(&foo()).join("make.log");
     write(&log, "DKMS (4.0.0) make.log\nerror\n");
-    write(w.layout.failed_log(&on(K)), "DKMS (4.0.0) make.log\nerror\n");
+    write(w.system.layout.failed_log(&on(K)), "DKMS (4.0.0) make.log\nerror\n");
     assert_eq!(w.found(), []);
     // The heading of dkms 3.x.
     write(&log, "DKMS make.log for foo-1.0 for kernel 6.1.0\n");
@@ -79,20 +82,20 @@ fn the_directory_of_a_failed_build_is_none() {
     // The log of another build than the one that failed.
     write(&log, "DKMS (4.0.0) make.log\nin the midst\n");
     w.repairs("leftover", "tree/foo/1.0/build");
-    assert!(w.layout.failed_log(&on(K)).exists());
+    assert!(w.system.layout.failed_log(&on(K)).exists());
 }
 
 #[test]
 fn empty_directories_are_removed() {
     let w = World::new();
-    fs::create_dir_all(w.layout.dkms_tree.join("foo/1.0").join(K)).unwrap();
+    fs::create_dir_all(w.system.layout.dkms_tree.join("foo/1.0").join(K)).unwrap();
     w.repairs("leftover", &format!("tree/foo/1.0/{K}"));
-    fs::create_dir_all(w.layout.dkms_tree.join("bar")).unwrap();
+    fs::create_dir_all(w.system.layout.dkms_tree.join("bar")).unwrap();
     w.repairs("leftover", "tree/bar");
     for below in ["", K, "6.1.0-9-amd64/x86_64"] {
-        fs::create_dir_all(w.layout.originals_root("foo").join(below)).unwrap();
+        fs::create_dir_all(w.system.layout.originals_root("foo").join(below)).unwrap();
         w.repairs("leftover", format!("tree/foo/original_module/{below}").trim_end_matches('/'));
-        assert!(!w.layout.originals_root("foo").exists());
+        assert!(!w.system.layout.originals_root("foo").exists());
     }
 }
 
@@ -104,7 +107,7 @@ fn files_put_aside_in_a_kernel() {
         (".foo.ko.dkms-old", true, true),
     ] {
         let w = World::new();
-        let dir = w.layout.destination(K, "/updates");
+        let dir = w.system.layout.destination(K, "/updates");
         write(dir.join(name), "");
         if beside {
             write(dir.join("foo.ko"), "");
@@ -113,7 +116,7 @@ fn files_put_aside_in_a_kernel() {
         w.repairs("leftover", &format!("lib/modules/{K}/updates/{name}"));
     }
     let w = World::new();
-    write(w.layout.destination(K, "/updates").join(".foo.ko.dkms-old"), "");
+    write(w.system.layout.destination(K, "/updates").join(".foo.ko.dkms-old"), "");
     w.only_reports("leftover", &format!("lib/modules/{K}/updates/.foo.ko.dkms-old"));
 }
 
@@ -127,7 +130,7 @@ fn files_put_aside_in_the_tree() {
         w.repairs("leftover", &format!("tree/foo/original_module/{K}/{A}/{name}"));
     }
     let link = format!(".kernel-{K}-{A}.dkms-link");
-    std::os::unix::fs::symlink("x", w.layout.package_dir("foo").join(&link)).unwrap();
+    std::os::unix::fs::symlink("x", w.system.layout.package_dir("foo").join(&link)).unwrap();
     w.repairs("leftover", &format!("tree/foo/{link}"));
 }
 
@@ -143,9 +146,9 @@ fn interrupt(w: &World) -> PathBuf {
         vacated: None,
     };
     write(aside(&to, "new"), "half");
-    let mut t = Transaction::begin(&w.layout, &[on(K).kernel], "dkms install foo/1.0").unwrap();
+    let mut t = Transaction::begin(&w.system.layout, &[on(K).kernel], "dkms install foo/1.0").unwrap();
     t.perform::<crate::Error>(&on(K).kernel, vec![place], || Ok(()), || Ok(())).unwrap();
-    let journal = list(&w.layout).unwrap().remove(0);
+    let journal = list(&w.system.layout).unwrap().remove(0);
     let text = fs::read_to_string(&journal).unwrap();
     let own = format!("\"pid\":{}", std::process::id());
     assert!(text.contains(&own));
@@ -159,7 +162,7 @@ fn stale_journals_are_settled_first() {
     write(w.module(K), "before");
     let journal = interrupt(&w);
     // Files that a journal names are left to the recovery of that journal.
-    let inside = journal.strip_prefix(w.layout.dkms_tree.parent().unwrap()).unwrap();
+    let inside = journal.strip_prefix(w.system.layout.dkms_tree.parent().unwrap()).unwrap();
     w.repairs("stale-journal", &inside.to_string_lossy());
     assert_eq!(fs::read_to_string(w.module(K)).unwrap(), "before");
     for left in [".foo.ko.dkms-old", ".foo.ko.dkms-new"] {

@@ -6,10 +6,10 @@ mod leftovers;
 use super::*;
 use crate::error::Error;
 use crate::event::Silent;
+use crate::host::Host;
 use crate::look::status::Filter;
-use crate::session::Session;
-use crate::session::{Host, Options};
-use dkms_sys::lock::{Lock, Mode};
+use crate::system::{Settings, System};
+use dkms_sys::lock::Lock;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
@@ -25,9 +25,7 @@ const A: &str = "x86_64";
 
 /// A machine with one kernel, and a tree with foo/1.0 added.
 struct World {
-    layout: Layout,
-    host: Host,
-    options: Options,
+    system: System,
     _dir: tempfile::TempDir,
 }
 
@@ -59,26 +57,22 @@ impl World {
         };
         let host =
             Host { machine: A.into(), release: Release::new(K).expect("a release"), ..Host::default() };
-        let options = Options { no_depmod: true, tmp_location: root.join("tmp"), ..Options::default() };
-        let w = Self { layout, host, options, _dir: dir };
-        write(w.layout.kernel_modules(K).join("modules.order"), "");
-        fs::create_dir_all(w.layout.build_dir(&foo())).unwrap();
-        let source = w.layout.source_dir(&foo());
+        let settings = Settings { no_depmod: true, tmp_location: root.join("tmp"), ..Settings::default() };
+        let w = Self { system: System { layout, host, settings }, _dir: dir };
+        write(w.system.layout.kernel_modules(K).join("modules.order"), "");
+        fs::create_dir_all(w.system.layout.build_dir(&foo())).unwrap();
+        let source = w.system.layout.source_dir(&foo());
         write(
             source.join("dkms.conf"),
             "PACKAGE_NAME=foo\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=foo\nDEST_MODULE_LOCATION=/updates\n",
         );
         write(source.join("foo.c"), "");
-        std::os::unix::fs::symlink(source, w.layout.source_link(&foo())).unwrap();
+        std::os::unix::fs::symlink(source, w.system.layout.source_link(&foo())).unwrap();
         w
     }
 
-    fn s(&self) -> Session<'_> {
-        Session { layout: &self.layout, host: &self.host, options: &self.options, sink: &Silent }
-    }
-
     fn look(&self) -> Report {
-        look(&self.s(), &[]).unwrap()
+        look(&self.system, &Silent, &[]).unwrap()
     }
 
     /// Everything that is found: kind, path below the world, and whether the repair is safe.
@@ -90,14 +84,14 @@ impl World {
         all
     }
 
-    fn short(&self, f: &Finding) -> (&'static str, String, bool) {
-        let root = self.layout.dkms_tree.parent().unwrap();
-        assert!(!f.what.is_empty() && !f.repair.is_empty(), "{f:?}");
-        (f.kind.word(), f.path.strip_prefix(root).unwrap().display().to_string(), f.safe())
+    fn short(&self, finding: &Finding) -> (&'static str, String, bool) {
+        let root = self.system.layout.dkms_tree.parent().unwrap();
+        assert!(!finding.what.is_empty() && !finding.repair.is_empty(), "{finding:?}");
+        (finding.kind.word(), finding.path.strip_prefix(root).unwrap().display().to_string(), finding.safe())
     }
 
     fn repair(&self) -> Repaired {
-        let done = repair(&self.s(), &[], self.look()).unwrap();
+        let done = repair(&self.system, &Silent, &[], self.look()).unwrap();
         assert!(done.failed.is_empty(), "{:?}", done.failed);
         done
     }
@@ -121,10 +115,10 @@ impl World {
     /// Creates a build with a manifest, as `build` does.
     fn built(&self, release: &str) -> Build {
         let b = on(release);
-        let path = self.layout.module_dir(&b).join("foo.ko");
+        let path = self.system.layout.module_dir(&b).join("foo.ko");
         let bytes = module();
         write(&path, &bytes);
-        write(self.layout.make_log(&b), "DKMS (4) make.log\n");
+        write(self.system.layout.make_log(&b), "DKMS (4) make.log\n");
         let m = Manifest {
             schema: 1,
             package: "foo".into(),
@@ -142,35 +136,35 @@ impl World {
             }],
             ..Manifest::default()
         };
-        m.store(&self.layout.manifest(&b)).unwrap();
+        m.store(&self.system.layout.manifest(&b)).unwrap();
         b
     }
 
     /// The same build, installed.
     fn installed(&self, release: &str) -> Build {
         let b = self.built(release);
-        let (built, to) = (self.layout.module_dir(&b).join("foo.ko"), self.module(release));
+        let (built, to) = (self.system.layout.module_dir(&b).join("foo.ko"), self.module(release));
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(&built, &to).unwrap();
-        std::os::unix::fs::symlink(self.layout.active_target(&b), self.link(release)).unwrap();
-        let mut m = Manifest::load(&self.layout, &b).unwrap();
+        std::os::unix::fs::symlink(self.system.layout.active_target(&b), self.link(release)).unwrap();
+        let mut m = Manifest::load(&self.system.layout, &b).unwrap();
         let (stamp, built) = (Stamp::of(&to).unwrap(), Stamp::of(&built).unwrap());
         let file = InstalledFile { path: to, file: "foo.ko".into(), stamp, built };
         m.installed = Some(Installed { at: 1, files: vec![file] });
-        m.store(&self.layout.manifest(&b)).unwrap();
+        m.store(&self.system.layout.manifest(&b)).unwrap();
         b
     }
 
     fn module(&self, release: &str) -> PathBuf {
-        self.layout.destination(release, "/updates").join("foo.ko")
+        self.system.layout.destination(release, "/updates").join("foo.ko")
     }
 
     fn link(&self, release: &str) -> PathBuf {
-        self.layout.active_link("foo", &on(release).kernel)
+        self.system.layout.active_link("foo", &on(release).kernel)
     }
 
     fn original(&self, release: &str, origin: Option<&Path>) -> PathBuf {
-        let archived = self.layout.originals_dir("foo", &on(release).kernel).join("foo.ko");
+        let archived = self.system.layout.originals_dir("foo", &on(release).kernel).join("foo.ko");
         write(&archived, "the kernel's own");
         if let Some(origin) = origin {
             write(dkms_tree::originals::origin_file(&archived), format!("{}\n", origin.display()));
@@ -179,8 +173,8 @@ impl World {
     }
 
     fn hold(&self, name: &str) -> Lock {
-        fs::create_dir_all(self.layout.lock_dir()).unwrap();
-        Lock::try_acquire(self.layout.lock_dir().join(name), Mode::Exclusive, "a test").unwrap().unwrap()
+        fs::create_dir_all(self.system.layout.lock_dir()).unwrap();
+        Lock::try_acquire(self.system.layout.lock_dir().join(name), "a test").unwrap().unwrap()
     }
 }
 
@@ -236,14 +230,14 @@ fn module() -> Vec<u8> {
 fn what_dkms_leaves_is_clean() {
     let w = World::new();
     w.installed(K);
-    w.original(K, Some(&w.layout.kernel_modules(K).join("kernel/foo.ko")));
-    write(w.layout.lock_dir().join("build-foo-1.0"), "");
-    write(w.layout.dkms_tree.join("mok.pub"), "");
-    write(w.layout.dkms_tree.join("stray-file"), "");
-    fs::create_dir_all(w.layout.tarball_dir(&foo())).unwrap();
+    w.original(K, Some(&w.system.layout.kernel_modules(K).join("kernel/foo.ko")));
+    write(w.system.layout.lock_dir().join("build-foo-1.0"), "");
+    write(w.system.layout.dkms_tree.join("mok.pub"), "");
+    write(w.system.layout.dkms_tree.join("stray-file"), "");
+    fs::create_dir_all(w.system.layout.tarball_dir(&foo())).unwrap();
     // Files that are not ours are left alone.
-    write(w.layout.version_dir(&foo()).join(".swp"), "");
-    write(w.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
+    write(w.system.layout.version_dir(&foo()).join(".swp"), "");
+    write(w.system.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
     assert_eq!(w.found(), []);
     let report = w.look();
     assert_eq!((report.packages, report.builds), (1, 1));
@@ -252,16 +246,16 @@ fn what_dkms_leaves_is_clean() {
 #[test]
 fn a_tree_that_cannot_be_listed_is_an_error() {
     let w = World::new();
-    fs::remove_dir_all(&w.layout.dkms_tree).unwrap();
-    assert!(matches!(look(&w.s(), &[]), Err(Error::Look(_))));
+    fs::remove_dir_all(&w.system.layout.dkms_tree).unwrap();
+    assert!(matches!(look(&w.system, &Silent, &[]), Err(Error::Look(_))));
 }
 
 #[test]
 fn without_kernels_directory_the_rest_is_looked_at() {
     let w = World::new();
     w.installed(K);
-    fs::remove_dir_all(&w.layout.install_tree).unwrap();
-    fs::create_dir_all(w.layout.kernel_dir(&on(GONE))).unwrap();
+    fs::remove_dir_all(&w.system.layout.install_tree).unwrap();
+    fs::create_dir_all(w.system.layout.kernel_dir(&on(GONE))).unwrap();
     let report = w.look();
     assert_eq!(report.unreadable.len(), 1);
     assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Leftover]);
@@ -271,17 +265,17 @@ fn without_kernels_directory_the_rest_is_looked_at() {
 fn what_somebody_is_at_is_no_finding() {
     let w = World::new();
     let b = w.built(K);
-    write(w.layout.build_dir(&foo()).join("foo.c"), "");
-    write(w.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
-    write(w.layout.source_tree.join(".foo-1.0.adding/x"), "");
-    write(w.layout.package_dir("foo").join(".1.0.removed/x"), "");
+    write(w.system.layout.build_dir(&foo()).join("foo.c"), "");
+    write(w.system.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
+    write(w.system.layout.source_tree.join(".foo-1.0.adding/x"), "");
+    write(w.system.layout.package_dir("foo").join(".1.0.removed/x"), "");
     assert_eq!(w.found().len(), 4);
     let held = w.hold("build-foo-1.0");
     assert_eq!(w.found(), []);
     drop(held);
     assert_eq!(w.repair().repaired.len(), 4);
 
-    write(w.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
+    write(w.system.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
     assert_eq!(w.found().len(), 1);
     let held = w.hold(&format!("install-{K}-{A}"));
     assert_eq!(w.found(), []);
@@ -292,31 +286,34 @@ fn what_somebody_is_at_is_no_finding() {
 #[test]
 fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
     let mut w = World::new();
-    w.options.framework.lock_timeout = Some(0);
-    write(w.layout.build_dir(&foo()).join("foo.c"), "");
-    fs::create_dir_all(w.layout.dkms_tree.join("bar")).unwrap();
+    w.system.settings.framework.lock_timeout = Some(0);
+    write(w.system.layout.build_dir(&foo()).join("foo.c"), "");
+    fs::create_dir_all(w.system.layout.dkms_tree.join("bar")).unwrap();
     let report = w.look();
     let held = w.hold("build-foo-1.0");
-    let done = repair(&w.s(), &[], report).unwrap();
+    let done = repair(&w.system, &Silent, &[], report).unwrap();
     drop(held);
     assert_eq!(
         done.repaired.iter().map(|f| f.path.clone()).collect::<Vec<_>>(),
-        [w.layout.dkms_tree.join("bar")]
+        [w.system.layout.dkms_tree.join("bar")]
     );
     assert_eq!(done.left.findings.len(), 1);
     assert!(done.failure(&done.left.findings[0]).unwrap().contains("timed out waiting"));
-    assert!(w.layout.build_dir(&foo()).join("foo.c").exists());
+    assert!(w.system.layout.build_dir(&foo()).join("foo.c").exists());
 }
 
 #[test]
 fn filters_choose() {
     let w = World::new();
     w.built(GONE);
-    fs::create_dir_all(w.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
-    std::os::unix::fs::symlink(w.layout.source_dir(&foo()), w.layout.dkms_tree.join("bar/1.0/source"))
-        .unwrap();
-    write(w.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
-    let count = |f: Filter| look(&w.s(), &[f]).map(|r| r.findings.len());
+    fs::create_dir_all(w.system.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
+    std::os::unix::fs::symlink(
+        w.system.layout.source_dir(&foo()),
+        w.system.layout.dkms_tree.join("bar/1.0/source"),
+    )
+    .unwrap();
+    write(w.system.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
+    let count = |f: Filter| look(&w.system, &Silent, &[f]).map(|r| r.findings.len());
     let named = |name: &str| Filter { name: Some(name.into()), ..Filter::default() };
     assert_eq!(w.found().len(), 3);
     assert_eq!(count(named("foo")).unwrap(), 1);

@@ -1,19 +1,11 @@
-//! The context of every action: the trees, the machine, the options, and the receiver of events.
+//! The machine.
 
 use crate::distro::{self, Distribution};
-use crate::event::{Event, Sink};
 use crate::kernel::image::ImageKernels;
-use crate::registry::Slot;
 use crate::secret::Secrets;
-use dkms_conf::framework_conf::FrameworkConf;
-use dkms_tree::beneath::Trees;
 use dkms_tree::ids::{BadName, Kernel, Release};
-use dkms_tree::layout::Layout;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
@@ -138,118 +130,5 @@ impl Host {
     /// [`Host::distribution_unknown`].
     pub fn distribution(&self) -> crate::Result<&Distribution> {
         self.distribution.as_ref().ok_or_else(|| self.distribution_unknown())
-    }
-}
-
-/// The options of the command line and of framework.conf.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// `--force`
-    pub force: bool,
-    /// `--force-version-override`
-    pub force_version_override: bool,
-    /// `--directive NAME=value`, in the order of the command line.
-    pub directives: Vec<(String, String)>,
-    /// `-c FILE`
-    pub conf_file: Option<PathBuf>,
-    /// `--config FILE`
-    pub kernel_config: Option<PathBuf>,
-    /// `--kernelsourcedir DIR`
-    pub kernel_source_dir: Option<PathBuf>,
-    /// `--no-depmod`
-    pub no_depmod: bool,
-    /// `--modprobe-on-install`
-    pub modprobe_on_install: bool,
-    /// `--symlink-modules`
-    pub symlink_modules: bool,
-    /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
-    pub jobs: Option<u32>,
-    /// `--rpm_safe_upgrade`
-    pub rpm_safe_upgrade: bool,
-    /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
-    pub signing: Option<(String, PathBuf)>,
-    /// The directory for temporary files.
-    pub tmp_location: PathBuf,
-    /// `--verbose`
-    pub verbose: bool,
-    /// `--no-cache`: the cache of builds is neither read nor written.
-    pub no_cache: bool,
-    /// Whether this command warned about the cache of builds already.
-    pub cache_warned: Arc<AtomicBool>,
-    /// framework.conf, evaluated without a kernel.
-    pub framework: FrameworkConf,
-    /// The command's conversation with `dkms-registry`, which begins when it is needed.
-    pub registry: Arc<Slot>,
-}
-
-/// What one command works with.
-pub struct Session<'a> {
-    /// The paths.
-    pub layout: &'a Layout,
-    /// The machine.
-    pub host: &'a Host,
-    /// The options.
-    pub options: &'a Options,
-    /// Receives the events.
-    pub sink: &'a dyn Sink,
-}
-
-impl Session<'_> {
-    /// Reports an event.
-    pub fn report(&self, event: Event) {
-        self.sink.event(event);
-    }
-
-    /// Reports a warning, which does not stop the command.
-    pub fn warn(&self, text: impl Into<String>) {
-        self.sink.warn(text.into());
-    }
-
-    /// Warns about the cache of builds, at most once per command. It never fails a build.
-    pub(crate) fn warn_about_cache(&self, text: impl Into<String>) {
-        if !self.options.cache_warned.swap(true, Ordering::Relaxed) {
-            self.warn(text);
-        }
-    }
-
-    /// Warns about sockets, devices and named pipes that are not copied with a tree.
-    pub(crate) fn note_left_out(&self, paths: &[std::path::PathBuf]) {
-        for path in paths {
-            self.warn(format!(
-                "{} is not copied: only files, directories and links are (delete it if it is not needed)",
-                path.display()
-            ));
-        }
-    }
-
-    /// Reports what was recovered after an interrupted command, and writes it to the tree's recovery log.
-    pub fn report_recovery(&self, text: &str) {
-        let log = dkms_sys::fs::open_append(self.layout.recovery_log());
-        // A failure to write the log does not stop the command.
-        let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
-        self.warn(text);
-    }
-
-    /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
-    /// changed, because a command that has nothing to do does not need a writable tree.
-    ///
-    /// # Errors
-    /// [`crate::Error::TreeNotWritable`].
-    pub fn require_writable_tree(&self) -> crate::Result<()> {
-        Ok(self.layout.require_writable()?)
-    }
-
-    /// The trees of the system that this session works on.
-    pub(crate) fn trees(&self) -> Trees<'_> {
-        Trees { layout: self.layout, other_root: self.host.other_root.is_some() }
-    }
-
-    /// How `parallel_jobs` appears in dkms.conf and in the make line: empty for "no limit".
-    pub fn jobs_word(&self) -> String {
-        match self.options.jobs {
-            Some(0) => String::new(),
-            Some(n) => n.to_string(),
-            None => self.host.cpus.max(1).to_string(),
-        }
     }
 }

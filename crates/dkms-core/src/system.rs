@@ -1,0 +1,100 @@
+//! The system that dkms works on: where its files are, the machine, and what its administrator has set.
+
+use crate::event::Sink;
+use crate::host::Host;
+use crate::registry::slot::Slot;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_tree::beneath::Trees;
+use dkms_tree::layout::Layout;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Facts that no action changes. What an action is asked to do is in its request, and what it reports goes to
+/// a [`Sink`].
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(Default))]
+pub struct System {
+    /// The paths.
+    pub layout: Layout,
+    /// The machine, or what is known about the machine of an image.
+    pub host: Host,
+    /// framework.conf and the options that override it.
+    pub settings: Settings,
+}
+
+impl System {
+    /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
+    /// changed, because a command that has nothing to do does not need a writable tree.
+    ///
+    /// # Errors
+    /// [`crate::Error::TreeNotWritable`].
+    pub fn require_writable_tree(&self) -> crate::Result<()> {
+        Ok(self.layout.require_writable()?)
+    }
+
+    /// The trees of this system.
+    pub(crate) fn trees(&self) -> Trees<'_> {
+        Trees { layout: &self.layout, other_root: self.host.other_root.is_some() }
+    }
+
+    /// How `parallel_jobs` appears in dkms.conf and in the make line: empty for "no limit".
+    pub fn jobs_word(&self) -> String {
+        match self.settings.jobs {
+            Some(0) => String::new(),
+            Some(n) => n.to_string(),
+            None => self.host.cpus.max(1).to_string(),
+        }
+    }
+
+    /// Reports what was recovered after an interrupted command, and writes it to the tree's recovery log.
+    pub(crate) fn report_recovery(&self, sink: &dyn Sink, text: &str) {
+        let log = dkms_sys::fs::open_append(self.layout.recovery_log());
+        // A failure to write the log does not stop the command.
+        let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
+        sink.warn(text);
+    }
+
+    /// Warns about the cache of builds, at most once per command. It never fails a build.
+    pub(crate) fn warn_about_cache(&self, sink: &dyn Sink, text: impl Into<String>) {
+        if !self.settings.cache_warned.swap(true, Ordering::Relaxed) {
+            sink.warn(text);
+        }
+    }
+}
+
+/// What framework.conf and the command line set for this system, whatever the action is.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--directive NAME=value`, in the order of the command line.
+    pub directives: Vec<(String, String)>,
+    /// `-c FILE`
+    pub conf_file: Option<PathBuf>,
+    /// `--config FILE`
+    pub kernel_config: Option<PathBuf>,
+    /// `--kernelsourcedir DIR`
+    pub kernel_source_dir: Option<PathBuf>,
+    /// `--no-depmod`
+    pub no_depmod: bool,
+    /// `--modprobe-on-install`
+    pub modprobe_on_install: bool,
+    /// `--symlink-modules`
+    pub symlink_modules: bool,
+    /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
+    pub jobs: Option<u32>,
+    /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
+    pub signing: Option<(String, PathBuf)>,
+    /// The directory for temporary files.
+    pub tmp_location: PathBuf,
+    /// `--verbose`
+    pub verbose: bool,
+    /// `--no-cache`: the cache of builds is neither read nor written.
+    pub no_cache: bool,
+    /// Whether this command warned about the cache of builds already.
+    pub cache_warned: Arc<AtomicBool>,
+    /// framework.conf, evaluated without a kernel.
+    pub framework: FrameworkConf,
+    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    pub registry: Arc<Slot>,
+}
