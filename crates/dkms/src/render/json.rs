@@ -17,14 +17,18 @@ use std::time::Duration;
 /// The schema version of all JSON output.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// An object on one line.
-pub(super) fn line(value: &Value) -> String {
-    format!("{value}\n")
+/// An object with the schema version, on one line.
+pub(super) fn line(value: Value) -> String {
+    format!("{}\n", with_schema(value))
 }
 
-/// A document in lines.
-pub(super) fn document(value: &Value) -> String {
-    format!("{value:#}\n")
+/// An object with the schema version, on several lines.
+pub(super) fn document(value: Value) -> String {
+    format!("{:#}\n", with_schema(value))
+}
+
+fn with_schema(value: Value) -> Value {
+    merged([json!({ "schema": SCHEMA }), value])
 }
 
 /// Finds what the running kernel has loaded of an entry; `None` for other kernels.
@@ -45,7 +49,7 @@ pub(crate) fn status(
         value
     };
     let list: Vec<Value> = entries.iter().map(one).collect();
-    document(&json!({ "schema": SCHEMA, "entries": list }))
+    document(json!({ "entries": list }))
 }
 
 /// `dkms fsck --json`: one document.
@@ -53,8 +57,7 @@ pub(crate) fn fsck(done: &Repaired) -> String {
     let repaired = done.repaired.iter().map(|f| finding(f, true, None));
     let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
     let all: Vec<Value> = repaired.chain(left).collect();
-    document(&json!({
-        "schema": SCHEMA,
+    document(json!({
         "findings": all,
         "unreadable": done.left.unreadable,
         "repaired": done.repaired.len(),
@@ -148,8 +151,8 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
             .collect(),
         _ => Vec::new(),
     };
-    line(&json!({
-        "schema": SCHEMA, "event": "result", "action": action, "exit_code": code,
+    line(json!({
+        "event": "result", "action": action, "exit_code": code,
         "error": error, "help": help, "problems": problems,
     }))
 }
@@ -157,7 +160,7 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
 /// One line per event.
 pub(crate) fn event(event: &Event) -> String {
     let (word, subject) = subject(event);
-    line(&merged([json!({ "schema": SCHEMA, "event": word }), subject, details(event)]))
+    line(merged([json!({ "event": word }), subject, details(event)]))
 }
 
 /// The word of an event, and the keys that name what it is about.
@@ -312,7 +315,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         });
         merged([common, target(&step.operation)])
     };
-    document(&json!({ "schema": SCHEMA, "steps": plan.steps().map(step).collect::<Value>() }))
+    document(json!({ "steps": plan.steps().map(step).collect::<Value>() }))
 }
 
 /// What a step of a plan is about.

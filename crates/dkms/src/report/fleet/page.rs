@@ -4,7 +4,7 @@ use super::super::problem::{self, Heading};
 use super::super::words;
 use super::causes::{Group, Key};
 use super::summary::Summary;
-use dkms_pages::{Html, Page, Tone};
+use dkms_pages::{Html, Page};
 use std::collections::BTreeMap;
 
 /// The most columns of the table of packages and kernels.

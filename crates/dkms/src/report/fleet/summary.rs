@@ -21,6 +21,7 @@ const UNREADABLE: usize = 1_000;
 const OLD: u64 = 3 * 86_400;
 
 /// Everything about the fleet.
+#[derive(Default)]
 pub(super) struct Summary {
     now: u64,
     pub machines: usize,
@@ -59,21 +60,7 @@ pub(super) struct PackageCount {
 
 impl Summary {
     pub(super) fn new(now: u64) -> Self {
-        Self {
-            now,
-            machines: 0,
-            ready: 0,
-            not_ready: 0,
-            old: 0,
-            causes: Causes::default(),
-            kernels: BTreeMap::new(),
-            packages: BTreeMap::new(),
-            rows: [Html::new(), Html::new(), Html::new()],
-            without_row: 0,
-            without_packages: 0,
-            unreadable: Vec::new(),
-            unreadable_count: 0,
-        }
+        Self { now, ..Self::default() }
     }
 
     /// Adds a file that could not be read.
