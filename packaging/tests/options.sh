@@ -58,8 +58,8 @@ table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_0-9]+"' | grep -oE '[a-z_0
 same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 
 # --- the kinds of JSON lines
-# The rows of `fields`: ("NAME", Subject, ...), and the result.
-sed -nE 's/.*\("([a-z-]+)", (Command|Package\(|Build\(|Kernel\().*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p' \
+# The rows of `subject`: ("NAME", ...), and the result.
+sed -nE 's/^ +Event::.* => \("([a-z-]+)", .*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p' \
     "$top/crates/dkms/src/render/json.rs" >"$scratch/events"
 { sed -n '/^| `event` |/,/^$/p' "$top/docs/json-schema.md" | sed -nE 's/^\| `([a-z-]+)` \|.*/\1/p' | grep -vx event; echo result; } >"$scratch/doc-events"
 same 'events: program, docs/json-schema.md' "$scratch/events" "$scratch/doc-events"

@@ -8,6 +8,8 @@
 #![warn(unreachable_pub)]
 mod html;
 mod page;
+mod parts;
 
 pub use html::{Attribute, Html, visible};
 pub use page::Page;
+pub use parts::Tone;

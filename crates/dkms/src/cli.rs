@@ -10,91 +10,126 @@ pub(crate) use mistakes::unknown_action;
 use crate::actions::help::{self, HELP};
 use crate::actions::{Action, DEPRECATED, Effect, OPTIONS, Operand, Opt, OptionRow, Relation, Value};
 use crate::operand::names_a_path;
-use clap::builder::{OsStringValueParser, PathBufValueParser, StringValueParser};
+use clap::builder::{OsStringValueParser, PathBufValueParser, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use dkms_core::tree::layout::Layout;
 use mistakes::wrong_line;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
 /// What clap calls the operands.
 const WORDS: &str = "WORDS";
 
-/// A command line. Each option has a field; an empty value counts as no value, because scripts pass variables
-/// that may be empty.
-#[derive(Debug, Default)]
-pub(crate) struct Arguments {
-    /// The operands without the action.
-    pub words: Vec<String>,
-    pub module: Option<String>,
-    pub module_version: Option<String>,
-    /// The version was given, but empty: a script passed an empty variable.
-    pub empty_version: bool,
-    pub kernels: Vec<String>,
-    pub arches: Vec<String>,
-    pub all_kernels: bool,
-    pub all: bool,
-    pub templatekernel: Option<String>,
-    pub conf: Option<PathBuf>,
-    pub directives: Vec<String>,
-    pub kernelsourcedir: Option<PathBuf>,
-    pub config: Option<PathBuf>,
-    pub jobs: Option<u32>,
-    pub timings: bool,
-    pub timings_file: Option<PathBuf>,
-    pub force: bool,
-    pub lock_timeout: Option<u64>,
-    pub mok_signing_key: Option<PathBuf>,
-    pub mok_certificate: Option<PathBuf>,
-    pub force_version_override: bool,
-    pub no_depmod: bool,
-    pub no_cache: bool,
-    pub registries: Vec<String>,
-    pub prebuilt: Option<String>,
-    pub modprobe_on_install: bool,
-    pub symlink_modules: bool,
-    pub rpm_safe_upgrade: bool,
-    pub repair: bool,
-    pub fix: bool,
-    pub dry_run: bool,
-    pub archive: Option<PathBuf>,
-    pub binaries_only: bool,
-    pub source_only: bool,
-    pub spec: Option<PathBuf>,
-    pub output: Option<PathBuf>,
-    pub image: Option<String>,
-    pub base: Option<PathBuf>,
-    pub prefix: Option<PathBuf>,
-    pub kmm: bool,
-    pub format: Option<String>,
-    pub os: Option<String>,
-    pub sysext_level: Option<String>,
-    pub load: bool,
-    pub loaded: bool,
-    pub fleet: Option<PathBuf>,
-    pub metrics: Option<PathBuf>,
-    pub table: bool,
-    pub dkmstree: Option<PathBuf>,
-    pub sourcetree: Option<PathBuf>,
-    pub installtree: Option<PathBuf>,
-    pub root: Option<PathBuf>,
-    pub json: bool,
-    pub fingerprint: bool,
-    pub quiet: bool,
-    pub verbose: bool,
-    pub debug: bool,
-    pub plain: bool,
-    /// Formerly of mkdriverdisk: for which system.
-    pub distro: Option<String>,
-    /// Formerly of mkdriverdisk: which kind of image.
-    pub media: Option<String>,
-    /// Formerly of mkdriverdisk: for which release of SUSE.
-    pub release: Option<String>,
-    /// Every option that was given a value or set.
-    given: Vec<Opt>,
-    action: Option<Action>,
-    second_action: Option<Action>,
+/// Declares [`Arguments`] and the function that fills them. Each option has a line: it is a flag, has a value
+/// of this type, or is a list.
+macro_rules! arguments {
+    (
+        flags { $($flag:ident = $flag_opt:ident,)* }
+        values { $($(#[$doc:meta])* $value:ident: $kind:ty = $value_opt:ident,)* }
+        lists { $($list:ident = $list_opt:ident,)* }
+    ) => {
+        /// A command line. Each option has a field; an empty value counts as no value, because scripts pass
+        /// variables that may be empty.
+        #[derive(Debug, Default)]
+        pub(crate) struct Arguments {
+            /// The operands without the action.
+            pub words: Vec<String>,
+            /// The version was given, but empty: a script passed an empty variable.
+            pub empty_version: bool,
+            /// `--timings`, which may have a file.
+            pub timings: bool,
+            pub timings_file: Option<PathBuf>,
+            $(pub $flag: bool,)*
+            $($(#[$doc])* pub $value: Option<$kind>,)*
+            $(pub $list: Vec<String>,)*
+            /// Every option that was given a value or set.
+            given: Vec<Opt>,
+            action: Option<Action>,
+            second_action: Option<Action>,
+        }
+
+        impl Given {
+            /// The options, without those of [`Self::finish`].
+            fn options(&mut self) -> Arguments {
+                Arguments {
+                    $($flag: self.flag(Opt::$flag_opt),)*
+                    $($value: self.value(Opt::$value_opt),)*
+                    $($list: self.values(Opt::$list_opt),)*
+                    ..Arguments::default()
+                }
+            }
+        }
+    };
+}
+
+arguments! {
+    flags {
+        all_kernels = AllKernels,
+        all = All,
+        force = Force,
+        force_version_override = ForceVersionOverride,
+        no_depmod = NoDepmod,
+        no_cache = NoCache,
+        modprobe_on_install = ModprobeOnInstall,
+        symlink_modules = SymlinkModules,
+        rpm_safe_upgrade = RpmSafeUpgrade,
+        repair = Repair,
+        fix = Fix,
+        fingerprint = Fingerprint,
+        dry_run = DryRun,
+        binaries_only = BinariesOnly,
+        source_only = SourceOnly,
+        kmm = Kmm,
+        load = Load,
+        loaded = Loaded,
+        table = Table,
+        json = Json,
+        quiet = Quiet,
+        verbose = Verbose,
+        debug = Debug,
+        plain = Plain,
+    }
+    values {
+        module: String = Module,
+        module_version: String = ModuleVersion,
+        templatekernel: String = TemplateKernel,
+        conf: PathBuf = Conf,
+        kernelsourcedir: PathBuf = KernelSourceDir,
+        config: PathBuf = KernelConfig,
+        jobs: u32 = Jobs,
+        lock_timeout: u64 = LockTimeout,
+        mok_signing_key: PathBuf = MokSigningKey,
+        mok_certificate: PathBuf = MokCertificate,
+        prebuilt: String = Prebuilt,
+        archive: PathBuf = Archive,
+        spec: PathBuf = Spec,
+        output: PathBuf = Output,
+        image: String = Image,
+        base: PathBuf = Base,
+        prefix: PathBuf = Prefix,
+        format: String = Format,
+        os: String = Os,
+        sysext_level: String = SysextLevel,
+        fleet: PathBuf = Fleet,
+        metrics: PathBuf = Metrics,
+        dkmstree: PathBuf = DkmsTree,
+        sourcetree: PathBuf = SourceTree,
+        installtree: PathBuf = InstallTree,
+        root: PathBuf = Root,
+        /// Formerly of mkdriverdisk: for which system.
+        distro: String = Distro,
+        /// Formerly of mkdriverdisk: which kind of image.
+        media: String = Media,
+        /// Formerly of mkdriverdisk: for which release of SUSE.
+        release: String = Release,
+    }
+    lists {
+        kernels = Kernel,
+        arches = Arch,
+        directives = Directive,
+        registries = Registry,
+    }
 }
 
 /// Why there is nothing to run.
@@ -249,7 +284,7 @@ impl Arguments {
 
 /// The parser, from the table of options.
 fn command() -> Command {
-    let words = Arg::new(WORDS).action(ArgAction::Append).value_parser(StringValueParser::new());
+    let words = Arg::new(WORDS).action(ArgAction::Append).value_parser(text());
     Command::new("dkms")
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -279,15 +314,26 @@ fn argument(row: &'static OptionRow) -> Arg {
     match row.value {
         // An empty variable would turn a command for an image into one for this machine, so it is an error
         // here.
-        Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new()),
-        Value::File | Value::OptionalFile | Value::Directory => arg.value_parser(OsStringValueParser::new()),
+        Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new().map(Some)),
+        Value::File | Value::OptionalFile | Value::Directory => {
+            arg.value_parser(OsStringValueParser::new().map(|path| some(path).map(PathBuf::from)))
+        }
         Value::Jobs => arg.value_parser(number::<u32>),
         Value::Seconds => arg.value_parser(number::<u64>),
-        _ => arg.value_parser(StringValueParser::new()),
+        _ => arg.value_parser(text()),
     }
 }
 
-/// A number, or none where a script passes an empty variable.
+fn text() -> impl TypedValueParser<Value = Option<String>> {
+    StringValueParser::new().map(some)
+}
+
+/// A value, or none where a script passes an empty variable.
+fn some<T: AsRef<OsStr>>(word: T) -> Option<T> {
+    Some(word).filter(|word| !word.as_ref().is_empty())
+}
+
+/// Like [`some`], of a number.
 fn number<T: std::str::FromStr<Err = ParseIntError>>(word: &str) -> Result<Option<T>, ParseIntError> {
     if word.is_empty() { Ok(None) } else { word.parse().map(Some) }
 }
@@ -309,41 +355,21 @@ impl Given {
         set
     }
 
-    fn text(&mut self, opt: Opt) -> Option<String> {
-        let value = self.matches.try_remove_one(opt.row().id()).ok().flatten();
-        let value = value.filter(|text: &String| !text.is_empty());
+    fn value<T: Clone + Send + Sync + 'static>(&mut self, opt: Opt) -> Option<T> {
+        let value = self.matches.try_remove_one::<Option<T>>(opt.row().id()).ok().flatten().flatten();
         self.note(opt, value.is_some());
         value
     }
 
-    fn texts(&mut self, opt: Opt) -> Vec<String> {
+    fn values(&mut self, opt: Opt) -> Vec<String> {
         let values = self.list(opt.row().id());
         self.note(opt, !values.is_empty());
         values
     }
 
     fn list(&mut self, id: &str) -> Vec<String> {
-        let values = self.matches.try_remove_many(id).ok().flatten();
-        values.into_iter().flatten().filter(|text: &String| !text.is_empty()).collect()
-    }
-
-    fn path(&mut self, opt: Opt) -> Option<PathBuf> {
-        let value: Option<OsString> = self.matches.try_remove_one(opt.row().id()).ok().flatten();
-        let value = value.filter(|path| !path.is_empty()).map(PathBuf::from);
-        self.note(opt, value.is_some());
-        value
-    }
-
-    fn number<T: Clone + Send + Sync + 'static>(&mut self, opt: Opt) -> Option<T> {
-        let value: Option<Option<T>> = self.matches.try_remove_one(opt.row().id()).ok().flatten();
-        self.note(opt, matches!(value, Some(Some(_))));
-        value.flatten()
-    }
-
-    fn root(&mut self) -> Option<PathBuf> {
-        let value = self.matches.try_remove_one(Opt::Root.row().id()).ok().flatten();
-        self.note(Opt::Root, value.is_some());
-        value
+        let values = self.matches.try_remove_many::<Option<String>>(id).ok().flatten();
+        values.into_iter().flatten().flatten().collect()
     }
 
     fn note(&mut self, opt: Opt, given: bool) {
@@ -361,93 +387,24 @@ impl Given {
         if self.flag(Opt::Version) {
             return Err(Stop::Text(format!("dkms-{}\n", env!("CARGO_PKG_VERSION"))));
         }
-        let has_version = self.matches.try_contains_id(Opt::ModuleVersion.row().id()).unwrap_or(false);
-        let mut arguments = self.options();
-        arguments.empty_version = has_version && arguments.module_version.is_none();
-        arguments.words = words;
-        arguments.sort_words();
-        arguments.take_registry();
-        Ok(arguments)
-    }
-
-    /// Whether an option is given, and its file if it has one.
-    fn optional_path(&mut self, opt: Opt) -> (bool, Option<PathBuf>) {
-        let value: Option<OsString> = self.matches.try_remove_one(opt.row().id()).ok().flatten();
-        self.note(opt, value.is_some());
-        (value.is_some(), value.filter(|path| !path.is_empty()).map(PathBuf::from))
-    }
-
-    fn options(mut self) -> Arguments {
         for opt in DEPRECATED {
             match opt.row().value {
                 Value::Flag => drop(self.flag(opt)),
-                _ => drop(self.text(opt)),
+                _ => drop(self.value::<String>(opt)),
             }
         }
-        let (timings, timings_file) = self.optional_path(Opt::Timings);
-        Arguments {
-            timings,
-            timings_file,
-            module: self.text(Opt::Module),
-            module_version: self.text(Opt::ModuleVersion),
-            kernels: self.texts(Opt::Kernel),
-            arches: self.texts(Opt::Arch),
-            all_kernels: self.flag(Opt::AllKernels),
-            all: self.flag(Opt::All),
-            templatekernel: self.text(Opt::TemplateKernel),
-            conf: self.path(Opt::Conf),
-            directives: self.texts(Opt::Directive),
-            kernelsourcedir: self.path(Opt::KernelSourceDir),
-            config: self.path(Opt::KernelConfig),
-            jobs: self.number(Opt::Jobs),
-            force: self.flag(Opt::Force),
-            lock_timeout: self.number(Opt::LockTimeout),
-            mok_signing_key: self.path(Opt::MokSigningKey),
-            mok_certificate: self.path(Opt::MokCertificate),
-            force_version_override: self.flag(Opt::ForceVersionOverride),
-            no_depmod: self.flag(Opt::NoDepmod),
-            no_cache: self.flag(Opt::NoCache),
-            registries: self.texts(Opt::Registry),
-            prebuilt: self.text(Opt::Prebuilt),
-            modprobe_on_install: self.flag(Opt::ModprobeOnInstall),
-            symlink_modules: self.flag(Opt::SymlinkModules),
-            rpm_safe_upgrade: self.flag(Opt::RpmSafeUpgrade),
-            repair: self.flag(Opt::Repair),
-            fix: self.flag(Opt::Fix),
-            fingerprint: self.flag(Opt::Fingerprint),
-            dry_run: self.flag(Opt::DryRun),
-            archive: self.path(Opt::Archive),
-            binaries_only: self.flag(Opt::BinariesOnly),
-            source_only: self.flag(Opt::SourceOnly),
-            spec: self.path(Opt::Spec),
-            output: self.path(Opt::Output),
-            image: self.text(Opt::Image),
-            base: self.path(Opt::Base),
-            prefix: self.path(Opt::Prefix),
-            kmm: self.flag(Opt::Kmm),
-            format: self.text(Opt::Format),
-            os: self.text(Opt::Os),
-            sysext_level: self.text(Opt::SysextLevel),
-            load: self.flag(Opt::Load),
-            loaded: self.flag(Opt::Loaded),
-            fleet: self.path(Opt::Fleet),
-            metrics: self.path(Opt::Metrics),
-            table: self.flag(Opt::Table),
-            dkmstree: self.path(Opt::DkmsTree),
-            sourcetree: self.path(Opt::SourceTree),
-            installtree: self.path(Opt::InstallTree),
-            root: self.root(),
-            json: self.flag(Opt::Json),
-            quiet: self.flag(Opt::Quiet),
-            verbose: self.flag(Opt::Verbose),
-            debug: self.flag(Opt::Debug),
-            plain: self.flag(Opt::Plain),
-            distro: self.text(Opt::Distro),
-            media: self.text(Opt::Media),
-            release: self.text(Opt::Release),
-            given: self.given,
-            ..Arguments::default()
-        }
+        let is_given = |opt: Opt| self.matches.try_contains_id(opt.row().id()).unwrap_or(false);
+        let (has_version, timings) = (is_given(Opt::ModuleVersion), is_given(Opt::Timings));
+        let timings_file = self.value(Opt::Timings);
+        // Without a file, it is given all the same.
+        self.note(Opt::Timings, timings && timings_file.is_none());
+        let options = self.options();
+        let empty_version = has_version && options.module_version.is_none();
+        let mut arguments =
+            Arguments { words, empty_version, timings, timings_file, given: self.given, ..options };
+        arguments.sort_words();
+        arguments.take_registry();
+        Ok(arguments)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the columns of the table of actions can contain.
 
-use super::option::Opt;
+use super::options::Opt;
 
 /// What an action's operands are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

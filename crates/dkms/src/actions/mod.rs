@@ -8,7 +8,6 @@
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
-mod join;
 mod kinds;
 mod option;
 mod options;
@@ -16,8 +15,8 @@ mod row;
 mod table;
 
 pub(crate) use kinds::{Effect, Kernels, Operand, Root};
-pub(crate) use option::{Group, Misplaced, Opt, OptionRow, Value};
-pub(crate) use options::{DEPRECATED, OPTIONS};
+pub(crate) use option::{Group, Misplaced, OptionRow, Value};
+pub(crate) use options::{DEPRECATED, OPTIONS, Opt};
 pub(crate) use row::ActionRow;
 pub(crate) use table::{ACTIONS, Action};
 
@@ -105,8 +104,7 @@ mod tests {
             assert_eq!(ACTIONS.iter().filter(|other| other.word == row.word).count(), 1, "{}", row.word);
         }
         let mut names = Vec::new();
-        for (n, row) in OPTIONS.iter().enumerate() {
-            assert_eq!(row.opt as usize, n, "{}: the table is in the order of the enum", row.name());
+        for row in OPTIONS {
             names.extend(row.short.map(String::from));
             names.extend((!row.long.is_empty()).then(|| row.long.to_owned()));
             assert_eq!(row.takes_value(), !row.value_name.is_empty(), "{}", row.name());

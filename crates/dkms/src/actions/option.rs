@@ -1,77 +1,6 @@
-//! An option as data: everything that the table of options says about it.
-//!
-//! To add an option: a variant of [`Opt`], its row in the same place in one of the files of `options/`, the
-//! actions that it applies to in `table.rs`, and a field of [`crate::cli::Arguments`] that receives its
-//! value.
+//! What the columns of the table of options can contain.
 
-/// An option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opt {
-    Module,
-    ModuleVersion,
-    Kernel,
-    Arch,
-    AllKernels,
-    All,
-    TemplateKernel,
-    Conf,
-    Directive,
-    Fingerprint,
-    KernelSourceDir,
-    KernelConfig,
-    Jobs,
-    Timings,
-    Force,
-    NoCache,
-    Registry,
-    Prebuilt,
-    LockTimeout,
-    MokSigningKey,
-    MokCertificate,
-    ForceVersionOverride,
-    NoDepmod,
-    ModprobeOnInstall,
-    SymlinkModules,
-    RpmSafeUpgrade,
-    Repair,
-    Fix,
-    DryRun,
-    Archive,
-    BinariesOnly,
-    SourceOnly,
-    Spec,
-    Output,
-    Image,
-    Base,
-    Prefix,
-    Kmm,
-    Format,
-    Os,
-    SysextLevel,
-    Load,
-    Fleet,
-    Metrics,
-    DkmsTree,
-    SourceTree,
-    InstallTree,
-    Root,
-    Loaded,
-    Table,
-    Json,
-    Quiet,
-    Verbose,
-    Debug,
-    Plain,
-    Version,
-    Help,
-    Distro,
-    Media,
-    Release,
-    LegacyPostinst,
-    NoInitrd,
-    NoCleanKernel,
-    NoPrepareKernel,
-}
+use super::options::Opt;
 
 /// What an option takes, which is also what shells complete after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,53 +125,16 @@ impl Group {
     }
 }
 
-/// A flag that only has a long name.
-pub(super) const fn flag(opt: Opt, long: &'static str, group: Group, about: &'static str) -> OptionRow {
-    OptionRow {
-        opt,
-        short: None,
-        long,
-        value: Value::Flag,
-        value_name: "",
-        repeatable: false,
-        group,
-        misplaced: Misplaced::Warn,
-        about,
-        details: "",
-    }
-}
-
-/// An option with a value that only has a long name.
-pub(super) const fn valued(
-    opt: Opt,
-    long: &'static str,
-    (value, value_name): (Value, &'static str),
-    group: Group,
-    about: &'static str,
-) -> OptionRow {
-    OptionRow { value, value_name, ..flag(opt, long, group, about) }
-}
-
-/// An option of former versions, without a description.
-pub(super) const fn former(opt: Opt, short: Option<char>, long: &'static str, value: Value) -> OptionRow {
-    let row = flag(opt, long, Group::Former, "");
-    OptionRow { short, value, value_name: if matches!(value, Value::Flag) { "" } else { "WORD" }, ..row }
-}
-
-impl OptionRow {
-    pub(super) const fn short(self, short: char) -> Self {
-        Self { short: Some(short), ..self }
-    }
-
-    pub(super) const fn repeatable(self) -> Self {
-        Self { repeatable: true, ..self }
-    }
-
-    pub(super) const fn misplaced(self, misplaced: Misplaced) -> Self {
-        Self { misplaced, ..self }
-    }
-
-    pub(super) const fn details(self, details: &'static str) -> Self {
-        Self { details, ..self }
-    }
-}
+/// A flag without a short name; what most options have in common.
+pub(super) const BASE: OptionRow = OptionRow {
+    opt: Opt::Help,
+    short: None,
+    long: "",
+    value: Value::Flag,
+    value_name: "",
+    repeatable: false,
+    group: Group::Output,
+    misplaced: Misplaced::Warn,
+    about: "",
+    details: "",
+};

@@ -1,7 +1,7 @@
 //! A row of the table of actions, and what many rows have in common.
 
 use super::kinds::{Effect, Kernels, Operand, Root};
-use super::option::Opt;
+use super::options::Opt;
 
 /// Everything about an action.
 #[derive(Clone, Copy, Debug)]

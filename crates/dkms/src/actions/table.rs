@@ -4,7 +4,7 @@
 //! CONTRIBUTING.md has the steps.
 
 use super::kinds::{Effect, Kernels, Operand, Root};
-use super::option::Opt;
+use super::options::Opt;
 use super::row::{ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN};
 
 const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];

@@ -1,11 +1,11 @@
 //! What `dkms cache` prints. The JSON is described in docs/json-schema.md.
 
-use super::json::line as document;
+use super::json::{line as document, list};
 use super::size::bytes;
 use crate::printable::on_one_line;
 use dkms_core::cache::{Base, Cache, Contents, Damaged, Entry, Listed, Nearest};
 use dkms_core::ids::Build;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn seconds(time: SystemTime) -> u64 {
@@ -34,8 +34,7 @@ pub(crate) fn size(cache: &Cache, contents: &Contents) -> String {
 
 /// The same as JSON.
 pub(crate) fn size_json(cache: &Cache, contents: &Contents) -> String {
-    document(&json!({
-        "schema": 1,
+    document(json!({
         "directory": cache.dir(),
         "limit": cache.limit(),
         "bytes": contents.size(),
@@ -90,16 +89,13 @@ pub(crate) fn show_json(cache: &Cache, contents: &Contents) -> String {
         value
     };
     let base = |base: &Base| json!({ "kernel": base.kernel, "bytes": base.size, "used": seconds(base.used) });
-    let entries: Vec<Value> = contents.entries.iter().map(entry).collect();
-    let bases: Vec<Value> = contents.bases.iter().map(base).collect();
-    document(&json!({
-        "schema": 1,
+    document(json!({
         "directory": cache.dir(),
         "limit": cache.limit(),
         "bytes": contents.size(),
-        "count": entries.len(),
-        "entries": entries,
-        "bases": bases,
+        "count": contents.entries.len(),
+        "entries": list(&contents.entries, entry),
+        "bases": list(&contents.bases, base),
     }))
 }
 
@@ -111,8 +107,7 @@ pub(crate) fn cleared(contents: &Contents, done: bool) -> String {
 
 /// The same as JSON.
 pub(crate) fn cleared_json(contents: &Contents) -> String {
-    document(&json!({
-        "schema": 1,
+    document(json!({
         "count": contents.entries.len(),
         "bases_count": contents.bases.len(),
         "bytes": contents.size(),
@@ -173,12 +168,11 @@ impl Why<'_> {
                 "version": record.version,
                 "kernel": record.kernel,
                 "arch": record.arch,
-                "differences": nearest.differences.iter().map(difference).collect::<Vec<_>>(),
+                "differences": list(&nearest.differences, difference),
             })
         });
-        document(&json!({
-            "schema": 1,
-            "package": self.build.package.name,
+        document(json!({
+                "package": self.build.package.name,
             "version": self.build.package.version,
             "kernel": self.build.kernel.release,
             "arch": self.build.kernel.arch,

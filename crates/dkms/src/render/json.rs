@@ -5,20 +5,30 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{BuiltModule, Event, Fallback, LastBuild};
+use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, Queued, Sources};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The schema version of all JSON output.
 pub(crate) const SCHEMA: u32 = 1;
 
-pub(super) fn line(value: &Value) -> String {
-    format!("{value}\n")
+/// An object with the schema version, on one line.
+pub(super) fn line(value: Value) -> String {
+    format!("{}\n", with_schema(value))
+}
+
+/// An object with the schema version, on several lines.
+pub(super) fn document(value: Value) -> String {
+    format!("{:#}\n", with_schema(value))
+}
+
+fn with_schema(value: Value) -> Value {
+    merged([json!({ "schema": SCHEMA }), value])
 }
 
 /// Finds what the running kernel has loaded of an entry; `None` for other kernels.
@@ -39,8 +49,7 @@ pub(crate) fn status(
         value
     };
     let list: Vec<Value> = entries.iter().map(one).collect();
-    let text = format!("{:#}", json!({ "schema": SCHEMA, "entries": list }));
-    format!("{text}\n")
+    document(json!({ "entries": list }))
 }
 
 /// `dkms fsck --json`: one document.
@@ -48,15 +57,13 @@ pub(crate) fn fsck(done: &Repaired) -> String {
     let repaired = done.repaired.iter().map(|f| finding(f, true, None));
     let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
     let all: Vec<Value> = repaired.chain(left).collect();
-    let document = json!({
-        "schema": SCHEMA,
+    document(json!({
         "findings": all,
         "unreadable": done.left.unreadable,
         "repaired": done.repaired.len(),
         "packages": done.left.packages,
         "builds": done.left.builds,
-    });
-    format!("{document:#}\n")
+    }))
 }
 
 fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
@@ -144,206 +151,181 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
             .collect(),
         _ => Vec::new(),
     };
-    line(&json!({
-        "schema": SCHEMA, "event": "result", "action": action, "exit_code": code,
+    line(json!({
+        "event": "result", "action": action, "exit_code": code,
         "error": error, "help": help, "problems": problems,
     }))
 }
 
-/// What an event is about.
-enum Subject<'a> {
-    Command,
-    Package(&'a PackageId),
-    Build(&'a Build),
-    Kernel(&'a Kernel),
-}
-
 /// One line per event.
 pub(crate) fn event(event: &Event) -> String {
-    let (name, subject, fields) = fields(event);
-    let mut map = Map::new();
-    let mut put = |key: &str, value: Value| {
-        map.insert(key.into(), value);
-    };
-    put("schema", SCHEMA.into());
-    put("event", name.into());
-    match subject {
-        Subject::Command => {}
-        Subject::Package(package) => about(&mut put, package, None),
-        Subject::Build(build) => about(&mut put, &build.package, Some(&build.kernel)),
-        Subject::Kernel(kernel) => on_kernel(&mut put, kernel),
-    }
-    if let Value::Object(fields) = fields {
-        map.extend(fields);
-    }
-    line(&Value::Object(map))
+    let (word, subject) = subject(event);
+    line(merged([json!({ "event": word }), subject, details(event)]))
 }
 
-/// The name of an event, its subject, and its other fields.
-fn fields(event: &Event) -> (&'static str, Subject<'_>, Value) {
-    use Subject::{Build, Command, Kernel, Package};
+/// The word of an event, and the keys that name what it is about.
+fn subject(event: &Event) -> (&'static str, Value) {
     match event {
-        Event::Added { package, source } => ("added", Package(package), json!({ "source": source })),
-        Event::SourceCopied { package, from, to } => {
-            ("source-copied", Package(package), json!({ "from": from, "to": to }))
-        }
-        Event::Queue { builds } => {
-            let builds: Vec<Value> =
-                builds.iter().map(|queued| build_value(&queued.build, queued.last)).collect();
-            ("queue", Command, json!({ "builds": builds }))
-        }
-        Event::BuildStarted { build, log, .. } => ("build-started", Build(build), json!({ "log": log })),
-        Event::BuildStage { build, stage } => ("build-stage", Build(build), json!({ "stage": stage })),
-        Event::Built { build, modules, elapsed, origin } => {
-            let modules: Vec<Value> = modules.iter().map(built_module).collect();
-            let seconds = elapsed.as_secs_f64();
-            ("built", Build(build), json!({ "origin": origin, "seconds": seconds, "modules": modules }))
-        }
-        Event::ModuleInstalled { build, path } => ("module-installed", Build(build), json!({ "path": path })),
-        Event::ModuleRemoved { build, path } => ("module-removed", Build(build), json!({ "path": path })),
-        Event::OriginalRestored { build, to } => ("original-restored", Build(build), json!({ "path": to })),
-        Event::ModuleKept { build, path, reason } => {
-            ("module-kept", Build(build), json!({ "path": path, "reason": reason }))
-        }
-        Event::OriginalArchived { build, from, to } => {
-            ("original-archived", Build(build), json!({ "from": from, "to": to }))
-        }
-        Event::ModuleUnloaded { module } => ("module-unloaded", Command, json!({ "module": module })),
-        Event::ModuleLoaded { module } => ("module-loaded", Command, json!({ "module": module })),
-        Event::Installed { build } => ("installed", Build(build), json!({})),
-        Event::Uninstalled { build } => ("uninstalled", Build(build), json!({})),
-        Event::Unbuilt { build } => ("unbuilt", Build(build), json!({})),
-        Event::Forgotten { package } => ("removed", Package(package), json!({})),
-        Event::Nothing { about, reason } => ("nothing", Command, json!({ "about": about, "reason": reason })),
-        Event::KernelsOfImage { chosen, all, tree } => {
-            let kernels: Vec<&str> = chosen.iter().map(|kernel| &*kernel.release).collect();
-            let tree = tree.display().to_string();
-            ("kernels-of-image", Command, json!({ "kernels": kernels, "all": all, "tree": tree }))
-        }
-        Event::Skipped { build, reason } => ("skipped", Build(build), json!({ "reason": reason })),
-        Event::Deferred { build, reason } => ("deferred", Build(build), json!({ "reason": reason })),
-        Event::Failed { build, error } => {
-            let code = exit::code(error);
-            ("failed", Build(build), json!({ "error": with_help(error), "exit_code": code }))
-        }
-        Event::DepmodStarted { kernel } => ("depmod-started", Kernel(kernel), json!({})),
-        Event::DepmodDone { kernel, elapsed } => {
-            ("depmod-done", Kernel(kernel), json!({ "seconds": elapsed.as_secs_f64() }))
-        }
-        Event::DepmodSkipped { kernel, reason } => {
-            ("depmod-skipped", Kernel(kernel), json!({ "reason": reason }))
-        }
-        Event::ScriptStarted { package, directive, command } => {
-            ("script-started", Package(package), json!({ "directive": directive, "command": command }))
-        }
-        Event::ScriptOutput { text } => ("script-output", Command, json!({ "text": text })),
-        Event::CommandRun { what, command, elapsed } => {
-            let seconds = elapsed.as_secs_f64();
-            ("command-run", Command, json!({ "what": what, "command": command, "seconds": seconds }))
-        }
-        Event::KeyMade { key, certificate } => {
-            ("key-made", Command, json!({ "key": key, "certificate": certificate }))
-        }
-        Event::SigningKey { key, certificate } => {
-            ("signing-key", Command, json!({ "key": key, "certificate": certificate }))
-        }
-        Event::Resigned { build, files } => ("resigned", Build(build), json!({ "files": files })),
-        Event::PageWritten { path } => ("page-written", Command, json!({ "path": path })),
-        Event::ArchiveWritten { path } => ("archive-written", Command, json!({ "path": path })),
-        Event::ArchiveLoaded { package, kernels } => {
-            let kernel = |k: &dkms_core::ids::Kernel| json!({ "kernel": k.release, "arch": k.arch });
-            let kernels: Vec<Value> = kernels.iter().map(kernel).collect();
-            ("archive-loaded", Package(package), json!({ "kernels": kernels }))
-        }
-        Event::Summary { kernel, .. } => ("summary", Kernel(kernel), summary(event)),
-        Event::StillBuilding { builds } => {
-            let builds: Vec<Value> = builds.iter().map(|(build, time)| running(build, *time)).collect();
-            ("still-building", Command, json!({ "builds": builds }))
-        }
-        Event::Waiting { what, holder } => ("waiting", Command, json!({ "what": what, "holder": holder })),
-        Event::Warning { text } => ("warning", Command, json!({ "text": text })),
-        Event::Detail { text } => ("detail", Command, json!({ "text": text })),
+        Event::Added { package, .. } => ("added", of_package(package)),
+        Event::SourceCopied { package, .. } => ("source-copied", of_package(package)),
+        Event::Forgotten { package } => ("removed", of_package(package)),
+        Event::ScriptStarted { package, .. } => ("script-started", of_package(package)),
+        Event::ArchiveLoaded { package, .. } => ("archive-loaded", of_package(package)),
+        Event::BuildStarted { build, .. } => ("build-started", of_build(build)),
+        Event::BuildStage { build, .. } => ("build-stage", of_build(build)),
+        Event::Built { build, .. } => ("built", of_build(build)),
+        Event::ModuleInstalled { build, .. } => ("module-installed", of_build(build)),
+        Event::ModuleRemoved { build, .. } => ("module-removed", of_build(build)),
+        Event::ModuleKept { build, .. } => ("module-kept", of_build(build)),
+        Event::OriginalArchived { build, .. } => ("original-archived", of_build(build)),
+        Event::OriginalRestored { build, .. } => ("original-restored", of_build(build)),
+        Event::Installed { build } => ("installed", of_build(build)),
+        Event::Uninstalled { build } => ("uninstalled", of_build(build)),
+        Event::Unbuilt { build } => ("unbuilt", of_build(build)),
+        Event::Resigned { build, .. } => ("resigned", of_build(build)),
+        Event::Skipped { build, .. } => ("skipped", of_build(build)),
+        Event::Deferred { build, .. } => ("deferred", of_build(build)),
+        Event::Failed { build, .. } => ("failed", of_build(build)),
+        Event::DepmodStarted { kernel } => ("depmod-started", of_kernel(kernel)),
+        Event::DepmodDone { kernel, .. } => ("depmod-done", of_kernel(kernel)),
+        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", of_kernel(kernel)),
+        Event::Summary { kernel, .. } => ("summary", of_kernel(kernel)),
+        Event::Queue { .. } => ("queue", json!({})),
+        Event::StillBuilding { .. } => ("still-building", json!({})),
+        Event::ModuleUnloaded { .. } => ("module-unloaded", json!({})),
+        Event::ModuleLoaded { .. } => ("module-loaded", json!({})),
+        Event::Nothing { .. } => ("nothing", json!({})),
+        Event::KernelsOfImage { .. } => ("kernels-of-image", json!({})),
+        Event::ScriptOutput { .. } => ("script-output", json!({})),
+        Event::CommandRun { .. } => ("command-run", json!({})),
+        Event::KeyMade { .. } => ("key-made", json!({})),
+        Event::SigningKey { .. } => ("signing-key", json!({})),
+        Event::PageWritten { .. } => ("page-written", json!({})),
+        Event::ArchiveWritten { .. } => ("archive-written", json!({})),
+        Event::Waiting { .. } => ("waiting", json!({})),
+        Event::Warning { .. } => ("warning", json!({})),
+        Event::Detail { .. } => ("detail", json!({})),
     }
 }
 
-fn built_module(module: &BuiltModule) -> Value {
+/// The other keys of an event.
+fn details(event: &Event) -> Value {
+    match event {
+        Event::Added { source, .. } => json!({ "source": source }),
+        Event::SourceCopied { from, to, .. } | Event::OriginalArchived { from, to, .. } => {
+            json!({ "from": from, "to": to })
+        }
+        Event::Queue { builds } => json!({ "builds": list(builds, queued) }),
+        Event::BuildStarted { log, .. } => json!({ "log": log }),
+        Event::BuildStage { stage, .. } => json!({ "stage": stage }),
+        Event::Built { modules, elapsed, origin, .. } => {
+            json!({ "origin": origin, "seconds": elapsed.as_secs_f64(), "modules": list(modules, module) })
+        }
+        Event::ModuleInstalled { path, .. }
+        | Event::ModuleRemoved { path, .. }
+        | Event::OriginalRestored { to: path, .. }
+        | Event::PageWritten { path }
+        | Event::ArchiveWritten { path } => json!({ "path": path }),
+        Event::ModuleKept { path, reason, .. } => json!({ "path": path, "reason": reason }),
+        Event::ModuleUnloaded { module } | Event::ModuleLoaded { module } => json!({ "module": module }),
+        Event::Nothing { about, reason } => json!({ "about": about, "reason": reason }),
+        Event::KernelsOfImage { chosen, all, tree } => {
+            let releases: Value = chosen.iter().map(|kernel| &*kernel.release).collect();
+            json!({ "kernels": releases, "all": all, "tree": tree.display().to_string() })
+        }
+        Event::Skipped { reason, .. }
+        | Event::Deferred { reason, .. }
+        | Event::DepmodSkipped { reason, .. } => {
+            json!({ "reason": reason })
+        }
+        Event::Failed { error, .. } => json!({ "error": with_help(error), "exit_code": exit::code(error) }),
+        Event::DepmodDone { elapsed, .. } => json!({ "seconds": elapsed.as_secs_f64() }),
+        Event::ScriptStarted { directive, command, .. } => {
+            json!({ "directive": directive, "command": command })
+        }
+        Event::CommandRun { what, command, elapsed } => {
+            json!({ "what": what, "command": command, "seconds": elapsed.as_secs_f64() })
+        }
+        Event::KeyMade { key, certificate } => json!({ "key": key, "certificate": certificate }),
+        Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
+        Event::Resigned { files, .. } => json!({ "files": files }),
+        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
+        Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } => {
+            summary([installed, skipped, deferred], *sources, failed, fallbacks)
+        }
+        Event::StillBuilding { builds } => json!({ "builds": list(builds, still_building) }),
+        Event::Waiting { what, holder } => json!({ "what": what, "holder": holder }),
+        Event::ScriptOutput { text } | Event::Warning { text } | Event::Detail { text } => {
+            json!({ "text": text })
+        }
+        Event::Installed { .. }
+        | Event::Uninstalled { .. }
+        | Event::Unbuilt { .. }
+        | Event::Forgotten { .. }
+        | Event::DepmodStarted { .. } => json!({}),
+    }
+}
+fn queued(queued: &Queued) -> Value {
+    let last = queued.last;
+    let expected = json!({
+        "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
+        "expected_objects": last.and_then(|last| last.objects),
+    });
+    merged([of_build(&queued.build), expected])
+}
+
+fn still_building((build, elapsed): &(Build, Duration)) -> Value {
+    merged([of_build(build), json!({ "seconds": elapsed.as_secs() })])
+}
+
+fn module(module: &BuiltModule) -> Value {
     json!({ "file": module.file, "bytes": module.size, "signature": module.signature.to_string() })
 }
 
-/// A build that is running.
-fn running(build: &Build, time: Duration) -> Value {
-    let (package, kernel) = (&build.package, &build.kernel);
-    json!({
-        "package": package.name, "version": package.version, "kernel": kernel.release, "arch": kernel.arch,
-        "seconds": time.as_secs(),
-    })
-}
-
-/// The fields of [`Event::Summary`].
-fn summary(event: &Event) -> Value {
-    let Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } = event else {
-        return Value::Null;
-    };
-    let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let fallback = |found: &Fallback| {
-        let (package, newest) = (&found.package, &found.instead_of.version);
-        json!({ "package": package.name, "version": package.version, "instead_of": newest })
-    };
+fn summary(
+    [installed, skipped, deferred]: [&[PackageId]; 3],
+    sources: Sources,
+    failed: &[FailedPackage],
+    fallbacks: &[Fallback],
+) -> Value {
+    let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Value>();
+    let fallback =
+        |one: &Fallback| merged([of_package(&one.package), json!({ "instead_of": one.instead_of.version })]);
     json!({
         "installed": names(installed),
         "compiled": sources.compiled,
         "from_cache": sources.cache,
         "from_registry": sources.registry,
         "skipped": names(skipped),
-        "failed": failed.iter().map(with_code).collect::<Vec<_>>(),
+        "failed": failed.iter().map(with_code).collect::<Value>(),
         "deferred": names(deferred),
-        "fallbacks": fallbacks.iter().map(fallback).collect::<Vec<_>>(),
-    })
-}
-
-fn build_value(b: &Build, last: Option<LastBuild>) -> Value {
-    json!({
-        "package": b.package.name,
-        "version": b.package.version,
-        "kernel": b.kernel.release,
-        "arch": b.kernel.arch,
-        "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
-        "expected_objects": last.and_then(|last| last.objects),
+        "fallbacks": list(fallbacks, fallback),
     })
 }
 
 /// The document of `--dry-run`.
 pub(crate) fn plan(plan: &Plan) -> String {
-    let step = |(id, one): (StepId, &Step)| {
-        let after: Vec<usize> = plan.before(id).map(StepId::position).collect();
-        step(one, &after)
+    let step = |(id, step): (StepId, &Step)| {
+        let common = json!({
+            "step": word(&step.operation),
+            "reason": step.reason,
+            "after": plan.before(id).map(StepId::position).collect::<Value>(),
+            "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
+            "files": step.files,
+        });
+        merged([common, target(&step.operation)])
     };
-    let list: Vec<Value> = plan.steps().map(step).collect();
-    let text = format!("{:#}", json!({ "schema": SCHEMA, "steps": list }));
-    format!("{text}\n")
+    document(json!({ "steps": plan.steps().map(step).collect::<Value>() }))
 }
 
-fn step(step: &Step, after: &[usize]) -> Value {
-    let mut value = json!({
-        "step": word(&step.operation),
-        "reason": step.reason,
-        "after": after,
-        "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
-        "files": step.files,
-    });
-    let mut put = |key: &str, v: Value| {
-        if let Some(map) = value.as_object_mut() {
-            map.insert(key.to_owned(), v);
-        }
-    };
-    match &step.operation {
+/// What a step of a plan is about.
+fn target(operation: &Operation) -> Value {
+    match operation {
         Operation::CopySource { package, from, to, .. } => {
-            about(&mut put, package, None);
-            put("from", json!(from));
-            put("to", json!(to));
+            merged([of_package(package), json!({ "from": from, "to": to })])
         }
-        Operation::Add { package, .. } | Operation::Remove(package) => about(&mut put, package, None),
-        Operation::Install { build, outlook: Outlook::Same(_) } => put("about", json!(build.to_string())),
+        Operation::Add { package, .. } | Operation::Remove(package) => of_package(package),
+        Operation::Install { build, outlook: Outlook::Same(_) } => json!({ "about": build.to_string() }),
         Operation::Build { build, .. }
         | Operation::Install { build, .. }
         | Operation::Uninstall(build)
@@ -351,24 +333,19 @@ fn step(step: &Step, after: &[usize]) -> Value {
         | Operation::Resign(build)
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
-        | Operation::Fail { build, .. } => about(&mut put, &build.package, Some(&build.kernel)),
+        | Operation::Fail { build, .. } => of_build(build),
         Operation::Fallback { build, instead_of } => {
-            about(&mut put, &build.package, Some(&build.kernel));
-            put("instead_of", json!(instead_of.version));
+            merged([of_build(build), json!({ "instead_of": instead_of.version })])
         }
-        Operation::Depmod(kernel) => on_kernel(&mut put, kernel),
-        Operation::PostTransaction(command) => put("command", json!(command)),
-        Operation::MakeKey { key, certificate } => {
-            put("key", json!(key));
-            put("certificate", json!(certificate));
-        }
+        Operation::Depmod(kernel) => of_kernel(kernel),
+        Operation::PostTransaction(command) => json!({ "command": command }),
+        Operation::MakeKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
         Operation::WriteArchive(path) | Operation::LoadArchive(path) | Operation::Enroll(path) => {
-            put("path", json!(path));
+            json!({ "path": path })
         }
-        Operation::KeepKey(_) => put("about", json!("the modules")),
-        Operation::Nothing(what) => put("about", json!(what)),
+        Operation::KeepKey(_) => json!({ "about": "the modules" }),
+        Operation::Nothing(what) => json!({ "about": what }),
     }
-    value
 }
 
 fn word(operation: &Operation) -> &'static str {
@@ -397,15 +374,28 @@ fn word(operation: &Operation) -> &'static str {
     }
 }
 
-fn about(put: &mut dyn FnMut(&str, Value), package: &PackageId, kernel: Option<&Kernel>) {
-    put("package", json!(package.name));
-    put("version", json!(package.version));
-    if let Some(kernel) = kernel {
-        on_kernel(put, kernel);
-    }
+fn of_package(package: &PackageId) -> Value {
+    json!({ "package": package.name, "version": package.version })
 }
 
-fn on_kernel(put: &mut dyn FnMut(&str, Value), kernel: &Kernel) {
-    put("kernel", json!(kernel.release));
-    put("arch", json!(kernel.arch));
+fn of_kernel(kernel: &Kernel) -> Value {
+    json!({ "kernel": kernel.release, "arch": kernel.arch })
+}
+
+fn of_build(build: &Build) -> Value {
+    merged([of_package(&build.package), of_kernel(&build.kernel)])
+}
+
+/// A list of these.
+pub(super) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(json).collect()
+}
+
+/// One object with the keys of all of these.
+fn merged<const N: usize>(objects: [Value; N]) -> Value {
+    let keys = objects.into_iter().filter_map(|object| match object {
+        Value::Object(keys) => Some(keys),
+        _ => None,
+    });
+    Value::Object(keys.flatten().collect())
 }

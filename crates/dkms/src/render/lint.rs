@@ -1,6 +1,6 @@
 //! `dkms lint` as text and as JSON.
 
-use super::json::SCHEMA;
+use super::json::document;
 use crate::printable::on_one_line;
 use dkms_conf::Diagnostic;
 use dkms_core::look::lint::Report;
@@ -11,16 +11,14 @@ use std::path::Path;
 pub(crate) fn json(report: &Report) -> String {
     let fixed = report.fixed.iter().map(|f| diagnostic(f, true));
     let left = report.diagnostics.iter().map(|f| diagnostic(f, false));
-    let document = json!({
-        "schema": SCHEMA,
+    document(json!({
         "path": report.path,
-        "findings": fixed.chain(left).collect::<Vec<Value>>(),
+        "findings": fixed.chain(left).collect::<Value>(),
         "fixed": report.fixed.len(),
         "left": report.problems(),
         "notes": report.diagnostics.len() - report.problems(),
         "not_fixed": report.not_fixed,
-    });
-    format!("{document:#}\n")
+    }))
 }
 
 fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {

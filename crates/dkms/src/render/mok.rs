@@ -1,6 +1,6 @@
 //! The output of `dkms mok`, as text and as JSON.
 
-use super::json::SCHEMA;
+use super::json;
 use dkms_core::time::utc;
 use dkms_core::trust::machine::{Enforce, SecureBoot, Seen};
 use dkms_core::trust::mok::{Accepted, Certified, KeyFile, Status};
@@ -149,8 +149,7 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         KeyFile::There(mode) => Some(format!("{mode:04o}")),
         _ => None,
     };
-    let document = json!({
-        "schema": SCHEMA,
+    json::document(json!({
         "done": done,
         "kernel": status.kernel.release,
         "running": status.running,
@@ -172,8 +171,7 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         },
         "unreadable": status.unreadable,
         "next": { "step": status.next.step.word(), "text": status.next.text },
-    });
-    format!("{document:#}\n")
+    }))
 }
 
 /// The state of Secure Boot in JSON.

@@ -7,12 +7,12 @@ use crate::printable::on_one_line;
 use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
-use dkms_core::event::{BuiltModule, Event, Fallback, Sources};
+use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, Sources};
 use dkms_core::ids::{Build, Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
 use dkms_core::tree::manifest::BuildOrigin;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A line and its stream.
@@ -30,11 +30,7 @@ pub(crate) fn took(d: Duration) -> String {
 }
 
 fn modules(list: &[BuiltModule]) -> String {
-    let mut out = String::new();
-    for m in list {
-        out.push_str(&format!("  {} ({}), {}\n", m.file, size(m.size), m.signature));
-    }
-    out
+    list.iter().map(|m| format!("  {} ({}), {}\n", m.file, size(m.size), m.signature)).collect()
 }
 
 fn size(bytes: u64) -> String {
@@ -47,99 +43,101 @@ fn indent(text: &str) -> String {
 
 /// The line for an event. Some events are shown only with `--verbose`, some only in the live view.
 pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
-    // Escape line feeds, so that a name cannot start a new line.
-    let out = |text: String| Some(Line::Out(format!("{}\n", on_one_line(&text))));
-    let detail = |text: String| verbose.then(|| Line::Out(format!("{}\n", on_one_line(&text))));
     match event {
-        Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
-        Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
-        Event::BuildStarted { build, log, .. } if verbose => {
-            out(format!("Building {build}, log: {}", log.display()))
-        }
-        Event::BuildStarted { build, .. } => out(format!("Building {build}")),
-        Event::BuildStage { stage, .. } => detail(format!("  {stage}")),
-        Event::Built { build, modules: list, elapsed, origin } => {
-            let text = format!("{} in {}\n{}", built(build, origin), took(*elapsed), modules(list));
-            Some(Line::Out(text))
-        }
-        Event::ModuleInstalled { path, .. } => out(format!("Installed {}", path.display())),
-        Event::ModuleKept { path, reason, .. } => out(format!("Kept {}: {reason}", path.display())),
-        Event::OriginalArchived { from, to, .. } => {
-            out(format!("Archived the kernel's own {} in {}", from.display(), to.display()))
-        }
-        Event::OriginalRestored { to, .. } => out(format!("Restored the kernel's own {}", to.display())),
-        Event::Installed { build } => detail(format!("Installed {build}")),
-        Event::ModuleRemoved { path, .. } => out(format!("Removed {}", path.display())),
-        Event::ModuleUnloaded { module } => out(format!("Unloaded {module}")),
-        Event::ModuleLoaded { module } => out(format!("Loaded {module}")),
-        Event::Uninstalled { build } => out(format!("Uninstalled {build}")),
-        Event::Unbuilt { build } => out(format!("Deleted what was built of {build}")),
-        Event::Forgotten { package } => out(format!("Removed {package} from the dkms tree")),
-        Event::Nothing { about, reason } => out(format!("Nothing to do: {about} {reason}")),
-        Event::Skipped { build, reason } => out(format!("Skipped {build}: {reason}")),
-        Event::Deferred { build, reason } => out(format!("Deferred {build}: {reason}")),
         Event::Failed { build, error } => Some(Line::Err(failed(build, error))),
-        Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
-        Event::DepmodDone { kernel, elapsed } => {
-            out(format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed)))
+        Event::Waiting { what, holder } => {
+            let text = format!("{holder}, before {what}");
+            Some(Line::Err(format!("dkms: waiting for {}\n", on_one_line(&text))))
         }
-        Event::DepmodSkipped { kernel, reason } => {
-            detail(format!("No depmod for kernel {}: {reason}", kernel.release))
-        }
-        Event::ScriptStarted { package, directive, command } => {
-            out(format!("Running {directive} of {package}: {command}"))
-        }
-        Event::ScriptOutput { text } => Some(Line::Out(indent(text))),
-        Event::CommandRun { what, command, elapsed } => {
-            out(format!("Ran {what} ({command}) in {}", took(*elapsed)))
-        }
-        Event::KeyMade { key, certificate } => out(format!(
-            "Made a signing key: {} (keep it secret), certificate {}; 'dkms mok' says whether it has to be enrolled",
-            key.display(),
-            certificate.display()
-        )),
-        Event::SigningKey { key, certificate } => {
-            detail(format!("Signing with {key}, certificate {}", certificate.display()))
-        }
-        Event::Resigned { build, files } => {
-            out(format!("Re-signed {build}: {}", joined(files, |file| file.display().to_string(), ", ")))
-        }
-        Event::PageWritten { path } | Event::ArchiveWritten { path } => {
-            out(format!("Wrote {}", path.display()))
-        }
-        Event::ArchiveLoaded { package, kernels } if kernels.is_empty() => out(format!("Loaded {package}")),
-        Event::ArchiveLoaded { package, kernels } => {
-            out(format!("Loaded {package}, built for {}", joined(kernels, ToString::to_string, ", ")))
-        }
-        Event::Summary { .. } => out(summary_of_kernel(event)),
-        Event::StillBuilding { builds } => {
-            let one = |(build, time): &(Build, Duration)| {
-                format!("{build}, for {}", took(Duration::from_secs(time.as_secs())))
-            };
-            out(format!("Still building {}", joined(builds, one, "; ")))
-        }
-        Event::KernelsOfImage { chosen, all, tree } => out(kernels_of_image(chosen, all, tree)),
-        Event::Waiting { what, holder } => Some(Line::Err(format!(
-            "dkms: waiting for {}\n",
-            on_one_line(&format!("{holder}, before {what}"))
-        ))),
         Event::Warning { text } => {
             Some(Line::Err(format!("dkms: warning: {}\n", text.replace('\n', "\n  "))))
         }
-        Event::Detail { text } => detail(format!("  {text}")),
-        Event::Queue { .. } => None,
+        Event::ScriptOutput { text } => Some(Line::Out(indent(text))),
+        Event::Built { build, modules: list, elapsed, origin } => {
+            let from = match origin {
+                BuildOrigin::Cache => format!("Took {build} from the cache"),
+                BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
+                _ => format!("Built {build}"),
+            };
+            Some(Line::Out(format!("{from} in {}\n{}", took(*elapsed), modules(list))))
+        }
+        Event::BuildStage { .. }
+        | Event::Installed { .. }
+        | Event::DepmodStarted { .. }
+        | Event::DepmodSkipped { .. }
+        | Event::SigningKey { .. }
+        | Event::Detail { .. }
+            if !verbose =>
+        {
+            None
+        }
+        // Escape line feeds, so that a name cannot start a new line.
+        _ => Some(Line::Out(format!("{}\n", on_one_line(&sentence(event, verbose)?)))),
     }
 }
 
-/// How a build was made.
-fn built(build: &Build, origin: &BuildOrigin) -> String {
-    match origin {
-        BuildOrigin::Cache => format!("Took {build} from the cache"),
-        BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
-        _ => format!("Built {build}"),
-    }
+/// The text of an event that is one line on standard output.
+fn sentence(event: &Event, verbose: bool) -> Option<String> {
+    Some(match event {
+        Event::Added { package, source } => format!("Added {package} from {}", source.display()),
+        Event::SourceCopied { from, to, .. } => format!("Copied {} to {}", from.display(), to.display()),
+        Event::BuildStarted { build, log, .. } => building(build, log, verbose),
+        Event::BuildStage { stage: text, .. } | Event::Detail { text } => format!("  {text}"),
+        Event::ModuleInstalled { path, .. } => format!("Installed {}", path.display()),
+        Event::ModuleKept { path, reason, .. } => format!("Kept {}: {reason}", path.display()),
+        Event::OriginalArchived { from, to, .. } => {
+            format!("Archived the kernel's own {} in {}", from.display(), to.display())
+        }
+        Event::OriginalRestored { to, .. } => format!("Restored the kernel's own {}", to.display()),
+        Event::Installed { build } => format!("Installed {build}"),
+        Event::ModuleRemoved { path, .. } => format!("Removed {}", path.display()),
+        Event::ModuleUnloaded { module } => format!("Unloaded {module}"),
+        Event::ModuleLoaded { module } => format!("Loaded {module}"),
+        Event::Uninstalled { build } => format!("Uninstalled {build}"),
+        Event::Unbuilt { build } => format!("Deleted what was built of {build}"),
+        Event::Forgotten { package } => format!("Removed {package} from the dkms tree"),
+        Event::Nothing { about, reason } => format!("Nothing to do: {about} {reason}"),
+        Event::Skipped { build, reason } => format!("Skipped {build}: {reason}"),
+        Event::Deferred { build, reason } => format!("Deferred {build}: {reason}"),
+        Event::DepmodStarted { kernel } => format!("depmod for kernel {kernel}"),
+        Event::DepmodDone { kernel, elapsed } => {
+            format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed))
+        }
+        Event::DepmodSkipped { kernel, reason } => {
+            format!("No depmod for kernel {}: {reason}", kernel.release)
+        }
+        Event::ScriptStarted { package, directive, command } => {
+            format!("Running {directive} of {package}: {command}")
+        }
+        Event::CommandRun { what, command, elapsed } => {
+            format!("Ran {what} ({command}) in {}", took(*elapsed))
+        }
+        Event::KeyMade { key, certificate } => key_made(key, certificate),
+        Event::SigningKey { key, certificate } => {
+            format!("Signing with {key}, certificate {}", certificate.display())
+        }
+        Event::Resigned { build, files } => resigned(build, files),
+        Event::PageWritten { path } | Event::ArchiveWritten { path } => format!("Wrote {}", path.display()),
+        Event::ArchiveLoaded { package, kernels } => loaded(package, kernels),
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
+            let left_out = left_out(skipped, deferred, failed, fallbacks);
+            let (count, origins) = (installed.len(), origins(*sources));
+            format!("Kernel {}: {count} installed{origins}{left_out}", kernel.release)
+        }
+        Event::StillBuilding { builds } => {
+            format!("Still building {}", joined(builds, "; ", still_building))
+        }
+        Event::KernelsOfImage { chosen, all, tree } => kernels_of_image(chosen, all, tree),
+        // Only the live view shows the queue; `line` has the others.
+        Event::Queue { .. }
+        | Event::Built { .. }
+        | Event::Failed { .. }
+        | Event::ScriptOutput { .. }
+        | Event::Waiting { .. }
+        | Event::Warning { .. } => return None,
+    })
 }
-
+/// A build that failed, on several lines.
 fn failed(build: &Build, error: &Error) -> String {
     let (name, code) = (build.to_string(), exit::code(error));
     let error = with_help(error);
@@ -150,31 +148,57 @@ fn failed(build: &Build, error: &Error) -> String {
     format!("dkms: failed ({code}): {name}{first}\n{rest}")
 }
 
-/// The text of [`Event::Summary`].
-fn summary_of_kernel(event: &Event) -> String {
-    let Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } = event else {
-        return String::new();
-    };
-    let mut text = format!("Kernel {}: {} installed{}", kernel.release, installed.len(), origins(*sources));
-    let names = |list: &[PackageId]| joined(list, ToString::to_string, ", ");
-    let lists = [
-        ("skipped", skipped.len(), names(skipped)),
-        ("deferred", deferred.len(), names(deferred)),
-        ("failed", failed.len(), joined(failed, with_code, ", ")),
-    ];
-    for (word, count, list) in lists.iter().filter(|(_, count, _)| *count > 0) {
-        text.push_str(&format!(", {count} {word} ({list})"));
-    }
-    if !fallbacks.is_empty() {
-        let instead = |f: &Fallback| format!("{} instead of {}", f.package, f.instead_of.version);
-        let list = joined(fallbacks, instead, ", ");
-        text.push_str(&format!(", {} in an older version ({list})", fallbacks.len()));
-    }
-    text
+fn building(build: &Build, log: &Path, verbose: bool) -> String {
+    let log = if verbose { format!(", log: {}", log.display()) } else { String::new() };
+    format!("Building {build}{log}")
 }
 
-fn joined<T>(list: &[T], text: impl Fn(&T) -> String, separator: &str) -> String {
-    list.iter().map(text).collect::<Vec<_>>().join(separator)
+fn still_building((build, elapsed): &(Build, Duration)) -> String {
+    format!("{build}, for {}", took(Duration::from_secs(elapsed.as_secs())))
+}
+
+fn key_made(key: &Path, certificate: &Path) -> String {
+    format!(
+        "Made a signing key: {} (keep it secret), certificate {}; 'dkms mok' says whether it has to be enrolled",
+        key.display(),
+        certificate.display()
+    )
+}
+
+fn resigned(build: &Build, files: &[PathBuf]) -> String {
+    format!("Re-signed {build}: {}", joined(files, ", ", |file| file.display().to_string()))
+}
+
+fn loaded(package: &PackageId, kernels: &[Kernel]) -> String {
+    match kernels {
+        [] => format!("Loaded {package}"),
+        some => format!("Loaded {package}, built for {}", joined(some, ", ", Kernel::to_string)),
+    }
+}
+
+/// What an autoinstall did not install, or not in the newest version.
+fn left_out(
+    skipped: &[PackageId],
+    deferred: &[PackageId],
+    failed: &[FailedPackage],
+    fallbacks: &[Fallback],
+) -> String {
+    let instead = |one: &Fallback| format!("{} instead of {}", one.package, one.instead_of.version);
+    [
+        (skipped.len(), "skipped", joined(skipped, ", ", PackageId::to_string)),
+        (deferred.len(), "deferred", joined(deferred, ", ", PackageId::to_string)),
+        (failed.len(), "failed", joined(failed, ", ", with_code)),
+        (fallbacks.len(), "in an older version", joined(fallbacks, ", ", instead)),
+    ]
+    .iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, word, names)| format!(", {count} {word} ({names})"))
+    .collect()
+}
+
+/// The texts of these, with a separator between them.
+fn joined<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(separator)
 }
 
 /// Which kernels of an image a command works on.
@@ -187,8 +211,10 @@ fn kernels_of_image(chosen: &[Kernel], all: &[Release], tree: &Path) -> String {
             one.release
         ),
         (several, _) => {
-            let releases: Vec<&str> = several.iter().map(|kernel| &*kernel.release).collect();
-            format!("Using the kernels in {tree}: {}", releases.join(", "))
+            format!(
+                "Using the kernels in {tree}: {}",
+                joined(several, ", ", |kernel| kernel.release.to_string())
+            )
         }
     }
 }
@@ -275,14 +301,9 @@ pub(crate) fn summary(summary: &Summary, code: u8) -> String {
 }
 
 fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
-    let mut message = format!("dkms: {heading}: {text}\n");
-    for line in help {
-        message.push_str(&indent(line));
-    }
-    if code > 1 && code < 128 {
-        message.push_str(&format!("  (exit code {code})\n"));
-    }
-    message
+    let help: String = help.iter().map(|line| indent(line)).collect();
+    let code = if code > 1 && code < 128 { format!("  (exit code {code})\n") } else { String::new() };
+    format!("dkms: {heading}: {text}\n{help}{code}")
 }
 
 /// The kind of failure, for messages.

@@ -1,29 +1,19 @@
 //! Renders what `dkms preflight` found, as text and as JSON.
 
-use super::json::SCHEMA;
+use super::json::{document, list};
+use super::verdicts::answer;
 use crate::printable::on_one_line;
 use dkms_core::look::verify::Outcome;
 use dkms_core::preflight::{KernelReport, PackageReport, PackageState, Report};
 use serde_json::{Value, json};
 
-fn answer(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Loads => "yes",
-        Outcome::Refused => "no",
-        Outcome::Unknown => "unknown",
-    }
-}
-
 /// `dkms preflight --json`
 pub(crate) fn json(report: &Report) -> String {
-    let kernels: Vec<Value> = report.kernels.iter().map(kernel_json).collect();
-    let document = json!({
-        "schema": SCHEMA,
+    document(json!({
         "manager": report.manager,
         "answer": answer(report.answer()),
-        "kernels": kernels,
-    });
-    format!("{document:#}\n")
+        "kernels": list(&report.kernels, kernel_json),
+    }))
 }
 
 fn kernel_json(kernel: &KernelReport) -> Value {
@@ -41,7 +31,7 @@ fn kernel_json(kernel: &KernelReport) -> Value {
         "headers": kernel.headers,
         "answer": answer(kernel.answer()),
         "unknown": kernel.unknown,
-        "packages": kernel.packages.iter().map(package).collect::<Vec<_>>(),
+        "packages": list(&kernel.packages, package),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Renders what kernels would do with modules: `verify`, `ready` and `pending`, as text and as JSON.
 
-use super::json::SCHEMA;
+use super::json::{document, list};
 use dkms_core::look::ready::{self, Item};
 use dkms_core::look::verify::{Judged, Outcome, Reason, Report};
 use serde_json::{Value, json};
@@ -14,69 +14,64 @@ pub(crate) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-fn document(value: &Value) -> String {
-    format!("{value:#}\n")
-}
-
 /// The error number and the kernel's log message are only for refusals: for a mere doubt they would be wrong.
-fn reasons(list: &[Reason], refused: bool) -> Vec<Value> {
-    list.iter()
-        .map(|r| {
-            json!({
-                "code": r.code(), "text": r.to_string(), "help": r.help(),
-                "log": r.log().filter(|_| refused), "errno": refused.then(|| r.errno()),
-            })
+fn reasons(reasons: &[Reason], refused: bool) -> Value {
+    list(reasons, |r| {
+        json!({
+            "code": r.code(), "text": r.to_string(), "help": r.help(),
+            "log": r.log().filter(|_| refused), "errno": refused.then(|| r.errno()),
         })
-        .collect()
+    })
 }
 
 /// The reasons against a module, or what could not be checked; for an unreadable file, the reason for that.
-fn against(m: &Judged) -> Vec<Value> {
+fn against(m: &Judged) -> Value {
     if let Some(why) = &m.unreadable {
-        return vec![json!({
-            "code": "unreadable", "text": why, "log": null, "errno": null,
-            "help": "dkms install --force puts it back",
-        })];
+        return json!([{
+            "code": "unreadable", "text": why, "log": null, "errno": null, "help": UNREADABLE,
+        }]);
     }
+    reasons(refusals_or_doubts(m), !m.verdict.refusals.is_empty())
+}
+
+/// What to do about a module that cannot be read.
+pub(crate) const UNREADABLE: &str = "dkms install --force puts it back";
+
+/// The reasons against a module, or else what could not be checked.
+pub(crate) fn refusals_or_doubts(m: &Judged) -> &[Reason] {
     match m.verdict.refusals.as_slice() {
-        [] => reasons(&m.verdict.doubts, false),
-        refusals => reasons(refusals, true),
+        [] => &m.verdict.doubts,
+        refusals => refusals,
     }
 }
 
 /// `dkms verify --json`
 pub(crate) fn verify_json(report: &Report) -> String {
-    let modules: Vec<Value> = report
-        .modules
-        .iter()
-        .map(|m| {
-            json!({
-                "package": m.package.as_ref().map(|p| &p.name),
-                "version": m.package.as_ref().map(|p| &p.version),
-                "kernel": m.kernel.release,
-                "arch": m.kernel.arch,
-                "module": m.name,
-                "path": m.path.to_string_lossy(),
-                "verdict": word(m.outcome()),
-                "reasons": against(m),
-                "notes": reasons(&m.verdict.notes, false),
-            })
+    let module = |m: &Judged| {
+        json!({
+            "package": m.package.as_ref().map(|p| &p.name),
+            "version": m.package.as_ref().map(|p| &p.version),
+            "kernel": m.kernel.release,
+            "arch": m.kernel.arch,
+            "module": m.name,
+            "path": m.path.to_string_lossy(),
+            "verdict": word(m.outcome()),
+            "reasons": against(m),
+            "notes": reasons(&m.verdict.notes, false),
         })
-        .collect();
-    let kernels: Vec<Value> = report
-        .kernels
-        .iter()
-        .map(|k| {
-            json!({
-                "kernel": k.kernel.release,
-                "arch": k.kernel.arch,
-                "symbols_from": k.symbols_from.as_ref().map(|p| p.to_string_lossy()),
-                "policy": k.policy,
-            })
+    };
+    let kernel = |k: &Known| {
+        json!({
+            "kernel": k.kernel.release,
+            "arch": k.kernel.arch,
+            "symbols_from": k.symbols_from.as_ref().map(|p| p.to_string_lossy()),
+            "policy": k.policy,
         })
-        .collect();
-    document(&json!({
-        "schema": SCHEMA, "verdict": word(report.outcome()), "kernels": kernels, "modules": modules,
+    };
+    document(json!({
+        "verdict": word(report.outcome()),
+        "kernels": list(&report.kernels, kernel),
+        "modules": list(&report.modules, module),
     }))
 }
 
@@ -145,23 +140,18 @@ pub(crate) fn answer(outcome: Outcome) -> &'static str {
 
 /// `dkms ready --json`
 pub(crate) fn ready_json(report: &ready::Report) -> String {
-    let checks: Vec<Value> = report
-        .checks
-        .iter()
-        .map(|c| {
-            json!({
-                "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
-                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused), "remark": c.remark,
-            })
+    let check = |c: &ready::Check| {
+        json!({
+            "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
+            "reasons": reasons(&c.reasons, c.answer == Outcome::Refused), "remark": c.remark,
         })
-        .collect();
-    document(&json!({
-        "schema": SCHEMA,
+    };
+    document(json!({
         "kernel": report.kernel.release,
         "arch": report.kernel.arch,
         "running": report.running,
         "ready": answer(report.answer()),
-        "checks": checks,
+        "checks": list(&report.checks, check),
     }))
 }
 
@@ -193,21 +183,18 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
 
 /// `dkms pending --json`
 pub(crate) fn pending_json(items: &[Item]) -> String {
-    let list: Vec<Value> = items
-        .iter()
-        .map(|i| {
-            json!({
-                "package": i.package.as_ref().map(|p| &p.name),
-                "version": i.package.as_ref().map(|p| &p.version),
-                "kernel": i.kernel.release,
-                "arch": i.kernel.arch,
-                "waits_for": i.wait.word(),
-                "what": i.what,
-                "help": i.help,
-            })
+    let item = |i: &Item| {
+        json!({
+            "package": i.package.as_ref().map(|p| &p.name),
+            "version": i.package.as_ref().map(|p| &p.version),
+            "kernel": i.kernel.release,
+            "arch": i.kernel.arch,
+            "waits_for": i.wait.word(),
+            "what": i.what,
+            "help": i.help,
         })
-        .collect();
-    document(&json!({ "schema": SCHEMA, "pending": list }))
+    };
+    document(json!({ "pending": list(items, item) }))
 }
 
 /// `dkms pending`

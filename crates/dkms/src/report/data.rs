@@ -230,6 +230,11 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
+    /// The one with this word; a note if it is another one.
+    pub(crate) fn from_word(word: &str) -> Self {
+        [Self::Error, Self::Warning].into_iter().find(|one| one.word() == word).unwrap_or(Self::Note)
+    }
+
     /// Its word.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -275,16 +275,12 @@ fn module(judged: &Judged, running: Option<&Running>) -> Module {
 fn reasons(judged: &Judged) -> Vec<Reason> {
     const SHOWN: usize = 8;
     if let Some(why) = &judged.unreadable {
-        let help = "dkms install --force puts it back";
-        return vec![Reason { code: "unreadable".into(), text: why.clone(), help: help.into() }];
+        let help = verdicts::UNREADABLE.into();
+        return vec![Reason { code: "unreadable".into(), text: why.clone(), help }];
     }
-    let list = match judged.verdict.refusals.as_slice() {
-        [] => &judged.verdict.doubts,
-        _ => &judged.verdict.refusals,
-    };
     let reason =
         |r: &verify::Reason| Reason { code: r.code().into(), text: r.to_string(), help: r.help().into() };
-    list.iter().take(SHOWN).map(reason).collect()
+    verdicts::refusals_or_doubts(judged).iter().take(SHOWN).map(reason).collect()
 }
 
 fn pending(item: &Item) -> Pending {

@@ -7,7 +7,7 @@ pub(crate) mod fleet;
 mod gather;
 mod metrics;
 mod page;
-mod parts;
+mod problem;
 mod problems;
 mod words;
 

@@ -6,9 +6,9 @@ mod tables;
 
 use self::sections::{contents, heading};
 use super::data::{KernelState, Key, Machine, Problem, Severity};
-use super::parts::entry;
-use super::words::{self, Tone};
-use dkms_pages::{Html, Page};
+use super::problem::{self, Heading};
+use super::words;
+use dkms_pages::{Html, Page, Tone};
 
 /// So many reasons are not folded up.
 const FEW: usize = 5;
@@ -18,7 +18,7 @@ pub(super) fn render(machine: &Machine) -> String {
     let title = format!("dkms on {}", machine.host.as_deref().unwrap_or("this machine"));
     let mut html = Html::new();
     html.element("h1", &[], &title);
-    html.element("p", &[("class", "muted")], &about(machine));
+    html.muted(&about(machine));
     facts(&mut html, machine);
     contents(&mut html);
     tables::matrix(&mut html, machine);
@@ -80,64 +80,27 @@ fn used(machine: &Machine) -> Option<u64> {
 }
 
 fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
-    let class = match tone {
-        Tone::Good => "good",
-        Tone::Warn => "warn",
-        Tone::Bad => "bad",
-        Tone::Plain => "",
-    };
     html.within("li", &[], |html| {
-        html.element("b", &[("class", class)], value).text(name);
+        html.element("b", &[("class", tone.class())], value).text(name);
     });
 }
 
 fn problems(html: &mut Html, machine: &Machine) {
     heading(html, "problems");
     if machine.problems.is_empty() {
-        html.element("p", &[], "Everything is in order.");
+        html.paragraph("Everything is in order.");
     }
     machine.problems.iter().for_each(|problem| self::problem(html, problem));
 }
 
 fn problem(html: &mut Html, problem: &Problem) {
-    let class = match problem.severity {
-        Severity::Error => "card problem error",
-        Severity::Warning => "card problem warning",
-        Severity::Note => "card problem",
-    };
-    let tone = match problem.severity {
-        Severity::Error => Tone::Bad,
-        Severity::Warning => Tone::Warn,
-        Severity::Note => Tone::Plain,
-    };
-    html.within("section", &[("class", class), ("aria-label", &subject(problem))], |html| {
-        html.within("h3", &[], |html| {
-            html.element("span", &[("class", tone.badge())], problem.severity.word());
-            html.text(&format!(" {}", subject(problem)));
-        });
-        html.element("p", &[], &capitalised(&problem.what));
-        let help: Vec<_> = problem.help.iter().map(|line| lines::split(line)).collect();
-        for help in lines::joined(&help) {
-            html.element("p", &[("class", "muted")], &capitalised(&help));
-        }
-        if !problem.fix.is_empty() {
-            html.within("pre", &[], |html| {
-                html.element("code", &[], &problem.fix.join("\n"));
-            });
-        }
-    });
-}
-
-/// What a problem is about.
-fn subject(problem: &Problem) -> String {
-    let version = problem.version.as_ref().map_or_else(String::new, |v| format!("/{v}"));
-    let package = problem.package.as_ref().map(|p| format!("{p}{version}"));
-    let kernel = problem.kernel.as_ref().map(|k| format!("kernel {k}"));
-    match (package, kernel) {
-        (Some(package), Some(kernel)) => format!("{package}, {kernel}"),
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => "this machine".to_owned(),
-    }
+    let about = problem::about(&problem.package, &problem.version, &problem.kernel);
+    let subject = if about.is_empty() { "this machine" } else { &about };
+    let heading = Heading { severity: problem.severity, subject, more: "" };
+    let help: Vec<_> = problem.help.iter().map(|line| lines::split(line)).collect();
+    let texts = std::iter::once(problem.what.clone()).chain(lines::joined(&help));
+    let texts: Vec<String> = texts.map(|text| capitalised(&text)).collect();
+    problem::section(html, heading, &texts, &problem.fix, |_| {});
 }
 
 fn capitalised(text: &str) -> String {
@@ -158,7 +121,7 @@ fn capitalised(text: &str) -> String {
 fn kernels(html: &mut Html, machine: &Machine) {
     heading(html, "kernels");
     if machine.kernels.is_empty() {
-        html.element("p", &[], "There is no kernel.");
+        html.paragraph("There is no kernel.");
     }
     machine.kernels.iter().for_each(|kernel| self::kernel(html, kernel));
 }
@@ -167,14 +130,14 @@ fn kernel(html: &mut Html, kernel: &KernelState) {
     let (word, tone) = words::ready(kernel.ready.as_deref());
     html.within("section", &[("class", "card"), ("aria-label", &kernel.kernel)], |html| {
         html.within("h3", &[], |html| {
-            html.text(&kernel.kernel).text(" ").element("span", &[("class", tone.badge())], word);
+            html.text(&kernel.kernel).text(" ").badge(tone, word);
         });
         let headers = if kernel.headers { "headers installed" } else { "no headers" };
         let mut facts = vec![kernel.arch.as_str(), headers];
         facts.extend(kernel.running.then_some("running"));
         facts.extend(kernel.newest.then_some("newest"));
         facts.extend(kernel.policy.as_deref());
-        html.element("p", &[("class", "muted")], &facts.join(" · "));
+        html.muted(&facts.join(" · "));
         reasons(html, kernel);
     });
 }
@@ -196,11 +159,7 @@ fn reasons(html: &mut Html, kernel: &KernelState) {
         .collect();
     let all = lines::joined(&all);
     let list = |html: &mut Html| {
-        html.within("ul", &[], |html| {
-            for line in &all {
-                html.element("li", &[], line);
-            }
-        });
+        html.list(&all);
     };
     match all.len() {
         0 => {}
@@ -218,14 +177,14 @@ fn trust(html: &mut Html, machine: &Machine) {
     heading(html, "trust");
     let boot = &machine.secure_boot;
     html.within("dl", &[], |html| {
-        entry(html, "Secure Boot", words::secure_boot(&boot.state));
+        html.entry("Secure Boot", words::secure_boot(&boot.state));
         let word = match boot.enforcement.as_str() {
             "no" => "are loaded",
             "unknown" => "may be refused",
             _ => "are refused",
         };
         let why = if boot.why.is_empty() { String::new() } else { format!(": {}", boot.why) };
-        entry(html, "Modules without a good signature", &format!("{word}{why}"));
+        html.entry("Modules without a good signature", &format!("{word}{why}"));
         if let Some(key) = &machine.key {
             self::key(html, key);
         }
@@ -234,7 +193,7 @@ fn trust(html: &mut Html, machine: &Machine) {
 
 fn key(html: &mut Html, key: &Key) {
     let state = if key.state == "there" { String::new() } else { format!(" ({})", key.state) };
-    entry(html, "Key", &format!("{}{state}", key.path));
+    html.entry("Key", &format!("{}{state}", key.path));
     let certificate = match (&key.subject, &key.error) {
         (_, Some(error)) => error.clone(),
         (Some(subject), None) => {
@@ -243,17 +202,17 @@ fn key(html: &mut Html, key: &Key) {
         }
         (None, None) => format!("{} (missing)", key.certificate),
     };
-    entry(html, "Certificate", &certificate);
+    html.entry("Certificate", &certificate);
     if let (Some(from), Some(to)) = (key.not_before, key.not_after) {
-        entry(html, "Valid", &format!("from {} to {}", words::day(from), words::day(to)));
+        html.entry("Valid", &format!("from {} to {}", words::day(from), words::day(to)));
     }
     let trusted = match key.trusted {
         Some(true) => "yes",
         Some(false) => "no",
         None => "not known",
     };
-    entry(html, "Trusted by this machine", trusted);
-    entry(html, "Next", &key.next);
+    html.entry("Trusted by this machine", trusted);
+    html.entry("Next", &key.next);
 }
 
 #[cfg(test)]

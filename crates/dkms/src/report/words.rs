@@ -2,6 +2,7 @@
 
 use crate::render::size::bytes;
 use dkms_core::time::utc;
+use dkms_pages::Tone;
 
 /// Bytes, if they were counted.
 pub(super) fn counted(size: Option<u64>) -> String {
@@ -37,27 +38,6 @@ pub(super) fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
-    }
-}
-
-/// How good something is: the class that a page's style has for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Good,
-    Warn,
-    Bad,
-    Plain,
-}
-
-impl Tone {
-    /// The classes of a badge.
-    pub(super) fn badge(self) -> &'static str {
-        match self {
-            Self::Good => "badge good",
-            Self::Warn => "badge warn",
-            Self::Bad => "badge bad",
-            Self::Plain => "badge",
-        }
     }
 }
 

@@ -26,8 +26,7 @@ pub(super) fn draw(html: &mut Html, run: &Run) {
         run.lanes,
         seconds(run.facts.total)
     );
-    let scroll = [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", "Timeline")];
-    html.within("div", &scroll, |html| {
+    html.region("div", "Timeline", |html| {
         let attributes = [
             ("viewBox", view.as_str()),
             ("class", "timeline"),

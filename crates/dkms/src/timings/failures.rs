@@ -95,9 +95,7 @@ fn short<'a>(step: &Step, error: &'a str) -> &'a str {
 
 /// An error, and what helps. Lines of source below it keep their columns.
 pub(super) fn message(html: &mut Html, error: &str, help: &[String]) {
-    let attributes =
-        [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", "The first errors")];
-    html.within("pre", &attributes, |html| {
+    html.region("pre", "The first errors", |html| {
         html.element("strong", &[("class", "bad")], &without_pins(error));
         for line in help {
             html.text("\n");

@@ -5,7 +5,7 @@ use super::text::{id, percent, seconds};
 use super::{advice, chart, failures};
 use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
-use dkms_pages::{Html, Page};
+use dkms_pages::{Html, Page, Tone};
 
 /// The parts of the critical path that are listed.
 const PARTS: usize = 40;
@@ -17,7 +17,7 @@ const OPTIONAL: [&str; 3] = ["from the cache", "from a registry", "not built"];
 pub(super) fn render(run: &Run) -> String {
     let mut main = Html::new();
     main.element("h1", &[], &format!("Timings of dkms {}", run.facts.action));
-    main.element("p", &[("class", "muted")], &without_pins(&run.facts.command));
+    main.muted(&without_pins(&run.facts.command));
     facts(&mut main, run);
     failures::sections(&mut main, run);
     main.element("h2", &[], "What to do");
@@ -83,11 +83,7 @@ fn facts(html: &mut Html, run: &Run) {
         }
     });
     let begun = dkms_core::time::utc(run.facts.begun);
-    html.element(
-        "p",
-        &[("class", "muted")],
-        &format!("It began at {begun}. dkms {}.", env!("CARGO_PKG_VERSION")),
-    );
+    html.muted(&format!("It began at {begun}. dkms {}.", env!("CARGO_PKG_VERSION")));
 }
 
 fn advice_list(html: &mut Html, run: &Run) {
@@ -153,11 +149,7 @@ fn critical_path(html: &mut Html, run: &Run) {
         return;
     }
     html.element("h2", &[], "Critical path");
-    html.element(
-        "p",
-        &[],
-        "These followed each other, so only a shorter part of them makes the command shorter.",
-    );
+    html.paragraph("These followed each other, so only a shorter part of them makes the command shorter.");
     html.within("ol", &[("class", "path")], |html| {
         let skipped = run.path.len().saturating_sub(PARTS);
         if skipped > 0 {
@@ -209,12 +201,12 @@ fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
     html.within("details", &[("class", failed), ("id", &id(n)), ("data-seconds", &took)], |html| {
         html.within("summary", &[], |html| {
             html.element("span", &[("class", "name")], &step.build.to_string()).text(" ");
-            let class = match step.outcome {
-                Outcome::Failed(..) => "badge bad",
-                Outcome::Unfinished | Outcome::Skipped(_) | Outcome::Deferred(_) => "badge warn",
-                Outcome::Built => "badge good",
+            let tone = match step.outcome {
+                Outcome::Failed(..) => Tone::Bad,
+                Outcome::Unfinished | Outcome::Skipped(_) | Outcome::Deferred(_) => Tone::Warn,
+                Outcome::Built => Tone::Good,
             };
-            html.element("span", &[("class", class)], step.state()).text(" ");
+            html.badge(tone, step.state()).text(" ");
             html.element("span", &[("class", "took")], &compared(step));
             meter(html, step, longest);
         });
@@ -285,11 +277,7 @@ fn details(html: &mut Html, run: &Run, step: &Step) {
     if let Some((object, gap)) = step.slowest_object().filter(|(_, gap)| *gap > 0.5) {
         lines.push(format!("Longest time without a new object file: {} after {object}", seconds(gap)));
     }
-    html.within("ul", &[], |html| {
-        for line in &lines {
-            html.element("li", &[], &without_pins(line));
-        }
-    });
+    html.list(lines.iter().map(|line| without_pins(line)));
     if !step.log.is_empty() {
         let label = format!("Log of {}", step.build);
         let attributes = [("tabindex", "0"), ("role", "region"), ("aria-label", label.as_str())];

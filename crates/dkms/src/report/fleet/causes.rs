@@ -1,5 +1,6 @@
 //! The problems of a fleet, grouped: the same cause, package and kernel are one problem of many machines.
 
+use super::super::data::Severity;
 use super::super::words::short;
 use super::document::{Machine, Problem};
 use std::collections::BTreeMap;
@@ -13,8 +14,7 @@ const NAMES: usize = 200;
 /// What the problems of a group have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
-    /// `error`, `warning` or `note`; in the order of their importance, which is that of the alphabet
-    /// backwards.
+    /// The most important first.
     pub severity: Severity,
     pub cause: String,
     pub package: Option<String>,
@@ -22,21 +22,11 @@ pub(super) struct Key {
     pub kernel: Option<String>,
 }
 
-/// How much a problem matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
-    Error,
-    Warning,
-    Note,
-}
-
 /// The machines of a group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// The text of the first of them.
-    pub what: String,
-    /// What to do about it, or the error of the compiler.
-    pub help: Vec<String>,
+    /// The text of the first of them, and what to do about it, or the error of the compiler.
+    pub texts: Vec<String>,
     /// Its commands.
     pub fix: Vec<String>,
     /// The number of machines.
@@ -65,8 +55,8 @@ impl Causes {
             }
             let group = self.groups.entry(key).or_default();
             if group.machines == 0 {
-                group.what = short(&problem.what, 400);
-                group.help = problem.help.iter().take(2).map(|text| short(text, 300)).collect();
+                let help = problem.help.iter().take(2).map(|text| short(text, 300));
+                group.texts = std::iter::once(short(&problem.what, 400)).chain(help).collect();
                 group.fix = problem.fix.iter().take(8).map(|command| short(command, 200)).collect();
             } else if group.names.last().is_some_and(|(last, _)| *last == number) {
                 // The same, of another module of the package.
@@ -91,11 +81,7 @@ impl Key {
     fn of(problem: &Problem) -> Self {
         let word = |text: &Option<String>| text.as_ref().map(|text| short(text, 80));
         Self {
-            severity: match problem.severity.as_str() {
-                "error" => Severity::Error,
-                "warning" => Severity::Warning,
-                _ => Severity::Note,
-            },
+            severity: Severity::from_word(&problem.severity),
             cause: short(&problem.cause, 40),
             package: word(&problem.package),
             version: word(&problem.version),

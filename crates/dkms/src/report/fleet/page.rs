@@ -1,8 +1,8 @@
 //! The page about a fleet.
 
-use super::super::parts::table;
-use super::super::words::{self, Tone};
-use super::causes::{Group, Key, Severity};
+use super::super::problem::{self, Heading};
+use super::super::words;
+use super::causes::{Group, Key};
 use super::summary::Summary;
 use dkms_pages::{Html, Page};
 use std::collections::BTreeMap;
@@ -78,38 +78,24 @@ fn causes(html: &mut Html, summary: &Summary) {
     html.element("h2", &[("id", "causes")], "What is wrong, by cause");
     let groups = summary.causes.sorted();
     if groups.is_empty() {
-        html.element("p", &[], "No machine has a problem.");
+        html.paragraph("No machine has a problem.");
     }
     for (key, group) in groups.iter().take(GROUPS) {
         cause(html, key, group);
     }
     let more = groups.len().saturating_sub(GROUPS) + summary.causes.others;
     if more > 0 {
-        html.element("p", &[], &format!("{more} more kinds of problems are not shown here."));
+        html.paragraph(&format!("{more} more kinds of problems are not shown here."));
     }
 }
 
 fn cause(html: &mut Html, key: &Key, group: &Group) {
-    let (word, tone, class) = match key.severity {
-        Severity::Error => ("error", Tone::Bad, "card problem error"),
-        Severity::Warning => ("warning", Tone::Warn, "card problem warning"),
-        Severity::Note => ("note", Tone::Plain, "card problem"),
-    };
-    let subject = subject(key);
-    html.within("section", &[("class", class), ("aria-label", &subject)], |html| {
-        html.within("h3", &[], |html| {
-            html.element("span", &[("class", tone.badge())], word);
-            html.text(&format!(" {subject}: {}", words::count(group.machines, "machine")));
-        });
-        html.element("p", &[], &group.what);
-        for help in &group.help {
-            html.element("p", &[("class", "muted")], help);
-        }
-        if !group.fix.is_empty() {
-            html.within("pre", &[], |html| {
-                html.element("code", &[], &group.fix.join("\n"));
-            });
-        }
+    let about = problem::about(&key.package, &key.version, &key.kernel);
+    let cause = words::cause(&key.cause);
+    let subject = if about.is_empty() { cause } else { format!("{cause}, {about}") };
+    let machines = format!(": {}", words::count(group.machines, "machine"));
+    let heading = Heading { severity: key.severity, subject: &subject, more: &machines };
+    problem::section(html, heading, &group.texts, &group.fix, |html| {
         html.within("details", &[], |html| {
             html.element("summary", &[], &format!("Machines ({})", group.machines));
             html.within("p", &[], |html| {
@@ -125,19 +111,10 @@ fn cause(html: &mut Html, key: &Key, group: &Group) {
     });
 }
 
-fn subject(key: &Key) -> String {
-    let version = key.version.as_ref().map_or_else(String::new, |v| format!("/{v}"));
-    let package = key.package.as_ref().map(|p| format!("{p}{version}"));
-    let kernel = key.kernel.as_ref().map(|k| format!("kernel {k}"));
-    let about: Vec<String> = package.into_iter().chain(kernel).collect();
-    let cause = words::cause(&key.cause);
-    if about.is_empty() { cause } else { format!("{cause}, {}", about.join(", ")) }
-}
-
 fn machines(html: &mut Html, summary: &Summary) {
     html.element("h2", &[("id", "machines")], "Machines");
     html.within("div", &[("id", "machine-rows")], |html| {
-        table(html, "Machines", "", &["Machine", "Ready", "Kernels and packages", "Problems"], |html| {
+        html.table("Machines", "", &["Machine", "Ready", "Kernels and packages", "Problems"], |html| {
             for rows in &summary.rows {
                 html.append(rows);
             }
@@ -152,11 +129,7 @@ fn machines(html: &mut Html, summary: &Summary) {
     }
     if summary.without_packages > 0 {
         let which = words::count(summary.without_packages, "machine");
-        html.element(
-            "p",
-            &[],
-            &format!("{which} are listed without their packages, to keep the page small."),
-        );
+        html.paragraph(&format!("{which} are listed without their packages, to keep the page small."));
     }
 }
 
@@ -165,10 +138,10 @@ fn kernels(html: &mut Html, summary: &Summary) {
         return;
     }
     html.element("h2", &[("id", "kernels")], "Kernels");
-    table(html, "Kernels", "", &["Kernel", "Machines", "Running", "Ready", "Not ready"], |html| {
+    html.table("Kernels", "", &["Kernel", "Machines", "Running", "Ready", "Not ready"], |html| {
         for (kernel, count) in &summary.kernels {
             html.within("tr", &[], |html| {
-                html.element("th", &[("scope", "row")], kernel);
+                html.row_heading(kernel);
                 for number in [count.machines, count.running, count.ready, count.not_ready] {
                     html.element("td", &[("class", "number")], &number.to_string());
                 }
@@ -193,13 +166,13 @@ fn packages(html: &mut Html, summary: &Summary) {
     kernels.truncate(COLUMNS);
     let note = "Installed, of the machines that have the package for this kernel.";
     let more = if others == 0 { String::new() } else { format!(" {others} rarer kernels are not shown.") };
-    html.element("p", &[("class", "muted")], &format!("{note}{more}"));
+    html.muted(&format!("{note}{more}"));
     let columns: Vec<&str> =
         std::iter::once("Package").chain(kernels.iter().map(|(kernel, _)| *kernel)).collect();
-    table(html, "Packages and kernels", "", &columns, |html| {
+    html.table("Packages and kernels", "", &columns, |html| {
         for ((package, version), counts) in &summary.packages {
             html.within("tr", &[], |html| {
-                html.element("th", &[("scope", "row")], &format!("{package}/{version}"));
+                html.row_heading(&format!("{package}/{version}"));
                 for (kernel, _) in &kernels {
                     let (text, class) = match counts.get(*kernel) {
                         None => ("–".to_owned(), "number muted"),
@@ -225,6 +198,6 @@ fn unreadable(html: &mut Html, summary: &Summary) {
     });
     let more = summary.unreadable_count - summary.unreadable.len();
     if more > 0 {
-        html.element("p", &[], &format!("and {more} more"));
+        html.paragraph(&format!("and {more} more"));
     }
 }

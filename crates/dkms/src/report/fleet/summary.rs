@@ -1,9 +1,9 @@
 //! What the page says about all machines, and their rows, which are made while the documents are read.
 
-use super::super::words::{self, Tone, short};
+use super::super::words::{self, short};
 use super::causes::Causes;
 use super::document::{Build, Machine};
-use dkms_pages::Html;
+use dkms_pages::{Html, Tone};
 use std::collections::BTreeMap;
 
 /// With this many bytes of rows, further machines are shown without their packages.
@@ -21,6 +21,7 @@ const UNREADABLE: usize = 1_000;
 const OLD: u64 = 3 * 86_400;
 
 /// Everything about the fleet.
+#[derive(Default)]
 pub(super) struct Summary {
     now: u64,
     pub machines: usize,
@@ -59,21 +60,7 @@ pub(super) struct PackageCount {
 
 impl Summary {
     pub(super) fn new(now: u64) -> Self {
-        Self {
-            now,
-            machines: 0,
-            ready: 0,
-            not_ready: 0,
-            old: 0,
-            causes: Causes::default(),
-            kernels: BTreeMap::new(),
-            packages: BTreeMap::new(),
-            rows: [Html::new(), Html::new(), Html::new()],
-            without_row: 0,
-            without_packages: 0,
-            unreadable: Vec::new(),
-            unreadable_count: 0,
-        }
+        Self { now, ..Self::default() }
     }
 
     /// Adds a file that could not be read.
@@ -174,11 +161,11 @@ impl Summary {
                 }
                 html.element("small", &[], &about.join(", "));
                 if self.is_old(machine) {
-                    html.element("span", &[("class", Tone::Warn.badge())], "old");
+                    html.badge(Tone::Warn, "old");
                 }
             });
             html.within("td", &[], |html| {
-                html.element("span", &[("class", tone.badge())], word);
+                html.badge(tone, word);
             });
             html.within("td", &[], |html| kernels(html, machine, with_packages));
             html.within("td", &[], |html| problems(html, machine));
@@ -204,7 +191,7 @@ fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
         words.extend(state.filter(|k| k.ready.as_deref() == Some("no")).map(|_| "not ready".to_owned()));
         words.push(format!("{} of {} installed", builds.len() - bad, words::count(builds.len(), "package")));
         if !with_packages || builds.is_empty() {
-            html.element("p", &[], &words.join(", "));
+            html.paragraph(&words.join(", "));
             continue;
         }
         html.within("details", &[], |html| {
@@ -251,14 +238,10 @@ fn problems(html: &mut Html, machine: &Machine) {
     let listed: Vec<_> = worth("error").chain(worth("warning")).collect();
     for problem in listed.iter().take(SHOWN) {
         let package = problem.package.as_ref().map_or_else(String::new, |p| format!("{}: ", short(p, 80)));
-        html.element(
-            "p",
-            &[],
-            &format!("{package}{} ({})", short(&problem.what, 160), short(&problem.cause, 40)),
-        );
+        html.paragraph(&format!("{package}{} ({})", short(&problem.what, 160), short(&problem.cause, 40)));
     }
     if listed.len() > SHOWN {
-        html.element("p", &[], &format!("and {} more", listed.len() - SHOWN));
+        html.paragraph(&format!("and {} more", listed.len() - SHOWN));
     }
 }
 

@@ -1,11 +1,10 @@
 //! The tables of the page about one machine.
 
 use super::super::data::{BuildState, KernelState, Machine, Module};
-use super::super::parts::{entry, table};
-use super::super::words::{self, Tone};
+use super::super::words;
 use super::sections::heading;
 use crate::render::size::bytes;
-use dkms_pages::Html;
+use dkms_pages::{Html, Tone};
 use std::collections::BTreeMap;
 
 fn row(html: &mut Html, cells: &[&str]) {
@@ -20,7 +19,7 @@ fn row(html: &mut Html, cells: &[&str]) {
 pub(super) fn matrix(html: &mut Html, machine: &Machine) {
     heading(html, "packages");
     if machine.builds.is_empty() {
-        html.element("p", &[], "The tree has no package.");
+        html.paragraph("The tree has no package.");
         return;
     }
     let mut packages: BTreeMap<(&str, &str), Vec<&BuildState>> = BTreeMap::new();
@@ -30,10 +29,10 @@ pub(super) fn matrix(html: &mut Html, machine: &Machine) {
     // The newest first: on a phone, the last ones are out of sight.
     let names: Vec<String> = machine.kernels.iter().rev().map(column).collect();
     let columns: Vec<&str> = std::iter::once("Package").chain(names.iter().map(String::as_str)).collect();
-    table(html, "Packages and kernels", "matrix", &columns, |html| {
+    html.table("Packages and kernels", "matrix", &columns, |html| {
         for ((package, version), builds) in &packages {
             html.within("tr", &[], |html| {
-                html.element("th", &[("scope", "row")], &format!("{package}/{version}"));
+                html.row_heading(&format!("{package}/{version}"));
                 for kernel in machine.kernels.iter().rev() {
                     html.within("td", &[], |html| cell(html, machine, (package, version), builds, kernel));
                 }
@@ -64,14 +63,14 @@ fn cell(
     };
     if let Some(build) = builds.iter().find(is_here) {
         let (word, tone) = state(build);
-        html.element("span", &[("class", tone.badge())], word);
+        html.badge(tone, word);
         if let Some(origin) =
             build.origin.as_deref().and_then(|o| o.split(' ').next()).filter(|o| *o != "built")
         {
             html.element("span", &[("class", "muted")], &format!(" {origin}"));
         }
     } else if builds.iter().any(|b| b.state == "broken") {
-        html.element("span", &[("class", Tone::Bad.badge())], "broken");
+        html.badge(Tone::Bad, "broken");
     } else if let Some(item) = machine.pending.iter().find(|p| {
         p.kernel == kernel.kernel
             && p.package.as_deref() == Some(package)
@@ -82,7 +81,7 @@ fn cell(
             "build" => "failed".to_owned(),
             other => format!("waits: {other}"),
         };
-        html.element("span", &[("class", Tone::Warn.badge())], &word);
+        html.badge(Tone::Warn, &word);
     } else {
         html.element("span", &[("class", "muted")], "–");
     }
@@ -115,7 +114,7 @@ pub(super) fn modules(html: &mut Html, machine: &Machine) {
     heading(html, "modules");
     let rows = || machine.builds.iter().flat_map(|b| b.modules.iter().map(move |m| (b, m)));
     let Some((_, first)) = rows().next() else {
-        html.element("p", &[], "No module is installed.");
+        html.paragraph("No module is installed.");
         return;
     };
     // One signer for all needs no column.
@@ -124,14 +123,14 @@ pub(super) fn modules(html: &mut Html, machine: &Machine) {
     if alike {
         let text = signer
             .map_or("None of them is signed.".to_owned(), |name| format!("{name} has signed all of them."));
-        html.element("p", &[], &text);
+        html.paragraph(&text);
     }
     let columns: Vec<&str> =
         ["Module", "Package", "Kernel", "Verdict", "Signed by", "Version", "Loaded", "Built"]
             .into_iter()
             .filter(|name| !alike || *name != "Signed by")
             .collect();
-    table(html, "Installed modules", "modules", &columns, |html| {
+    html.table("Installed modules", "modules", &columns, |html| {
         for (build, module) in rows() {
             html.within("tr", &[], |html| self::module(html, build, module, alike));
         }
@@ -141,13 +140,13 @@ pub(super) fn modules(html: &mut Html, machine: &Machine) {
 fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
     let (word, tone) = words::verdict(&module.verdict);
     let version = module.version.as_deref().or(module.srcversion.as_deref()).unwrap_or("–");
-    html.element("th", &[("scope", "row")], &module.module);
+    html.row_heading(&module.module);
     html.element("td", &[], &format!("{}/{}", build.package, build.version));
     html.element("td", &[], build.kernel.as_deref().unwrap_or_default());
     html.within("td", &[], |html| {
-        html.element("span", &[("class", tone.badge())], word);
+        html.badge(tone, word);
         if let Some(reason) = module.reasons.first() {
-            html.element("p", &[("class", "muted")], &reason.text);
+            html.muted(&reason.text);
         }
     });
     if !alike {
@@ -186,10 +185,10 @@ fn built(build: &BuildState) -> String {
 pub(super) fn pending(html: &mut Html, machine: &Machine) {
     heading(html, "pending");
     if machine.pending.is_empty() {
-        html.element("p", &[], "Nothing waits.");
+        html.paragraph("Nothing waits.");
         return;
     }
-    table(html, "Pending", "", &["Package", "Kernel", "Waits for", "Why", "What to do"], |html| {
+    html.table("Pending", "", &["Package", "Kernel", "Waits for", "Why", "What to do"], |html| {
         for item in &machine.pending {
             let version = item.version.as_ref().map_or_else(String::new, |v| format!("/{v}"));
             let package = item.package.as_ref().map_or_else(|| "all".to_owned(), |p| format!("{p}{version}"));
@@ -211,9 +210,9 @@ pub(super) fn fsck(html: &mut Html, machine: &Machine) {
         0 => "Nothing is inconsistent".to_owned(),
         n => format!("{} found", words::count(n, "inconsistent place")),
     };
-    html.element("p", &[], &format!("{found}: {checked}"));
+    html.paragraph(&format!("{found}: {checked}"));
     if !fsck.findings.is_empty() {
-        table(html, "Inconsistencies", "", &["Path", "What is wrong", "Repair"], |html| {
+        html.table("Inconsistencies", "", &["Path", "What is wrong", "Repair"], |html| {
             for finding in &fsck.findings {
                 let by = if finding.safe { "dkms fsck --repair: " } else { "by hand: " };
                 row(html, &[&finding.path, &finding.what, &format!("{by}{}", finding.repair)]);
@@ -221,12 +220,8 @@ pub(super) fn fsck(html: &mut Html, machine: &Machine) {
         });
     }
     if !fsck.unreadable.is_empty() {
-        html.element("p", &[], "These places could not be checked:");
-        html.within("ul", &[], |html| {
-            for why in &fsck.unreadable {
-                html.element("li", &[], why);
-            }
-        });
+        html.paragraph("These places could not be checked:");
+        html.list(&fsck.unreadable);
     }
 }
 
@@ -246,16 +241,16 @@ pub(super) fn disk(html: &mut Html, machine: &Machine) {
             ("Installed modules", bytes(disk.installed)),
             ("Free beside the tree", words::counted(disk.free)),
         ] {
-            entry(html, name, &text);
+            html.entry(name, &text);
         }
     });
     if disk.packages.is_empty() {
         return;
     }
-    table(html, "Disk usage of packages", "", &["Package", "In the tree", "Sources"], |html| {
+    html.table("Disk usage of packages", "", &["Package", "In the tree", "Sources"], |html| {
         for package in &disk.packages {
             html.within("tr", &[], |html| {
-                html.element("th", &[("scope", "row")], &format!("{}/{}", package.package, package.version));
+                html.row_heading(&format!("{}/{}", package.package, package.version));
                 html.element("td", &[("class", "number")], &words::counted(package.tree));
                 html.element("td", &[("class", "number")], &words::counted(package.sources));
             });
