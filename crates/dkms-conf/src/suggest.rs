@@ -1,7 +1,7 @@
 //! "Did you mean": the known word that is nearest to a misspelt one.
 
-/// The word of some known ones that is nearest to a given one, if at most `limit` letters have to be inserted,
-/// deleted, replaced or exchanged with their neighbour.
+/// The word of some known ones that is nearest to a given one, if at most `limit` letters have to be
+/// inserted, deleted, replaced or exchanged with their neighbour.
 pub fn nearest<'a>(word: &str, limit: usize, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = word.chars().count();
     let near = known

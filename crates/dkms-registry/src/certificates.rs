@@ -48,8 +48,8 @@ pub(crate) enum CertificatesError {
     None,
 }
 
-/// What was read before this process lost the right to read files. It is parsed when it is needed: a file that
-/// cannot be used matters only to its own server.
+/// What was read before this process lost the right to read files. It is parsed when it is needed: a file
+/// that cannot be used matters only to its own server.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     system: Vec<u8>,
