@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// tasks.
 ///
 /// # Errors
-/// A source tree cannot be copied or added: then nothing else is done. Otherwise the first failure, in the
-/// order of the plan.
+/// If a source tree cannot be copied or added, nothing further is done. Otherwise the first failure, in the
+/// order of the plan, is returned.
 pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
     add_sources(system, sink, &plan)?;
     report_nothing(sink, &plan);
@@ -179,7 +179,7 @@ pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[
     Ok(())
 }
 
-/// Whether a package or one of its modules has one of these names.
+/// Returns whether a package or one of its modules has one of these names.
 fn is_one_of(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
     if names.is_empty() || names.contains(&package.name.as_str()) {
         return !names.is_empty();

@@ -86,7 +86,7 @@ fn named_by_conf(package: &PackageId, name: &str, version: &str) -> Option<Packa
     is_other_split(package, &named).then_some(named)
 }
 
-/// Whether the sources of two packages have the same name NAME-VERSION.
+/// Returns whether the sources of two packages have the same name NAME-VERSION.
 fn is_other_split(one: &PackageId, other: &PackageId) -> bool {
     one != other && directory_name(one) == directory_name(other)
 }

@@ -1,5 +1,5 @@
-//! The confinement of untrusted code: as which user it runs, what it sees, what it may write, and what could
-//! not be enforced.
+//! The confinement of untrusted code: the user that runs it, the paths that it can see and write, and the
+//! restrictions that could not be enforced.
 //!
 //! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
 //! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
@@ -21,7 +21,7 @@ pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
 /// without their numbers.
 const DECLARED: &str = "_dkms-build-";
 
-/// Where systemd locks the IDs that it gives to services with DynamicUser=, and the range of these IDs.
+/// The directory in which systemd locks the IDs of services with DynamicUser=, and the range of these IDs.
 const DYNAMIC_USERS: (&str, std::ops::RangeInclusive<u32>) = ("/run/systemd/dynamic-uid", 61184..=65519);
 
 /// Exists if systemd is the service manager.
@@ -43,7 +43,7 @@ const SECRETS: [&str; 8] = [
     "/var/lib/shim-signed/mok/MOK.priv",
 ];
 
-/// A user ID that nothing else uses while this value exists: one for each running evaluation and build.
+/// A user ID that is reserved while this value exists: one for each running evaluation and build.
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
@@ -54,16 +54,17 @@ pub struct BuildUser {
 }
 
 impl BuildUser {
-    /// Takes one of the declared users, or an ID of the range, except those that the machine uses for
-    /// something else. A range in framework.conf replaces both. If dkms cannot change its user, this is
-    /// dkms's own user.
+    /// Reserves one of the configured users, or an ID of the range, except IDs that the machine already uses.
+    /// A range in framework.conf replaces both. If dkms cannot change its user, this is the user that runs
+    /// dkms.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
             return Self::none();
         }
         let taken = taken();
-        // A user with processes under one of these IDs could interfere with programs that we run under it.
+        // A user with processes under one of these IDs could interfere with programs that we run under this
+        // ID.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
         // The search starts at a random ID: a container's network namespace does not see the claims of the
@@ -215,16 +216,17 @@ pub fn evaluation_limits() -> Limits {
     }
 }
 
-/// The space for temporary files of an evaluation, and for what it writes beside its file, in bytes.
+/// The maximum size in bytes of the temporary files of an evaluation, and of the files that it writes next to
+/// the evaluated file.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Refuses or reports what a machine cannot enforce, depending on the configuration. Each message is reported
-/// once per command.
+/// Rejects or reports restrictions that a machine cannot enforce, depending on the configuration. Each
+/// message is reported once per command.
 ///
 /// # Errors
-/// With `build_confinement=require`: what is missing.
+/// With `build_confinement=require`: the missing restrictions.
 pub fn judge(
     framework: &FrameworkConf,
     sink: &dyn Sink,

@@ -1,7 +1,7 @@
-//! All errors: [`Error`] wraps the error enums of the areas, each of which is in its area's module.
+//! All errors: [`Error`] wraps the error enums of the areas. Each area defines its enum.
 //!
-//! `Display` reports what failed, where and why, including the cause; [`std::error::Error::source`] returns
-//! the cause itself. [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
+//! `Display` prints the failed action, the path and the cause; [`std::error::Error::source`] returns the
+//! cause itself. [`Error::help`] returns hints. The program maps errors to exit codes (`exit.rs`).
 
 use crate::build::error::BuildError;
 pub use crate::cause::Cause;
@@ -102,18 +102,18 @@ impl From<dkms_tree::Error> for Error {
 }
 
 impl Error {
-    /// Returns the error itself, if nothing else refers to it any more.
+    /// Unwraps the error, if this is the last reference to it.
     pub(crate) fn unshared(error: Arc<Error>) -> Self {
         Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
     }
 
-    /// Whether everything else that the command has to do would fail in the same way.
+    /// Returns whether the rest of the command would fail in the same way.
     #[must_use]
     pub fn ends_the_command(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::TreeNotWritable(_))
     }
 
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];
         match self {

@@ -25,7 +25,7 @@ pub struct Script<'a> {
     pub environment: &'a [(String, String)],
 }
 
-/// The names of [`variables`]. A script that has no value for one of them does not get the caller's either.
+/// The names of [`variables`]. If a script has no value for one of them, the caller's variable is removed.
 const EXPORTED: [&str; 4] = ["kernelver", "arch", "module", "module_version"];
 
 /// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
@@ -85,9 +85,9 @@ pub(crate) fn arguments(line: &str) -> &str {
 }
 
 /// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x,
-/// the line is split into words, and file name patterns in them are expanded; nothing else of the shell
-/// applies. If the script cannot be started, for example without its interpreter, its status is 126 or 127.
-/// `None`: there is no such script, which is a warning.
+/// the line is split into words, and file name patterns in them are expanded; no other shell syntax is
+/// supported. If the script cannot be started, for example because its interpreter is missing, its status is
+/// 126 or 127. If the script does not exist, it prints a warning and returns `None`.
 ///
 /// # Errors
 /// The shell cannot be started.
@@ -137,7 +137,7 @@ pub(crate) fn shell(host: &Host) -> PathBuf {
     find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
 }
 
-/// The error for a process that could not run; `purpose` is what it was for.
+/// Returns the error for a process that could not run; `purpose` is the purpose of the process.
 pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {

@@ -81,7 +81,8 @@ pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -
         .collect()
 }
 
-/// The possible directories of a module of this build: the distribution's, and the one in dkms.conf.
+/// The possible directories of a module of this build: the distribution's directory, and the directory in
+/// dkms.conf.
 fn places<'a>(
     system: &'a System,
     sink: &'a dyn Sink,
@@ -119,8 +120,8 @@ fn places<'a>(
     }
 }
 
-/// Whether an installed file is a copy of a built one: a link to it, a file with the same bytes, or one with
-/// the same version and srcversion.
+/// Returns whether an installed file is a copy of a built file: a link to it, a file with the same bytes, or
+/// a module with the same version and srcversion.
 fn is_copy(installed: &Path, built: &Path) -> bool {
     if !dkms_sys::fs::exists(installed) {
         return false;

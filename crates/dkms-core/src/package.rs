@@ -23,7 +23,7 @@ pub enum PackageError {
 }
 
 impl PackageError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::AlreadyAdded(id) => vec![format!("to register it again: dkms remove {id} --all")],

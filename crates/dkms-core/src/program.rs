@@ -29,7 +29,7 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::Missing { package, .. } => vec![format!("install the package {package}")],

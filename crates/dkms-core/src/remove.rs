@@ -25,7 +25,7 @@ pub struct Request<'a> {
     pub package: &'a PackageId,
     /// The kernels; `None` for all kernels for which it is built.
     pub kernels: Option<&'a [Kernel]>,
-    /// How much is removed.
+    /// The part that is removed.
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,

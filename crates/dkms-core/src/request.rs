@@ -1,4 +1,4 @@
-//! What all requests have in common, and errors in requests.
+//! Types that all requests share, and errors in requests.
 
 mod usage;
 
@@ -19,7 +19,7 @@ pub struct Overrides {
     pub rpm_safe_upgrade: bool,
 }
 
-/// A request that cannot be carried out as it is written.
+/// A request that cannot be carried out as written.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum RequestError {
@@ -82,7 +82,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::Usage(_) => vec!["'dkms --help' lists actions and options".into()],

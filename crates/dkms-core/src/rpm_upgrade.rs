@@ -20,7 +20,7 @@ fn record(package: &PackageId, start: u64) -> String {
     format!("{}-{}\n{start}\n", package.name, package.version)
 }
 
-/// Leaves a marker file that says that the package was added.
+/// Creates a marker file, which records that the package was added.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -42,7 +42,7 @@ pub fn remember(settings: &Settings, sink: &dyn Sink, package: &PackageId) -> Re
     Ok(())
 }
 
-/// Whether the package was added in this transaction. This deletes the marker file.
+/// Returns whether the package was added in this transaction. This deletes the marker file.
 pub fn added_in_this_transaction(settings: &Settings, package: &PackageId) -> bool {
     let Some((pid, start)) = transaction() else { return false };
     clear_stale(settings);

@@ -20,7 +20,7 @@ use kmodule::image;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long one program may take. Debian's largest module package takes a few seconds.
+/// The time limit for one program. Debian's largest module package takes a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Prints kbuild's options for pahole; the file has other names in older kernels, or does not exist.
@@ -83,8 +83,8 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Adds BTF to a module, if kbuild should have done so and could not. A failure is a warning, and the module
-/// stays as it is. `check` makes sure that a changed module still is one.
+/// Adds BTF to a module if kbuild should have added it but could not. If this fails, a warning is printed and
+/// the module stays unchanged. `check` makes sure that the changed file is still a valid module.
 ///
 /// # Errors
 /// The log cannot be written; as [`super::sandbox::BuildSandbox::change_file`].

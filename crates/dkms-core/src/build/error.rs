@@ -69,7 +69,7 @@ pub enum BuildError {
     ThreadDied(Build),
 }
 
-/// Why a file is not a kernel module for the kernel of a build.
+/// The reason why a file is not a kernel module for the kernel of a build.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum NotForKernel {
@@ -91,9 +91,9 @@ pub enum NotForKernel {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
 pub struct NotConfined {
-    /// What runs code of packages.
+    /// The program that runs code of packages.
     pub what: &'static str,
-    /// What cannot be enforced.
+    /// The restrictions that cannot be enforced.
     pub missing: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct Diagnosis {
 }
 
 impl BuildError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let full_output = |log: &PathBuf| format!("full output: {}", log.display());
         match self {

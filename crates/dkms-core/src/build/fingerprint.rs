@@ -25,8 +25,9 @@ use std::path::Path;
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
 
-/// Directives that do not count: MAKE has a line of its own, because it often contains the number of jobs.
-/// The others decide when a build is made, where its modules are installed, and what happens then.
+/// Directives that are not part of the fingerprint: MAKE has a separate line, because it often contains the
+/// number of jobs. The others control when a module is built, where it is installed, and what happens
+/// afterwards.
 const OTHERWISE: [&str; 10] = [
     "MAKE",
     "DEST_MODULE_LOCATION",
@@ -40,12 +41,13 @@ const OTHERWISE: [&str; 10] = [
     "POST_REMOVE",
 ];
 
-/// What decides the result of one build.
+/// The inputs that determine the result of a build.
 pub(crate) struct Fingerprint {
     lines: BTreeMap<String, String>,
     /// The same for people, as the manifest records it.
     pub inputs: Inputs,
-    /// What the lines do not describe, so that the build cannot be stored under them.
+    /// Inputs that the lines do not describe. If there are any, the build cannot be stored under this
+    /// fingerprint.
     pub undescribed: Option<String>,
 }
 
@@ -167,8 +169,8 @@ fn kernel_lines(
     lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
-/// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
+/// The programs that compile. A kernel's Makefile chooses its compiler with `CROSS_COMPILE` and `LLVM`;
+/// packages and Debian's headers use the compiler in `CC`. Both are part of the fingerprint.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
     let inherited = environment::inherited(&subject.system.host, &subject.system.settings);
     let variable = |name: &str| {

@@ -1,8 +1,8 @@
-//! How a make command takes part in the pool of job slots that all builds of a command share.
+//! Connects a make command to the pool of job slots that all builds of a command share.
 //!
-//! A make that shares the pool must not have a `-jN` of its own: it would leave the jobserver and start
-//! another ("-jN forced in submake"). So that option, whether dkms or the package added it, is removed from
-//! the line where it is a word of a make command. Anything that is not understood for certain stays as it is.
+//! A make that shares the pool must not have a `-jN` option: it would leave the jobserver and start another
+//! ("-jN forced in submake"). So this option, whether dkms or the package added it, is removed where it is a
+//! word of a make command. Anything that cannot be parsed with certainty stays unchanged.
 
 /// How many job slots a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
 
 /// The job options of a make command.
 struct JobOptions {
-    /// Where its first word begins.
+    /// The position of its first word.
     start: usize,
     /// The places of the options, with the blanks before them.
     options: Vec<(usize, usize)>,
@@ -134,7 +134,7 @@ fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
     Some(found)
 }
 
-/// Removes the job options of all make commands in a line: what is left decides the result.
+/// Removes the job options of all make commands in a line. The remaining options determine the result.
 pub fn without_jobs(line: &str) -> String {
     let words = words(line);
     let mut text = String::with_capacity(line.len());

@@ -60,7 +60,7 @@ impl Mark {
         self.write()
     }
 
-    /// Whether `K/A` is not finished yet.
+    /// Returns whether `K/A` is not finished yet.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.made.unfinished.is_some()
     }

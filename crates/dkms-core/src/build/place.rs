@@ -1,4 +1,4 @@
-//! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
+//! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may read `K/A`.
 
 use super::context::Context;
 use super::environment::Variables;
@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Placed {
     /// Its record.
     pub manifest: Manifest,
-    /// The files that POST_BUILD added, below `K/A`. The error says why they cannot be told, or why no other
-    /// build may use them.
+    /// The files that POST_BUILD added, below `K/A`. The error is the reason why they cannot be determined,
+    /// or why no other build may use them.
     pub added: std::result::Result<Vec<PathBuf>, String>,
 }
 
@@ -186,7 +186,7 @@ fn run_post_build(
     fs::copy_tree(&built, &dir)?;
     context.sandbox.give(&dir)?;
     if dkms_sys::sandbox::lacks(Part::Mounts) {
-        // The copy cannot be shown at the path of K/A, so what the script writes there is refused.
+        // The copy cannot be mounted at the path of K/A, so the script cannot write there.
         run(&[])?;
         return Ok(Err("POST_BUILD could not write to its copy".into()));
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Directories of the headers with programs that kbuild runs.
 const DIRECTORIES: [&str; 2] = ["scripts", "tools"];
 
-/// The most files that are examined. A kernel's whole source has about 10,000 there.
+/// The maximum number of files that are examined. A complete kernel source has about 10,000 there.
 const FILES: usize = 100_000;
 
 /// The most programs.
@@ -33,7 +33,7 @@ const PROGRAMS: usize = 200;
 pub(super) struct HostPrograms {
     /// Keeps the scripts and the copies of the programs.
     _dir: TempDir,
-    /// What builds see in addition.
+    /// Additional mounts that builds see.
     pub(super) places: Vec<Place>,
 }
 

@@ -133,7 +133,7 @@ impl Cache {
         fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(one).collect()
     }
 
-    /// What is wrong with the directory and the files of kernels' BTF.
+    /// Returns the problems of the directory and of the files of kernels' BTF.
     pub(super) fn base_problems(&self) -> Vec<Problem> {
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {
@@ -161,13 +161,13 @@ fn bases_of(entries: &Path) -> PathBuf {
     entries.parent().unwrap_or(entries).join("btf")
 }
 
-/// Opens a file that no other user can have written, and reads its first line. The rest is returned unread,
-/// after what has been read of it.
+/// Opens a file that no other user can have written, and reads its first line. Returns that line and the
+/// bytes that were read after it, not the complete file.
 fn read_head(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
     read_at_most(dir, name, LONGEST_HEAD as u64)
 }
 
-/// The whole file, whose digest is that of its first line.
+/// Reads the complete file and compares its digest with the first line.
 fn read(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
     let (head, bytes) = read_at_most(dir, name, LARGEST)?;
     if digest::bytes(&bytes) == head.sha256 { Ok((head, bytes)) } else { Err("is damaged".into()) }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // The directory went with its last file. An empty file and one without an end of line:
+        // The directory was deleted with its last file. An empty file and one without an end of line:
         std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();

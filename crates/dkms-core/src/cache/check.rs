@@ -1,4 +1,4 @@
-//! What is wrong in the cache, for `fsck`.
+//! Checks the cache for inconsistencies, for `fsck`.
 
 use super::store::Measured;
 use super::{Cache, Entry, LOCK, StoreError, TEMPORARY, foreign};
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// One thing that is wrong. [`Cache::remove_problem`] removes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it is.
+    /// The damaged file or directory.
     pub path: PathBuf,
-    /// What is wrong, as the rest of a sentence that begins with the path.
+    /// The description, as the rest of a sentence that begins with the path.
     pub what: String,
 }
 
@@ -84,7 +84,7 @@ impl Cache {
     }
 }
 
-/// What is wrong with an entry.
+/// Returns the problem of an entry.
 fn wrong_with(measured: &Measured) -> Option<String> {
     let entry = match Entry::open(&measured.dir, &measured.fingerprint) {
         Ok(entry) => entry?,

@@ -329,7 +329,7 @@ proptest! {
         for record in [bytes, one_byte] {
             std::fs::write(&path, &record).unwrap();
             match w.cache.lookup(&fingerprint) {
-                // What is not part of the identity of a build may differ, as the name of its builder.
+                // Fields that do not identify a build may differ, for example the name of its builder.
                 Ok(found) => prop_assert_eq!(found.unwrap().record.fingerprint, fingerprint.clone()),
                 Err(damaged) => prop_assert_eq!(&damaged.path, path.parent().unwrap()),
             }

@@ -1,5 +1,5 @@
-//! Evaluates a configuration file with bash. Only this module does so. The file is untrusted: it runs as a
-//! user of its own, in namespaces of its own, with a temporary copy of its directory, and only known
+//! Evaluates a configuration file with bash. Only this module runs bash for that. The file is untrusted: it
+//! runs as a dedicated user, in separate namespaces, with a temporary copy of its directory, and only known
 //! directives are read back.
 
 use crate::confine::{self, BuildUser};
@@ -18,16 +18,16 @@ use std::time::Duration;
 /// The beginning of the reason if the file is no valid bash; the message of bash follows.
 pub const CANNOT_PARSE: &str = "bash cannot parse the file: line ";
 
-/// How long the evaluation of a file may take.
+/// The time limit for the evaluation of a file.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A source tree up to this size is copied; a larger one is the lower layer of a temporary overlay.
+/// A source tree up to this size is copied; a larger tree is the lower layer of a temporary overlay.
 const COPY_FILES: usize = 2000;
 const COPY_BYTES: u64 = 16 << 20;
 /// With more files than this, the tree itself is shown, read-only.
 const MOST_FILES: usize = 200_000;
 
-/// What an evaluation with bash depends on, besides the file.
+/// The inputs of an evaluation with bash, besides the file.
 pub struct Evaluator<'a> {
     /// The directory of the administrator's files; nothing beside them is shown to bash.
     pub config_dir: &'a Path,
@@ -94,8 +94,8 @@ pub fn evaluate(
     Ok(in_source.filter(names_package).unwrap_or(answer.directives))
 }
 
-/// Whether the file computes the package's name or version with a command, which may read a part of it from a
-/// file.
+/// Returns whether the file computes the package's name or version with a command, which may read a part of
+/// it from a file.
 fn computes_identity(text: &[u8]) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| {
         let line = line.trim_start();
@@ -107,12 +107,12 @@ fn computes_identity(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a package's name and version are set.
+/// Returns whether a package's name and version are set.
 fn names_package(directives: &Directives) -> bool {
     ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().all(|name| !directives.scalar(name).is_empty())
 }
 
-/// What one run of bash printed.
+/// The output of one run of bash.
 struct Answer {
     directives: Directives,
     /// Whether a command did not find a file.
@@ -120,7 +120,7 @@ struct Answer {
 }
 
 struct Evaluation<'a> {
-    /// Whether the working directory is the one of the file, not an empty one.
+    /// Whether the working directory is the directory of the file, not an empty directory.
     in_source: bool,
     evaluator: &'a Evaluator<'a>,
     bash: PathBuf,
@@ -312,7 +312,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// Why bash did not run to its end. The error itself would have the command line, which is a whole program.
+/// Returns the reason why bash was stopped. The error itself would contain the command line, which is a
+/// complete program.
 fn explained(error: &ProcessError) -> String {
     match error {
         ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),
@@ -327,15 +328,16 @@ fn explained(error: &ProcessError) -> String {
     }
 }
 
-/// What bash prints when a command of a script ends by SIGKILL: `FILE: line N: PID Killed   COMMAND`.
+/// Matches bash's message about a command of a script that was killed by SIGKILL: `FILE: line N: PID Killed
+/// COMMAND`.
 fn killed_inside(line: &str) -> bool {
     let Some((before, _)) = line.split_once(" Killed ") else { return false };
     before.contains(": line ")
         && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Replaces the path of the copy by that of the directory in all values. The path has a random part, so
-/// nothing else matches.
+/// Replaces the path of the copy by the path of the original directory in all values. The path has a random
+/// part, so no other text matches.
 fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let mut out = Directives::new();
@@ -369,7 +371,7 @@ impl Source {
     }
 }
 
-/// Whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
+/// Returns whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
 fn may(path: &Path, uid: u32, rights: u32) -> bool {
     path.metadata().is_ok_and(|m| {
         let mode = m.permissions().mode();

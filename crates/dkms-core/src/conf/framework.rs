@@ -31,7 +31,7 @@ pub fn files(config_dir: &Path) -> dkms_sys::Result<Vec<PathBuf>> {
 
 /// Reports settings in framework.conf and its fragments that do not exist.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
-    // The code that loads the configuration reports what cannot be read.
+    // The code that loads the configuration reports unreadable files.
     let paths = files(config_dir).unwrap_or_default();
     let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
     let texts: Vec<String> = paths.iter().map(read).collect();
@@ -44,11 +44,11 @@ pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
     dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
 }
 
-/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file,
-/// mok_*, post_transaction and build_environment are evaluated that way, for each kernel.
+/// Evaluates the framework configuration. With a kernel release, `$kernelver` is set: sign_file, mok_*,
+/// post_transaction and build_environment are evaluated that way, for each kernel.
 ///
 /// # Errors
-/// [`ConfError::Invalid`] with the file and what is wrong.
+/// [`ConfError::Invalid`] with the file and the problem.
 pub fn load(system: &System, sink: &dyn Sink, kernel_release: Option<&str>) -> Result<FrameworkConf> {
     evaluate(&Evaluator::new(system, sink), &system.layout, kernel_release)
 }

@@ -16,7 +16,7 @@ use dkms_tree::layout::Layout;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-/// How one file was evaluated.
+/// The method that evaluated a file.
 #[derive(Clone, Debug)]
 pub struct FileUsed {
     /// The file.
@@ -34,9 +34,9 @@ pub struct Loaded {
     pub directives: Directives,
     /// The files that were evaluated, in order.
     pub files: Vec<FileUsed>,
-    /// What is wrong with it: errors first, those for every action before those for add, build and install
-    /// only. Notes are only shown by `lint` and `config`: the user who installs the package can do nothing
-    /// about them.
+    /// Its diagnostics: errors first, those for every action before those for add, build and install only.
+    /// Notes are only shown by `lint` and `config`, because the user who installs the package cannot fix
+    /// them.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -81,7 +81,7 @@ impl Loaded {
     }
 }
 
-/// The administrator's files for a package and kernel, in the order in which each overrides the one before.
+/// Returns the administrator's files for a package and kernel. Each file overrides the previous files.
 pub fn override_files(config_dir: &Path, package: &PackageId, k: &Kernel) -> Vec<PathBuf> {
     let (m, v, k, a) = (&package.name, &package.version, &k.release, &k.arch);
     [
@@ -106,13 +106,13 @@ pub fn load(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kern
     load_file(system, sink, &conf_file(&system.layout, &system.settings, package), Some(package), kernel)
 }
 
-/// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
+/// Returns the dkms.conf of a registered package: `-c FILE`, or the file in its source.
 pub fn conf_file(layout: &Layout, settings: &Settings, package: &PackageId) -> PathBuf {
     settings.conf_file.clone().unwrap_or_else(|| layout.conf(package))
 }
 
-/// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
-/// not decide what its builds may do.
+/// Removes CONFINE and similar directives from a package's dkms.conf, with a warning for each: a package must
+/// not decide what its builds are allowed to do.
 fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<Diagnostic> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
@@ -179,7 +179,7 @@ pub fn load_file(
         diagnostics.extend(dkms_conf::unknown_confinement(text).into_iter().map(|found| found.in_file(path)));
     }
     diagnostics.extend(problems.into_iter().map(|found| match found.code {
-        // The build reports a patch that leaves its directory, with an exit code of its own.
+        // The build reports a patch that leaves its directory, with a separate exit code.
         Code::PatchPath => {
             Diagnostic { severity: Severity::Warning, strict_only: false, ..place(found, &texts) }
         }
@@ -295,8 +295,8 @@ pub(super) fn place(found: Diagnostic, texts: &[(PathBuf, String)]) -> Diagnosti
     }
 }
 
-/// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded
-/// if no module is left.
+/// The result of BUILD_EXCLUSIVE: the reason why each module is excluded, and the reason why the complete
+/// package is excluded if no module is left.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusion {
     /// One entry for each module of dkms.conf.

@@ -1,10 +1,10 @@
 //! `hold_kernel=yes`: the machine does not start a kernel without its required modules by default.
 //!
-//! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
-//! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
-//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the
-//! default entry in grub's environment block instead. kernel-install learns from `dkms kernel_hold` that a
-//! kernel gets no entry.
+//! [`refresh`] updates two files, which exist only as long as something is held: one for grub, with the entry
+//! of the newest kernel that has its modules, and one for apt, which holds back kernels that a package does
+//! not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the default entry in
+//! grub's environment block instead. kernel-install runs `dkms kernel_hold` to find out that a kernel gets no
+//! entry.
 
 mod apt;
 mod bls;
@@ -25,7 +25,7 @@ use std::time::Duration;
 const GRUB_FILE: &str = "/etc/default/grub.d/zz-dkms-hold.cfg";
 const APT_FILE: &str = "/etc/apt/preferences.d/dkms-hold.pref";
 
-/// Who calls [`refresh`].
+/// The caller of [`refresh`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A hook of a kernel's package, after which the boot loader is updated anyway.
@@ -34,7 +34,7 @@ pub enum Caller {
     Command,
 }
 
-/// Updates what is held. Does nothing unless `hold_kernel=yes`, apart from removing what was held before.
+/// Updates the held kernels. Without `hold_kernel=yes`, it only removes earlier holds.
 ///
 /// # Errors
 /// framework.conf cannot be read, or a file cannot be written.

@@ -42,7 +42,7 @@ pub struct Change {
     pub(super) pending_depmod: Vec<recover::PendingDepmod>,
 }
 
-/// The state of one of the kernels.
+/// The state of a kernel in this change.
 #[derive(Debug)]
 pub(super) struct OfKernel {
     pub(super) kernel: Kernel,
@@ -162,7 +162,7 @@ impl Change {
         }
         self.apply(system, sink, build, planned, manifest, loaded.conf.no_weak_modules).map_err(
             |e| match e {
-                // The same error as for anything else that prevents the installation.
+                // Use the same error as for other causes that prevent the installation.
                 Error::Io(cause) => InstallError::Failed { build: build.clone(), cause }.into(),
                 other => other,
             },
@@ -172,8 +172,9 @@ impl Change {
         Ok(Outcome::Installed)
     }
 
-    /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
-    /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
+    /// Returns variables for the scripts of a build's package, in addition to the inherited ones. If the
+    /// headers exist, they include the kernel's compiler, because in dkms 3 the preceding build of the same
+    /// command sets this variable.
     fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&build.package, Some(&build.kernel));
         let headers = headers::find(system, &build.kernel);
@@ -388,9 +389,9 @@ impl Change {
         Ok(())
     }
 
-    /// Deletes `M/V` of a package version that is not built for any kernel (any more), when the change
-    /// commits, and `M` if it is empty then. What remains of it for kernels that are not part of this change
-    /// is deleted too.
+    /// Deletes `M/V` of a package version that is not built for any kernel (any more) when the change
+    /// commits, and `M` if it is empty then. Leftovers for kernels that are not part of this change are
+    /// deleted too.
     ///
     /// # Errors
     /// On an error, nothing is changed.
@@ -463,7 +464,8 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
-/// What is installed. Without stamps, later commands compare the contents of the files.
+/// Returns the record of the installed files. Without stamps, later commands compare the contents of the
+/// files.
 fn record_of(host: &Host, files: &[&Source]) -> Installed {
     let one = |f: &&Source| {
         let path = f.destination.join(&f.file);

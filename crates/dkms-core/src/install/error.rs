@@ -66,7 +66,7 @@ impl std::fmt::Display for Newer {
 }
 
 impl InstallError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::WouldNotLoad { reasons, .. } => {

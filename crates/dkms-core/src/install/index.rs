@@ -1,7 +1,7 @@
 //! Writes the index of a kernel's modules without depmod, if the result is the same as depmod's.
 //!
-//! depmod reads all modules of the kernel, 4,000 files or more. We cache what the index needs from each file
-//! in `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
+//! depmod reads all modules of the kernel, 4,000 files or more. dkms caches the index data of each file in
+//! `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
@@ -25,8 +25,9 @@ pub(super) enum Update {
     Nothing,
 }
 
-/// Returns the names of the index files that differ from those that depmod would write now. There are none if
-/// nothing is known about this kernel: then reading all of its modules would take seconds. Changes nothing.
+/// Returns the names of the index files that differ from the files that depmod would write now. Returns none
+/// if nothing is cached for this kernel, because reading all of its modules would take seconds. Changes
+/// nothing.
 pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Vec<&'static str> {
     let dir = system.layout.kernel_modules(&kernel.release);
     let known = fs::is_file(system.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));

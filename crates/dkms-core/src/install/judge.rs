@@ -40,7 +40,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether this is the first report of a reason of this kind.
+    /// Returns whether this is the first report of a reason of this kind.
     fn first(&self, reason: &Reason) -> bool {
         // A reason reported for a dependency is not repeated for its dependents.
         let code = match reason {
@@ -55,7 +55,7 @@ impl<'a> Judge<'a> {
         first
     }
 
-    /// Judges one module, and adds to `warnings` what does not prevent its installation.
+    /// Checks one module, and adds problems that do not prevent its installation to `warnings`.
     ///
     /// # Errors
     /// [`InstallError::WouldNotLoad`].
@@ -89,7 +89,7 @@ impl<'a> Judge<'a> {
             .into())
     }
 
-    /// Whether the kernel refuses the module whatever is done after this installation.
+    /// Returns whether the kernel rejects the module regardless of later changes.
     fn certain(&self, reason: &Reason, file: &File<'_>) -> bool {
         match reason {
             // Keys are enrolled after the first module is signed, and the command line may differ at the next

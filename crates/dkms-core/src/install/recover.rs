@@ -11,10 +11,10 @@ use dkms_tree::ids::Kernel;
 use dkms_tree::journal::{self, Journal};
 use std::path::{Path, PathBuf};
 
-/// A kernel that needs a depmod, and the journal that says so.
+/// A kernel that needs a depmod, and the journal that records this.
 pub type PendingDepmod = (Kernel, PathBuf);
 
-/// What is left to do for the holder of the locks.
+/// The remaining work for the holder of the locks.
 #[derive(Debug)]
 pub enum Left {
     /// Run depmod for these kernels at the end, and then delete these journals.
@@ -51,7 +51,7 @@ fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     if journal.depmod_pending && journal.writer_is_alive() {
         return Ok(());
     }
-    // A process that holds one of the locks is still working, or is a calling dkms.
+    // A process that holds one of the locks is still working, or it is a dkms that called this one.
     let Some(_locks) = lock::try_install(system, &journal.begin.kernels)? else { return Ok(()) };
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };

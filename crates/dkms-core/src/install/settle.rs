@@ -10,7 +10,7 @@ use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
 
-/// How a change ends.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// If depmod fails, everything is rolled back, for all kernels.

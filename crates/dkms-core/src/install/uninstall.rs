@@ -29,10 +29,10 @@ pub struct UninstallChanges {
     pub warnings: Vec<String>,
 }
 
-/// Plans the removal of a build, which is the active one.
+/// Plans the removal of the active build.
 ///
 /// # Errors
-/// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
+/// The record of its installed files cannot be used; the archived originals of the kernel cannot be read.
 pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
     check_record(system.trees(), build)?;
     let mut plan = UninstallChanges::default();

@@ -115,7 +115,8 @@ fn keep_what_loads(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[P
     }
 }
 
-/// Why a kernel would not load the module that a link points to; `None` if it would.
+/// Returns the reason why a kernel would not load the module that a link points to; `None` if it would load
+/// it.
 fn refusal(host: &Host, facts: &Facts, link: &WeakLink) -> Option<String> {
     let bytes = match dkms_sys::fs::read(&link.target) {
         Ok(bytes) => bytes,

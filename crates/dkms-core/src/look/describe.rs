@@ -28,13 +28,13 @@ pub struct Description {
     pub kernel: String,
     /// The architecture it was evaluated for.
     pub arch: String,
-    /// The files that were evaluated, in order. Each one overrides the ones before it.
+    /// The evaluated files, in order. Each file overrides the previous files.
     pub files: Vec<FileDescription>,
     /// Final value of every directive, by index.
     pub directives: BTreeMap<String, BTreeMap<usize, String>>,
     /// The modules.
     pub modules: Vec<ModuleDescription>,
-    /// Why nothing would be built for this kernel; null when something would.
+    /// The reason why nothing would be built for this kernel; null if something would be built.
     pub excluded: Option<String>,
     /// The make command that would run in `build_directory`.
     pub make: Option<String>,
@@ -87,7 +87,7 @@ pub struct ModuleDescription {
     pub destination_written: String,
     /// Whether debugging symbols are stripped.
     pub strip: bool,
-    /// Why it would not be built for this kernel.
+    /// The reason why it would not be built for this kernel.
     pub excluded: Option<String>,
 }
 
@@ -98,11 +98,11 @@ pub struct ProblemDescription {
     pub severity: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// Its line, counted from 1; 0 means the file as a whole.
+    /// The line number, counted from 1; 0 means the complete file.
     pub line: u32,
     /// Its column, counted from 1.
     pub column: u32,
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// What to write instead.
     pub help: String,

@@ -1,4 +1,4 @@
-//! `dkms lint`: checks a dkms.conf and the files next to it, for its author. `--fix` fixes what is safe.
+//! `dkms lint`: checks a dkms.conf and the files next to it, for its author. `--fix` applies safe fixes.
 //!
 //! [`dkms_conf::lint`] checks the text. This module checks the files: patches, scripts, the name of the
 //! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
@@ -34,7 +34,7 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// The diagnostics that were fixed, with their positions before the change.
     pub fixed: Vec<Diagnostic>,
-    /// Why nothing was fixed although something could have been.
+    /// The reason why nothing was fixed although something could have been.
     pub not_fixed: Option<String>,
 }
 
@@ -61,9 +61,9 @@ pub fn look(system: &System, sink: &dyn Sink, path: &Path, kernel: &Kernel) -> R
     Ok(Report { path: path.to_path_buf(), diagnostics: looked.diagnostics, ..Report::default() })
 }
 
-/// Checks the file, fixes what is safe to fix, and checks it again. The file is replaced atomically, and
-/// everything else in it is unchanged. If the fixed text could not be evaluated, or if it changed a directive
-/// that was not fixed, nothing is written.
+/// Checks the file, applies safe fixes, and checks it again. The file is replaced atomically, and the rest of
+/// its text is unchanged. If the fixed text could not be evaluated, or if it changed a directive that was not
+/// fixed, nothing is written.
 ///
 /// # Errors
 /// As for [`look`], and [`Error::Io`] if it cannot be written.
@@ -214,7 +214,8 @@ impl Source<'_> {
         Diagnostic::warning(code, message, help).about(directive, index).at(at)
     }
 
-    /// Whether a MAKE line without the kernel's name is one that uses the kernel elsewhere.
+    /// If a MAKE line does not contain the kernel release, checks whether the makefile or script uses the
+    /// release.
     fn makefile(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         if !diagnostics.iter().any(|d| d.code == Code::MakeIgnoresKernel) {
             return;
@@ -257,7 +258,7 @@ impl Source<'_> {
         }
     }
 
-    /// In /usr/src the directory must be named NAME-VERSION; elsewhere only if its name looks like one.
+    /// In /usr/src the directory must be named NAME-VERSION; elsewhere only if its name has this form.
     fn name(&self, layout: &Layout, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());

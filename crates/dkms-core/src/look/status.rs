@@ -111,7 +111,8 @@ fn package(
     }
 }
 
-/// The newest version of a package, if an older one is installed for a kernel because it did not build.
+/// Returns the newest version of a package, if an older version is installed for a kernel because the newest
+/// did not build.
 fn fallback_for(layout: &Layout, entry: &Entry, newest: &str) -> Option<String> {
     let State::Installed(kernel) = &entry.kind else { return None };
     let newer = Build::new(&PackageId::new(&entry.package.name, newest).ok()?, kernel);
@@ -217,8 +218,8 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// Compares the built files with the installed ones for builds that dkms 3.x installed. If the destination
-/// could only be found by running dkms.conf in bash, nothing is reported.
+/// Compares built files with installed files for builds that dkms 3.x installed. If finding the destination
+/// would require running dkms.conf in bash, nothing is reported.
 fn compare_by_looking(system: &System, build: &Build, entry: &mut Entry) {
     for (f, places) in likely_places(system, build) {
         if places.is_empty() {
@@ -317,7 +318,7 @@ fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
 pub(crate) struct WeakLink {
     /// Its file name.
     pub name: String,
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
     /// The module file it points to.
     pub target: PathBuf,
@@ -345,7 +346,7 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     found
 }
 
-/// Whether some version of a package is weakly linked into a kernel.
+/// Returns whether any version of a package is weakly linked into a kernel.
 pub fn is_weak(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let filter = Filter {
         name: Some(escape(&package.name)),

@@ -1,4 +1,4 @@
-//! Where a module comes from: a source directory, a tarball, a Debian package, an rpm package.
+//! Errors of the origins of modules: a source directory, a tarball, a Debian package, an rpm package.
 
 use crate::cause::Cause;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub enum OriginError {
 }
 
 impl OriginError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::SourceMissing(path) => vec![format!(

@@ -1,6 +1,6 @@
-//! Packages whose module dkms builds, without the system's package manager. The source in a package is added
-//! to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm` may have put
-//! beside it. The package manager does not know about it afterwards; nothing else of the package is
+//! Packages that contain a module to be built, unpacked without the system's package manager. The source in a
+//! package is added to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm`
+//! may have put beside it. The package manager does not record the package; the rest of the package is not
 //! installed, and none of its scripts runs.
 
 use super::staged::{Kind, Staged};
@@ -46,10 +46,10 @@ pub(super) fn stage_rpm(system: &System, sink: &dyn Sink, file: &Path, kernel: &
     stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
-/// Finds the source and the built modules in what was unpacked to `content` of the scratch directory.
+/// Finds the source and the built modules that were unpacked to `content` of the scratch directory.
 ///
 /// # Errors
-/// There is no source with a dkms.conf in it, or several.
+/// It contains no source with a dkms.conf, or several.
 fn stage(
     system: &System,
     sink: &dyn Sink,
@@ -134,8 +134,8 @@ fn convert_rpm(host: &Host, file: &Path, to: &Path) -> Result<()> {
     Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }
 
-/// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have
-/// it. Debian and others have rpm too, with nothing in its database.
+/// Returns whether rpm installs packages on this system: on rpm distributions, and on unknown distributions
+/// that have rpm. Debian and others have rpm too, with an empty database.
 pub fn is_installed_by_rpm(host: &Host) -> bool {
     match host.distribution.as_ref().map(|d| d.family()) {
         Some(Family::Fedora | Family::Rhel | Family::Suse) => true,

@@ -1,4 +1,4 @@
-//! Why an archive or a package cannot be created.
+//! Errors of archives and packages.
 
 use crate::cause::Cause;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -46,7 +46,7 @@ pub enum PackError {
     },
 }
 
-/// What is wrong with the name of an image.
+/// The problem with the name of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum NameFault {
@@ -63,7 +63,7 @@ pub enum NameFault {
 }
 
 impl PackError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::OutputExists(_) => vec!["--force replaces it".into()],

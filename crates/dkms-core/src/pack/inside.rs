@@ -23,7 +23,7 @@ impl Inside {
     /// Reads the modules built for these kernels.
     ///
     /// # Errors
-    /// Nothing is built for one of them, or a file is not a module.
+    /// A kernel has no build, or a file is not a module.
     pub(crate) fn read(layout: &Layout, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut inside = Self::default();
         for kernel in kernels {

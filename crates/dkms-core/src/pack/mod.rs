@@ -87,9 +87,9 @@ impl Request<'_> {
     }
 }
 
-/// What a package for dkms installs: the source, or only its dkms.conf, in `usr/src/M-V`; and, if kernels are
-/// given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads. The tarball is
-/// created in `scratch`.
+/// Creates the files of a package for dkms: the source, or only its dkms.conf, in `usr/src/M-V`; and, if
+/// kernels are given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads.
+/// The tarball is created in `scratch`.
 pub(crate) fn for_dkms(
     system: &System,
     request: &Request<'_>,
@@ -153,8 +153,8 @@ pub(crate) fn last_line(said: &str) -> &str {
     said.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it said nothing")
 }
 
-/// The time of the newest file below these paths, in seconds since 1970. Directories are ignored, because a
-/// copy has new ones.
+/// Returns the time of the newest file below these paths, in seconds since 1970. Directories are ignored,
+/// because a copy has new directories.
 pub(crate) fn newest(places: &[PathBuf]) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut latest = 0;

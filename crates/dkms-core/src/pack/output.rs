@@ -1,4 +1,4 @@
-//! Where an image or a system extension is written.
+//! The output path of an image or a system extension.
 
 use crate::error::Result;
 use crate::pack::PackError;

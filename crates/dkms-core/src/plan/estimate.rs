@@ -8,8 +8,8 @@ use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 
-/// The last recorded build of a package: of this version, or else of another. A build that was compiled tells
-/// more than one that was taken from elsewhere.
+/// Returns the last recorded build of a package: of this version, otherwise of another version. Prefers a
+/// compiled build, because its duration is more useful than that of a build from the cache or a registry.
 pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<LastBuild> {
     let key = |m: &Manifest| (matches!(m.origin, BuildOrigin::Built | BuildOrigin::Unknown), m.built_at);
     let of = |p: &PackageId| {

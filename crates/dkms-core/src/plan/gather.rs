@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Whether a package version is registered.
+/// Returns whether a package version is registered.
 #[must_use]
 pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
     state::registration(layout, package) == Registration::Added
@@ -111,8 +111,8 @@ pub fn bring_in(
     plan.overriding(overrides)
 }
 
-/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
-/// packages with one name.
+/// Plans `dkms match`: installs for `kernel` the packages that are installed for `template`, either all or
+/// those with one name.
 ///
 /// # Errors
 /// Template and kernel are the same; a named package is not in the tree.
@@ -267,7 +267,7 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     files
 }
 
-/// What is requested: builds only, or installs too.
+/// The purpose of the request: builds only, or installs too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Builds only.
@@ -287,7 +287,7 @@ struct Gatherer<'a> {
     headers: BTreeMap<Kernel, std::result::Result<Headers, Arc<Error>>>,
     /// The module files of kernels, and the facts by which modules are judged.
     modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
-    /// How long a package version takes to build, and its estimated work.
+    /// The duration of the last build of each package version, and its estimated work.
     durations: HashMap<PackageId, (Option<LastBuild>, f64)>,
 }
 
@@ -418,7 +418,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Whether a build exists, and what uninstalling it changes.
+    /// Returns whether a build exists, and the changes of uninstalling it.
     fn presence(&self, build: &Build) -> BuildFacts {
         let system = self.system;
         // A link may point to a directory whose modules were deleted by hand.

@@ -1,11 +1,11 @@
-//! Which packages an autoinstall installs, and in which order.
+//! Selects and orders the packages of an autoinstall.
 
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::PackageId;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What planning an autoinstall needs to know about a package.
+/// The facts about a package that planning an autoinstall needs.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The newest version.
@@ -49,7 +49,7 @@ pub struct Order {
     /// They depend on packages that dkms does not know. This is not a failure, because those may be added
     /// later.
     pub deferred: Vec<(PackageId, Vec<String>)>,
-    /// They depend on packages that dkms knows and that will not be installed, or on each other.
+    /// They depend on packages in the tree that will not be installed, or on each other.
     pub blocked: Vec<(PackageId, Vec<String>)>,
 }
 
@@ -147,7 +147,7 @@ fn lacking_unknown<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str>
     }
 }
 
-/// Whether a dependency still has to be ordered.
+/// Returns whether a dependency still has to be ordered.
 fn is_open(candidates: &[Candidate], ordered: &BTreeMap<&str, &PackageId>, name: &str) -> bool {
     candidates
         .iter()
@@ -223,7 +223,7 @@ mod tests {
     fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
         let excluded =
             |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
-        // Its dependencies do not matter: an unknown package, one that is never installed, a cycle.
+        // Dependencies that have no effect: an unknown package, a package that is never installed, a cycle.
         let mut never = candidate("never", &[]);
         never.autoinstall = false;
         let plan = run(&[
@@ -239,7 +239,7 @@ mod tests {
             plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
             [vec![], vec![], vec![], vec![id("c", "1")]]
         );
-        // An installed older version satisfies dependents, even if the newest one is excluded.
+        // An installed older version satisfies dependents, even if the newest version is excluded.
         let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
         let plan = run(&[older, candidate("d", &["o"])]);
         assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);

@@ -37,7 +37,7 @@ use std::path::Path;
 /// kernel's headers cannot be downloaded is part of the report.
 pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Path) -> Result<Report> {
     let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-preflight")?;
-    // Users to which package managers drop their privileges have to reach what is below.
+    // Package managers drop their privileges, so other users must be able to enter the directory.
     dkms_sys::fs::set_mode(dir.path(), 0o755)?;
     let manager = find_manager(system, sink, dir.path())?;
     sink.event(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
@@ -55,7 +55,7 @@ pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Pa
     Ok(report)
 }
 
-/// The package manager of the distribution, or else the first one that is installed: a Debian machine may
+/// Returns the package manager of the distribution, or else the first that is installed: a Debian machine may
 /// have dnf or pacman for its containers.
 fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
@@ -112,7 +112,7 @@ fn check(
 }
 
 impl Report {
-    /// Whether every kernel would get its modules.
+    /// Returns whether every kernel would get its modules.
     #[must_use]
     pub fn answer(&self) -> Outcome {
         crate::look::verify::worst(self.kernels.iter().map(KernelReport::answer))

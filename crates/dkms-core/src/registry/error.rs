@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a request to the program `dkms-registry` failed.
+/// The reason why a request to the program `dkms-registry` failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// It is not installed.
@@ -25,7 +25,7 @@ pub enum Failure {
     NotTrusted {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The reason.
         #[source]
         why: Distrust,
     },
@@ -55,12 +55,12 @@ pub enum Failure {
     /// A registry has a build that is not used.
     #[error(transparent)]
     Refused(Arc<Refused>),
-    /// A signal asked dkms to stop.
+    /// A signal interrupted dkms.
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
 }
 
-/// Why this machine cannot run the program.
+/// The reason why this machine cannot run the program.
 #[derive(Debug, thiserror::Error)]
 pub enum Local {
     #[error(transparent)]
@@ -71,7 +71,7 @@ pub enum Local {
     Json(#[from] serde_json::Error),
 }
 
-/// What the program answered instead of an answer. Its own words are shortened.
+/// An invalid answer of the program. The quoted text is shortened.
 #[derive(Debug, thiserror::Error)]
 pub enum Nonsense {
     #[error("{0}")]
@@ -88,7 +88,7 @@ pub enum Nonsense {
     FileSize { found: u64, wanted: u64 },
 }
 
-/// Why a build in a registry is not used.
+/// The reason why a build in a registry is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error("{registry} offers {build}, which is refused: {cause}")]
@@ -107,7 +107,7 @@ pub enum Refused {
     },
 }
 
-/// Why the manifest of a build is refused.
+/// The reason why the manifest of a build is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OfferFault {
     #[error(transparent)]
@@ -116,7 +116,7 @@ pub enum OfferFault {
     OtherBuild { what: &'static str, found: String },
 }
 
-/// Why the files of a build cannot be used.
+/// The reason why the files of a build cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesFault {
     #[error("its record names no archive")]
@@ -153,7 +153,7 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Why something cannot be pushed or pulled.
+/// The reason why something cannot be pushed or pulled.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum RegistryError {
@@ -213,7 +213,7 @@ pub enum RegistryError {
     NotStored(#[source] StoreError),
 }
 
-/// What is wrong with a key that signs builds.
+/// The problem with a key that signs builds.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum KeyFault {
@@ -231,7 +231,7 @@ pub enum KeyFault {
     Token(#[from] TokenError),
 }
 
-/// Why a key in a token cannot be used.
+/// The reason why a key in a token cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum TokenError {
@@ -253,7 +253,7 @@ pub enum TokenError {
     OtherKey,
 }
 
-/// Why a build is not among those of the cache.
+/// The reason why a build is not among those of the cache.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum CacheFault {
@@ -272,7 +272,7 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 impl RegistryError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let one = |text: String| vec![text];
         match self {

@@ -1,4 +1,4 @@
-//! The keys of registries: those that are trusted, and those that sign what is pushed.
+//! The keys of registries: trusted keys, and keys that sign pushed builds.
 
 use super::error::KeyFault;
 use super::error::RegistryError;
@@ -63,7 +63,7 @@ fn read_public(path: &Path) -> std::result::Result<PublicKey, KeyFault> {
     Ok(PublicKey::from_pem(&String::from_utf8_lossy(&bytes))?)
 }
 
-/// A key that signs what is pushed.
+/// A key that signs pushed builds.
 pub(super) enum Signatory {
     /// Its file was read.
     File(SigningKey),
@@ -84,10 +84,10 @@ impl Signatory {
     }
 }
 
-/// The private keys that sign what is pushed.
+/// Returns the private keys that sign pushed builds.
 ///
 /// # Errors
-/// There is none, or one cannot be used.
+/// No key is configured, or a key cannot be used.
 pub(super) fn signing(system: &System) -> Result<Vec<Signatory>> {
     let keys = private_keys(&system.layout, &system.settings);
     if keys.is_empty() {
@@ -132,8 +132,8 @@ fn read_private(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
-/// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
-/// default one. Keys in tokens are created with the tools of the token.
+/// Returns the path where [`generate`] writes a key pair: the first file of `registry_key` that does not
+/// exist, otherwise the default file. Keys in tokens are created with the tools of the token.
 ///
 /// # Errors
 /// All of them exist.

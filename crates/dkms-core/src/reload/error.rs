@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use kmodule::ModuleName;
 
-/// What keeps a module from being unloaded.
+/// The reason why a module cannot be unloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Modules that do not belong to the packages to reload use its symbols.
@@ -21,7 +21,7 @@ pub enum Obstacle {
 pub struct Kept {
     /// The module.
     pub module: ModuleName,
-    /// Why.
+    /// The reason.
     pub obstacle: Obstacle,
 }
 
@@ -43,7 +43,7 @@ impl std::fmt::Display for Kept {
     }
 }
 
-/// Why modules were not reloaded.
+/// The reason why modules were not reloaded.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReloadError {
@@ -76,7 +76,7 @@ fn list(kept: &[Kept]) -> String {
 }
 
 impl ReloadError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
         match self {

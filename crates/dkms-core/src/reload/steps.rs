@@ -18,10 +18,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Unloads the modules of a plan, and loads what is installed.
+/// Unloads the modules of a plan, and loads the installed modules.
 ///
 /// # Errors
-/// [`ReloadError`], after what was unloaded is loaded again, as far as that is possible. A missing program.
+/// [`ReloadError`], after the unloaded modules are loaded again, as far as that is possible. A missing
+/// program.
 pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
     let tools = Tools::find(&system.host)?;
     for (n, module) in plan.unload.iter().enumerate() {

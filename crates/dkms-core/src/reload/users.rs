@@ -1,5 +1,5 @@
-//! What uses a module, as far as `/proc` and `/sys` show it: mounted file systems, and processes that have
-//! one of its devices open.
+//! Finds the users of a module, as far as `/proc` and `/sys` show them: mounted file systems, and processes
+//! that have one of its devices open.
 
 use dkms_sys::fs::Limit;
 use kmodule::ModuleName;
@@ -99,8 +99,8 @@ fn majors(module: &ModuleName) -> BTreeSet<(&'static str, u64)> {
     found
 }
 
-/// Whether a device belongs to a module: by its driver; a device without one, by the name of the device or of
-/// its major number.
+/// Returns whether a device belongs to a module: determined by its driver, or for a device without driver by
+/// the name of the device or of its major number.
 fn belongs_to(
     class: &'static str,
     device: u64,

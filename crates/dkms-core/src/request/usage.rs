@@ -3,7 +3,7 @@
 use dkms_tree::ids::{PackageId, Release};
 use std::path::PathBuf;
 
-/// A command line that asks for something that does not exist, or that is incomplete.
+/// A command line that names something that does not exist, or that is incomplete.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum UsageError {

@@ -46,13 +46,13 @@ use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late, is_other_failure};
 use watch::Watch;
 
-/// How often running builds are reported.
+/// The interval between messages about running builds.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 
-/// How often free memory and interrupts are checked.
+/// The interval between checks of free memory and interrupts.
 const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often the progress of builds is measured, if the sink follows it.
+/// The interval between measurements of progress, if the sink follows it.
 const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 
 /// Executes the builds and installs of a plan.
@@ -357,7 +357,7 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             if optional || task.optional {
-                // What was there before the rebuild stays.
+                // The state before the rebuild stays.
                 self.end(dependent, Done::Dropped);
             } else {
                 let (build, dependency) = (task.build.clone(), dependency.clone());

@@ -6,7 +6,7 @@ use dkms_sys::fs::{self, Limit};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Where dpkg keeps its database.
+/// The directory of dpkg's database.
 const ADMIN: &str = "/var/lib/dpkg";
 
 /// The database of one system.
@@ -83,7 +83,7 @@ impl Dpkg {
     }
 }
 
-/// Whether a `.list` contains a path.
+/// Returns whether a `.list` contains a path.
 fn lists(list: &[u8], path: &Path) -> bool {
     let mut names = sums::names_of(path);
     names.any(|name| list.split(|b| *b == b'\n').any(|line| line.strip_prefix(b"/") == Some(name)))

@@ -60,7 +60,7 @@ pub(crate) fn identify(
     Ok(identity)
 }
 
-/// Reads what is needed to identify the trees.
+/// Reads the data that identifies the trees.
 fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity, dkms_sys::IoError> {
     let mut packages: BTreeMap<String, Package<'_>> = BTreeMap::new();
     let mut values: Vec<(bool, String)> = Vec::new();
@@ -83,7 +83,8 @@ fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity,
     Ok(Identity { headers: join(false), kbuild: Some(join(true)).filter(|value| !value.is_empty()) })
 }
 
-/// All trees of a kernel's headers: the directory itself, what it includes, and where links in it lead.
+/// Returns all trees of a kernel's headers: the directory, the directories that it includes, and the targets
+/// of its links.
 fn trees(
     layout: &Layout,
     settings: &Settings,
@@ -141,7 +142,7 @@ fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
     })
 }
 
-/// Where links lead that leave a tree, and the makefiles that it includes.
+/// Returns the targets of links that leave a tree, and the directories of makefiles that it includes.
 fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());

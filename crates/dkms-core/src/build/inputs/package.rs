@@ -1,4 +1,5 @@
-//! Header files that belong to a package: what the package manager knows of them, and what differs.
+//! Header files that belong to a package: the records of the package manager, and the files that differ from
+//! them.
 
 use super::contents;
 use super::dpkg::Dpkg;
@@ -68,7 +69,7 @@ impl Package<'_> {
         Ok(value)
     }
 
-    /// Files that are not as in the package, with what they are instead.
+    /// Returns the files that differ from the package, with a description of their present content.
     fn changed<'e>(
         &self,
         files: &[&'e Scanned],
@@ -112,7 +113,7 @@ impl Package<'_> {
     }
 }
 
-/// How the content of a file is described that the package does not have.
+/// The prefix that describes a file that is not part of the package.
 const ADDED: &str = "added ";
 
 fn digest_of<'a>(pairs: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> String {

@@ -92,7 +92,7 @@ fn package_names(file: &Path) -> Vec<String> {
     names
 }
 
-/// Whether a file is as in its package.
+/// Returns whether a file is unchanged since its package was installed.
 fn is_unchanged(file: &Path, owner: &Owner) -> bool {
     let Some(stat) = Stat::of(file) else { return false };
     if stat.mtime <= owner.made && stat.ctime <= owner.unpacked {
@@ -104,7 +104,7 @@ fn is_unchanged(file: &Path, owner: &Owner) -> bool {
     expected.is_some_and(|expected| actual.as_deref() == Some(*expected))
 }
 
-/// Whether a file is the program itself, and not a wrapper that runs another one.
+/// Returns whether a file is the real program, not a wrapper that runs another program.
 fn is_itself(file: &Path, name: &str, program: &str) -> bool {
     let word = program.split('-').next().unwrap_or(program);
     let elf = fs::open_untrusted(file.parent().unwrap_or(file), name, None).is_ok_and(|mut file| {

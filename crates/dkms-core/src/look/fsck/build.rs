@@ -88,7 +88,7 @@ fn leftovers(look: &Look<'_>, build: &Build) -> Vec<Finding> {
     found
 }
 
-/// Why an existing manifest cannot be used.
+/// Returns the reason why an existing manifest cannot be used.
 fn unusable(look: &Look<'_>, build: &Build, understood: bool) -> Option<String> {
     match installed::check_record(look.system.trees(), build) {
         Err(dkms_tree::Error::RecordDamaged { fault, .. }) => Some(fault.to_string()),

@@ -1,4 +1,4 @@
-//! Checks of the cache of builds. A repair removes what is wrong; the builds themselves are not affected.
+//! Checks of the cache of builds. A repair removes damaged files; the builds themselves are not affected.
 
 use super::about::About;
 use super::finding::{Finding, Kind, Remedy};

@@ -56,8 +56,8 @@ fn index(look: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
     )
 }
 
-/// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this
-/// machine's architecture.
+/// Returns the kernels of that release whose modules have ever been changed; if no modules were changed, the
+/// kernel of this machine's architecture.
 fn kernels(look: &Look<'_>, release: &str) -> Vec<Kernel> {
     let mut known = dkms_tree::lock::kernels(&look.system.layout);
     known.retain(|k| k.release == *release);

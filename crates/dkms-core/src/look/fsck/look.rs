@@ -11,11 +11,11 @@ use crate::system::System;
 use std::collections::BTreeSet;
 
 /// Checks everything that matches one of the filters; without filters, everything. If packages are given,
-/// things that belong to no package (journals, leftovers in `/lib/modules`) are left out.
+/// objects that belong to no package (journals, leftovers in `/lib/modules`) are skipped.
 ///
 /// # Errors
-/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
-/// in [`Report::unreadable`].
+/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. [`Report::unreadable`] lists the
+/// unreadable paths below it.
 pub fn look(system: &System, sink: &dyn Sink, filters: &[Filter]) -> Result<Report> {
     dkms_sys::fs::list_dir(&system.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
     let l = Look::new(system, sink, filters);

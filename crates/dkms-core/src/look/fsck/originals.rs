@@ -46,8 +46,8 @@ pub(super) fn link(look: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Findi
     )
 }
 
-/// Whether the link points to a build through another path, for example because the tree is itself reached
-/// through a link.
+/// Returns whether the link points to a build through another path, for example because the path of the tree
+/// contains a link.
 fn leads_to_a_build(look: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
     let (Ok(to), Ok(dir)) = (link.canonicalize(), look.system.layout.package_dir(name).canonicalize()) else {
         return false;
@@ -115,7 +115,7 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// Whether a file of the build is installed at this path.
+/// Returns whether a file of the build is installed at this path.
 fn is_installed(look: &Look<'_>, build: &Build, place: &Path) -> bool {
     let recorded = Manifest::load(&look.system.layout, build).and_then(|m| m.installed);
     recorded.is_some_and(|i| i.files.iter().any(|f| f.path == place))

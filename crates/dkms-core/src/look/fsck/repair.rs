@@ -1,5 +1,5 @@
-//! Safe repairs. The locks of a finding are taken, its spot is checked again, and only what is still found is
-//! repaired, because another command may have changed it meanwhile.
+//! Safe repairs. dkms takes the locks of a finding and checks its spot again, because another command may
+//! have changed it meanwhile. It only repairs findings that still exist.
 
 use super::finding::{Finding, Guard, Remedy, Report};
 use super::look::look;
@@ -38,15 +38,15 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// Why the repair of a finding that is left failed.
+    /// Returns the reason why the repair of a remaining finding failed.
     pub fn failure(&self, f: &Finding) -> Option<&str> {
         self.failed.iter().find(|(other, _)| other.is(f)).map(|(_, why)| why.as_str())
     }
 }
 
-/// Repairs what is safe in a report of [`look`] with the same filters, until only unsafe findings and failed
-/// repairs are left. The options must not contain --force: a repair never replaces files that are newer or
-/// unknown.
+/// Repairs the safe findings in a report of [`look`] with the same filters, until only unsafe findings and
+/// failed repairs are left. The options must not contain --force: a repair never replaces files that are
+/// newer or unknown.
 ///
 /// # Errors
 /// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in

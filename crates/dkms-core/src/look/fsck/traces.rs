@@ -34,7 +34,7 @@ pub(super) fn aside(look: &Look<'_>, about: About, path: &Path, inside: &str, wo
     Some(leftover(about, path.to_owned(), what))
 }
 
-/// Whether a journal names this file. If so, the recovery of that journal decides about it.
+/// Returns whether a journal names this file. If so, the recovery of that journal decides about it.
 pub(super) fn in_journal(look: &Look<'_>, path: &Path) -> bool {
     // Searches for the path as it is written in JSON, in any field of a journal.
     let Ok(quoted) = serde_json::to_string(path) else { return true };

@@ -182,8 +182,8 @@ fn build_directory(look: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Findin
     Some(leftover(About::version(id), dir.to_owned(), what))
 }
 
-/// Whether a make.log is from a failed build. Our dkms keeps a copy of such a log; dkms 3.x writes another
-/// heading and keeps no copy.
+/// Returns whether a make.log is from a failed build. Our dkms keeps a copy of such a log; dkms 3.x writes
+/// another heading and keeps no copy.
 fn failed(look: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     if !text.starts_with(b"DKMS (") {
         return true;

@@ -36,7 +36,8 @@ use std::path::{Path, PathBuf};
 /// depmod's index: the module files, by the kernel's names for the modules.
 type Index = HashMap<ModuleName, PathBuf>;
 
-/// The kernel that a boot loader starts by default: the newest one with modules, in dkms's version order.
+/// Returns the kernel that a boot loader starts by default: the newest kernel with modules, in dkms's version
+/// order.
 #[must_use]
 pub fn newest_kernel(layout: &Layout) -> Option<Release> {
     kernels(layout).pop()
@@ -134,7 +135,7 @@ fn check(
     Ok(report)
 }
 
-/// Whether the kernel's own package is installed.
+/// Returns whether the kernel's own package is installed.
 fn check_own_modules(host: &Host, kernel: &Kernel, modules: &Path, report: &mut Report) {
     if has_modules(modules) {
         return;
@@ -169,10 +170,10 @@ pub fn missing(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<
         .collect())
 }
 
-/// What determines which packages are required, if the administrator does not.
+/// The source of the list of required packages, if the administrator does not set it.
 #[derive(Debug)]
 enum Reference {
-    /// What is installed for the running kernel.
+    /// The packages that are installed for the running kernel.
     Running(Kernel),
     /// Everything in the tree: none of its kernels is running, because this is an image, or because the
     /// running kernel's modules were removed.
@@ -279,8 +280,8 @@ fn required(
     Ok(required)
 }
 
-/// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One
-/// that is only in the tree may also be excluded for this kernel.
+/// Returns whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is.
+/// One that is only in the tree may also be excluded for this kernel.
 fn is_wanted(
     system: &System,
     sink: &dyn Sink,
@@ -300,7 +301,7 @@ fn is_wanted(
     loaded.conf.autoinstall && !excluded
 }
 
-/// Whether the newest version is not installed for a kernel because its last build for it failed.
+/// Returns whether the newest version is not installed for a kernel because its last build for it failed.
 fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let newest = state::versions(layout, &package.name).pop();
     newest.is_some_and(|newest| {
@@ -378,7 +379,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         report.note(Some(&about), Outcome::Refused, what, None);
         return false;
     }
-    // If several files have the same name, depmod lists the one that modprobe takes.
+    // If several files have the same name, depmod lists the file that modprobe uses.
     let other = match index.get(&ModuleName::new(&judged.name)) {
         Some(file) if same_file(file, &judged.path) => None,
         Some(file) => Some(format!("modprobe takes {} instead", file.display())),
@@ -397,7 +398,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
     if reasons.is_empty() {
         return true;
     }
-    // Many machines may boot an image. What only they can know is a remark here.
+    // Many machines may boot an image. Facts that only these machines can determine are remarks here.
     let depends_on_machine = in_image && reasons.iter().all(Reason::depends_on_machine);
     let (answer, help) = if depends_on_machine {
         (Outcome::Loads, Some(ON_OTHER_MACHINES.to_owned()))
@@ -415,8 +416,8 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
     false
 }
 
-/// What this machine accepts because it does not insist on signatures, as it is on a machine about which
-/// nothing is known.
+/// Returns what this machine accepts because it does not require signatures, which is also the assumption for
+/// a machine about which no data exists.
 fn enforced_elsewhere(notes: &[Reason]) -> Vec<Reason> {
     let unknown = |note: &Reason| match note {
         Reason::TaintsUnsigned { cause } => Some(Reason::EnforcementUnknown { cause: cause.clone() }),
@@ -429,7 +430,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
-/// Why a package is not installed for a kernel, and how to fix it.
+/// Returns the reason why a package is not installed for a kernel, and how to fix it.
 fn absent(system: &System, name: &str, kernel: &Kernel) -> (String, String) {
     let release = &kernel.release;
     let install = format!("dkms install {name} -k {release}");

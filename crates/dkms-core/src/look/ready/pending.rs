@@ -1,4 +1,4 @@
-//! `dkms pending`: what is not installed yet, and what it waits for.
+//! `dkms pending`: lists packages that are not installed yet, and the condition that each waits for.
 
 use crate::build::BuildError;
 use crate::conf::ConfError;
@@ -53,11 +53,11 @@ impl Wait {
 /// One pending item.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Package and version; `None` for the kernel as a whole.
+    /// Package and version; `None` for the complete kernel.
     pub package: Option<PackageId>,
     /// The kernel.
     pub kernel: Kernel,
-    /// What it waits for.
+    /// The condition that it waits for.
     pub wait: Wait,
     /// A description.
     pub what: String,
@@ -82,7 +82,7 @@ pub fn pending_given(
 ) -> Vec<Item> {
     let mut items = Vec::new();
     let plan = gather::autoinstall(system, sink, kernels, Overrides::default());
-    // What happens only if another version fails is not what anything waits for.
+    // Fallbacks run only if another version fails, so nothing waits for them.
     let fallbacks: Vec<&Build> = plan
         .operations()
         .filter_map(|o| if let Operation::Fallback { build, .. } = o { Some(build) } else { None })
@@ -132,7 +132,7 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
     Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
 }
 
-/// What a build that is not possible waits for.
+/// Returns the condition that an impossible build waits for.
 fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
     let wait = match e {
         Error::Build(BuildError::HeadersMissing { .. })

@@ -7,11 +7,11 @@ use kmodule::verdict::{Outcome, Reason};
 /// One check and its result.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The package or module it is about; `None` for the kernel as a whole.
+    /// The package or module of the remark; `None` for the complete kernel.
     pub about: Option<String>,
     /// The outcome of the check.
     pub answer: Outcome,
-    /// A description of what was found.
+    /// A description of the finding.
     pub what: String,
     /// What to do, if anything.
     pub help: Option<String>,

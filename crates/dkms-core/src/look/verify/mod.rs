@@ -41,7 +41,7 @@ pub struct Judged {
     pub path: PathBuf,
     /// The verdict for this kernel.
     pub verdict: Verdict,
-    /// Why the file cannot be read, if it cannot.
+    /// The reason why the file cannot be read.
     pub unreadable: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct Known {
     pub kernel: Kernel,
     /// The file its symbols were read from; `None` if they were not checked.
     pub symbols_from: Option<PathBuf>,
-    /// A description of what it does with modules that have no trusted signature.
+    /// A description of its policy for modules that have no trusted signature.
     pub policy: String,
 }
 

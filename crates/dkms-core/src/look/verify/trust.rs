@@ -14,7 +14,7 @@ use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::{Path, PathBuf};
 
-/// The keys of one kernel, and what it does with a module that none of them signed.
+/// The keys of one kernel, and its policy for a module that none of them signed.
 #[derive(Debug)]
 pub struct Trust {
     running: bool,
@@ -93,7 +93,7 @@ impl Trust {
         }
     }
 
-    /// A description of what the kernel does with a module that it does not trust.
+    /// Returns a description of the kernel's policy for modules that it does not trust.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.said
@@ -179,7 +179,7 @@ impl Trust {
 }
 
 impl Digests {
-    /// Whether the digest is built in, loaded, or loaded on first use.
+    /// Returns whether the digest is built in, loaded, or loaded on first use.
     fn has(&self, name: &str) -> Option<bool> {
         if name == "md5" && !self.md5 {
             return Some(false);
@@ -202,7 +202,8 @@ impl Digests {
     }
 }
 
-/// Whether depmod's index has a module for a digest. Its file and those of its dependencies must exist.
+/// Returns whether depmod's index has a module for a digest. The module's file and the files of its
+/// dependencies must exist.
 fn on_demand(modules: &Path, digest: &str) -> bool {
     let text = |name: &str| {
         dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
@@ -234,8 +235,8 @@ fn known(
 ) -> Vec<(Certificate, Option<bool>)> {
     let platform = counts_platform(&system.host);
     let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
-    // Without the distributions' patch, shim's keys are trusted if shim says so and the kernel has a keyring
-    // for them.
+    // Without the distributions' patch, shim's keys are trusted if shim requests it and the kernel has a
+    // keyring for them.
     let takes_mok =
         platform || enabled("CONFIG_INTEGRITY_MACHINE_KEYRING") && machine.mok_list_trusted() == Ok(true);
     let mut found: Vec<(Certificate, Option<bool>)> = Vec::new();
@@ -270,14 +271,14 @@ fn own_certificate(system: &System) -> Option<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
 }
 
-/// Whether the distribution's kernels also accept the firmware's keys for modules. The mainline kernel does
-/// not.
+/// Returns whether the distribution's kernels also accept the firmware's keys for modules. The mainline
+/// kernel does not.
 fn counts_platform(host: &Host) -> bool {
     let family = host.distribution.as_ref().map(|d| d.family());
     !matches!(family, None | Some(Family::Arch | Family::Gentoo))
 }
 
-/// Whether a keyring that is trusted for modules has the certificate.
+/// Returns whether a keyring that is trusted for modules has the certificate.
 fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<bool> {
     let rings = machine.keyrings();
     match rings.holds(certificate) {

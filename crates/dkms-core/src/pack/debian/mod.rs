@@ -215,10 +215,10 @@ fn one_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &K
     write(sink, request.place(&system.layout, "bmdeb", planned.file()), &deb)
 }
 
-/// The directory in which this kernel's packages install modules. Some suites use `/lib`, newer ones
-/// `/usr/lib`. dpkg does not know that these are the same directory, so files of one package must not appear
-/// under the other path. What dpkg reports for the packages installed here decides; without them it is
-/// `/lib`, which works on every suite.
+/// Returns the directory in which this kernel's packages install modules. Some suites use `/lib`, newer
+/// suites `/usr/lib`. dpkg treats these as different directories, so files of a package must not appear under
+/// the other path. dpkg's records of the installed kernel packages decide; without them it is `/lib`, which
+/// works on every suite.
 fn modules_home(host: &Host, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
     let Some(query) = process::which("dpkg-query", &host.path) else { return "lib/modules" };

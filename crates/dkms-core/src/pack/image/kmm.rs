@@ -10,12 +10,11 @@ use dkms_tree::layout::Layout;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The resources for the images of a request: one for each module that no other one depends on, because KMM
-/// loads one module, and what it depends on, for each resource.
+/// Returns the resources for the images of a request. KMM loads one module and its dependencies for each
+/// resource, so there is one resource for each module that no other module depends on.
 ///
 /// # Errors
-/// `--image` is not given, because nodes cannot pull an image without a registry; or as for
-/// [`super::make`].
+/// `--image` is not given, because nodes cannot pull an image without a registry; or as for [`super::make`].
 pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
         let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";

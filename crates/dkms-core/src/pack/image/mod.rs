@@ -48,8 +48,8 @@ pub struct ImageRequest<'a> {
     pub output: Option<&'a Path>,
     /// The OCI layout whose layers the image begins with, instead of programs of this machine.
     pub base: Option<&'a Path>,
-    /// The name of the image. `${KERNEL_FULL_VERSION}` in it stands for the kernel, and is the tag if there
-    /// is none.
+    /// The name of the image. `${KERNEL_FULL_VERSION}` in it is replaced by the kernel, which is also the
+    /// default tag.
     pub name: Option<&'a str>,
     /// The directory above `lib/modules`, relative to the root of the image: `opt`.
     pub prefix: &'a str,
@@ -149,7 +149,7 @@ pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Res
     Ok(places)
 }
 
-/// What is below the modules.
+/// The layers below the modules.
 enum Start {
     Base(Base),
     Busybox(PathBuf),

@@ -16,7 +16,7 @@ const LINKS: u32 = 40;
 /// The search path of an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What matters of an entry.
+/// The relevant fields of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Directory,
@@ -111,7 +111,7 @@ impl Files {
         self.0.retain(|name, _| !name.starts_with(&prefix));
     }
 
-    /// Whether a path leads to a file that can be executed.
+    /// Returns whether a path leads to a file that can be executed.
     fn has_program(&self, path: &str) -> bool {
         let mut left: Vec<String> = parts(path);
         let mut at: Vec<String> = Vec::new();

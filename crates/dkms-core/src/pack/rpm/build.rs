@@ -14,7 +14,7 @@ use dkms_sys::process::{self, Command};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What rpmbuild creates.
+/// The output of rpmbuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Make {
     /// Binary packages (`-bb`).

@@ -1,4 +1,4 @@
-//! `extension-release`, which says on which systems an extension may be merged (os-release(5)).
+//! `extension-release`, which lists the systems on which an extension may be merged (os-release(5)).
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};

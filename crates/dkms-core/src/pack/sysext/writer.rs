@@ -12,7 +12,7 @@ use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
 use std::path::{Path, PathBuf};
 
-/// What writes an extension.
+/// The program that writes an extension.
 pub(super) enum Writer {
     Directory,
     Squashfs(PathBuf),
@@ -85,7 +85,7 @@ pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
     } else {
         fs::sync_file_system(new)?;
         match fs::exchange(new, path) {
-            // The old one is now in the temporary directory.
+            // The old file is now in the temporary directory.
             Ok(()) => {}
             Err(_) => {
                 let old = new.with_extension("old");

@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Machine {
     root: Seen<PathBuf>,
-    /// Whether the firmware, and shim after it, check what they start.
+    /// Whether the firmware, and shim after it, check the programs that they start.
     pub secure_boot: SecureBoot,
     /// `module.sig_enforce` of the running kernel; `None` if that kernel does not support module signatures.
     pub sig_enforce: Seen<Option<bool>>,
@@ -111,7 +111,8 @@ impl Machine {
         })
     }
 
-    /// Whether shim asks the kernel to trust enrolled keys as machine owner keys (`MokListTrustedRT`).
+    /// Returns whether shim requests that the kernel trust enrolled keys as machine owner keys
+    /// (`MokListTrustedRT`).
     ///
     /// # Errors
     /// The reason why that cannot be determined.

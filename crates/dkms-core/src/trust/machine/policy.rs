@@ -8,7 +8,7 @@ use super::Machine;
 use super::efi::SecureBoot;
 use super::lockdown::Lockdown;
 
-/// What the kernel does with a module that has no valid signature.
+/// The kernel's policy for a module that has no valid signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforce {
     /// It is loaded, and taints the kernel.
@@ -24,7 +24,7 @@ pub enum Enforce {
 /// The policy and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What the kernel does.
+    /// The kernel's policy.
     pub enforce: Enforce,
     /// The reason, worded to follow "because".
     pub why: String,
@@ -126,7 +126,7 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
     }
 }
 
-/// Whether the lockdown module is built in and active.
+/// Returns whether the lockdown module is built in and active.
 fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
     if !config.on("CONFIG_SECURITY_LOCKDOWN_LSM") {
         return false;

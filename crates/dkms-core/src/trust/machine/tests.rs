@@ -63,7 +63,7 @@ fn secure_boot_in_every_state() {
     let on = [("SecureBoot", 6, 1), ("SetupMode", 6, 0)];
     assert_eq!(state(&on), SecureBoot::On);
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 6, 1)]), off(true));
-    // shim's variable does not survive a reboot; one that does was not written by shim.
+    // shim's variable does not survive a reboot; a variable that survives was not written by shim.
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 7, 1)]), SecureBoot::On);
 }
 
@@ -135,7 +135,7 @@ fn keyrings_hold_what_their_descriptions_say() {
     let unreadable = TrustedKeys::from_text(Ok(keys), |_| Err("forbidden".into()));
     assert_eq!(unreadable.holds(&ours), None);
     assert!(unreadable.unreadable().unwrap().contains("forbidden"));
-    // An unprivileged user sees no keyrings, which does not mean that there are none.
+    // An unprivileged user sees no keyrings, which does not mean that no keyrings exist.
     assert_eq!(TrustedKeys::from_text(Ok(String::new()), members).holds(&ours), None);
     assert_eq!(TrustedKeys::from_text(Err("no".into()), members).holds(&ours), None);
 }

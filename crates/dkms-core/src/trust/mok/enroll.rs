@@ -142,7 +142,7 @@ fn ask(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
     if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(said(&done)))) }
 }
 
-/// mokutil asks for the password twice.
+/// mokutil prompts for the password twice.
 fn twice(password: &Secret) -> Vec<u8> {
     let one = password.reveal().as_bytes();
     [one, b"\n", one, b"\n"].concat()

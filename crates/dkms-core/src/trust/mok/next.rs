@@ -74,7 +74,7 @@ pub(super) fn of(status: &Status) -> Next {
     trust(status, certified, "dkms mok enroll")
 }
 
-/// Whether the kernel requires signatures or may require them.
+/// Returns whether the kernel requires signatures or may require them.
 fn insists(status: &Status) -> bool {
     status.policy.enforce != Enforce::No
 }

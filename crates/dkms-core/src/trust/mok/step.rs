@@ -19,7 +19,7 @@ pub enum Step {
     Rotate,
     /// Keys cannot be enrolled here: there is no EFI firmware.
     NoFirmware,
-    /// Only root can read what is missing.
+    /// Only root can read the missing facts.
     LookAsRoot,
 }
 

@@ -1,4 +1,4 @@
-//! Why a module is not signed, or a key not enrolled or replaced.
+//! Errors of signing a module, and of enrolling or replacing a key.
 
 use crate::cause::Cause;
 use kmodule::mok::MokError;
@@ -21,7 +21,8 @@ pub enum SigningError {
     KeyKept(#[source] RotateFault),
 }
 
-/// Why a module cannot be signed. The path beside it is that of the module, or of the file that is at fault.
+/// The reason why a module cannot be signed. The path next to it is the module, or the file that caused the
+/// error.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SignFault {
@@ -69,7 +70,7 @@ pub enum SignFault {
     NotResigned(#[source] Cause),
 }
 
-/// Why the kernel's sign-file computes the signatures, and not this process.
+/// The reason why the kernel's sign-file computes the signatures, and not this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SignFileReason {
@@ -85,7 +86,7 @@ pub enum SignFileReason {
     Hash(String),
 }
 
-/// Why the enrolment of a certificate is not requested.
+/// The reason why the enrolment of a certificate is not requested.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum EnrolFault {
@@ -105,7 +106,7 @@ pub enum EnrolFault {
     Mokutil(String),
 }
 
-/// Why the signing key is not replaced.
+/// The reason why the signing key is not replaced.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum RotateFault {
@@ -126,7 +127,7 @@ pub enum RotateFault {
 }
 
 impl SigningError {
-    /// What to do about it; empty if the message already says so.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let help = match self {
             Self::SignFailed { fault, .. } => fault.help(),
