@@ -10,7 +10,7 @@ use crate::event::{Event, FailedPackage, Fallback, Sources};
 use crate::origin;
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
-use crate::schedule::{Done, Finished, Results, Telling, run};
+use crate::schedule::{Done, Finished, Reporting, Results, run};
 use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
@@ -32,13 +32,13 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
         .collect();
     failing.sort();
     failing.dedup();
-    let of = failing.len();
-    let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
-    let results = run(system, sink, &plan, telling);
+    let count = failing.len();
+    let reporting = if count == 1 { Reporting::Nothing } else { Reporting::Each };
+    let results = run(system, sink, &plan, reporting);
     // Releases the plan's references to its errors.
     drop(plan);
     crate::finally::once_per_command(system, sink, &results.changed, true);
-    conclude(results, of)
+    conclude(results, count)
 }
 
 /// Copies and registers the sources of a plan.
@@ -76,7 +76,7 @@ pub fn report_nothing(sink: &dyn Sink, plan: &Plan) {
 }
 
 /// The result of a command: with one task, its own failure; with several, the exit code of the first failure.
-fn conclude(results: Results, of: usize) -> Result<()> {
+fn conclude(results: Results, count: usize) -> Result<()> {
     if let Some(e) = results.stopped {
         return Err(e);
     }
@@ -96,8 +96,8 @@ fn conclude(results: Results, of: usize) -> Result<()> {
     let other = failures.iter().position(|e| !is_excluded(e));
     let Some(at) = other.or((failed > 0).then_some(0)) else { return Ok(()) };
     let first = failures.swap_remove(at);
-    if of > 1 {
-        return Err(Error::SeveralFailed { first, failed, of });
+    if count > 1 {
+        return Err(Error::SeveralFailed { first, failed, of: count });
     }
     Err(Error::unshared(first))
 }
@@ -108,7 +108,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 /// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
 pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     report_nothing(sink, &plan);
-    let results = run(system, sink, &plan, Telling::AllButHeaders);
+    let results = run(system, sink, &plan, Reporting::AllButHeaders);
     let mut deferred = Vec::new();
     for (_, step) in plan.steps() {
         if let Operation::Defer { build, .. } = &step.operation {
@@ -119,16 +119,16 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     crate::finally::once_per_command(system, sink, &results.changed, true);
     let mut first = results.stopped;
     for kernel in kernels {
-        let of = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
-        let summary = Summary::of(kernel, &results.finished, &deferred);
-        if of == 0 && summary.deferred.is_empty() {
+        let count = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
+        let summary = Summary::new(kernel, &results.finished, &deferred);
+        if count == 0 && summary.deferred.is_empty() {
             continue;
         }
         let headers = headers_missing(kernel, &results.finished);
         let is_known = |f: &FailedPackage| matches!(*f.error, Error::Build(BuildError::FailedBefore { .. }));
         let known = summary.failed.iter().all(is_known);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
-        if headers.is_none() || summary.says_something() {
+        if headers.is_none() || summary.has_content() {
             sink.event(summary.event());
         }
         match headers {
@@ -137,7 +137,12 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
             }
             None if failed.is_empty() => {}
             None => {
-                first.get_or_insert(Error::AutoinstallFailed { kernel: kernel.clone(), failed, of, known });
+                first.get_or_insert(Error::AutoinstallFailed {
+                    kernel: kernel.clone(),
+                    failed,
+                    of: count,
+                    known,
+                });
             }
         }
     }
@@ -152,18 +157,18 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
 /// # Errors
 /// As [`autoinstall`].
 pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
-    let e = match autoinstall(system, sink, plan, kernels) {
-        Err(e @ Error::AutoinstallFailed { .. }) => e,
+    let error = match autoinstall(system, sink, plan, kernels) {
+        Err(error @ Error::AutoinstallFailed { .. }) => error,
         other => return other,
     };
-    let Error::AutoinstallFailed { kernel, failed, known, .. } = &e else { return Err(e) };
+    let Error::AutoinstallFailed { kernel, failed, known, .. } = &error else { return Err(error) };
     let framework = &system.settings.framework;
     let required = framework.required_modules.as_deref().unwrap_or_default();
     let required: Vec<&str> = required.split_whitespace().collect();
     if framework.hook_failure == Some(true)
         || failed.iter().any(|p| is_one_of(system, sink, p, kernel, &required))
     {
-        return Err(e);
+        return Err(error);
     }
     if *known {
         // The hook that built them has reported it.
@@ -204,7 +209,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
+    fn new(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
         let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
         let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
         let sources = Sources::default();
@@ -231,7 +236,7 @@ impl Summary {
         sum
     }
 
-    fn says_something(&self) -> bool {
+    fn has_content(&self) -> bool {
         let quiet = self.installed.is_empty() && self.skipped.is_empty() && self.failed.is_empty();
         !quiet || !self.fallbacks.is_empty()
     }

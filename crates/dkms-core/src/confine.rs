@@ -27,7 +27,7 @@ const DYNAMIC_USERS: (&str, std::ops::RangeInclusive<u32>) = ("/run/systemd/dyna
 /// Exists if systemd is the service manager.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Directories that are empty for untrusted code: they have the users' own files.
+/// Directories that are empty for untrusted code, because they contain the users' files.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
 
 /// Paths that only root may read and that no build needs. The user of a build cannot read them anyway. They
@@ -47,7 +47,7 @@ const SECRETS: [&str; 8] = [
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
-    /// A socket without a file. While it is open, its name is taken on the whole machine.
+    /// A socket without a file. While it is open, no other process on the machine can use its name.
     _claim: Option<UnixDatagram>,
     /// Keeps systemd from giving the ID to a service.
     dynamic: Option<Lock>,
@@ -103,7 +103,8 @@ impl BuildUser {
 
 impl Drop for BuildUser {
     fn drop(&mut self) {
-        // The name goes before the lock, as in systemd, which checks that a file that it locked has one.
+        // The name is removed before the lock. systemd relies on this order: it checks that a file that it
+        // locked still has a name.
         if let Some(lock) = &self.dynamic {
             let _ = dkms_sys::fs::remove_file(lock.path());
         }
@@ -128,16 +129,16 @@ fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     }
 }
 
-/// The IDs of the users that are declared for builds: their group is their own.
+/// The IDs of the users that are declared for builds. Their group ID equals their user ID.
 fn declared(passwd: &str) -> Vec<u32> {
-    let one = |line: &str| {
+    let parse_line = |line: &str| {
         let mut fields = line.strip_prefix(DECLARED)?.split(':');
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         fields.next().filter(|number| is_number(number))?;
         let (user, group): (u32, u32) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
         (user == group && user != 0).then_some(user)
     };
-    let mut found: Vec<u32> = passwd.lines().filter_map(one).collect();
+    let mut found: Vec<u32> = passwd.lines().filter_map(parse_line).collect();
     let all = parse_ids("/etc/passwd", passwd, false);
     found.retain(|id| all.iter().filter(|taken| taken.has(*id)).count() == 1);
     found

@@ -26,7 +26,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any error with which an action can fail.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum Error {
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -90,7 +90,7 @@ impl From<UsageError> for Error {
 }
 
 impl From<dkms_tree::Error> for Error {
-    /// Errors that are common to all areas are the same, wherever they happen.
+    /// Errors that are common to all areas are equal in every area.
     fn from(error: dkms_tree::Error) -> Self {
         match error {
             dkms_tree::Error::Io(e) => Self::Io(e),
@@ -115,7 +115,7 @@ impl Error {
 
     /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
-        let one = |s: &str| vec![s.to_owned()];
+        let hint = |s: &str| vec![s.to_owned()];
         match self {
             Self::Request(e) => e.help(),
             Self::Package(e) => e.help(),
@@ -128,12 +128,12 @@ impl Error {
             Self::Pack(e) => e.help(),
             Self::Reload(e) => e.help(),
             Self::NoOsRelease(_) | Self::OsReleaseUnusable(_) => {
-                one("put a file /etc/os-release there that says ID=...")
+                hint("create a file /etc/os-release there that contains ID=...")
             }
-            Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
-            Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
-            Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
-            Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
+            Self::TreeNotWritable(_) => hint("--dkmstree names another tree"),
+            Self::SeveralFailed { failed, of, .. } if failed == of => hint("the errors are above"),
+            Self::SeveralFailed { .. } => hint("the errors are above; the others are done"),
+            Self::AutoinstallFailed { .. } => hint("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Look(e) => e.help(),
             Self::Conf(_)

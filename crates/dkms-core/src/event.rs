@@ -17,7 +17,7 @@ pub struct FailedPackage {
     pub error: Arc<Error>,
 }
 
-/// An older version that is installed because the newest one cannot be built.
+/// An older version that is installed because the newest version cannot be built.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The installed version.
@@ -138,7 +138,7 @@ pub struct Queued {
 pub struct LastBuild {
     /// Its duration.
     pub duration: Duration,
-    /// How many object files it compiled, if that is recorded.
+    /// The number of object files that it compiled, if recorded.
     pub objects: Option<u32>,
 }
 
@@ -171,7 +171,7 @@ pub struct Compiled {
     pub last: String,
 }
 
-/// How many of the builds of a command came from where.
+/// The number of builds of a command for each origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// They were compiled.

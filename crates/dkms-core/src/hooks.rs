@@ -44,9 +44,9 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
 /// even if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
-    let own = layout.config_dir.join(&package.name).join(name);
+    let administrators = layout.config_dir.join(&package.name).join(name);
     let shipped = directory.join(name);
-    [own, shipped].into_iter().find(|file| fs::is_executable(file))
+    [administrators, shipped].into_iter().find(|file| fs::is_executable(file))
 }
 
 fn file_name(line: &str) -> Option<&str> {
@@ -190,7 +190,7 @@ pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
     }
 }
 
-/// Reports a failed build to apport, where that is installed. Best effort.
+/// Reports a failed build to apport, if apport is installed. Errors are ignored.
 pub fn apport(host: &Host, build: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &host.path);

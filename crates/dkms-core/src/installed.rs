@@ -70,12 +70,12 @@ pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -
         .map(|f| {
             let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
             let found = candidates.iter().find(|p| is_copy(p, &f.path));
-            let there = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
+            let existing = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
             InstalledModule {
                 name: f.name,
                 ours: found.is_some(),
-                present: there.is_some(),
-                path: there.or(candidates.first()).cloned().unwrap_or_default(),
+                present: existing.is_some(),
+                path: existing.or(candidates.first()).cloned().unwrap_or_default(),
             }
         })
         .collect()
@@ -136,8 +136,9 @@ fn is_copy(installed: &Path, built: &Path) -> bool {
     let info = |p: &Path| {
         let bytes = decompressed(&dkms_sys::fs::read(p).ok()?).ok()?;
         let module = kmodule::elf::Module::parse(&bytes).ok()?;
-        let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
-        Some((v, sv))
+        let (version, srcversion) =
+            (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
+        Some((version, srcversion))
     };
     matches!((info(installed), info(built)), (Some(a), Some(b)) if a == b)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// A program is missing or failed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum ProgramError {
     #[error("there is no program '{program}', which dkms needs to {purpose}")]
     Missing { program: String, purpose: String, package: String },

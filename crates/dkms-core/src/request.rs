@@ -21,7 +21,7 @@ pub struct Overrides {
 
 /// A request that cannot be carried out as written.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RequestError {
     #[error(transparent)]
     Usage(#[from] UsageError),
@@ -53,7 +53,9 @@ pub enum RequestError {
     OptionOfOthers { option: String, actions: Vec<&'static str>, action: String },
     #[error("{action} works on {works_on}, and --root on the files of another system")]
     OtherRoot { action: &'static str, works_on: &'static str },
-    #[error("report --fleet makes one page from what machines wrote: {0} is for the report of one machine")]
+    #[error(
+        "report --fleet combines the reports of several machines: {0} only applies to the report of one machine"
+    )]
     FleetWith(&'static str),
     #[error(
         "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall"

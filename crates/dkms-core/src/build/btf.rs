@@ -56,9 +56,9 @@ fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, Str
     Ok(match line.filter(|_| done.status.success()) {
         Some(line) => Ok(without_jobs(line)),
         None => {
-            let said = String::from_utf8_lossy(&done.stderr);
+            let stderr = String::from_utf8_lossy(&done.stderr);
             let dir = context.target.headers.dir.display();
-            Err(format!("the options for pahole cannot be read from {dir}: {}", said.trim()))
+            Err(format!("the options for pahole cannot be read from {dir}: {}", stderr.trim()))
         }
     })
 }
@@ -202,13 +202,13 @@ fn program(
     let change = Change { program, purpose: "generate BTF", places: &places };
     let (done, changed) =
         context.sandbox.change_file(context.system, context.sink, file, bytes, prepare, &change)?;
-    let said = done.stdout_text();
-    context.log.line(said.trim_end())?;
+    let stdout = done.stdout_text();
+    context.log.line(stdout.trim_end())?;
     context.log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
         return Ok(Ok(changed));
     }
-    let last = said.lines().last().unwrap_or_default();
+    let last = stdout.lines().last().unwrap_or_default();
     Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
 }
 

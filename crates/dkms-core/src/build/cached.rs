@@ -255,7 +255,7 @@ pub(crate) fn draft(
     Ok(Some(draft))
 }
 
-/// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
+/// Stores a build that is in place. It never fails: if the cache cannot be written, it prints a warning.
 pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
     let system = context.system;
     let Some(cache) = cache(context).filter(|cache| system.host.root || may_write(cache)) else { return };

@@ -28,8 +28,9 @@ const PASSED: &str = "\
     CCACHE_* DISTCC_* ICECC_* DEBIAN_KERNEL_USE_CCACHE SYSSRC SYSOUT NV_* IGNORE_* \
     SOURCE_DATE_EPOCH TMPDIR FAKE* DKMS_LOCKS_HELD";
 
-/// Variables of a build that are no input: times, temporary directories, the locks and job slots of this
-/// dkms. `KBUILD_EXTRA_SYMBOLS` is a list of paths; the files have lines of their own.
+/// Variables of a build that are not part of the fingerprint: times, temporary directories, the locks and job
+/// slots of this dkms. `KBUILD_EXTRA_SYMBOLS` is a list of paths; the contents of the files have separate
+/// lines.
 const NO_INPUT: [&str; 8] = [
     "SOURCE_DATE_EPOCH",
     TIMESTAMP,

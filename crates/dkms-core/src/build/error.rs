@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// A build failed, or cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum BuildError {
     #[error("the headers of kernel {release} are not at {path}")]
     HeadersMissing {
@@ -71,7 +71,7 @@ pub enum BuildError {
 
 /// The reason why a file is not a kernel module for the kernel of a build.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum NotForKernel {
     #[error(transparent)]
     Elf(#[from] ElfError),

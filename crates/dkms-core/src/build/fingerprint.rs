@@ -1,11 +1,11 @@
-//! The inputs of a build, described before make runs, from the very copy that is compiled.
+//! Describes the inputs of a build before make runs, using the copy of the source that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
 //! same inputs, as far as these lines describe them: the source after patches, the directives, the commands
 //! and scripts, their environment, the kernel's headers (`inputs::headers`), and the programs that compile
 //! (`inputs::tools`). No value depends on where or when files were unpacked, so machines with the same
-//! packages have the same lines. What does not change the compiled modules is left out: key, compression,
-//! destination, number of jobs, times, the user.
+//! packages have the same lines. Settings that do not change the compiled modules are not included: key,
+//! compression, destination, number of jobs, times, the user.
 
 use super::inputs::source;
 use super::prepared::Prepared;

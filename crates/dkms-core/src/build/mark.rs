@@ -42,9 +42,10 @@ impl Mark {
         let dir = layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
-        let (p, k) = (&build.package, &build.kernel);
+        let (package, kernel) = (&build.package, &build.kernel);
         let pid = sys::own_pid();
-        let path = dir.join(format!("{pid}-{}-{}-{}-{}", p.name, p.version, k.release, k.arch));
+        let path = dir
+            .join(format!("{pid}-{}-{}-{}-{}", package.name, package.version, kernel.release, kernel.arch));
         let made = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
         let mark = Self { path, made };
         mark.write()?;
@@ -77,7 +78,7 @@ impl Mark {
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.made)
             .map_err(|e| dkms_sys::IoError::new("write", &self.path, std::io::Error::from(e)))?;
-        // Not atomically: half a mark counts as none, and its build has not begun then.
+        // The write is not atomic: an incomplete mark is ignored, because its build has not begun then.
         let file = fs::create_truncated(&self.path)?;
         let written = std::io::Write::write_all(&mut &file, &bytes);
         written.map_err(|e| dkms_sys::IoError::new("write", &self.path, e).needing(bytes.len() as u64))?;
@@ -159,7 +160,7 @@ fn restore_earlier(layout: &Layout, build: &Build, earlier: &Path) -> Result<()>
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
-        // With one rename, so that half a directory never counts as a build.
+        // Uses one rename, so that an incomplete directory is never treated as a build.
         layers::rename(&built, earlier)?;
     }
     Ok(())

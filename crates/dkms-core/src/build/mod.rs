@@ -131,7 +131,7 @@ pub fn build(
 ) -> Result<Option<BuildOrigin>> {
     let (loaded, exclusion) = configuration;
     require_dependencies(&system.layout, sink, build, loaded, options.force)?;
-    // While this dkms waited for the lock, another one may have built the package or removed it.
+    // While this dkms waited for the lock, another dkms may have built or removed the package.
     crate::add::require_added(&system.layout, &build.package)?;
     if !options.replace && system.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
@@ -180,8 +180,8 @@ pub fn build(
     }
 }
 
-/// Copies the source, and examines the kernel's headers in the meantime. An error in these comes again when the
-/// fingerprint needs them.
+/// Copies the source, and reads the kernel's headers in parallel. Errors in the headers are reported later, when
+/// the fingerprint needs them.
 fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build, dir: &Path) -> Result<()> {
     std::thread::scope(|scope| {
         let headers = std::thread::Builder::new();
@@ -331,7 +331,8 @@ fn sandbox_of(
         modules_of_kernel.clone(),
         headers.clone(),
     ];
-    // Headers may be links to others, which may lie in a home directory, as those of one's own kernel.
+    // Headers may be links to other headers, which may be in a home directory, for example those of a
+    // self-built kernel.
     visible.extend(target.headers.directories(&modules_of_kernel));
     visible.extend(system.settings.kernel_config.clone());
     let policy = &loaded.conf.confine;

@@ -10,9 +10,9 @@ use std::path::Path;
 
 /// The number of bytes of a log that are read at once. If a build prints faster, the rest is counted later.
 const CHUNK: u64 = 256 * 1024;
-/// The part of a line that is looked at.
+/// The number of bytes of a line that are parsed.
 const LINE: usize = 16 * 1024;
-/// The part of an object's name that is kept.
+/// The number of bytes of an object's name that are kept.
 const NAME: usize = 100;
 
 /// The object files in the log of a build that has ended; 0 if it cannot be read.

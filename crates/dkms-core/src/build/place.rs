@@ -63,7 +63,7 @@ fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
     let (system, release) = (context.system, &context.build.kernel.release);
     let path = headers::whole_config_path(&system.layout, &system.settings, release);
     let Some(name) = path.file_name().filter(|name| *name != "make.log") else { return Ok(()) };
-    // A file that is not there or may not be read is no reason to lose the build.
+    // A missing or unreadable file is not a reason to lose the build.
     let Ok(config) = fs::read_bounded(&path, fs::Limit::INDEX) else { return Ok(()) };
     Ok(fs::create_new(log.join(name), &config, 0o644)?)
 }
@@ -222,7 +222,7 @@ fn add_new_files(
             let bytes = fs::read_untrusted(dir, &name, context.sandbox.owner())?;
             fs::create_new(&to, &bytes, 0o644)?;
             if name.to_string_lossy().contains(".ko") {
-                // It may be signed or compressed, as this machine wants it.
+                // POST_BUILD may have signed or compressed it as required for this machine.
                 *added = Err(format!("POST_BUILD added the module {}", name.display()));
             } else if let Ok(added) = added {
                 added.push(name);

@@ -68,15 +68,17 @@ fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<
     if !inside || name.is_empty() {
         return Err(BuildError::PatchOutside(name.to_owned()).into());
     }
-    let own = layout.config_dir.join(&build.package.name).join("patches").join(name);
+    let administrators = layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
-        Error::Build(BuildError::PatchMissing {
-            name: name.to_owned(),
-            package: build.package.clone(),
-            own: own.parent().unwrap_or(&own).to_owned(),
-        })
-    })
+    [&administrators, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(
+        || {
+            Error::Build(BuildError::PatchMissing {
+                name: name.to_owned(),
+                package: build.package.clone(),
+                own: administrators.parent().unwrap_or(&administrators).to_owned(),
+            })
+        },
+    )
 }
 
 /// Reads a patch. A patch that the package ships is in a directory that the package's code may have written

@@ -48,7 +48,7 @@ fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Resul
         if let Err(e) = cache.store_from(dir.path(), &offer.record) {
             system.warn_about_cache(
                 context.sink,
-                format!("what the registry has is not stored in the cache of builds: {e}"),
+                format!("the build from the registry is not stored in the cache of builds: {e}"),
             );
         }
     }

@@ -103,8 +103,9 @@ fn make_variables(
     symbols: &[(String, PathBuf)],
 ) -> Result<Variables> {
     let exported = hooks::variables(&build.package, Some(&build.kernel));
-    let own = exported.iter().chain(&target.toolchain.environment);
-    let mut variables: Variables = own.map(|(name, value)| (name.into(), value.into())).collect();
+    let exported_by_dkms = exported.iter().chain(&target.toolchain.environment);
+    let mut variables: Variables =
+        exported_by_dkms.map(|(name, value)| (name.into(), value.into())).collect();
     variables.extend(build_environment(system, sink, target)?);
     if !symbols.is_empty() {
         let joined: Vec<String> = symbols.iter().map(|(_, p)| p.to_string_lossy().into_owned()).collect();

@@ -36,7 +36,7 @@ pub struct Target {
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
     btf: OnceLock<Btf>,
-    /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
+    /// The kernel's BTF, unpacked for the first module that needs it, or the reason why that is impossible.
     base: Mutex<Option<Arc<Result<Base, String>>>>,
     /// Replacements for programs in headers for another machine. The inner `None` means that none are needed,
     /// or that they cannot be built.

@@ -49,14 +49,14 @@ impl Cache {
         if !is_sha256(kernel_digest) {
             return None;
         }
-        let own = self.bases_dir();
+        let bases = self.bases_dir();
         let also = self.also.as_ref().map(|dir| bases_of(dir));
-        let found = [Some(&own), also.as_ref()].into_iter().flatten().find_map(|dir| {
+        let found = [Some(&bases), also.as_ref()].into_iter().flatten().find_map(|dir| {
             let bytes = read(dir, Path::new(kernel_digest)).ok().map(|(_, bytes)| bytes)?;
             Some((dir, bytes))
         });
         let (dir, bytes) = found?;
-        if *dir == own {
+        if *dir == bases {
             // Best effort: it decides only when the file is evicted.
             let _ = fs::set_modified(dir.join(kernel_digest), SystemTime::now());
         }
@@ -123,14 +123,14 @@ impl Cache {
         if foreign(&dir).is_some() {
             return Vec::new();
         }
-        let one = |name: std::ffi::OsString| {
+        let to_base = |name: std::ffi::OsString| {
             let fingerprint = name.into_string().ok().filter(|name| is_sha256(name))?;
             let path = dir.join(&fingerprint);
             let meta = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
             let used = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             Some(Measured { fingerprint, dir: path, size: meta.len(), used })
         };
-        fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(one).collect()
+        fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(to_base).collect()
     }
 
     /// Returns the problems of the directory and of the files of kernels' BTF.

@@ -7,7 +7,7 @@ use dkms_sys::fs;
 use dkms_sys::lock::Lock;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong. [`Cache::remove_problem`] removes it.
+/// A problem of the cache. [`Cache::remove_problem`] fixes it by removing a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The damaged file or directory.
@@ -17,8 +17,8 @@ pub struct Problem {
 }
 
 impl Cache {
-    /// Damaged entries, foreign files, what killed processes left, and a cache that is over its limit.
-    /// Compares all files with their records.
+    /// Lists damaged entries, foreign files, leftovers of killed processes, and a cache that is over its
+    /// limit. Compares all files with their records.
     ///
     /// # Errors
     /// The cache cannot be read.
@@ -51,7 +51,7 @@ impl Cache {
         self.drop_entry(path)
     }
 
-    /// Files and directories that are no entries.
+    /// Files and directories that are not entries.
     fn strangers(&self) -> Result<Vec<Problem>, StoreError> {
         let mut found = Vec::new();
         let mut add = |path: PathBuf, what: &str| found.push(Problem { path, what: what.to_owned() });

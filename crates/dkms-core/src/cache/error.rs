@@ -1,4 +1,4 @@
-//! Why an entry of the cache cannot be used, or a build cannot be stored.
+//! The reasons why an entry of the cache cannot be used, or a build cannot be stored.
 
 use dkms_bundle::record::RecordError;
 use dkms_sys::IoError;
@@ -52,7 +52,7 @@ pub enum StoreError {
         /// Bytes of the entry.
         size: u64,
     },
-    /// The build is larger than the whole cache may be.
+    /// The build is larger than the limit of the cache.
     #[error("it has {size} bytes, more than cache_size ({limit})")]
     TooLarge {
         /// Bytes of the build.

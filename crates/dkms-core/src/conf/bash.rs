@@ -67,7 +67,7 @@ pub fn evaluate(
 ) -> Result<Directives, String> {
     let bash = dkms_sys::process::which("bash", &evaluator.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
-    // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the
+    // It is harmless if others cannot enter it: its contents are mounted, or belong to the user of the
     // evaluation.
     let scratch = TempDir::new_in(evaluator.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(evaluator.framework);
@@ -87,8 +87,8 @@ pub fn evaluate(
     if complete || task.source().is_none() {
         return Ok(answer.directives);
     }
-    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With dkms 3,
-    // this works only if dkms is called in that directory.
+    // The file may read a file next to it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With
+    // dkms 3, this works only if dkms is run in that directory.
     task.in_source = true;
     let in_source = task.result().ok().map(|answer| answer.directives);
     Ok(in_source.filter(names_package).unwrap_or(answer.directives))
@@ -145,7 +145,7 @@ struct Source {
 impl Evaluation<'_> {
     /// Runs bash and reads its answer.
     fn result(&self) -> Result<Answer, String> {
-        // If private mounts or layers turn out to be unavailable, it is tried again without them.
+        // If private mounts or layers are unavailable, the evaluation is retried without them.
         for _ in 0..3 {
             match self.run() {
                 Err(ProcessError::NoView { .. }) => continue,
@@ -207,7 +207,8 @@ impl Evaluation<'_> {
     /// Shows the file and its directory at their own paths, with mounts.
     fn show(&self, profile: &mut Profile) -> Result<(), ProcessError> {
         let Some(source) = self.source() else {
-            // Its directory has other things too, so the file alone is shown, as it was read.
+            // Its directory contains other files too, so only this file is visible, with the content that was
+            // read.
             let copy = self.scratch.path().join("file");
             dkms_sys::fs::remove_file(&copy)?;
             dkms_sys::fs::create_new(&copy, self.text, 0o644)?;
@@ -222,7 +223,7 @@ impl Evaluation<'_> {
             Access::Layer
         };
         let access = if source.files > MOST_FILES { Access::Read } else { access };
-        // At the path that was given, which may go through a link, and at the real one.
+        // Mount it at the given path, which may contain a link, and at the real path.
         let named = self.path.parent().unwrap_or(Path::new("/"));
         if named != source.dir {
             profile.places.push(Place { source: source.dir.clone(), target: named.to_owned(), access });
@@ -236,10 +237,10 @@ impl Evaluation<'_> {
     fn copy_aside(&self) -> Result<Option<PathBuf>, ProcessError> {
         let source = self.source();
         let Some((uid, _)) = self.user.ids() else { return Ok(None) };
-        let reachable = |p: &Path| p.ancestors().skip(1).all(|d| may(d, uid, 0o1));
+        let reachable = |p: &Path| p.ancestors().skip(1).all(|d| has_rights(d, uid, 0o1));
         let in_place = match &source {
             Some(source) => source.readable && reachable(&source.dir) && reachable(&self.path),
-            None => may(&self.path, uid, 0o4) && reachable(&self.path),
+            None => has_rights(&self.path, uid, 0o4) && reachable(&self.path),
         };
         if in_place {
             return Ok(None);
@@ -306,7 +307,7 @@ impl Evaluation<'_> {
         }
         let mut directives = dkms_conf::parse_records(&done.stdout).map_err(|e| e.to_string())?;
         if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
-            directives = moved_back(&directives, shown, real);
+            directives = with_original_paths(&directives, shown, real);
         }
         Ok(Answer { directives, missed_file: errors.contains("No such file or directory") })
     }
@@ -338,7 +339,7 @@ fn killed_inside(line: &str) -> bool {
 
 /// Replaces the path of the copy by the path of the original directory in all values. The path has a random
 /// part, so no other text matches.
-fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
+fn with_original_paths(directives: &Directives, from: &Path, to: &Path) -> Directives {
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let mut out = Directives::new();
     for (name, index, value) in directives.iter() {
@@ -361,18 +362,18 @@ impl Source {
                 return;
             }
             if kind.is_dir() {
-                self.readable &= may(&path, uid, 0o5);
+                self.readable &= has_rights(&path, uid, 0o5);
                 self.measure(&path, uid);
             } else if kind.is_file() {
                 self.bytes = self.bytes.saturating_add(meta.len());
-                self.readable &= may(&path, uid, 0o4);
+                self.readable &= has_rights(&path, uid, 0o4);
             }
         }
     }
 }
 
 /// Returns whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
-fn may(path: &Path, uid: u32, rights: u32) -> bool {
+fn has_rights(path: &Path, uid: u32, rights: u32) -> bool {
     path.metadata().is_ok_and(|m| {
         let mode = m.permissions().mode();
         uid == 0 || (if m.uid() == uid { mode >> 6 } else { mode }) & rights == rights
@@ -406,7 +407,7 @@ mod tests {
     fn values_name_the_directory_again() {
         let mut d = Directives::new();
         d.set("MAKE", 0, "make -C /tmp/dkms-confX/source/sub");
-        let back = moved_back(&d, Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
+        let back = with_original_paths(&d, Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
         assert_eq!(back.get("MAKE", 0), Some("make -C /usr/src/m-1/sub"));
     }
 }

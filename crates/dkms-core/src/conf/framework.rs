@@ -1,4 +1,4 @@
-//! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each overrides the ones before.
+//! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each file overrides the previous files.
 
 use super::bash::Evaluator;
 use super::load::evaluate_one;
@@ -81,7 +81,7 @@ pub fn evaluate(
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);
     if let Some(other) = conf.build_users.and_then(crate::confine::overlap) {
         let message = format!("build_users overlaps the IDs of {other}");
-        let help = "IDs that nothing else on this machine has";
+        let help = "use IDs that are not in use on this machine";
         problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
     let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();

@@ -82,15 +82,15 @@ impl Loaded {
 }
 
 /// Returns the administrator's files for a package and kernel. Each file overrides the previous files.
-pub fn override_files(config_dir: &Path, package: &PackageId, k: &Kernel) -> Vec<PathBuf> {
-    let (m, v, k, a) = (&package.name, &package.version, &k.release, &k.arch);
+pub fn override_files(config_dir: &Path, package: &PackageId, kernel: &Kernel) -> Vec<PathBuf> {
+    let (name, version, release, arch) = (&package.name, &package.version, &kernel.release, &kernel.arch);
     [
-        format!("{m}.conf"),
-        format!("{m}-{v}.conf"),
-        format!("{m}-{v}-{k}.conf"),
-        format!("{m}-{v}-{k}-{a}.conf"),
-        format!("{m}--{k}.conf"),
-        format!("{m}--{k}-{a}.conf"),
+        format!("{name}.conf"),
+        format!("{name}-{version}.conf"),
+        format!("{name}-{version}-{release}.conf"),
+        format!("{name}-{version}-{release}-{arch}.conf"),
+        format!("{name}--{release}.conf"),
+        format!("{name}--{release}-{arch}.conf"),
     ]
     .into_iter()
     .map(|f| config_dir.join(f))
@@ -149,10 +149,10 @@ pub fn load_file(
     if let Some(p) = package {
         paths.extend(override_files(&system.layout.config_dir, p, kernel));
     }
-    for (i, file) in paths.iter().enumerate() {
+    for (index, file) in paths.iter().enumerate() {
         let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
             Ok(text) => text,
-            Err(e) if e.is_not_found() && i > 0 => continue,
+            Err(e) if e.is_not_found() && index > 0 => continue,
             Err(e) if e.is_not_found() => {
                 return Err(ConfError::Missing(file.clone()).into());
             }
@@ -161,7 +161,7 @@ pub fn load_file(
         let (directives, used) =
             evaluate_one(&Evaluator::new(system, sink), file, &text, &state, Dialect::Module)?;
         state.directives = directives;
-        if i == 0 {
+        if index == 0 {
             diagnostics.extend(refuse_own_policy(file, &text, &mut state.directives));
         }
         files.push(used);
@@ -231,7 +231,7 @@ fn not_evaluated(path: &Path, text: &[u8], line: u32, column: u32, construct: &s
                 (line, column) = (number, 1);
             }
             let help = "close what is open: quotes, 'if' with 'fi', '(' with ')'";
-            (format!("this is no valid bash: {said}"), help)
+            (format!("this is not valid bash: {said}"), help)
         }
         None => {
             let help = "plain assignments, or commands that need neither write access nor network";

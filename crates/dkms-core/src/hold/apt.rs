@@ -82,11 +82,11 @@ fn newer_than(max: &str) -> Option<String> {
 fn above(number: u32) -> String {
     let digits = number.to_string();
     let mut parts = vec![format!("[1-9][0-9]{{{},}}", digits.len())];
-    for (n, digit) in digits.char_indices().filter(|(_, digit)| *digit != '9') {
+    for (position, digit) in digits.char_indices().filter(|(_, digit)| *digit != '9') {
         let next = char::from(digit as u8 + 1);
-        let rest = digits.len() - n - 1;
+        let rest = digits.len() - position - 1;
         let tail = if rest == 0 { String::new() } else { format!("[0-9]{{{rest}}}") };
-        parts.push(format!("{}[{next}-9]{tail}", digits.get(..n).unwrap_or_default()));
+        parts.push(format!("{}[{next}-9]{tail}", digits.get(..position).unwrap_or_default()));
     }
     parts.join("|")
 }

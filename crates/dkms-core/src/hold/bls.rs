@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(of(menu("id-6.3", "", ""), &[]), None);
         assert_eq!(of(menu("id-6.3", "", ""), &["6.3"]), hold("id-6.2", "id-6.3"));
         assert_eq!(of(menu("", "", ""), &["6.3", "6.2"]), hold("id-6.1", "id-6.3"));
-        // The administrator starts another one.
+        // The administrator selects another entry.
         assert_eq!(of(menu("id-6.1", "", ""), &["6.3"]), None);
         // No kernel has its modules.
         assert_eq!(of(menu("id-6.3", "", ""), &["6.3", "6.2", "6.1"]), None);

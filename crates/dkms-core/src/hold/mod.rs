@@ -54,8 +54,8 @@ pub fn refresh(system: &System, sink: &dyn Sink, caller: Caller) -> Result<()> {
         menu.refresh(&system.host, sink, &kernels)?;
     }
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
-    put(sink, APT_FILE, apt.as_deref())?;
-    if put(sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+    update_file(sink, APT_FILE, apt.as_deref())?;
+    if update_file(sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
         update_grub(&system.host, sink);
     }
     Ok(())
@@ -80,11 +80,11 @@ pub fn held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<Strin
 }
 
 fn kernels(system: &System, sink: &dyn Sink) -> Result<Kernels> {
-    let one = |release: Release| {
+    let lacking_packages = |release: Release| {
         let kernel = Kernel { release, arch: system.host.machine.clone() };
         Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
     };
-    ready::kernels(&system.layout).into_iter().map(one).collect()
+    ready::kernels(&system.layout).into_iter().map(lacking_packages).collect()
 }
 
 fn exists(path: &str) -> bool {
@@ -92,7 +92,7 @@ fn exists(path: &str) -> bool {
 }
 
 /// Writes or removes a file, unless its directory does not exist. Returns whether it changed.
-fn put(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
+fn update_file(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
     let path = Path::new(path);
     let before = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG)?;
     match text {

@@ -13,7 +13,7 @@ use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;
 use std::path::Path;
 
-/// Judges the modules that are installed into a kernel together.
+/// Checks whether a kernel would load the modules that are installed together.
 pub(crate) struct Judge<'a> {
     facts: &'a Facts,
     resolver: Resolver<'a>,
@@ -22,7 +22,7 @@ pub(crate) struct Judge<'a> {
     force: bool,
     /// Codes of the reasons reported so far for this package: what one module reports about its key or its
     /// list of symbols applies to all of them.
-    said: RefCell<Vec<&'static str>>,
+    reported: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Judge<'a> {
@@ -36,7 +36,7 @@ impl<'a> Judge<'a> {
             resolver: Resolver::new(facts, together.iter().copied()),
             policy_is_ours: host.chroot == Some(false) && host.image.is_none(),
             force,
-            said: RefCell::default(),
+            reported: RefCell::default(),
         }
     }
 
@@ -47,10 +47,10 @@ impl<'a> Judge<'a> {
             Reason::DependencyRefused { reason, .. } => reason.code(),
             other => other.code(),
         };
-        let mut said = self.said.borrow_mut();
-        let first = !said.contains(&code);
+        let mut reported = self.reported.borrow_mut();
+        let first = !reported.contains(&code);
         if first {
-            said.push(code);
+            reported.push(code);
         }
         first
     }

@@ -66,11 +66,11 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, fi
             }
         }
         Ok(d) => {
-            let said = String::from_utf8_lossy(&d.stdout);
+            let stdout = String::from_utf8_lossy(&d.stdout);
             sink.warn(format!(
                 "{shown} ended with {} ({})",
                 d.status,
-                said.lines().last().unwrap_or("it said nothing")
+                stdout.lines().last().unwrap_or("it printed no message")
             ));
         }
         Err(e) => sink.warn(format!("{shown} could not be run: {e}")),

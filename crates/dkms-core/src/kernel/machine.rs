@@ -186,7 +186,7 @@ pub(crate) struct Format {
 
 impl Format {
     /// Reads it from the start of the file; `None` if it is not an ELF file.
-    pub(crate) fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of_file(file: &Path) -> Option<Self> {
         let mut head = [0; 20];
         std::io::Read::read_exact(&mut dkms_sys::fs::open(file).ok()?, &mut head).ok()?;
         let [0x7f, b'E', b'L', b'F', class, order, .., a, b] = head else { return None };
@@ -198,9 +198,10 @@ impl Format {
     /// Returns whether a machine with this name runs such programs.
     pub(crate) fn runs_on(self, machine: &str) -> bool {
         const X86: [u16; 2] = [3, 62];
-        let own = Self::of(Path::new("/proc/self/exe"));
-        let same =
-            own.is_some_and(|own| own == self || X86.contains(&own.machine) && X86.contains(&self.machine));
+        let own_format = Self::of_file(Path::new("/proc/self/exe"));
+        let same = own_format.is_some_and(|own_format| {
+            own_format == self || X86.contains(&own_format.machine) && X86.contains(&self.machine)
+        });
         same || kmodule::machine_of_arch(machine).is_some_and(|(_, number)| number == self.machine)
     }
 

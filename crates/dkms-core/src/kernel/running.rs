@@ -141,14 +141,14 @@ mod tests {
 
     #[test]
     fn sources_count_before_build_ids() {
-        let of = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
+        let identity = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
             srcversion: srcversion.map(str::to_owned),
             build_id: build_id.map(str::to_owned),
         };
-        assert_eq!(of(Some("A"), Some("1")).is_same(&of(Some("A"), Some("2"))), Some(true));
-        assert_eq!(of(Some("A"), None).is_same(&of(Some("B"), None)), Some(false));
-        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), Some("1"))), Some(true));
-        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), None)), None);
+        assert_eq!(identity(Some("A"), Some("1")).is_same(&identity(Some("A"), Some("2"))), Some(true));
+        assert_eq!(identity(Some("A"), None).is_same(&identity(Some("B"), None)), Some(false));
+        assert_eq!(identity(None, Some("1")).is_same(&identity(Some("B"), Some("1"))), Some(true));
+        assert_eq!(identity(None, Some("1")).is_same(&identity(Some("B"), None)), None);
         assert_eq!(build_id(b"\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0\xab\x01").as_deref(), Some("ab01"));
         assert_eq!(build_id(b"short"), None);
     }

@@ -104,7 +104,7 @@ pub struct ProblemDescription {
     pub column: u32,
     /// The message.
     pub message: String,
-    /// What to write instead.
+    /// The suggested replacement.
     pub help: String,
 }
 
@@ -154,7 +154,7 @@ pub fn describe(
     })
 }
 
-/// Loads a dkms.conf, and finds out which package it is if the caller does not know that.
+/// Loads a dkms.conf. If the caller does not know the package, determines it from the file.
 fn load(
     system: &System,
     sink: &dyn Sink,
@@ -192,12 +192,12 @@ fn modules(host: &Host, loaded: &Loaded, excluded: Vec<Option<String>>) -> Vec<M
 }
 
 fn files(loaded: &Loaded) -> Vec<FileDescription> {
-    let one = |f: &load::FileUsed| FileDescription {
+    let describe_file = |f: &load::FileUsed| FileDescription {
         path: f.path.clone(),
         evaluated: if f.bash_because.is_none() { "native" } else { "bash" },
         because: f.bash_because.clone().map(|(line, construct)| Because { line, construct }),
     };
-    loaded.files.iter().map(one).collect()
+    loaded.files.iter().map(describe_file).collect()
 }
 
 fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
@@ -209,7 +209,7 @@ fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
 }
 
 fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
-    let one = |found: &Diagnostic| ProblemDescription {
+    let describe_problem = |found: &Diagnostic| ProblemDescription {
         severity: found.severity.word(),
         path: found.path.clone(),
         line: found.at.as_ref().map_or(0, |at| at.line),
@@ -217,5 +217,5 @@ fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
         message: found.message.clone(),
         help: found.help.clone(),
     };
-    loaded.diagnostics.iter().map(one).collect()
+    loaded.diagnostics.iter().map(describe_problem).collect()
 }

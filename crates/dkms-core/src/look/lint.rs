@@ -228,15 +228,15 @@ impl Source<'_> {
     }
 
     fn patches(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
-        for i in directives.indices("PATCH").take(500) {
-            let Some(patch) = directives.get("PATCH", i).filter(|p| !p.is_empty() && !p.contains(".."))
+        for index in directives.indices("PATCH").take(500) {
+            let Some(patch) = directives.get("PATCH", index).filter(|p| !p.is_empty() && !p.contains(".."))
             else {
                 continue;
             };
             if !fs::is_file(self.directory.join("patches").join(patch)) {
-                let message = format!("PATCH[{i}] is patches/{patch}, which is not there");
-                let help = format!("put it there, or remove PATCH[{i}]");
-                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(i), message, help));
+                let message = format!("PATCH[{index}] is patches/{patch}, which is not there");
+                let help = format!("put it there, or remove PATCH[{index}]");
+                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(index), message, help));
             }
         }
     }
@@ -277,8 +277,8 @@ impl Source<'_> {
         }
         // The part of the name that differs.
         let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
-        let message = format!("the directory is {have}, and dkms looks for {want}");
-        let help = format!("rename the directory to {want}, or write {directive} as it is in its name");
+        let message = format!("the directory is named {have}, but dkms searches for {want}");
+        let help = format!("rename the directory to {want}, or change {directive} to match its name");
         diagnostics.push(self.diagnostic(Code::DirectoryName, directive, None, message, help));
     }
 }

@@ -124,21 +124,21 @@ mod tests {
 
     #[test]
     fn remarks() {
-        let of = |states: &[InMemory]| {
-            let one = |(n, state): (usize, &InMemory)| Compared {
+        let remark_of = |states: &[InMemory]| {
+            let compared = |(n, state): (usize, &InMemory)| Compared {
                 name: ModuleName::new(&format!("m{n}")),
                 path: PathBuf::new(),
                 state: *state,
                 loaded: Identity::default(),
                 installed: Identity::default(),
             };
-            remark(&states.iter().enumerate().map(one).collect::<Vec<_>>())
+            remark(&states.iter().enumerate().map(compared).collect::<Vec<_>>())
         };
         use InMemory::{Installed, No, Other, Unknown};
-        assert_eq!(of(&[Installed, Installed]), " (Loaded)");
-        assert_eq!(of(&[No, Installed]), " (Loaded: 1 of 2)");
-        assert_eq!(of(&[No]), " (Not loaded)");
-        assert_eq!(of(&[No, Unknown]), " (Loaded, build unknown: m1)");
-        assert_eq!(of(&[Unknown, Other]), " (Loaded modules differ from the installed ones: m1)");
+        assert_eq!(remark_of(&[Installed, Installed]), " (Loaded)");
+        assert_eq!(remark_of(&[No, Installed]), " (Loaded: 1 of 2)");
+        assert_eq!(remark_of(&[No]), " (Not loaded)");
+        assert_eq!(remark_of(&[No, Unknown]), " (Loaded, build unknown: m1)");
+        assert_eq!(remark_of(&[Unknown, Other]), " (Loaded modules differ from the installed ones: m1)");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A module cannot be loaded from the given file or directory.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum OriginError {
     #[error("the source directory {0} does not exist")]
     SourceMissing(PathBuf),

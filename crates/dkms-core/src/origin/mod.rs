@@ -63,7 +63,7 @@ impl Origin {
             return Ok(Self::Directory(path.to_owned()));
         }
         let start = if fs::is_file(path) { fs::read_start(path, START)? } else { Vec::new() };
-        match Format::of(&start) {
+        match Format::detect(&start) {
             Some(Format::Deb) => Ok(Self::Deb(path.to_owned())),
             Some(Format::Rpm) => Ok(Self::Rpm(path.to_owned())),
             None if path.extension().is_some_and(|end| end == "rpm") => Err(OriginError::RpmFailed {
@@ -85,8 +85,8 @@ enum Format {
 }
 
 impl Format {
-    /// By the first bytes of a file; `None` if they are of no format that dkms reads.
-    fn of(start: &[u8]) -> Option<Self> {
+    /// Detects the format from the first bytes of a file; `None` if dkms does not support the format.
+    fn detect(start: &[u8]) -> Option<Self> {
         match start {
             [0xed, 0xab, 0xee, 0xdb, ..] => Some(Self::Rpm),
             _ if start.starts_with(b"!<arch>\ndebian-binary") => Some(Self::Deb),

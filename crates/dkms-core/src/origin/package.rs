@@ -94,12 +94,13 @@ fn stage(
 /// `common.postinst` loads.
 fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
     let share = root.join("usr/share");
-    let own = format!("{}-{}.dkms.tar", package.name, package.version);
+    let bundled_name = format!("{}-{}.dkms.tar", package.name, package.version);
     let mut found = Vec::new();
     for directory in state::subdirectories(&share) {
         let directory = share.join(directory);
         for file in fs::list_dir_optional(&directory).unwrap_or_default() {
-            let ours = file.to_str().is_some_and(|f| f.starts_with(&own) && dkms_archive::is_tarball(f));
+            let ours =
+                file.to_str().is_some_and(|f| f.starts_with(&bundled_name) && dkms_archive::is_tarball(f));
             if ours && fs::is_real_file(directory.join(&file)) {
                 found.push(directory.join(file));
             }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 /// A tarball or a package cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackError {
-    #[error("{action} needs a spec file, and there is none: {places}")]
+    #[error("{action} needs a spec file, but none exists: {places}")]
     SpecMissing { action: String, places: String },
     #[error("{0} is not writable")]
     DestinationNotWritable(PathBuf),
@@ -48,7 +48,7 @@ pub enum PackError {
 
 /// The problem with the name of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum NameFault {
     #[error("the digest of an image is known only when it is written, so a tag must name it")]
     Digest,

@@ -107,9 +107,11 @@ impl Modules {
     /// # Errors
     /// [`PackError::DependencyMissing`].
     pub(crate) fn require_dependencies(&self, present: &BTreeSet<ModuleName>) -> Result<()> {
-        let own: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
+        let own_names: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
         for module in &self.modules {
-            if let Some(needs) = module.depends.iter().find(|n| !own.contains(n) && !present.contains(n)) {
+            if let Some(needs) =
+                module.depends.iter().find(|n| !own_names.contains(n) && !present.contains(n))
+            {
                 return Err(PackError::DependencyMissing {
                     module: module.name.to_string(),
                     needs: needs.to_string(),

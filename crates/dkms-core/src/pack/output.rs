@@ -5,7 +5,7 @@ use crate::pack::PackError;
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Refuses to replace something, unless that is forced.
+/// Returns an error if the path exists, unless `force` is set.
 ///
 /// # Errors
 /// [`PackError::OutputExists`].

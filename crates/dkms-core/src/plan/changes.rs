@@ -131,7 +131,7 @@ fn unique(kernels: &[Kernel]) -> Vec<&Kernel> {
     seen
 }
 
-/// What to do for one build.
+/// The work for one build.
 pub(super) struct Work<'a> {
     pub(super) build: Build,
     pub(super) facts: &'a BuildFacts,

@@ -9,7 +9,7 @@ use super::steps::{Operation, Step};
 use dkms_tree::ids::Build;
 use dkms_tree::state::BuildState;
 
-/// How many older versions are tried.
+/// The number of older versions that are tried.
 pub(super) const VERSIONS: usize = 3;
 
 impl Planner<'_> {

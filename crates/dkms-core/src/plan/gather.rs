@@ -79,7 +79,7 @@ pub fn add_directory(
     let mut plan = Plan::default().overriding(overrides);
     let copied = (!is_in_place).then(|| {
         let to = system.layout.source_dir(&package);
-        let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
+        let reason = if to.exists() { "replaces the existing source" } else { "sources are kept there" };
         let package = package.clone();
         plan.push(Step::new(Operation::CopySource { package, from, to }, reason), [])
     });
@@ -220,7 +220,7 @@ pub fn clear_kernel(
             continue;
         }
         if let Err(e) = add::refuse_broken(&system.layout, &package) {
-            sink.warn(format!("{e}; left as it is"));
+            sink.warn(format!("{e}; not changed"));
             continue;
         }
         if autoinstall_only {
@@ -362,7 +362,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Gathers the versions that may be installed instead of the newest ones.
+    /// Gathers the versions that may be installed instead of the newest versions.
     fn older_versions(&mut self, wanted: &[Build], sound: &[PackageId]) {
         for newest in wanted {
             let name = &newest.package.name;
@@ -452,7 +452,7 @@ impl<'a> Gatherer<'a> {
         facts.built_against = built_against(&system.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || self.overrides.force || !facts.built_against.is_empty() {
-            self.look_at_build(build, &conf, &mut facts);
+            self.assess_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
             facts.depends = load::load_file(system, self.sink, &conf, Some(&build.package), &build.kernel)
@@ -460,13 +460,13 @@ impl<'a> Gatherer<'a> {
                 .unwrap_or_default();
         }
         if purpose == Purpose::Install && facts.state == BuildState::Built {
-            self.look_at_install(system, self.sink, build, &mut facts);
+            self.assess_install(system, self.sink, build, &mut facts);
         }
         facts
     }
 
     /// Gathers how installing a completed build would end, and which files it would change.
-    fn look_at_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
+    fn assess_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
         let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
             let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
             (index, Facts::gather(system, sink, &build.kernel))
@@ -482,7 +482,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Gathers whether it can be built, and how long that takes.
-    fn look_at_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
+    fn assess_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
         let system = self.system;
         match build::configuration(system, self.sink, build, conf) {
             Ok((loaded, _)) => {
@@ -523,7 +523,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Gathers what an autoinstall needs to know about a package.
+/// Gathers the facts about a package that an autoinstall needs.
 fn candidate(
     system: &System,
     sink: &dyn Sink,

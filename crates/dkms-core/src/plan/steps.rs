@@ -122,7 +122,7 @@ pub enum Operation {
     },
     /// Skips a build: BUILD_EXCLUSIVE does not allow it.
     Skip(Build),
-    /// Defers a package, because it depends on packages that dkms does not know yet.
+    /// Defers a package, because it depends on packages that are not in the tree yet.
     Defer {
         /// The package version and the kernel.
         build: Build,
@@ -238,7 +238,7 @@ impl Plan {
         }
     }
 
-    /// Adds a step that follows some of the existing ones.
+    /// Adds a step that follows some of the existing steps.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
         self.steps.push(step);

@@ -8,7 +8,7 @@ use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// How many packages the headers of a kernel consist of at most.
+/// The maximum number of packages that contain the headers of a kernel.
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Apt<'a> {

@@ -174,8 +174,8 @@ fn may_be_unsigned(repository: &str) -> bool {
         let text = dkms_sys::fs::read_text(file, Limit::CONFIG).ok()?;
         gpgcheck(&text, section)
     };
-    let own = repositories.rev().find_map(|file| value(file, repository));
-    own.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
+    let of_repository = repositories.rev().find_map(|file| value(file, repository));
+    of_repository.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
 }
 
 /// The setting `gpgcheck` in a section of a configuration of dnf.

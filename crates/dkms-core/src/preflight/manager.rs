@@ -57,9 +57,9 @@ pub(super) fn finish(command: Command) -> Result<Finished> {
         return Ok(done);
     }
     // rpmkeys reports on standard output.
-    let said = Some(done.stderr_text()).filter(|text| !text.trim().is_empty());
-    let said = said.unwrap_or_else(|| done.stdout_text());
-    let last: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let output = Some(done.stderr_text()).filter(|text| !text.trim().is_empty());
+    let output = output.unwrap_or_else(|| done.stdout_text());
+    let last: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = last.get(last.len().saturating_sub(4)..).unwrap_or_default().join("; ");
     Err(failed(&shown, format!("{}: {last}", done.status)))
 }

@@ -30,11 +30,12 @@ use dkms_tree::state;
 use manager::Manager;
 use std::path::Path;
 
-/// Checks the kernels that are named, or else those that the package manager offers. `dkms` is this program.
+/// Checks the named kernels, or else the kernels that the package manager offers. `dkms` is the path of this
+/// program.
 ///
 /// # Errors
-/// There is no package manager that is supported, or its lists of packages cannot be refreshed. That a
-/// kernel's headers cannot be downloaded is part of the report.
+/// No supported package manager exists, or its lists of packages cannot be refreshed. If a kernel's headers
+/// cannot be downloaded, this is part of the report.
 pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Path) -> Result<Report> {
     let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-preflight")?;
     // Package managers drop their privileges, so other users must be able to enter the directory.
@@ -62,13 +63,13 @@ fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Resul
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();
         is_used && which(program, &system.host.path).is_some()
     };
-    let own = match system.host.distribution.as_ref().map(Distribution::family) {
+    let preferred = match system.host.distribution.as_ref().map(Distribution::family) {
         Some(Family::Fedora | Family::Rhel) => "dnf",
         Some(Family::Suse) => "zypper",
         Some(Family::Arch) => "pacman",
         _ => "apt-get",
     };
-    let found = [own, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
+    let found = [preferred, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
     Ok(match found {
         Some("apt-get") => Box::new(apt::Apt::new(system, sink, dir)?),
         Some("dnf") => Box::new(dnf::Dnf::new(system, sink, dir)?),

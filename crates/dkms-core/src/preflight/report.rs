@@ -47,7 +47,7 @@ pub enum PackageState {
     Fails(String),
     /// It does not support the kernel.
     Unsupported(String),
-    /// It waits for packages that dkms does not know.
+    /// It waits for packages that are not in the tree.
     Deferred(String),
 }
 

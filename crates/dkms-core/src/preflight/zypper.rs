@@ -9,7 +9,7 @@ use crate::system::System;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// How many packages the headers of a kernel consist of at most.
+/// The maximum number of packages that contain the headers of a kernel.
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Zypper<'a> {
@@ -71,12 +71,12 @@ impl<'a> Zypper<'a> {
     fn editions(&self, package: &str, release: &str) -> Result<Vec<String>> {
         let words = ["--no-refresh", "search", "-s", "-x", "--type", "package", package];
         let text = self.run(&words)?;
-        let of = |element: &str| {
+        let matching_package = |element: &str| {
             let edition = attribute(element, "edition")?;
             (attribute(element, "name")? == package && has_release(edition, release))
                 .then(|| edition.to_owned())
         };
-        Ok(elements(&text, "solvable").filter_map(of).collect())
+        Ok(elements(&text, "solvable").filter_map(matching_package).collect())
     }
 
     /// A package of headers and the parts of headers on which it depends. Compilers are not among them: those

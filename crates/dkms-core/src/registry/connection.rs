@@ -28,7 +28,7 @@ const PROTOCOL: &str = "dkms-registry";
 /// The time limit of the program for the first byte from a source, plus some time for the program itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The slowest transfer that is waited for, in bytes per second.
+/// The slowest accepted transfer, in bytes per second.
 const SLOWEST: u64 = 1_000_000;
 
 /// The time limit of the program to exit after its input was closed.
@@ -43,7 +43,8 @@ pub(crate) struct Start {
     pub program: PathBuf,
     /// Its environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Files that are copied to the spool before it starts, by the name there. They may contain passwords.
+    /// Files that are copied to the spool before it starts, with their names in the spool. They may contain
+    /// passwords.
     pub files: Vec<(String, Vec<u8>)>,
     /// The directory in which the spool directory is created.
     pub temporary: PathBuf,
@@ -280,7 +281,7 @@ impl Connection {
         let mut line = serde_json::to_vec(value).map_err(Local::Json)?;
         line.push(b'\n');
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        // If it has ended, the reason is known in a moment.
+        // If the program has ended, the reader reports the reason shortly.
         let _ = input.write_all(&line);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Why a registry or the program `dkms-registry` could not be used.
+//! The reasons why a registry or the program `dkms-registry` could not be used.
 
 use crate::cache::error::{Damaged, StoreError};
 use crate::cause::Cause;
@@ -84,7 +84,7 @@ pub enum Nonsense {
     FileName,
     #[error(transparent)]
     File(#[from] IoError),
-    #[error("a file of {found} bytes where {wanted} were asked for")]
+    #[error("a file of {found} bytes where {wanted} were requested")]
     FileSize { found: u64, wanted: u64 },
 }
 
@@ -155,7 +155,7 @@ impl From<Refused> for Failure {
 
 /// The reason why something cannot be pushed or pulled.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RegistryError {
     #[error("no registry is named")]
     NoRegistry,
@@ -209,13 +209,13 @@ pub enum RegistryError {
     Missing { missing: Vec<Build> },
     #[error("there is no cache to pull into: it is switched off")]
     NoCache,
-    #[error("what the registry has cannot be stored in the cache: {0}")]
+    #[error("the build from the registry cannot be stored in the cache: {0}")]
     NotStored(#[source] StoreError),
 }
 
 /// The problem with a key that signs builds.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum KeyFault {
     #[error("it belongs to user {0}")]
     Owner(u32),
@@ -233,7 +233,7 @@ pub enum KeyFault {
 
 /// The reason why a key in a token cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum TokenError {
     #[error("it is in a token, and openssl, which reaches tokens, is not installed")]
     NoOpenssl,
@@ -255,11 +255,11 @@ pub enum TokenError {
 
 /// The reason why a build is not among those of the cache.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum CacheFault {
     #[error("an older dkms built it")]
     OlderDkms,
-    #[error("there is none for fingerprint {0}")]
+    #[error("no build has fingerprint {0}")]
     NoEntry(String),
     #[error(transparent)]
     Damaged(#[from] Damaged),
@@ -274,41 +274,40 @@ fn list(paths: &[PathBuf]) -> String {
 impl RegistryError {
     /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
-        let one = |text: String| vec![text];
+        let hint = |text: String| vec![text];
         match self {
             Self::NoRegistry => {
-                one("give --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
+                hint("give --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
             }
-            Self::BadName { .. } => one(format!("write {}", dkms_conf::registry::HELP)),
-            Self::NoKey(path) => one(format!(
+            Self::BadName { .. } => hint(format!("write {}", dkms_conf::registry::HELP)),
+            Self::NoKey(path) => hint(format!(
                 "'dkms registry-key generate' creates {}; registry_key= in framework.conf names another file",
                 path.display()
             )),
             Self::KeyExists(_) => {
-                one("name a new file in registry_key= first, or move the old key away".into())
+                hint("name a new file in registry_key= first, or move the old key away".into())
             }
-            Self::BadSigner { .. } => one("name the fleet's certificate, a file in DER or PEM form".into()),
-            Self::NotSigner { .. } => {
-                one("set mok_signing_key and mok_certificate to that key pair, or remove registry_signer"
-                    .into())
-            }
+            Self::BadSigner { .. } => hint("name the fleet's certificate, a file in DER or PEM form".into()),
+            Self::NotSigner { .. } => hint(
+                "set mok_signing_key and mok_certificate to that key pair, or remove registry_signer".into(),
+            ),
             Self::NotBuilt(build) => {
-                one(format!("run: dkms build {} -k {}", build.package, build.kernel.release))
+                hint(format!("run: dkms build {} -k {}", build.package, build.kernel.release))
             }
             Self::Unconfined { .. } => {
-                one("build it on a machine that supports confinement, with build_confinement=require".into())
+                hint("build it on a machine that supports confinement, with build_confinement=require".into())
             }
-            Self::NotInCache { build, .. } => one(format!(
+            Self::NotInCache { build, .. } => hint(format!(
                 "build it again with the cache: dkms build {} -k {} --force",
                 build.package, build.kernel.release
             )),
             Self::Failed { failure: Failure::NotInstalled, .. } => {
-                one("install the package dkms-registry".into())
+                hint("install the package dkms-registry".into())
             }
-            Self::Missing { .. } => {
-                one("'dkms cache why' shows which inputs differ; a builder publishes with 'dkms push'".into())
-            }
-            Self::NoCache => one("set cache_size in framework.conf, and do not use --no-cache".into()),
+            Self::Missing { .. } => hint(
+                "'dkms cache why' shows which inputs differ; a builder publishes with 'dkms push'".into(),
+            ),
+            Self::NoCache => hint("set cache_size in framework.conf, and do not use --no-cache".into()),
             Self::NotStored(_) | Self::BadKey { .. } | Self::BadRecord { .. } | Self::Failed { .. } => {
                 Vec::new()
             }

@@ -29,8 +29,8 @@ pub fn trusted_dir(layout: &Layout) -> PathBuf {
     layout.config_dir.join("registry.d")
 }
 
-/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
-/// root can change, is reported and trusted as little as if it were not there.
+/// Returns the trusted public keys: every `NAME.pub` in [`trusted_dir`]. If a file is damaged, or users other
+/// than root can change it, it is reported and not trusted.
 pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let dir = trusted_dir(&system.layout);
     let names = match fs::list_dir_optional(&dir) {

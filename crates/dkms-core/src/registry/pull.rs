@@ -241,7 +241,7 @@ fn judge(
         cause,
     })?;
     if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
-        // It is a build for another revision of this kernel, which is no fault of the registry.
+        // It is a build for another revision of this kernel, which is not an error of the registry.
         let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
         sink.event(crate::event::Event::Detail { text });
         return Ok(None);

@@ -102,7 +102,7 @@ fn entry(system: &System, build: &Build) -> Result<Entry> {
 struct Package {
     repository: String,
     tag: String,
-    /// A second tag, for machines that do not know the tools.
+    /// A second tag, for machines that cannot determine the tools.
     portable: String,
     record: Vec<u8>,
     fingerprint: String,

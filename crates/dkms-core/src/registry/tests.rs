@@ -286,7 +286,7 @@ fn a_machine_without_tools_finds_what_a_builder_pushed() {
     let machine = Machine::new();
     let (record, archive) = archive_of(b"module");
     machine.serve(&signed(&record, &[&machine.key]), &archive);
-    // The first lookup, by the whole fingerprint, is a miss.
+    // The first lookup, by the complete fingerprint, is a miss.
     let served = std::fs::read_to_string(machine.path("bin/dkms-registry")).unwrap();
     let served = served.replace(
         "read -r lookup;",

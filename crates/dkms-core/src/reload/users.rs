@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// How many users are listed.
+/// The maximum number of users that are listed.
 const SHOWN: usize = 8;
 
 /// The users of a module that can be found.
@@ -63,7 +63,7 @@ fn processes(module: &ModuleName) -> Vec<String> {
     found
 }
 
-/// The entries of a directory that are numbers.
+/// Returns the entries of a directory whose names are numbers.
 fn numbered(dir: impl AsRef<Path>) -> Vec<u32> {
     let mut found: Vec<u32> = dkms_sys::fs::list_dir(dir)
         .unwrap_or_default()

@@ -31,7 +31,7 @@ pub struct Results {
 
 /// The failures that are reported immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Telling {
+pub enum Reporting {
     /// None: there is only one task, and its failure is the failure of the command.
     Nothing,
     /// All failures.

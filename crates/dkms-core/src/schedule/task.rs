@@ -122,7 +122,7 @@ pub(super) struct Tasks<'a>(Vec<Task<'a>>);
 
 impl<'a> Tasks<'a> {
     /// The builds and installs of a plan.
-    pub(super) fn of(plan: &'a Plan) -> Self {
+    pub(super) fn new(plan: &'a Plan) -> Self {
         let mut tasks: Vec<Task<'a>> = Vec::new();
         let mut task_of: BTreeMap<StepId, TaskId> = BTreeMap::new();
         for (step_id, step) in plan.steps() {
@@ -357,7 +357,7 @@ mod tests {
         let b = add("b", 5.0, Some(a));
         add("c", 1.0, Some(b));
         add("d", 7.0, None);
-        let tasks = Tasks::of(&plan);
+        let tasks = Tasks::new(&plan);
         let paths: Vec<f64> = tasks.iter().map(|task| task.critical_path).collect();
         assert_eq!(paths, [8.0, 6.0, 1.0, 7.0]);
         let awaited: Vec<bool> = tasks.ids().map(|id| tasks.is_awaited(id)).collect();

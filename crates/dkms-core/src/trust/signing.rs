@@ -2,8 +2,8 @@
 //! `Documentation/admin-guide/module-signing.rst`).
 //!
 //! With an RSA key in a file, this process signs. For `pkcs11:` keys, encrypted keys and other key types it
-//! calls the kernel's own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind
-//! of key: it may ask a service, or fetch a pass phrase.
+//! runs the kernel's `sign-file`. If framework.conf names a `sign_file`, that program is run for every kind
+//! of key: it may request signatures from a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
 pub(crate) mod error;

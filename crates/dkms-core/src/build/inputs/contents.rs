@@ -35,7 +35,8 @@ impl Content<'_> {
         }
         match of_file(self.path()) {
             Ok(digest) => Ok(digest.unwrap_or_else(|| "missing".into())),
-            // A file that only root may read is no part of a build by another user either.
+            // A build by another user cannot read a file that only root may read, so the file is not part of
+            // that build.
             Err(e) if e.errno() == Some(EACCES) => Ok("unreadable".into()),
             Err(e) => Err(e),
         }

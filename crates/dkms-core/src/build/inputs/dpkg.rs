@@ -29,7 +29,7 @@ pub(super) struct Owner {
 
 impl Dpkg {
     /// The database of this system, if it has one.
-    pub(super) fn here() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         Self::at(Path::new(ADMIN))
     }
 

@@ -1,5 +1,5 @@
-//! What a kernel's headers and build tools are, in one short value each that is the same on every machine
-//! that has the same packages.
+//! The identity of a kernel's headers and build tools: a short value for each, which is equal on all machines
+//! that have the same packages.
 //!
 //! 16,000 files are too many to read for each command. So:
 //!
@@ -49,7 +49,7 @@ pub(crate) fn identify(
     keep: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
     let trees = trees(&system.layout, &system.settings, kernel, headers)?;
-    let memory = Memory::of(&system.layout, kernel, &trees);
+    let memory = Memory::new(&system.layout, kernel, &trees);
     if let Some(known) = memory.recall() {
         return Ok(known);
     }
@@ -146,7 +146,7 @@ fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
 fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());
-    // A link to the machine's `/usr` or the like is no part of the headers.
+    // A link to the machine's `/usr` or a similar directory does not belong to the headers.
     let outside = targets.filter(|target| !target.starts_with(&tree.path) && target.iter().count() > 3);
     Ok(outside.chain(included(&tree.path)?).collect())
 }

@@ -29,7 +29,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn of(layout: &Layout, kernel: &Kernel, trees: &[Tree]) -> Self {
+    pub(super) fn new(layout: &Layout, kernel: &Kernel, trees: &[Tree]) -> Self {
         Self { path: layout.headers_cache(kernel), stamp: stamp(trees) }
     }
 

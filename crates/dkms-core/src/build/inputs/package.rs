@@ -107,8 +107,9 @@ impl Package<'_> {
         if expected.len() + added == files.len() {
             return Vec::new();
         }
-        let here: HashSet<&[u8]> = files.iter().flat_map(|entry| sums::names_of(&entry.path)).collect();
-        let missing = expected.into_iter().filter(|name| !here.contains(name));
+        let existing_names: HashSet<&[u8]> =
+            files.iter().flat_map(|entry| sums::names_of(&entry.path)).collect();
+        let missing = expected.into_iter().filter(|name| !existing_names.contains(name));
         missing.map(|name| (name, "missing".to_owned())).collect()
     }
 }

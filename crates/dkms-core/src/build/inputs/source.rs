@@ -1,4 +1,4 @@
-//! Digest of the copy of a source that is compiled.
+//! Computes the digest of the copy of a source that is compiled.
 
 use crate::digest::{self, Hasher};
 use dkms_sys::fs::{self, Scanned, ScannedKind};
@@ -45,7 +45,7 @@ struct Walk<'a> {
     inside: PathBuf,
     headers: PathBuf,
     hash: Hasher,
-    /// Directories outside that are described already.
+    /// Directories outside the copy that are already included.
     outside: Vec<PathBuf>,
     undescribed: Option<String>,
 }

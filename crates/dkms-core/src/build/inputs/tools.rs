@@ -27,24 +27,24 @@ impl std::fmt::Debug for Tools {
 impl Tools {
     /// dpkg's database, if this system has one.
     pub(super) fn dpkg(&self) -> Option<&Dpkg> {
-        self.dpkg.get_or_init(Dpkg::here).as_ref()
+        self.dpkg.get_or_init(Dpkg::detect).as_ref()
     }
 
-    /// Describes a program that is found in `path`: the file's name, with the package and its version if
-    /// dpkg has the file, and otherwise with the first line of `--version` and the digests of the file and,
-    /// for gcc, of the compiler proper.
+    /// Describes a program that is found in `path`: the file's name, with the package and its version if dpkg
+    /// owns the file, and otherwise with the first line of `--version` and the digests of the file and, for
+    /// gcc, of the real compiler.
     pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
         let found = dkms_sys::process::which(program, path);
         let Some(file) = found.as_ref().and_then(|found| fs::canonicalize(found).ok()) else {
             return "absent".into();
         };
         // A wrapper such as ccache runs another compiler under each of its names.
-        let asked = found.unwrap_or_else(|| file.clone());
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+        let program_file = found.unwrap_or_else(|| file.clone());
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&program_file) {
             return known.clone();
         }
-        let text = self.description(program, &file, &asked, path);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, text.clone());
+        let text = self.description(program, &file, &program_file, path);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(program_file, text.clone());
         text
     }
 

@@ -41,7 +41,7 @@ pub enum Kind {
     StaleJournal,
     /// The index of a kernel does not match its modules.
     IndexDiffers,
-    /// Something in the cache of builds that is damaged or does not belong there.
+    /// A damaged or foreign file in the cache of builds.
     CacheDamaged,
 }
 

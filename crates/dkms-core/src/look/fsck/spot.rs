@@ -45,7 +45,7 @@ pub(super) enum What {
 }
 
 /// One pass over all spots.
-pub(super) struct Look<'a> {
+pub(super) struct Inspection<'a> {
     pub system: &'a System,
     pub sink: &'a dyn Sink,
     filters: &'a [Filter],
@@ -54,7 +54,7 @@ pub(super) struct Look<'a> {
     pub unreadable: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Inspection<'a> {
     pub(super) fn new(system: &'a System, sink: &'a dyn Sink, filters: &'a [Filter]) -> Self {
         let listed = dkms_sys::fs::list_dir(&system.layout.install_tree);
         let unreadable: BTreeSet<String> =

@@ -61,11 +61,12 @@ pub struct Item {
     pub wait: Wait,
     /// A description.
     pub what: String,
-    /// What to do.
+    /// Hints.
     pub help: Vec<String>,
 }
 
-/// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
+/// Lists everything that is pending, for the given kernels or for all kernels that have modules. Changes
+/// nothing.
 #[must_use]
 pub fn pending(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<Item> {
     let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
@@ -113,9 +114,9 @@ pub fn pending_given(
             .iter()
             .find(|r| matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. }));
         if let (Some(reason), Some(package)) = (not_enrolled, &judged.package) {
-            let b = Build::new(package, &judged.kernel);
+            let build = Build::new(package, &judged.kernel);
             items.push(item(
-                &b,
+                &build,
                 Wait::Enrolment,
                 format!("{}: {reason}", judged.name),
                 vec![reason.help().to_owned()],
@@ -167,10 +168,10 @@ fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();
-    for j in journals {
-        for kernel in kernels.iter().filter(|k| j.begin.kernels.contains(k)) {
-            let command = &j.begin.command;
-            let what = if j.depmod_pending {
+    for journal in journals {
+        for kernel in kernels.iter().filter(|k| journal.begin.kernels.contains(k)) {
+            let command = &journal.begin.command;
+            let what = if journal.depmod_pending {
                 format!("'{command}' did not come to its depmod")
             } else {
                 format!("'{command}' was cut off")

@@ -13,7 +13,7 @@ pub struct Check {
     pub answer: Outcome,
     /// A description of the finding.
     pub what: String,
-    /// What to do, if anything.
+    /// A hint.
     pub help: Option<String>,
     /// The reasons, if the module would not be loaded.
     pub reasons: Vec<Reason>,
@@ -57,7 +57,7 @@ impl Report {
         });
     }
 
-    /// Adds something that people should know, and that is not against the kernel.
+    /// Adds a remark that does not affect whether the kernel is ready.
     pub(super) fn remark(&mut self, about: &str, what: impl Into<String>, help: Option<&str>) {
         self.note(Some(about), Outcome::Loads, what, help);
         if let Some(check) = self.checks.last_mut() {

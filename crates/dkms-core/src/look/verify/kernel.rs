@@ -49,8 +49,8 @@ impl Facts {
         let config = configuration(&system.layout, &system.settings, kernel);
         let (symvers, symbols_from) = symbols(&system.layout, &system.settings, kernel)
             .map_or((None, None), |(a, b)| (Some(a), Some(b)));
-        let own = modules.join("kernel");
-        let sample = sample(&own);
+        let own_modules = modules.join("kernel");
+        let sample = sample(&own_modules);
         // An image lists only its own symbols; those of its modules come from depmod's index.
         let (symvers, symbols_from) = match symbols_from {
             Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
@@ -61,7 +61,7 @@ impl Facts {
             kernel: kernel.clone(),
             symbols_from,
             sample,
-            has_own_modules: own.is_dir(),
+            has_own_modules: own_modules.is_dir(),
             dkms: installed_by_dkms(system, sink, kernel),
             debian: system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
             trust: Trust::gather(system, kernel, config.as_ref(), signer),
@@ -164,13 +164,13 @@ impl Facts {
         let mut known = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         *known.entry(owner.to_owned()).or_insert_with(|| {
             let base = self.modules.join("kernel").join(owner);
-            let there = |suffix: &str| {
+            let exists_with = |suffix: &str| {
                 let mut name = base.clone().into_os_string();
                 name.push(suffix);
                 Path::new(&name).exists()
             };
             let name = ModuleName::new(owner.rsplit('/').next().unwrap_or_default());
-            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(exists_with)
                 || self.index().file(&name).is_some()
         })
     }

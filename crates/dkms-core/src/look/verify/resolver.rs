@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// The result of loading a module with its dependencies.
 #[derive(Debug, Clone, Default)]
 struct Fate {
-    /// The module that is refused (the module itself or a dependency), and why.
+    /// The module that is refused (the module itself or a dependency), and the reason.
     refused: Option<(ModuleName, Reason)>,
     proprietary: bool,
 }
@@ -344,7 +344,7 @@ impl<'f> Resolver<'f> {
         first
     }
 
-    /// Adds a module's exports to the loaded ones, unless it exports an already exported symbol.
+    /// Adds a module's exports to the loaded exports, unless it exports an already exported symbol.
     fn export(&self, name: &ModuleName, before: &mut Before) -> Option<(ModuleName, Reason)> {
         let refused = |symbol: &str, owner: &str| {
             let reason = Reason::DuplicateExport { symbol: symbol.to_owned(), owner: owner.to_owned() };

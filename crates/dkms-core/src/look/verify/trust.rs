@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 pub struct Trust {
     running: bool,
     policy: Policy,
-    said: String,
+    description: String,
     /// Whether the kernel checks signatures.
-    looks: bool,
+    checks_signatures: bool,
     /// Certificates in files, in db and in MokListRT, and whether the kernel has each one (`None`: unknown).
     known: Vec<(Certificate, Option<bool>)>,
     revoked: Vec<Certificate>,
@@ -72,8 +72,8 @@ impl Trust {
         let unseen = if running { unseen(&machine, &known) } else { None };
         let cmdline = machine.cmdline.as_deref().unwrap_or_default();
         Self {
-            said: said(&policy),
-            looks: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
+            description: describe_policy(&policy),
+            checks_signatures: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
             blacklist: blacklist(cmdline),
             digests: Digests {
                 config: config.cloned(),
@@ -96,7 +96,7 @@ impl Trust {
     /// Returns a description of the kernel's policy for modules that it does not trust.
     #[must_use]
     pub fn policy(&self) -> &str {
-        &self.said
+        &self.description
     }
 
     /// The signature rules for [`kmodule::verdict::KernelView::signatures`].
@@ -108,7 +108,7 @@ impl Trust {
             Enforce::Lockdown => Enforcement::Lockdown,
             Enforce::Unknown => Enforcement::Unknown,
         };
-        self.looks.then_some(Signatures { enforcement, keys: self })
+        self.checks_signatures.then_some(Signatures { enforcement, keys: self })
     }
 
     /// The modules that the kernel's command line blacklists.
@@ -118,7 +118,7 @@ impl Trust {
     }
 }
 
-fn said(policy: &Policy) -> String {
+fn describe_policy(policy: &Policy) -> String {
     let what = match policy.enforce {
         Enforce::No => "signatures are not enforced",
         Enforce::SigEnforce | Enforce::Lockdown => "only modules signed by a trusted key are loaded",
@@ -209,7 +209,7 @@ fn on_demand(modules: &Path, digest: &str) -> bool {
         dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
     };
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
-    let there = |module: &str| {
+    let is_indexed = |module: &str| {
         files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
             let stem = file.rsplit('/').next().and_then(module_stem);
             stem.is_some_and(|stem| ModuleName::new(stem) == ModuleName::new(module))
@@ -217,7 +217,7 @@ fn on_demand(modules: &Path, digest: &str) -> bool {
         })
     };
     let alias = format!("alias crypto-{digest} ");
-    aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(there)
+    aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(is_indexed)
 }
 
 /// A line `name   : value` of `/proc/crypto`.

@@ -28,7 +28,7 @@ pub(super) fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
             return Err(BadName {
                 what: "Debian architecture",
                 word: kernel.arch.clone(),
-                why: "dpkg knows none of that name",
+                why: "dpkg does not support it",
             });
         }
     })

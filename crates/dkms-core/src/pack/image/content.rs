@@ -80,9 +80,9 @@ fn index(
     // Include only modules that every machine with this kernel has, not modules that dkms installed on this
     // machine.
     fs::create_dir_all(&host)?;
-    let own = kernel_modules.join("kernel");
-    if own.is_dir() {
-        fs::symlink(fs::canonicalize(own)?, host.join("kernel"))?;
+    let own_modules = kernel_modules.join("kernel");
+    if own_modules.is_dir() {
+        fs::symlink(fs::canonicalize(own_modules)?, host.join("kernel"))?;
     }
     fs::symlink(&host, dir.join("host"))?;
     lists(kernel_modules, &dir)?;

@@ -40,11 +40,11 @@ pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Valu
     let single = roots.len() == 1;
     let mut names = Names::default();
     let package = request.packages.first().map(|p| p.name.clone()).unwrap_or_default();
-    let one = |(module, mappings): (String, Mappings)| {
+    let module_resource = |(module, mappings): (String, Mappings)| {
         let name = names.unused(if single { &package } else { &module });
         resource(&name, &module, request.prefix, &mappings, &selector)
     };
-    Ok(roots.into_iter().map(one).collect())
+    Ok(roots.into_iter().map(module_resource).collect())
 }
 
 #[derive(Default)]

@@ -216,7 +216,7 @@ impl Image {
             os: "linux".into(),
             variant: self.platform.variant.map(str::to_owned),
         });
-        // skopeo selects an image by the first one, and containerd takes its name from the second.
+        // skopeo selects an image by the first annotation, and containerd uses the second as its name.
         manifest.annotations = BTreeMap::from([
             ("org.opencontainers.image.ref.name".to_owned(), self.reference.tag.clone()),
             ("io.containerd.image.name".to_owned(), self.reference.to_string()),

@@ -155,7 +155,7 @@ impl Platform {
                 return Err(BadName {
                     what: "architecture of a container image",
                     word: kernel.arch.clone(),
-                    why: "OCI knows none of that name",
+                    why: "OCI does not support it",
                 }
                 .into());
             }

@@ -11,7 +11,7 @@ use std::path::Path;
 const UNPACKED: u64 = 16 << 30;
 /// The most files of a layer.
 const ENTRIES: usize = 1_000_000;
-/// The most links that are followed, as in the kernel.
+/// The maximum number of links that are followed, as in the kernel.
 const LINKS: u32 = 40;
 /// The search path of an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

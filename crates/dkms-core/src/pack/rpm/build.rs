@@ -127,7 +127,7 @@ impl Rpmbuild {
         if made.is_empty() {
             return Err(ProgramError::Failed {
                 command: shown,
-                cause: "it ended well and made no package".into(),
+                cause: "it succeeded but produced no package".into(),
             }
             .into());
         }

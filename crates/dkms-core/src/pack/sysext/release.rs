@@ -97,7 +97,7 @@ fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
                 return Err(BadName {
                     what: "architecture of a system extension",
                     word: kernel.arch.clone(),
-                    why: "systemd knows none of that name",
+                    why: "systemd does not support it",
                 }
                 .into());
             }

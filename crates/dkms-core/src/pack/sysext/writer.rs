@@ -78,7 +78,7 @@ impl Writer {
     }
 }
 
-/// Renames the new extension to its path. One that is there already is replaced if that is wanted.
+/// Renames the new extension to its path. Replaces an existing extension if `replace` is set.
 pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
     if !replace || !fs::exists(path) {
         fs::rename_noreplace(new, path)?;

@@ -113,7 +113,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         Err(why) => return SecureBoot::Unknown(why),
     }
     let flag = |name: &str, guid: &str| read(root, name, guid).map(|v| v.map(|(_, data)| data == [1]));
-    let look = || -> Seen<SecureBoot> {
+    let read_state = || -> Seen<SecureBoot> {
         let on = flag("SecureBoot", GLOBAL)?;
         if flag("SetupMode", GLOBAL)? == Some(true) {
             return Ok(SecureBoot::SetupMode);
@@ -127,7 +127,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         let by_shim = shim.is_some_and(|(attributes, data)| attributes & NON_VOLATILE == 0 && data == [1]);
         Ok(if by_shim { SecureBoot::Off { by_shim } } else { SecureBoot::On })
     };
-    look().unwrap_or_else(SecureBoot::Unknown)
+    read_state().unwrap_or_else(SecureBoot::Unknown)
 }
 
 /// The attributes and data of a variable; `None` if the variable does not exist.

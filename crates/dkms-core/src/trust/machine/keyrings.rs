@@ -54,7 +54,7 @@ impl TrustedKeys {
             keys.values().find(is)
         };
         let content = |name: &'static str| -> Seen<Vec<String>> {
-            // Every kernel that has these keyrings has the first one, but only root can see any of them.
+            // Every kernel that has these keyrings has the first keyring, but only root can see any of them.
             let Some(ring) = ring(name) else {
                 return match ring(TRUSTED[0]) {
                     Some(_) => Ok(Vec::new()),

@@ -36,7 +36,7 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    fn look(machine: &Machine, certificate: &Certificate) -> Self {
+    fn inspect(machine: &Machine, certificate: &Certificate) -> Self {
         let holds = |variable| machine.list(variable).map(|list| list.holds(certificate));
         let keyrings = machine.keyrings();
         let forbidden = || {
@@ -107,11 +107,11 @@ pub struct Certified {
 impl Certified {
     /// Reads a certificate file and finds where it is trusted. The error is the reason why it is not a
     /// certificate.
-    pub(super) fn look(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
+    pub(super) fn inspect(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
         let bytes =
             dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
         let certificate = Certificate::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        let enrolment = Enrolment::look(machine, &certificate);
+        let enrolment = Enrolment::inspect(machine, &certificate);
         let accepted = if enrolment.kernel == Some(true) {
             Accepted::Yes
         } else {

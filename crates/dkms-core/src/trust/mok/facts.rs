@@ -21,7 +21,7 @@ pub enum KeyFile {
 }
 
 impl KeyFile {
-    pub(super) fn look(pair: &KeyPair) -> Self {
+    pub(super) fn inspect(pair: &KeyPair) -> Self {
         if pair.is_token() {
             return Self::Token;
         }
@@ -71,6 +71,6 @@ pub struct Status {
     pub digest_module: Option<String>,
     /// Paths that could not be read, and the reasons.
     pub unreadable: Vec<String>,
-    /// What to do.
+    /// The next step.
     pub next: Next,
 }

@@ -266,7 +266,7 @@ impl Resigner for Resign<'_> {
             fault: SignFault::NotResigned(cause),
         };
         let framework = framework::load(self.system, self.sink, Some(&build.kernel.release))?;
-        // A second signer remains one.
+        // A second signer stays a second signer.
         let second = signing::second_signer(&self.system.settings, &framework)?;
         let first = std::iter::once((&self.key, &self.new));
         let pairs: Vec<_> =

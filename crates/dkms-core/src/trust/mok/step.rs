@@ -1,6 +1,6 @@
 //! The steps that lead to a trusted key.
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing.

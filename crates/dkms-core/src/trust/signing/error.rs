@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Signing failed, or the signing key cannot be changed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SigningError {
     #[error("the module {path} cannot be signed: {fault}")]
     SignFailed {
@@ -24,7 +24,7 @@ pub enum SigningError {
 /// The reason why a module cannot be signed. The path next to it is the module, or the file that caused the
 /// error.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SignFault {
     #[error("the path of a signing key must be absolute")]
     RelativeKey,
@@ -72,7 +72,7 @@ pub enum SignFault {
 
 /// The reason why the kernel's sign-file computes the signatures, and not this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SignFileReason {
     #[error("framework.conf names it as sign_file")]
     Configured,
@@ -88,7 +88,7 @@ pub enum SignFileReason {
 
 /// The reason why the enrolment of a certificate is not requested.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum EnrolFault {
     #[error("{list} forbids the certificate {certificate}")]
     Forbidden { list: &'static str, certificate: PathBuf },
@@ -108,7 +108,7 @@ pub enum EnrolFault {
 
 /// The reason why the signing key is not replaced.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RotateFault {
     #[error("{0} is in a token, and dkms makes keys in files only")]
     Token(String),
@@ -191,12 +191,12 @@ impl EnrolFault {
     fn help(&self) -> &'static str {
         match self {
             Self::Forbidden { .. } => "'dkms mok rotate' makes another key",
-            Self::NoFirmware => "'dkms mok' says whether it needs to be enrolled at all",
+            Self::NoFirmware => "'dkms mok' reports whether it needs to be enrolled",
             Self::NoCertificate(_) => "'dkms generate_mok' makes a key pair",
             Self::NoTerminal => {
                 "run this on a terminal, or give it as the systemd credential dkms.mok-password"
             }
-            Self::NotListed => "see what 'mokutil --list-new' says",
+            Self::NotListed => "check the output of 'mokutil --list-new'",
             Self::BadCertificate(_) | Self::Mokutil(_) => "",
         }
     }
@@ -206,7 +206,7 @@ impl RotateFault {
     fn help(&self) -> &'static str {
         match self {
             Self::Token(_) => "make a new key there, name it in framework.conf, and build again",
-            Self::Missing(_) => "'dkms generate_mok' makes a key pair where there is none",
+            Self::Missing(_) => "'dkms generate_mok' creates a missing key pair",
             Self::Forbidden { .. } | Self::BadNewKey { .. } | Self::NoPair { .. } => {
                 "delete the new pair, then rotate again"
             }

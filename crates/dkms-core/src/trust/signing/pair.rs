@@ -89,7 +89,7 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
     if let Some((key, certificate)) = system.settings.signing.clone() {
         return Ok(KeyPair { key, certificate });
     }
-    let own = |name: &str| system.layout.dkms_tree.join(name);
+    let path_in_tree = |name: &str| system.layout.dkms_tree.join(name);
     let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
     let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
     if key.is_none() {
@@ -102,8 +102,8 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
             _ => {}
         }
     }
-    let key = key.unwrap_or_else(|| own("mok.key").to_string_lossy().into_owned());
-    let certificate = certificate.map_or_else(|| own("mok.pub"), PathBuf::from);
+    let key = key.unwrap_or_else(|| path_in_tree("mok.key").to_string_lossy().into_owned());
+    let certificate = certificate.map_or_else(|| path_in_tree("mok.pub"), PathBuf::from);
     // A relative path would depend on the current directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
@@ -236,8 +236,8 @@ fn require_directories(host: &Host, layout: &Layout, pair: &KeyPair) -> Result<(
     let of_kernel = |dir: &Path| gentoo && dir.starts_with(&layout.install_tree);
     for path in [Path::new(&pair.key), &*pair.certificate] {
         let Some(dir) = path.parent() else { continue };
-        let own = dir == layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
-        if own || of_kernel(dir) {
+        let may_create = dir == layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        if may_create || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
             return Err(failed(path, SignFault::NoDirectory(dir.to_owned())));
