@@ -7,7 +7,7 @@ use crate::error::{Error, FailedKernel, Result};
 use crate::event::{Event, FailedPackage, Fallback, Sink, Sources};
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
-use crate::schedule::{Done, Finished, Results, Telling, run};
+use crate::schedule::{Done, Finished, Reporting, Results, run};
 use crate::system::System;
 use crate::{add, origin};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// tasks.
 ///
 /// # Errors
-/// A source tree cannot be copied or added: then nothing else is done. Otherwise the first failure, in the
-/// order of the plan.
+/// If a source tree cannot be copied or added, nothing further is done. Otherwise the first failure, in the
+/// order of the plan, is returned.
 pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
     add_sources(system, sink, &plan)?;
     report_nothing(sink, &plan);
@@ -30,13 +30,13 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
         .collect();
     failing.sort();
     failing.dedup();
-    let of = failing.len();
-    let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
-    let results = run(system, sink, &plan, telling);
+    let count = failing.len();
+    let reporting = if count == 1 { Reporting::Nothing } else { Reporting::Each };
+    let results = run(system, sink, &plan, reporting);
     // Releases the plan's references to its errors.
     drop(plan);
     crate::finally::once_per_command(system, sink, &results.changed, true);
-    conclude(results, of)
+    conclude(results, count)
 }
 
 /// Copies and registers the sources of a plan.
@@ -74,7 +74,7 @@ pub fn report_nothing(sink: &dyn Sink, plan: &Plan) {
 }
 
 /// The result of a command: with one task, its own failure; with several, the exit code of the first failure.
-fn conclude(results: Results, of: usize) -> Result<()> {
+fn conclude(results: Results, count: usize) -> Result<()> {
     if let Some(e) = results.stopped {
         return Err(e);
     }
@@ -94,8 +94,8 @@ fn conclude(results: Results, of: usize) -> Result<()> {
     let other = failures.iter().position(|e| !is_excluded(e));
     let Some(at) = other.or((failed > 0).then_some(0)) else { return Ok(()) };
     let first = failures.swap_remove(at);
-    if of > 1 {
-        return Err(Error::SeveralFailed { first, failed, of });
+    if count > 1 {
+        return Err(Error::SeveralFailed { first, failed, of: count });
     }
     Err(Error::unshared(first))
 }
@@ -106,7 +106,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 /// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
 pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     report_nothing(sink, &plan);
-    let results = run(system, sink, &plan, Telling::AllButHeaders);
+    let results = run(system, sink, &plan, Reporting::AllButHeaders);
     let mut deferred = Vec::new();
     for (_, step) in plan.steps() {
         if let Operation::Defer { build, .. } = &step.operation {
@@ -118,16 +118,16 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     let mut first = results.stopped;
     let mut failures: Vec<FailedKernel> = Vec::new();
     for kernel in kernels {
-        let of = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
-        let summary = Summary::of(kernel, &results.finished, &deferred);
-        if of == 0 && summary.deferred.is_empty() {
+        let count = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
+        let summary = Summary::new(kernel, &results.finished, &deferred);
+        if count == 0 && summary.deferred.is_empty() {
             continue;
         }
         let headers = headers_missing(kernel, &results.finished);
         let is_known = |f: &FailedPackage| matches!(*f.error, Error::Build(BuildError::FailedBefore { .. }));
         let known = summary.failed.iter().all(is_known);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
-        if headers.is_none() || summary.says_something() {
+        if headers.is_none() || summary.has_content() {
             sink.event(summary.event());
         }
         match headers {
@@ -136,7 +136,7 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
                 first.get_or_insert(e);
             }
             None if !failed.is_empty() => {
-                failures.push(FailedKernel { kernel: kernel.clone(), failed, of, known });
+                failures.push(FailedKernel { kernel: kernel.clone(), failed, of: count, known });
             }
             _ => {}
         }
@@ -182,7 +182,7 @@ pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[
     Ok(())
 }
 
-/// Whether a package or one of its modules has one of these names.
+/// Returns whether a package or one of its modules has one of these names.
 fn is_one_of(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
     if names.is_empty() || names.contains(&package.name.as_str()) {
         return !names.is_empty();
@@ -207,7 +207,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
+    fn new(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
         let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
         let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
         let sources = Sources::default();
@@ -234,7 +234,7 @@ impl Summary {
         sum
     }
 
-    fn says_something(&self) -> bool {
+    fn has_content(&self) -> bool {
         let quiet = self.installed.is_empty() && self.skipped.is_empty() && self.failed.is_empty();
         !quiet || !self.fallbacks.is_empty()
     }

@@ -82,12 +82,12 @@ fn post_add(system: &System, sink: &dyn Sink, package: &PackageId, line: Option<
 /// The package that dkms.conf names, if the command line splits the same NAME-VERSION at another hyphen.
 fn named_by_conf(package: &PackageId, name: &str, version: &str) -> Option<PackageId> {
     let named = PackageId::new(name, version).ok()?;
-    is_other_split(package, &named).then_some(named)
+    has_same_source_name(package, &named).then_some(named)
 }
 
-/// Whether the sources of two packages have the same name NAME-VERSION.
-fn is_other_split(one: &PackageId, other: &PackageId) -> bool {
-    one != other && directory_name(one) == directory_name(other)
+/// Returns whether the sources of two packages have the same name NAME-VERSION.
+fn has_same_source_name(first: &PackageId, second: &PackageId) -> bool {
+    first != second && directory_name(first) == directory_name(second)
 }
 
 fn directory_name(package: &PackageId) -> String {
@@ -100,7 +100,7 @@ fn register(system: &System, sink: &dyn Sink, package: &PackageId, source: &Path
     let version = system.layout.version_dir(package);
     fs::create_dir_all(system.layout.package_dir(&package.name))?;
     if version.is_dir() {
-        // In a broken package, only the link is missing, and what is built stays.
+        // In a broken package, only the link is missing, and the builds stay.
         fs::create_dir_all(version.join("build"))?;
         fs::symlink_replace(source, system.layout.source_link(package))?;
     } else {
@@ -164,7 +164,7 @@ pub fn require_added(layout: &Layout, package: &PackageId) -> Result<()> {
 /// A package that is not registered, unless it is, as another split of the same NAME-VERSION.
 fn not_added(layout: &Layout, package: &PackageId) -> PackageError {
     let package = package.clone();
-    match state::all_packages(layout).into_iter().find(|other| is_other_split(&package, other)) {
+    match state::all_packages(layout).into_iter().find(|other| has_same_source_name(&package, other)) {
         Some(added) => PackageError::OtherSplit { package, added },
         None => PackageError::NotAdded(package),
     }
@@ -191,7 +191,7 @@ mod tests {
             let (name, version) = text.split_once('/').unwrap();
             PackageId::new(name, version).unwrap()
         };
-        // The command line, dkms.conf, and what is reported.
+        // The command line, dkms.conf, and the reported result.
         for (given, conf, reported) in [
             ("foo-bar/1.0", "foo/bar-1.0", true),
             ("foo/bar-1.0", "foo-bar/1.0", true),

@@ -1,5 +1,5 @@
-//! The confinement of untrusted code: as which user it runs, what it sees, what it may write, and what could
-//! not be enforced.
+//! The confinement of untrusted code: the user that runs it, the paths that it can see and write, and the
+//! restrictions that could not be enforced.
 //!
 //! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
 //! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
@@ -21,13 +21,13 @@ pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
 /// without their numbers.
 const DECLARED: &str = "_dkms-build-";
 
-/// Where systemd locks the IDs that it gives to services with DynamicUser=, and the range of these IDs.
+/// The directory in which systemd locks the IDs of services with DynamicUser=, and the range of these IDs.
 const DYNAMIC_USERS: (&str, std::ops::RangeInclusive<u32>) = ("/run/systemd/dynamic-uid", 61184..=65519);
 
 /// Exists if systemd is the service manager.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Directories that are empty for untrusted code: they have the users' own files.
+/// Directories that are empty for untrusted code, because they contain the users' files.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
 
 /// Paths that only root may read and that no build needs. The user of a build cannot read them anyway. They
@@ -43,27 +43,28 @@ const SECRETS: [&str; 8] = [
     "/var/lib/shim-signed/mok/MOK.priv",
 ];
 
-/// A user ID that nothing else uses while this value exists: one for each running evaluation and build.
+/// A user ID that is reserved while this value exists: one for each running evaluation and build.
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
-    /// A socket without a file. While it is open, its name is taken on the whole machine.
+    /// A socket without a file. While it is open, no other process on the machine can use its name.
     _claim: Option<UnixDatagram>,
     /// Keeps systemd from giving the ID to a service.
     dynamic: Option<Lock>,
 }
 
 impl BuildUser {
-    /// Takes one of the declared users, or an ID of the range, except those that the machine uses for
-    /// something else. A range in framework.conf replaces both. If dkms cannot change its user, this is
-    /// dkms's own user.
+    /// Reserves one of the configured users, or an ID of the range, except IDs that the machine already uses.
+    /// A range in framework.conf replaces both. If dkms cannot change its user, this is the user that runs
+    /// dkms.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
             return Self::none();
         }
         let taken = taken();
-        // A user with processes under one of these IDs could interfere with programs that we run under it.
+        // A user with processes under one of these IDs could interfere with programs that we run under this
+        // ID.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
         // The search starts at a random ID: a container's network namespace does not see the claims of the
@@ -102,7 +103,8 @@ impl BuildUser {
 
 impl Drop for BuildUser {
     fn drop(&mut self) {
-        // The name goes before the lock, as in systemd, which checks that a file that it locked has one.
+        // The name is removed before the lock. systemd relies on this order: it checks that a file that it
+        // locked still has a name.
         if let Some(lock) = &self.dynamic {
             let _ = dkms_sys::fs::remove_file(lock.path());
         }
@@ -127,16 +129,16 @@ fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     }
 }
 
-/// The IDs of the users that are declared for builds: their group is their own.
+/// The IDs of the users that are declared for builds. Their group ID equals their user ID.
 fn declared(passwd: &str) -> Vec<u32> {
-    let one = |line: &str| {
+    let parse_line = |line: &str| {
         let mut fields = line.strip_prefix(DECLARED)?.split(':');
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         fields.next().filter(|number| is_number(number))?;
         let (user, group): (u32, u32) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
         (user == group && user != 0).then_some(user)
     };
-    let mut found: Vec<u32> = passwd.lines().filter_map(one).collect();
+    let mut found: Vec<u32> = passwd.lines().filter_map(parse_line).collect();
     let all = parse_ids("/etc/passwd", passwd, false);
     found.retain(|id| all.iter().filter(|taken| taken.has(*id)).count() == 1);
     found
@@ -215,16 +217,17 @@ pub fn evaluation_limits() -> Limits {
     }
 }
 
-/// The space for temporary files of an evaluation, and for what it writes beside its file, in bytes.
+/// The maximum size in bytes of the temporary files of an evaluation, and of the files that it writes next to
+/// the evaluated file.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Refuses or reports what a machine cannot enforce, depending on the configuration. Each message is reported
-/// once per command.
+/// Rejects or reports restrictions that a machine cannot enforce, depending on the configuration. Each
+/// message is reported once per command.
 ///
 /// # Errors
-/// With `build_confinement=require`: what is missing.
+/// With `build_confinement=require`: the missing restrictions.
 pub fn judge(
     framework: &FrameworkConf,
     sink: &dyn Sink,

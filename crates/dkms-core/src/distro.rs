@@ -93,7 +93,7 @@ impl Distribution {
         &self.word
     }
 
-    /// Where modules go below `/lib/modules/K`, if the distribution decides that instead of dkms.conf.
+    /// The destination of modules below `/lib/modules/K`, if the distribution overrides dkms.conf.
     pub fn destination(&self) -> Option<&'static str> {
         match self.family() {
             Family::Fedora | Family::Rhel => Some("/extra"),
@@ -108,7 +108,8 @@ impl Distribution {
         let mut found = Vec::new();
         match self.family() {
             Family::Debian => {
-                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer packages have the whole version in their name.
+                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer packages have the complete version in their
+                // name.
                 let cuts = [
                     release.rsplit_once('.').map(|c| c.0),
                     release.split_once('-').map(|c| c.0),
@@ -130,7 +131,8 @@ impl Distribution {
     }
 }
 
-/// Why an os-release below `root` cannot be read, where [`Distribution::detect`] finds none.
+/// Returns the reason why an os-release below `root` cannot be read, if [`Distribution::detect`] returns
+/// nothing.
 pub(crate) fn unusable_os_release(root: &Path) -> Option<IoError> {
     OS_RELEASE.iter().find_map(|place| read_os_release(&root.join(place))?.err())
 }

@@ -1,7 +1,7 @@
-//! All errors: [`Error`] wraps the error enums of the areas, each of which is in its area's module.
+//! All errors: [`Error`] wraps the error enums of the areas. Each area defines its enum.
 //!
-//! `Display` reports what failed, where and why, including the cause; [`std::error::Error::source`] returns
-//! the cause itself. [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
+//! `Display` prints the failed action, the path and the cause; [`std::error::Error::source`] returns the
+//! cause itself. [`Error::help`] returns hints. The program maps errors to exit codes (`exit.rs`).
 
 use crate::build::error::BuildError;
 pub use crate::cause::Cause;
@@ -26,7 +26,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any error with which an action can fail.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum Error {
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -110,7 +110,7 @@ impl From<UsageError> for Error {
 }
 
 impl From<dkms_tree::Error> for Error {
-    /// Errors that are common to all areas are the same, wherever they happen.
+    /// Errors that are common to all areas are equal in every area.
     fn from(error: dkms_tree::Error) -> Self {
         match error {
             dkms_tree::Error::Io(e) => Self::Io(e),
@@ -122,20 +122,20 @@ impl From<dkms_tree::Error> for Error {
 }
 
 impl Error {
-    /// Returns the error itself, if nothing else refers to it any more.
+    /// Unwraps the error, if this is the last reference to it.
     pub(crate) fn unshared(error: Arc<Error>) -> Self {
         Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
     }
 
-    /// Whether everything else that the command has to do would fail in the same way.
+    /// Returns whether the rest of the command would fail in the same way.
     #[must_use]
     pub fn ends_the_command(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::TreeNotWritable(_))
     }
 
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
-        let one = |s: &str| vec![s.to_owned()];
+        let hint = |s: &str| vec![s.to_owned()];
         match self {
             Self::Request(e) => e.help(),
             Self::Package(e) => e.help(),
@@ -148,12 +148,12 @@ impl Error {
             Self::Pack(e) => e.help(),
             Self::Reload(e) => e.help(),
             Self::NoOsRelease(_) | Self::OsReleaseUnusable(_) => {
-                one("put a file /etc/os-release there that says ID=...")
+                hint("create a file /etc/os-release there that contains ID=...")
             }
-            Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
-            Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
-            Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
-            Self::AutoinstallFailed(_) => one("the errors are above; the other modules are in place"),
+            Self::TreeNotWritable(_) => hint("--dkmstree names another tree"),
+            Self::SeveralFailed { failed, of, .. } if failed == of => hint("the errors are above"),
+            Self::SeveralFailed { .. } => hint("the errors are above; the others are done"),
+            Self::AutoinstallFailed(_) => hint("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Look(e) => e.help(),
             Self::Conf(_)

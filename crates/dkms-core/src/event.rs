@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 pub struct FailedPackage {
     /// The package version.
     pub package: PackageId,
-    /// Why.
+    /// The error.
     pub error: Arc<Error>,
 }
 
-/// An older version that is installed because the newest one cannot be built.
+/// An older version that is installed because the newest version cannot be built.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The installed version.
@@ -44,7 +44,7 @@ pub enum Event {
     Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration, origin: BuildOrigin },
     /// A module file was installed.
     ModuleInstalled { build: Build, path: PathBuf },
-    /// A module file was left as it is, for this reason.
+    /// A module file was not changed, for this reason.
     ModuleKept { build: Build, path: PathBuf, reason: String },
     /// A module file that was there before was archived.
     OriginalArchived { build: Build, from: PathBuf, to: PathBuf },
@@ -80,7 +80,7 @@ pub enum Event {
     DepmodSkipped { kernel: Kernel, reason: String },
     /// A package's own script runs.
     ScriptStarted { package: PackageId, directive: &'static str, command: String },
-    /// What a package's own script printed, line by line as it came.
+    /// Output of a package's script, line by line.
     ScriptOutput { text: String },
     /// An external command ran that dkms runs once per command (post_transaction, weak-modules).
     CommandRun { what: String, command: String, elapsed: Duration },
@@ -126,19 +126,19 @@ pub struct Queued {
     pub build: Build,
     /// The last build of its package.
     pub last: Option<LastBuild>,
-    /// The estimated work, in seconds: the duration of the last build, or what the size of its source
-    /// suggests.
+    /// The estimated work, in seconds: the duration of the last build, or an estimate from the size of the
+    /// source.
     pub weight: f64,
     /// The builds that have to be installed before.
     pub after: Vec<Build>,
 }
 
-/// What is known of the last build of a package.
+/// The last build of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastBuild {
-    /// How long it took.
+    /// Its duration.
     pub duration: Duration,
-    /// How many object files it compiled, if that is recorded.
+    /// The number of object files that it compiled, if recorded.
     pub objects: Option<u32>,
 }
 
@@ -147,7 +147,7 @@ pub struct LastBuild {
 pub struct Progress {
     /// The job slots in use; `None` if there is no limit.
     pub slots: Option<SlotsInUse>,
-    /// What the running builds have begun to compile since the last measurement.
+    /// The objects that the running builds have begun to compile since the last measurement.
     pub compiled: Vec<Compiled>,
 }
 
@@ -160,7 +160,7 @@ pub struct SlotsInUse {
     pub of: u32,
 }
 
-/// How far a build is.
+/// The progress of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The build.
@@ -171,7 +171,7 @@ pub struct Compiled {
     pub last: String,
 }
 
-/// How many of the builds of a command came from where.
+/// The number of builds of a command for each origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// They were compiled.
@@ -201,7 +201,7 @@ pub struct BuiltModule {
     pub file: String,
     /// Bytes.
     pub size: u64,
-    /// Who has signed it, or why it is not signed.
+    /// The signer, or the reason why it is not signed.
     pub signature: Signature,
 }
 
@@ -210,7 +210,7 @@ pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
 
-    /// Whether [`Sink::progress`] does something. If not, progress is not measured.
+    /// Returns whether [`Sink::progress`] is implemented. If not, progress is not measured.
     fn follows_progress(&self) -> bool {
         false
     }
@@ -218,7 +218,7 @@ pub trait Sink: Send + Sync {
     /// Receives a measurement.
     fn progress(&self, _measured: Progress) {}
 
-    /// Whether a user is there to answer [`Sink::ask`].
+    /// Returns whether a user can answer [`Sink::ask`].
     fn can_ask(&self) -> bool {
         false
     }

@@ -24,7 +24,7 @@ pub struct Script<'a> {
     pub environment: &'a [(String, String)],
 }
 
-/// The names of [`variables`]. A script that has no value for one of them does not get the caller's either.
+/// The names of [`variables`]. If a script has no value for one of them, the caller's variable is removed.
 const EXPORTED: [&str; 4] = ["kernelver", "arch", "module", "module_version"];
 
 /// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
@@ -43,9 +43,9 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
 /// even if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
-    let own = layout.config_dir.join(&package.name).join(name);
+    let administrators = layout.config_dir.join(&package.name).join(name);
     let shipped = directory.join(name);
-    [own, shipped].into_iter().find(|file| fs::is_executable(file))
+    [administrators, shipped].into_iter().find(|file| fs::is_executable(file))
 }
 
 fn file_name(line: &str) -> Option<&str> {
@@ -84,9 +84,9 @@ pub(crate) fn arguments(line: &str) -> &str {
 }
 
 /// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x,
-/// the line is split into words, and file name patterns in them are expanded; nothing else of the shell
-/// applies. If the script cannot be started, for example without its interpreter, its status is 126 or 127.
-/// `None`: there is no such script, which is a warning.
+/// the line is split into words, and file name patterns in them are expanded; no other shell syntax is
+/// supported. If the script cannot be started, for example because its interpreter is missing, its status is
+/// 126 or 127. If the script does not exist, it prints a warning and returns `None`.
 ///
 /// # Errors
 /// The shell cannot be started.
@@ -136,7 +136,7 @@ pub(crate) fn shell(host: &Host) -> PathBuf {
     find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
 }
 
-/// The error for a process that could not run; `purpose` is what it was for.
+/// Returns the error for a process that could not run; `purpose` is the purpose of the process.
 pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {
@@ -189,7 +189,7 @@ pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
     }
 }
 
-/// Reports a failed build to apport, where that is installed. Best effort.
+/// Reports a failed build to apport, if apport is installed. Errors are ignored.
 pub fn apport(host: &Host, build: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &host.path);

@@ -15,7 +15,7 @@ pub struct Host {
     pub release: Release,
     /// `uname -m`
     pub machine: String,
-    /// From os-release; `None` if there is none.
+    /// From os-release; `None` if the file does not exist or cannot be used.
     pub distribution: Option<Distribution>,
     /// The environment for builds and scripts, without the variables that would disturb a build, and without
     /// [`Host::secrets`].
@@ -71,7 +71,7 @@ impl Default for Host {
 }
 
 impl Host {
-    /// Where modules go below `/lib/modules/K`, if this machine decides that instead of dkms.conf.
+    /// The destination of modules below `/lib/modules/K`, if this machine overrides dkms.conf.
     pub fn fixed_destination(&self) -> Option<String> {
         match self.addon_modules_dir.as_deref().filter(|dir| !dir.is_empty()) {
             Some(dir) => Some(format!("/{}", dir.trim_matches('/'))),
@@ -92,20 +92,20 @@ impl Host {
         self.source_date_epoch().unwrap_or_else(now)
     }
 
-    /// Whether records contain inodes and change times, which let dkms skip the comparison of files. They
-    /// differ between two images that are made alike, and mean nothing in a copy of one.
+    /// Returns whether records contain inodes and change times, which let dkms skip the comparison of files.
+    /// They differ between two identical images, and are meaningless in a copy of an image.
     pub fn records_stamps(&self) -> bool {
         self.source_date_epoch().is_none()
     }
 
-    /// Why the distribution is unknown: there is no os-release, or it cannot be read.
+    /// Returns the reason why the distribution is unknown: os-release is missing or cannot be read.
     pub fn distribution_unknown(&self) -> crate::Error {
         let shown = self.other_root.clone().unwrap_or_else(|| "/".into());
         let cause = distro::unusable_os_release(Path::new("/"));
         cause.map_or(crate::Error::NoOsRelease(shown), crate::Error::OsReleaseUnusable)
     }
 
-    /// Whether a kernel is the one that runs on this system.
+    /// Returns whether a kernel is the running kernel.
     pub fn runs(&self, release: &str) -> bool {
         self.image.is_none() && self.release == *release
     }

@@ -69,18 +69,19 @@ pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -
         .map(|f| {
             let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
             let found = candidates.iter().find(|p| is_copy(p, &f.path));
-            let there = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
+            let existing = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
             InstalledModule {
                 name: f.name,
                 ours: found.is_some(),
-                present: there.is_some(),
-                path: there.or(candidates.first()).cloned().unwrap_or_default(),
+                present: existing.is_some(),
+                path: existing.or(candidates.first()).cloned().unwrap_or_default(),
             }
         })
         .collect()
 }
 
-/// The possible directories of a module of this build: the distribution's, and the one in dkms.conf.
+/// The possible directories of a module of this build: the distribution's directory, and the directory in
+/// dkms.conf.
 fn places<'a>(
     system: &'a System,
     sink: &'a dyn Sink,
@@ -118,8 +119,8 @@ fn places<'a>(
     }
 }
 
-/// Whether an installed file is a copy of a built one: a link to it, a file with the same bytes, or one with
-/// the same version and srcversion.
+/// Returns whether an installed file is a copy of a built file: a link to it, a file with the same bytes, or
+/// a module with the same version and srcversion.
 fn is_copy(installed: &Path, built: &Path) -> bool {
     if !dkms_sys::fs::exists(installed) {
         return false;
@@ -134,8 +135,9 @@ fn is_copy(installed: &Path, built: &Path) -> bool {
     let info = |p: &Path| {
         let bytes = decompressed(&dkms_sys::fs::read(p).ok()?).ok()?;
         let module = kmodule::elf::Module::parse(&bytes).ok()?;
-        let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
-        Some((v, sv))
+        let (version, srcversion) =
+            (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
+        Some((version, srcversion))
     };
     matches!((info(installed), info(built)), (Some(a), Some(b)) if a == b)
 }

@@ -46,7 +46,7 @@ pub mod system;
 pub mod time;
 pub mod trust;
 
-/// What is on disk: names, paths, state, records.
+/// The state on disk: names, paths, records.
 pub use dkms_tree as tree;
 pub use dkms_tree::ids;
 pub use error::{Error, Result};

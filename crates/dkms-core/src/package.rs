@@ -4,7 +4,7 @@ use dkms_tree::ids::PackageId;
 
 /// The tree does not have a package in the state that the request needs.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackageError {
     #[error("{0} is already in the dkms tree")]
     AlreadyAdded(PackageId),
@@ -23,7 +23,7 @@ pub enum PackageError {
 }
 
 impl PackageError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::AlreadyAdded(id) => vec![format!("to register it again: dkms remove {id} --all")],

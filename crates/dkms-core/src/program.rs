@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// A program is missing or failed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum ProgramError {
     #[error("there is no program '{program}', which dkms needs to {purpose}")]
     Missing { program: String, purpose: String, package: String },
@@ -29,7 +29,7 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::Missing { package, .. } => vec![format!("install the package {package}")],

@@ -23,7 +23,7 @@ pub struct Request<'a> {
     pub package: &'a PackageId,
     /// The kernels; `None` for all kernels for which it is built.
     pub kernels: Option<&'a [Kernel]>,
-    /// How much is removed.
+    /// The part that is removed.
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,
@@ -39,7 +39,7 @@ pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<P
     add::require_added(&system.layout, request.package)?;
     let built = || state::builds(&system.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
-    let why = format!("'{}' asks for it", request.action);
+    let why = format!("requested by '{}'", request.action);
     Ok(gather::removal(system, sink, request.package, &kernels, request.depth, &why, request.overrides))
 }
 
@@ -58,7 +58,7 @@ pub fn execute(system: &System, sink: &dyn Sink, request: &Request<'_>, plan: Pl
     // If there is nothing to do, this neither waits for the lock nor needs a writable tree.
     let held =
         if changes_something(&plan) { Some(lock::build(system, sink, request.package)?) } else { None };
-    // While this dkms waited for the lock, another one may have built or removed the package.
+    // While this dkms waited for the lock, another dkms may have built or removed the package.
     let plan = if held.is_some() { self::plan(system, sink, request)? } else { plan };
     report_nothing(sink, &plan);
     transact(system, sink, plan)
@@ -104,7 +104,7 @@ fn execute_step(system: &System, sink: &dyn Sink, change: &mut Change, operation
         return Err(Error::Interrupted(signal));
     }
     match operation {
-        // Before this dkms had the lock, another one may have uninstalled or installed it.
+        // Before this dkms had the lock, another dkms may have uninstalled or installed it.
         Operation::Uninstall(build) if state::is_active(&system.layout, build) => {
             change.uninstall(system, sink, build)
         }

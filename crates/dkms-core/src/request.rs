@@ -1,4 +1,4 @@
-//! What all requests have in common, and errors in requests.
+//! Types that all requests share, and errors in requests.
 
 mod usage;
 
@@ -19,9 +19,9 @@ pub struct Overrides {
     pub rpm_safe_upgrade: bool,
 }
 
-/// A request that cannot be carried out as it is written.
+/// A request that cannot be carried out as written.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RequestError {
     #[error(transparent)]
     Usage(#[from] UsageError),
@@ -53,7 +53,9 @@ pub enum RequestError {
     OptionOfOthers { option: String, actions: Vec<&'static str>, action: String },
     #[error("{action} works on {works_on}, and --root on the files of another system")]
     OtherRoot { action: &'static str, works_on: &'static str },
-    #[error("report --fleet makes one page from what machines wrote: {0} is for the report of one machine")]
+    #[error(
+        "report --fleet combines the reports of several machines: {0} only applies to the report of one machine"
+    )]
     FleetWith(&'static str),
     #[error(
         "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall"
@@ -82,7 +84,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::Usage(_) => vec!["'dkms --help' lists actions and options".into()],

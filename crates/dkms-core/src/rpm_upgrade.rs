@@ -20,7 +20,7 @@ fn record(package: &PackageId, start: u64) -> String {
     format!("{}-{}\n{start}\n", package.name, package.version)
 }
 
-/// Leaves a marker file that says that the package was added.
+/// Creates a marker file, which records that the package was added.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -31,8 +31,9 @@ pub fn remember(settings: &Settings, sink: &dyn Sink, package: &PackageId) -> Re
     };
     clear_stale(settings);
     let text = record(package, start);
-    for n in 0..1000u32 {
-        let path = settings.tmp_location.join(format!("{PREFIX}.{pid}.{}-{n}", dkms_sys::sys::own_pid()));
+    for number in 0..1000u32 {
+        let path =
+            settings.tmp_location.join(format!("{PREFIX}.{pid}.{}-{number}", dkms_sys::sys::own_pid()));
         match dkms_sys::fs::create_new(&path, text.as_bytes(), 0o600) {
             Ok(()) => return Ok(()),
             Err(e) if e.source.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -42,7 +43,7 @@ pub fn remember(settings: &Settings, sink: &dyn Sink, package: &PackageId) -> Re
     Ok(())
 }
 
-/// Whether the package was added in this transaction. This deletes the marker file.
+/// Returns whether the package was added in this transaction. This deletes the marker file.
 pub fn added_in_this_transaction(settings: &Settings, package: &PackageId) -> bool {
     let Some((pid, start)) = transaction() else { return false };
     clear_stale(settings);
@@ -64,10 +65,10 @@ fn own_words(settings: &Settings) -> Vec<(String, PathBuf)> {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = dkms_sys::fs::read_dir(&settings.tmp_location) else { return Vec::new() };
     let named = entries.into_iter().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
-    let mine = |path: &PathBuf| {
+    let is_own_file = |path: &PathBuf| {
         path.symlink_metadata().is_ok_and(|m| m.is_file() && m.uid() == dkms_sys::sys::effective_uid())
     };
-    named.filter(|(name, path)| name.starts_with(PREFIX) && mine(path)).collect()
+    named.filter(|(name, path)| name.starts_with(PREFIX) && is_own_file(path)).collect()
 }
 
 /// Removes the marker files of transactions that have ended: most have no removal to cancel.

@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts that no action changes. What an action is asked to do is in its request, and what it reports goes to
+/// Facts that no action changes. The request contains the parameters of an action, and the action reports to
 /// a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {
     /// The paths.
     pub layout: Layout,
-    /// The machine, or what is known about the machine of an image.
+    /// The machine, or the known facts about the machine of an image.
     pub host: Host,
     /// framework.conf and the options that override it.
     pub settings: Settings,
@@ -39,7 +39,7 @@ impl System {
         Trees { layout: &self.layout, other_root: self.host.other_root.is_some() }
     }
 
-    /// How `parallel_jobs` appears in dkms.conf and in the make line: empty for "no limit".
+    /// Returns `parallel_jobs` in the form of dkms.conf and the make line: empty for "no limit".
     pub fn jobs_word(&self) -> String {
         match self.settings.jobs {
             Some(0) => String::new(),
@@ -48,7 +48,7 @@ impl System {
         }
     }
 
-    /// Reports what was recovered after an interrupted command, and writes it to the tree's recovery log.
+    /// Reports a recovery after an interrupted command, and writes it to the tree's recovery log.
     pub(crate) fn report_recovery(&self, sink: &dyn Sink, text: &str) {
         let log = dkms_sys::fs::open_append(self.layout.recovery_log());
         // A failure to write the log does not stop the command.
@@ -64,7 +64,7 @@ impl System {
     }
 }
 
-/// What framework.conf and the command line set for this system, whatever the action is.
+/// The settings from framework.conf and the command line for this system, independent of the action.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `--directive NAME=value`, in the order of the command line.

@@ -60,10 +60,10 @@ mod tests {
         assert_eq!(super::civil(0), (1970, 1, 1));
         assert_eq!(super::civil(19_782), (2024, 2, 29));
         assert_eq!(super::civil(20_780), (2026, 11, 23));
-        // As `date -R` prints it.
+        // The format of `date -R`.
         assert_eq!(super::rfc2822(0), "Thu, 01 Jan 1970 00:00:00 +0000");
         assert_eq!(super::rfc2822(1_709_210_096), "Thu, 29 Feb 2024 12:34:56 +0000");
-        // As `date -u '+%a %b %d %Y'` prints it.
+        // The format of `date -u '+%a %b %d %Y'`.
         assert_eq!(super::changelog_of_rpm(1_709_210_096), "Thu Feb 29 2024");
     }
 }

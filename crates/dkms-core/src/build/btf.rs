@@ -20,7 +20,7 @@ use kmodule::image;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long one program may take. Debian's largest module package takes a few seconds.
+/// The time limit for one program. Debian's largest module package takes a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Prints kbuild's options for pahole; the file has other names in older kernels, or does not exist.
@@ -56,9 +56,9 @@ fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, Str
     Ok(match line.filter(|_| done.status.success()) {
         Some(line) => Ok(without_jobs(line)),
         None => {
-            let said = String::from_utf8_lossy(&done.stderr);
+            let stderr = String::from_utf8_lossy(&done.stderr);
             let dir = context.target.headers.dir.display();
-            Err(format!("the options for pahole cannot be read from {dir}: {}", said.trim()))
+            Err(format!("the options for pahole cannot be read from {dir}: {}", stderr.trim()))
         }
     })
 }
@@ -83,8 +83,8 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Adds BTF to a module, if kbuild should have done so and could not. A failure is a warning, and the module
-/// stays as it is. `check` makes sure that a changed module still is one.
+/// Adds BTF to a module if kbuild should have added it but could not. If this fails, a warning is printed and
+/// the module stays unchanged. `check` makes sure that the changed file is still a valid module.
 ///
 /// # Errors
 /// The log cannot be written; as [`super::sandbox::BuildSandbox::change_file`].
@@ -202,13 +202,13 @@ fn program(
     let change = Change { program, purpose: "generate BTF", places: &places };
     let (done, changed) =
         context.sandbox.change_file(context.system, context.sink, file, bytes, prepare, &change)?;
-    let said = done.stdout_text();
-    context.log.line(said.trim_end())?;
+    let stdout = done.stdout_text();
+    context.log.line(stdout.trim_end())?;
     context.log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
         return Ok(Ok(changed));
     }
-    let last = said.lines().last().unwrap_or_default();
+    let last = stdout.lines().last().unwrap_or_default();
     Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
 }
 

@@ -32,15 +32,15 @@ pub(crate) struct Taken {
     pub collected: Collected,
     /// The files that POST_BUILD added to `K/A`.
     pub added: Vec<(PathBuf, Vec<u8>)>,
-    /// Where they come from.
+    /// The source of the modules: a compiler run, the local cache or a registry.
     pub origin: BuildOrigin,
     /// The origin that is recorded.
     pub recorded: BuildOrigin,
 }
 
-/// The name under which a build is in the local cache, and its lines: those of its fingerprint. With
-/// SOURCE_DATE_EPOCH, the records and the log of a build do not depend on what was built before, so an entry
-/// whose log would differ is another one.
+/// Returns the name of a build in the local cache, and the lines of its fingerprint. With SOURCE_DATE_EPOCH,
+/// the records and the log of a build do not depend on earlier builds, so a build whose log would differ gets
+/// a separate entry.
 #[must_use]
 pub fn local_entry(system: &System, lines: &[String]) -> (String, Vec<String>) {
     let mut lines = lines.to_vec();
@@ -49,7 +49,7 @@ pub fn local_entry(system: &System, lines: &[String]) -> (String, Vec<String>) {
     (dkms_bundle::record::fingerprint(&lines), lines)
 }
 
-/// The line about what the log of a build depends on, if SOURCE_DATE_EPOCH is set.
+/// Returns the fingerprint line for the inputs of the build log, if SOURCE_DATE_EPOCH is set.
 fn reproducible(system: &System) -> Option<String> {
     let epoch = system.host.source_date_epoch()?;
     let (version, jobs) = (env!("CARGO_PKG_VERSION"), system.jobs_word());
@@ -62,7 +62,7 @@ fn reproducible(system: &System) -> Option<String> {
 /// # Errors
 /// The tree cannot be written. Nothing that is wrong with the cache is an error.
 pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
-    // `--force` on a build that exists already asks for a new compilation.
+    // `--force` requests a new compilation of a build that already exists.
     if context.rebuild {
         return Ok(None);
     }
@@ -82,12 +82,12 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
     Ok(taken.map_err(|damaged| drop_damaged(context, &cache, &damaged)).ok())
 }
 
-/// Takes the modules of this build from an entry. Every file is compared with the record, and every module
-/// is checked like one that was compiled here. The log of the build becomes this build's log. `fleet` must
+/// Takes the modules of this build from an entry. Every file is compared with the record, and every module is
+/// checked as if it had been compiled here. The log in the entry becomes the log of this build. `fleet` must
 /// have signed its modules.
 ///
 /// # Errors
-/// The tree cannot be written. The inner error says why the entry is not usable.
+/// The tree cannot be written. The inner error is the reason why the entry is not usable.
 pub(crate) fn take(
     context: &Context<'_>,
     entry: &Entry,
@@ -161,8 +161,8 @@ fn contents(
     })
 }
 
-/// Whether POST_BUILD may add a file at this place below `K/A`: not among the modules and logs, which dkms
-/// writes itself. A registry could have put it there.
+/// Returns whether POST_BUILD may add a file at this place below `K/A`: not among the modules and logs, which
+/// dkms writes itself. A registry could have put it there.
 fn is_addition(below: &Path) -> bool {
     let first = below.iter().next();
     first.is_some_and(|name| name != "module" && name != "log")
@@ -224,14 +224,15 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     context.sink.event(Event::Detail { text: format!("{}: {text}", context.build) });
 }
 
-/// Reads what a compiled build contributes to the cache, before it is signed; `None` if it is not stored.
+/// Reads the files of a compiled build that are stored in the cache, before the modules are signed; `None` if
+/// the build is not stored.
 pub(crate) fn draft(
     context: &Context<'_>,
     fingerprint: &Fingerprint,
     collected: &Collected,
 ) -> Result<Option<Draft>> {
     let confine = &context.loaded.conf.confine;
-    // Such a build may depend on, or change, what the fingerprint does not describe.
+    // Such a build may read or change things that the fingerprint does not describe.
     let reaches_out = confine.network || !confine.write.is_empty();
     // With --force, a module for another kernel is accepted.
     let release = &context.build.kernel.release;
@@ -254,7 +255,7 @@ pub(crate) fn draft(
     Ok(Some(draft))
 }
 
-/// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
+/// Stores a build that is in place. It never fails: if the cache cannot be written, it prints a warning.
 pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
     let system = context.system;
     let Some(cache) = cache(context).filter(|cache| system.host.root || may_write(cache)) else { return };
@@ -280,7 +281,7 @@ fn report_not_stored(context: &Context<'_>, why: &str) {
     context.sink.event(Event::Detail { text });
 }
 
-/// Why a build is not in the cache.
+/// The reason why a build is not in the cache.
 enum Kept {
     /// It cannot be.
     Not(String),
@@ -301,7 +302,8 @@ fn may_write(cache: &Cache) -> bool {
     fs::require_writable_below(cache.dir()).is_ok()
 }
 
-/// Why the fingerprint may not describe everything that this build depended on, or what it left.
+/// Returns the reason why the fingerprint may be incomplete: an input or a result of this build that it does
+/// not describe.
 fn check(context: &Context<'_>, placed: &Placed) -> std::result::Result<(), String> {
     let conf = &context.loaded.conf;
     let runs = |line: &Option<String>| line.as_deref().is_some_and(|line| !line.is_empty());

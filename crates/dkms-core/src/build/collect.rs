@@ -30,7 +30,7 @@ pub(crate) struct Collected {
 pub(crate) struct CollectedModule {
     /// `DEST_MODULE_NAME`: the name of its file without `.ko`.
     pub name: String,
-    /// Where it goes below `/lib/modules/K`.
+    /// The destination below `/lib/modules/K`.
     pub destination: String,
     /// From `.modinfo`.
     pub vermagic: String,
@@ -127,7 +127,7 @@ fn collect_module(
 }
 
 impl CollectedModule {
-    /// What is recorded of a module that passed [`check`].
+    /// The data that is recorded about a module that passed [`check`].
     pub(crate) fn new(host: &Host, entry: &ModuleEntry, module: &Module) -> Self {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Self {
@@ -140,7 +140,7 @@ impl CollectedModule {
     }
 }
 
-/// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
+/// The destination of a module below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
 pub fn destination(host: &Host, written: &str) -> String {
     host.fixed_destination().unwrap_or_else(|| written.trim_end_matches('/').to_owned())
 }

@@ -48,7 +48,7 @@ pub(crate) fn compile<'a>(
 
 fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     let (system, log, path) = (context.system, context.log, &context.system.host.path);
-    // Without a pool there is no limit, and make keeps the number of jobs that it was given.
+    // Without a pool there is no limit, and make keeps its number of jobs.
     let pool = context.pool.filter(|_| recipe.fitted.share == jobs::Share::Pool);
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
     log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;

@@ -1,4 +1,4 @@
-//! What every step of a build gets.
+//! The context that every step of a build receives.
 
 use super::environment::Variables;
 use super::log::MakeLog;
@@ -34,7 +34,7 @@ pub(crate) struct Context<'a> {
     pub held: &'a Held,
     /// `--force`
     pub force: bool,
-    /// `--force` replaces a build that exists: it is compiled, whatever the cache has.
+    /// `--force` replaces an existing build: the package is compiled, even if the cache contains the build.
     pub rebuild: bool,
     pub log: &'a MakeLog,
     pub started: Instant,
@@ -81,7 +81,7 @@ pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
     match cache.distrust() {
         None => Some(cache),
         Some(why) => {
-            // The files of another user say nothing to a user who cannot change this.
+            // Messages about files of another user are useless to a user who cannot change them.
             if context.system.host.root {
                 context
                     .system

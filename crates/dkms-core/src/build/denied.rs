@@ -1,5 +1,5 @@
-//! Finds in the log of a confined build what the build was denied: programs print the path or the address
-//! themselves.
+//! Finds denied accesses in the log of a confined build. Programs print the path or the address that they
+//! could not access.
 
 use std::path::{Path, PathBuf};
 
@@ -54,8 +54,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     None
 }
 
-/// The path that a message is about: the first one in quotes, else the last one that is a word of its own.
-/// The first word is the program's name.
+/// Returns the path that a message is about: the first path in quotes, otherwise the last word that is a
+/// path. The first word is the program's name.
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");

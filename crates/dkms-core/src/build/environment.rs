@@ -1,8 +1,8 @@
-//! The environment of a build: an explicit list, not what the caller of dkms happens to have.
+//! The environment of a build: an explicit list, not whatever variables the caller of dkms has.
 //!
 //! Two machines, or two users of one machine, compile the same modules, although their shells have different
-//! variables. What is passed on is what kbuild, compilers and the Makefiles of packages read; framework.conf
-//! can name more (`build_variables`). Everything that is passed on counts in the fingerprint, except
+//! variables. dkms passes on the variables that kbuild, compilers and the Makefiles of packages read;
+//! framework.conf can add more (`build_variables`). All of them are part of the fingerprint, except
 //! [`NO_INPUT`].
 
 use crate::confine::HOMES;
@@ -28,8 +28,9 @@ const PASSED: &str = "\
     CCACHE_* DISTCC_* ICECC_* DEBIAN_KERNEL_USE_CCACHE SYSSRC SYSOUT NV_* IGNORE_* \
     SOURCE_DATE_EPOCH TMPDIR FAKE* DKMS_LOCKS_HELD";
 
-/// Variables of a build that are no input: times, temporary directories, the locks and job slots of this
-/// dkms. `KBUILD_EXTRA_SYMBOLS` is a list of paths; the files have lines of their own.
+/// Variables of a build that are not part of the fingerprint: times, temporary directories, the locks and job
+/// slots of this dkms. `KBUILD_EXTRA_SYMBOLS` is a list of paths; the contents of the files have separate
+/// lines.
 const NO_INPUT: [&str; 8] = [
     "SOURCE_DATE_EPOCH",
     TIMESTAMP,
@@ -70,7 +71,7 @@ pub(crate) fn inherited(host: &Host, settings: &Settings) -> Variables {
     variables.into_iter().collect()
 }
 
-/// Whether a list of names contains this one.
+/// Returns whether a list of names contains this one.
 fn is_listed(name: &OsStr, list: &str) -> bool {
     let name = name.as_bytes();
     list.split_whitespace().any(|listed| match listed.strip_suffix('*') {
@@ -122,7 +123,8 @@ pub(crate) fn lines(inherited: &Variables, of_build: &Variables) -> Vec<(String,
         .collect()
 }
 
-/// What the caller and dkms give to every child of a build whose source, before patches, is in `dir`.
+/// The variables that every child process of a build gets from the caller and from dkms. The source, before
+/// patches, is in `dir`.
 pub(crate) fn of_build(host: &Host, settings: &Settings, dir: &Path) -> Variables {
     let mut variables = inherited(host, settings);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());

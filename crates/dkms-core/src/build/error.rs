@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// A build failed, or cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum BuildError {
     #[error("the headers of kernel {release} are not at {path}")]
     HeadersMissing {
@@ -69,9 +69,9 @@ pub enum BuildError {
     ThreadDied(Build),
 }
 
-/// Why a file is not a kernel module for the kernel of a build.
+/// The reason why a file is not a kernel module for the kernel of a build.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum NotForKernel {
     #[error(transparent)]
     Elf(#[from] ElfError),
@@ -91,9 +91,9 @@ pub enum NotForKernel {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
 pub struct NotConfined {
-    /// What runs code of packages.
+    /// The program that runs code of packages.
     pub what: &'static str,
-    /// What cannot be enforced.
+    /// The restrictions that cannot be enforced.
     pub missing: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct Diagnosis {
 }
 
 impl BuildError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let full_output = |log: &PathBuf| format!("full output: {}", log.display());
         match self {

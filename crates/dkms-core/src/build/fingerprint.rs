@@ -1,11 +1,11 @@
-//! The inputs of a build, described before make runs, from the very copy that is compiled.
+//! Describes the inputs of a build before make runs, using the copy of the source that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
 //! same inputs, as far as these lines describe them: the source after patches, the directives, the commands
 //! and scripts, their environment, the kernel's headers (`inputs::headers`), and the programs that compile
 //! (`inputs::tools`). No value depends on where or when files were unpacked, so machines with the same
-//! packages have the same lines. What does not change the compiled modules is left out: key, compression,
-//! destination, number of jobs, times, the user.
+//! packages have the same lines. Settings that do not change the compiled modules are not included: key,
+//! compression, destination, number of jobs, times, the user.
 
 use super::inputs::source;
 use super::prepared::Prepared;
@@ -23,8 +23,9 @@ use std::path::Path;
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
 
-/// Directives that do not count: MAKE has a line of its own, because it often contains the number of jobs.
-/// The others decide when a build is made, where its modules are installed, and what happens then.
+/// Directives that are not part of the fingerprint: MAKE has a separate line, because it often contains the
+/// number of jobs. The others control when a module is built, where it is installed, and what happens
+/// afterwards.
 const OTHERWISE: [&str; 10] = [
     "MAKE",
     "DEST_MODULE_LOCATION",
@@ -38,12 +39,13 @@ const OTHERWISE: [&str; 10] = [
     "POST_REMOVE",
 ];
 
-/// What decides the result of one build.
+/// The inputs that determine the result of a build.
 pub(crate) struct Fingerprint {
     lines: BTreeMap<String, String>,
     /// The same for people, as the manifest records it.
     pub inputs: Inputs,
-    /// What the lines do not describe, so that the build cannot be stored under them.
+    /// Inputs that the lines do not describe. If there are any, the build cannot be stored under this
+    /// fingerprint.
     pub undescribed: Option<String>,
 }
 
@@ -165,8 +167,8 @@ fn kernel_lines(
     lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
-/// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
+/// The programs that compile. A kernel's Makefile chooses its compiler with `CROSS_COMPILE` and `LLVM`;
+/// packages and Debian's headers use the compiler in `CC`. Both are part of the fingerprint.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
     let inherited = environment::inherited(&subject.system.host, &subject.system.settings);
     let variable = |name: &str| {

@@ -1,10 +1,10 @@
-//! How a make command takes part in the pool of job slots that all builds of a command share.
+//! Connects a make command to the pool of job slots that all builds of a command share.
 //!
-//! A make that shares the pool must not have a `-jN` of its own: it would leave the jobserver and start
-//! another ("-jN forced in submake"). So that option, whether dkms or the package added it, is removed from
-//! the line where it is a word of a make command. Anything that is not understood for certain stays as it is.
+//! A make that shares the pool must not have a `-jN` option: it would leave the jobserver and start another
+//! ("-jN forced in submake"). So this option, whether dkms or the package added it, is removed where it is a
+//! word of a make command. Anything that cannot be parsed with certainty stays unchanged.
 
-/// How many job slots a command uses.
+/// The number of job slots that a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// One slot, and others while they are free: it runs under the jobserver.
@@ -24,7 +24,7 @@ pub struct Line {
     pub share: Share,
 }
 
-/// Makes a command line take part in the pool, if that is possible.
+/// Connects a command line to the pool, if that is possible.
 pub fn fit(line: &str) -> Line {
     let words = words(line);
     let mut text = String::with_capacity(line.len());
@@ -75,7 +75,7 @@ enum Jobs {
 
 fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
     let Some(found) = job_options(line, command) else { return Jobs::NoMake };
-    // The last option counts. With one job, the author does not want more.
+    // The last option is used. If it requests one job, the author does not want more.
     if found.options.is_empty() || found.number.as_deref() == Some("1") {
         return Jobs::Serial(found.start);
     }
@@ -84,7 +84,7 @@ fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
 
 /// The job options of a make command.
 struct JobOptions {
-    /// Where its first word begins.
+    /// The position of its first word.
     start: usize,
     /// The places of the options, with the blanks before them.
     options: Vec<(usize, usize)>,
@@ -111,7 +111,7 @@ fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
         number: None,
     };
     let mut skip = false;
-    for (n, word) in arguments.iter().enumerate() {
+    for (index, word) in arguments.iter().enumerate() {
         if std::mem::take(&mut skip) {
             continue;
         }
@@ -122,19 +122,19 @@ fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
         let mut to = word.to;
         found.number = text.strip_prefix("--jobs=").or(text.strip_prefix("-j")).map(str::to_owned);
         if text == "-j" || text == "--jobs" {
-            let next = arguments.get(n + 1).filter(|w| is_number(w.text(line)));
+            let next = arguments.get(index + 1).filter(|w| is_number(w.text(line)));
             found.number = next.map(|w| w.text(line).to_owned());
             to = next.map_or(to, |w| w.to);
             skip = next.is_some();
         }
-        // With the blanks before it. There are some, because make comes before.
+        // Includes the blanks before it. At least one blank exists, because make precedes it.
         let before = line.get(..word.from).map_or(word.from, |l| l.trim_end().len());
         found.options.push((before, to));
     }
     Some(found)
 }
 
-/// Removes the job options of all make commands in a line: what is left decides the result.
+/// Removes the job options of all make commands in a line. The remaining options determine the result.
 pub fn without_jobs(line: &str) -> String {
     let words = words(line);
     let mut text = String::with_capacity(line.len());
@@ -195,29 +195,30 @@ fn words(line: &str) -> Vec<Word> {
     let mut begun: Option<usize> = None;
     let (mut quote, mut depth, mut escaped) = (None, 0usize, false);
     let mut before = '\0';
-    for (at, c) in line.char_indices() {
+    for (at, character) in line.char_indices() {
         let plain = quote.is_none() && depth == 0 && !escaped;
-        let ends = plain && matches!(c, ';' | '&' | '|' | '\n' | '(' | ')' | '{' | '}') && before != '$';
-        if plain && (c.is_whitespace() || ends) {
+        let ends =
+            plain && matches!(character, ';' | '&' | '|' | '\n' | '(' | ')' | '{' | '}') && before != '$';
+        if plain && (character.is_whitespace() || ends) {
             found.extend(begun.take().map(|from| Word { from, to: at, ends_command: false }));
             if ends {
-                found.push(Word { from: at, to: at + c.len_utf8(), ends_command: true });
+                found.push(Word { from: at, to: at + character.len_utf8(), ends_command: true });
             }
-            before = c;
+            before = character;
             continue;
         }
         begun.get_or_insert(at);
-        match (quote, c) {
+        match (quote, character) {
             _ if escaped => escaped = false,
             (Some('\''), '\'') | (Some('"'), '"') | (Some('`'), '`') => quote = None,
             (Some('\''), _) => {}
             (_, '\\') => escaped = true,
-            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '\'' | '"' | '`') => quote = Some(character),
             (None, '(' | '{') if before == '$' || depth > 0 => depth += 1,
             (None, ')' | '}') if depth > 0 => depth -= 1,
             _ => {}
         }
-        before = c;
+        before = character;
     }
     found.extend(begun.map(|from| Word { from, to: line.len(), ends_command: false }));
     found

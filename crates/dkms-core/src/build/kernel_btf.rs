@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 /// The BTF of the running kernel.
 const OF_RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
-/// What BTF begins with, on a machine with the least significant byte first.
+/// The magic number of BTF on a little-endian machine.
 const BTF_MAGIC: &[u8] = b"\x9f\xeb";
 
-/// How modules for a kernel get their BTF.
+/// The method to add BTF to modules for a kernel.
 #[derive(Debug)]
 pub(crate) enum Btf {
     /// Not at all: the kernel has none, something is missing, or `btf=off`.
@@ -64,8 +64,8 @@ impl Btf {
     }
 }
 
-/// Where a kernel's BTF may be, in the order of preference. The image is what will be booted; the running
-/// kernel can be an older one of the same release.
+/// The files that may contain a kernel's BTF, in the order of preference. The image comes first, because it
+/// is what will be booted; the running kernel can be an older build of the same release.
 fn candidates(host: &Host, layout: &Layout, release: &str) -> Vec<PathBuf> {
     let boot = |name: &str| layout.boot_dir.join(format!("{name}-{release}"));
     let modules = layout.kernel_modules(release);
@@ -87,7 +87,7 @@ pub(super) fn pahole(host: &Host) -> Option<PathBuf> {
 pub(super) fn unpack(file: &Path, kernel_digest: &str) -> Result<std::result::Result<Vec<u8>, String>> {
     let packed = dkms_sys::fs::read(file)?;
     let payload = image::payload(&packed).map(crate::digest::bytes);
-    // What is cached has to belong to the digest.
+    // The cached file must match the digest.
     if payload.as_deref().ok() != Some(kernel_digest) {
         return Ok(Err(format!("{} has changed since the command began", file.display())));
     }
@@ -111,7 +111,7 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Writes the kernel's BTF to a file in `temporary`; `options` asks kbuild for its options.
+    /// Writes the kernel's BTF to a file in `temporary`; `options` obtains the options from kbuild.
     pub(super) fn new(
         temporary: &Path,
         raw: &[u8],

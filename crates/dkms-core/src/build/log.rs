@@ -21,7 +21,7 @@ pub struct MakeLog {
     /// Its path after a failure.
     pub kept: PathBuf,
     file: File,
-    /// Whether it records how long commands took.
+    /// Whether it records the duration of commands.
     timed: bool,
 }
 
@@ -44,14 +44,15 @@ impl MakeLog {
         Ok(log)
     }
 
-    /// Gives it this name too, replacing what is there. Best effort, because the log itself is safe.
+    /// Links the log under this name too, replacing an existing file. Errors are ignored, because the log
+    /// itself is safe.
     pub fn show_at(&self, name: &Path) {
         let _ = dkms_sys::fs::remove_tree(name)
             .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
             .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
-    /// Replaces what was written so far by a first line, if there is one, and the log of another build.
+    /// Replaces everything that was written so far by an optional first line and the log of another build.
     ///
     /// # Errors
     /// As [`MakeLog::line`].

@@ -41,9 +41,10 @@ impl Mark {
         let dir = layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
-        let (p, k) = (&build.package, &build.kernel);
+        let (package, kernel) = (&build.package, &build.kernel);
         let pid = sys::own_pid();
-        let path = dir.join(format!("{pid}-{}-{}-{}-{}", p.name, p.version, k.release, k.arch));
+        let path = dir
+            .join(format!("{pid}-{}-{}-{}-{}", package.name, package.version, kernel.release, kernel.arch));
         let made = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
         let mark = Self { path, made };
         mark.write()?;
@@ -59,7 +60,7 @@ impl Mark {
         self.write()
     }
 
-    /// Whether `K/A` is not finished yet.
+    /// Returns whether `K/A` is not finished yet.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.made.unfinished.is_some()
     }
@@ -76,7 +77,7 @@ impl Mark {
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.made)
             .map_err(|e| dkms_sys::IoError::new("write", &self.path, std::io::Error::from(e)))?;
-        // Not atomically: half a mark counts as none, and its build has not begun then.
+        // The write is not atomic: an incomplete mark is ignored, because its build has not begun then.
         let file = fs::create_truncated(&self.path)?;
         let written = std::io::Write::write_all(&mut &file, &bytes);
         written.map_err(|e| dkms_sys::IoError::new("write", &self.path, e).needing(bytes.len() as u64))?;
@@ -158,7 +159,7 @@ fn restore_earlier(layout: &Layout, build: &Build, earlier: &Path) -> Result<()>
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
-        // With one rename, so that half a directory never counts as a build.
+        // Uses one rename, so that an incomplete directory is never treated as a build.
         layers::rename(&built, earlier)?;
     }
     Ok(())

@@ -74,15 +74,15 @@ use std::sync::Mutex;
 use std::time::Instant;
 pub use target::Target;
 
-/// How a build runs among the others of its command.
+/// The options of a build that depend on the other builds of its command.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildOptions<'a> {
     /// `--force`: failed checks are warnings.
     pub force: bool,
-    /// An earlier build is replaced when the new one is complete, and stays if it fails.
+    /// An existing build is replaced when the new build is complete, and stays if the new build fails.
     pub replace: bool,
-    /// The build directory is one that only its own processes see as `M/V/build`, so that the package can be
-    /// built for other kernels at the same time.
+    /// The build has a private directory, which only its processes see as `M/V/build`, so that the package
+    /// can be built for other kernels at the same time.
     pub private: bool,
     /// The job slots that it shares with other builds; `None`: there is no limit.
     pub pool: Option<&'a Jobserver>,
@@ -113,11 +113,10 @@ pub fn configuration(
     Ok((loaded, exclusion))
 }
 
-/// Builds a registered package, and returns where its modules come from; `None` if another dkms built it
-/// meanwhile. `configuration` is what [`configuration()`] returns for it.
+/// Builds a registered package, and returns the origin of its modules; `None` if another dkms has built it
+/// meanwhile. `configuration` is the result of [`configuration()`] for it.
 ///
-/// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing
-/// else.
+/// A failed build leaves only the build directory with its make.log, and a copy of the log in `M/V/.log/`.
 ///
 /// # Errors
 /// Every way in which a build can fail.
@@ -131,7 +130,7 @@ pub fn build(
 ) -> Result<Option<BuildOrigin>> {
     let (loaded, exclusion) = configuration;
     require_dependencies(&system.layout, sink, build, loaded, options.force)?;
-    // While this dkms waited for the lock, another one may have built the package or removed it.
+    // While this dkms waited for the lock, another dkms may have built or removed the package.
     crate::add::require_added(&system.layout, &build.package)?;
     if !options.replace && system.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
@@ -180,8 +179,8 @@ pub fn build(
     }
 }
 
-/// Copies the source, and examines the kernel's headers in the meantime. An error in these comes again when the
-/// fingerprint needs them.
+/// Copies the source, and reads the kernel's headers in parallel. Errors in the headers are reported later, when
+/// the fingerprint needs them.
 fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build, dir: &Path) -> Result<()> {
     std::thread::scope(|scope| {
         let headers = std::thread::Builder::new();
@@ -240,13 +239,13 @@ struct Obtained {
     collected: Collected,
     /// The signer, if they are signed already.
     signer: Option<Fleet>,
-    /// Where they come from.
+    /// The origin of the modules.
     origin: BuildOrigin,
     /// The origin that is recorded.
     recorded: BuildOrigin,
     /// The files that POST_BUILD added to `K/A`, if the build is complete already.
     added: Option<Vec<(PathBuf, Vec<u8>)>>,
-    /// What is stored in the cache when the build is in place.
+    /// The data that is stored in the cache when the build is in place.
     draft: Option<Draft>,
 }
 
@@ -311,8 +310,8 @@ pub fn missing_dependencies(layout: &Layout, build: &Build, loaded: &Loaded) -> 
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-/// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write,
-/// and as which user it runs.
+/// Returns the sandbox of a build in `dir`, which its commands see as `seen`: the visible and the writable
+/// paths, and the user ID.
 fn sandbox_of(
     system: &System,
     sink: &dyn Sink,
@@ -331,7 +330,8 @@ fn sandbox_of(
         modules_of_kernel.clone(),
         headers.clone(),
     ];
-    // Headers may be links to others, which may lie in a home directory, as those of one's own kernel.
+    // Headers may be links to other headers, which may be in a home directory, for example those of a
+    // self-built kernel.
     visible.extend(target.headers.directories(&modules_of_kernel));
     visible.extend(system.settings.kernel_config.clone());
     let policy = &loaded.conf.confine;
@@ -340,7 +340,7 @@ fn sandbox_of(
         environment.extend(environment::proxies(&system.host));
     }
     let hidden = target.hidden(system);
-    // What is missing is an error when something is compiled.
+    // Missing files are reported as an error when the package is compiled.
     let replaced = target
         .host_programs(&system.host, &system.settings)
         .map_or_else(Vec::new, |programs| programs.places.clone());
@@ -348,7 +348,7 @@ fn sandbox_of(
     BuildSandbox::new(system, sink, wanted)
 }
 
-/// Removes what a successful build no longer needs, and reports it.
+/// Removes files that a successful build no longer needs, and reports the result.
 fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> Result<BuildOrigin> {
     let (system, build) = (context.system, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;

@@ -1,18 +1,18 @@
-//! Counts the object files that a build compiles, from what make prints to its log.
+//! Counts the object files that a build compiles, using make's output in the log.
 //!
 //! Kbuild prints a line for each file before it compiles it: `  CC [M]  DIR/x.o`, or with V=1 the command
-//! itself. Nothing is measured for that: the log is written anyway.
+//! itself. This needs no additional work in the build, because the log is written in any case.
 
 use dkms_sys::fs::Limit;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The bytes of a log that are read at once. What a build prints faster is counted later.
+/// The number of bytes of a log that are read at once. If a build prints faster, the rest is counted later.
 const CHUNK: u64 = 256 * 1024;
-/// The part of a line that is looked at.
+/// The number of bytes of a line that are parsed.
 const LINE: usize = 16 * 1024;
-/// The part of an object's name that is kept.
+/// The number of bytes of an object's name that are kept.
 const NAME: usize = 100;
 
 /// The object files in the log of a build that has ended; 0 if it cannot be read.
@@ -37,8 +37,8 @@ impl Follower {
         dkms_sys::fs::open(log).ok().map(|file| Self { file, partial: Vec::new(), objects: 0 })
     }
 
-    /// Reads what was added: the number of objects so far and the name of the last one, if there are new
-    /// ones.
+    /// Reads the lines that were added. Returns the number of objects so far and the name of the last object,
+    /// if there are new objects.
     pub(crate) fn read(&mut self) -> Option<(u32, String)> {
         let mut bytes = Vec::new();
         (&self.file).take(CHUNK).read_to_end(&mut bytes).ok()?;

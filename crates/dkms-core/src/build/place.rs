@@ -1,4 +1,4 @@
-//! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
+//! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may read `K/A`.
 
 use super::context::Context;
 use super::environment::Variables;
@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Placed {
     /// Its record.
     pub manifest: Manifest,
-    /// The files that POST_BUILD added, below `K/A`. The error says why they cannot be told, or why no other
-    /// build may use them.
+    /// The files that POST_BUILD added, below `K/A`. The error is the reason why they cannot be determined,
+    /// or why no other build may use them.
     pub added: std::result::Result<Vec<PathBuf>, String>,
 }
 
@@ -63,7 +63,7 @@ fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
     let (system, release) = (context.system, &context.build.kernel.release);
     let path = headers::whole_config_path(&system.layout, &system.settings, release);
     let Some(name) = path.file_name().filter(|name| *name != "make.log") else { return Ok(()) };
-    // A file that is not there or may not be read is no reason to lose the build.
+    // A missing or unreadable file is not a reason to lose the build.
     let Ok(config) = fs::read_bounded(&path, fs::Limit::INDEX) else { return Ok(()) };
     Ok(fs::create_new(log.join(name), &config, 0o644)?)
 }
@@ -186,7 +186,7 @@ fn run_post_build(
     fs::copy_tree(&built, &dir)?;
     context.sandbox.give(&dir)?;
     if dkms_sys::sandbox::lacks(Part::Mounts) {
-        // The copy cannot be shown at the path of K/A, so what the script writes there is refused.
+        // The copy cannot be mounted at the path of K/A, so the script cannot write there.
         run(&[])?;
         return Ok(Err("POST_BUILD could not write to its copy".into()));
     }
@@ -222,7 +222,7 @@ fn add_new_files(
             let bytes = fs::read_untrusted(dir, &name, context.sandbox.owner())?;
             fs::create_new(&to, &bytes, 0o644)?;
             if name.to_string_lossy().contains(".ko") {
-                // It may be signed or compressed, as this machine wants it.
+                // POST_BUILD may have signed or compressed it as required for this machine.
                 *added = Err(format!("POST_BUILD added the module {}", name.display()));
             } else if let Ok(added) = added {
                 added.push(name);

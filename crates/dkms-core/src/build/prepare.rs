@@ -26,10 +26,10 @@ pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
     Ok(Prepared { dir, patches })
 }
 
-/// Copies the source to `dir`, which replaces what was there before.
+/// Copies the source to `dir`, replacing its previous content.
 ///
 /// # Errors
-/// [`BuildError::EmptySource`], or copying fails; then nothing is left of the copy.
+/// [`BuildError::EmptySource`], or copying fails; then the incomplete copy is deleted.
 pub fn fresh_copy(layout: &Layout, sink: &dyn Sink, build: &Build, dir: &Path) -> Result<()> {
     copy_of(sink, &layout.source_link(&build.package), dir)
 }
@@ -67,18 +67,21 @@ fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<
     if !inside || name.is_empty() {
         return Err(BuildError::PatchOutside(name.to_owned()).into());
     }
-    let own = layout.config_dir.join(&build.package.name).join("patches").join(name);
+    let administrators = layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
-        Error::Build(BuildError::PatchMissing {
-            name: name.to_owned(),
-            package: build.package.clone(),
-            own: own.parent().unwrap_or(&own).to_owned(),
-        })
-    })
+    [&administrators, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(
+        || {
+            Error::Build(BuildError::PatchMissing {
+                name: name.to_owned(),
+                package: build.package.clone(),
+                own: administrators.parent().unwrap_or(&administrators).to_owned(),
+            })
+        },
+    )
 }
 
-/// Reads a patch. One that the package ships is where its own code may have put it.
+/// Reads a patch. A patch that the package ships is in a directory that the package's code may have written
+/// to.
 fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     Ok(match file.strip_prefix(dir) {
         Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,

@@ -16,7 +16,7 @@ use dkms_tree::ids::Build;
 use serde::Serialize;
 use std::path::Path;
 
-/// A fingerprint and what it is made of, ready to be serialized as JSON.
+/// A fingerprint and its inputs, ready to be serialized as JSON.
 #[derive(Debug, Serialize)]
 pub struct Preview {
     /// Version of this schema.

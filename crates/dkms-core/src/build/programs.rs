@@ -1,11 +1,11 @@
-//! The programs in a kernel's headers, where the headers are for another machine than this one.
+//! Replaces the programs in a kernel's headers, if the headers are for another machine.
 //!
-//! kbuild runs `fixdep`, `modpost` and other programs that are part of the headers. In headers for another
-//! machine they are often that machine's. Their sources are usually not in the headers, so they cannot be
-//! compiled for this machine; they run under qemu's user emulation instead. The build sees a script in place
-//! of each program, which starts the emulator with a copy of it. Nothing outside the build's own view of the
-//! file system changes, and binfmt_misc(5) is not needed.
-//! [Decision 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
+//! kbuild runs `fixdep`, `modpost` and other programs that are part of the headers. Headers for another
+//! machine often contain programs for that machine. Their sources are usually not in the headers, so they
+//! cannot be compiled for this machine; they run under qemu's user emulation instead. The build sees a script
+//! at the path of each program, which starts the emulator with a copy of the program. Only the build's own
+//! view of the file system changes, and binfmt_misc(5) is not needed. [Decision
+//! 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
 
 use crate::distro::Family;
 use crate::error::Error;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Directories of the headers with programs that kbuild runs.
 const DIRECTORIES: [&str; 2] = ["scripts", "tools"];
 
-/// The most files that are examined. A kernel's whole source has about 10,000 there.
+/// The maximum number of files that are examined. A complete kernel source has about 10,000 there.
 const FILES: usize = 100_000;
 
 /// The most programs.
@@ -33,7 +33,7 @@ const PROGRAMS: usize = 200;
 pub(super) struct HostPrograms {
     /// Keeps the scripts and the copies of the programs.
     _dir: TempDir,
-    /// What builds see in addition.
+    /// Additional mounts that builds see.
     pub(super) places: Vec<Place>,
 }
 
@@ -76,7 +76,7 @@ fn foreign(host: &Host, headers: &Path) -> Result<Vec<(PathBuf, Format)>, Error>
         let Ok(dir) = fs::canonicalize(headers.join(name)) else { continue };
         let entries = fs::scan(&dir, &|_, _| true, FILES)?;
         let executable = entries.into_iter().filter(|entry| entry.kind == ScannedKind::Executable);
-        let programs = executable.filter_map(|entry| Some((Format::of(&entry.path)?, entry.path)));
+        let programs = executable.filter_map(|entry| Some((Format::of_file(&entry.path)?, entry.path)));
         found
             .extend(programs.filter(|(format, _)| !format.runs_on(&host.machine)).map(|(f, path)| (path, f)));
     }
@@ -122,9 +122,9 @@ impl Emulator {
         };
         let package = |program: &str| host.program_package(program);
         let or_native = |package: String| {
-            let own = machine::debian_name(&host.machine);
+            let own_machine = machine::debian_name(&host.machine);
             match example.iter().filter_map(|c| c.to_str()).find(|c| c.starts_with("linux-kbuild-")) {
-                Some(kbuild) => format!("{kbuild}:{own} or {package}"),
+                Some(kbuild) => format!("{kbuild}:{own_machine} or {package}"),
                 None => package,
             }
         };

@@ -10,14 +10,14 @@ use crate::registry::{self, Fetched, Offer, Wanted};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::manifest::BuildOrigin;
 
-/// Finds the build with these lines in the registries. With `prebuilt=only`, that there is none is an error,
+/// Searches the registries for the build with these lines. With `prebuilt=only`, a missing build is an error,
 /// except for modules that a fleet has signed.
 ///
 /// # Errors
 /// An interrupt; the tree cannot be written; [`BuildError::NotPublished`].
 pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
     let only = registry::mode(&context.system.settings) == Prebuilt::Only;
-    // `--force` on a build that exists already asks for a new compilation.
+    // `--force` requests a new compilation of a build that already exists.
     let wanted = !context.loaded.conf.no_cache && (only || !context.rebuild);
     let taken = if wanted { take(context, lines, fleet)? } else { None };
     if taken.is_none() && only && fleet.is_none() {
@@ -48,14 +48,15 @@ fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Resul
         if let Err(e) = cache.store_from(dir.path(), &offer.record) {
             system.warn_about_cache(
                 context.sink,
-                format!("what the registry has is not stored in the cache of builds: {e}"),
+                format!("the build from the registry is not stored in the cache of builds: {e}"),
             );
         }
     }
     usable(&Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
 }
 
-/// The entry of the local cache for what a registry has: found with less than the whole fingerprint.
+/// Returns the entry of the local cache for a build that a registry offers and that was found without the
+/// complete fingerprint.
 fn stored(cache: Option<&Cache>, offer: &Offer) -> Option<Entry> {
     cache?.find(&offer.record.fingerprint).ok().flatten()
 }

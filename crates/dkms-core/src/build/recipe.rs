@@ -1,5 +1,5 @@
-//! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's
-//! scripts.
+//! The commands of a build: the make command as written in dkms.conf, and the environment of make and of the
+//! package's scripts.
 
 use super::environment::{self, Variables};
 use super::jobs;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// The commands of one build, decided before any of them runs.
 pub(crate) struct Recipe {
-    /// The make command that dkms.conf asks for.
+    /// The make command from dkms.conf.
     pub line: String,
     /// The same without numbers of jobs where make can take part in the pool of job slots.
     pub fitted: jobs::Line,
@@ -30,7 +30,7 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Decides what a build of this package for this kernel runs.
+    /// Determines the commands that build this package for this kernel.
     ///
     /// # Errors
     /// A MAKE_MATCH that does not compile; `build_environment` cannot be read.
@@ -79,7 +79,8 @@ pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<S
     Ok(line)
 }
 
-/// Variables for PRE_BUILD and POST_BUILD: what dkms exports, the toolchain, and the locks that are held.
+/// Variables for PRE_BUILD and POST_BUILD: the variables that dkms exports, the toolchain, and the locks that
+/// are held.
 pub(crate) fn script_variables<'a>(
     system: &System,
     target: &Target,
@@ -92,7 +93,8 @@ pub(crate) fn script_variables<'a>(
     all.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// Variables for make: what dkms exports, the toolchain, `build_environment`, and KBUILD_EXTRA_SYMBOLS.
+/// Variables for make: the variables that dkms exports, the toolchain, `build_environment`, and
+/// KBUILD_EXTRA_SYMBOLS.
 fn make_variables(
     system: &System,
     sink: &dyn Sink,
@@ -101,8 +103,9 @@ fn make_variables(
     symbols: &[(String, PathBuf)],
 ) -> Result<Variables> {
     let exported = hooks::variables(&build.package, Some(&build.kernel));
-    let own = exported.iter().chain(&target.toolchain.environment);
-    let mut variables: Variables = own.map(|(name, value)| (name.into(), value.into())).collect();
+    let exported_by_dkms = exported.iter().chain(&target.toolchain.environment);
+    let mut variables: Variables =
+        exported_by_dkms.map(|(name, value)| (name.into(), value.into())).collect();
     variables.extend(build_environment(system, sink, target)?);
     if !symbols.is_empty() {
         let joined: Vec<String> = symbols.iter().map(|(_, p)| p.to_string_lossy().into_owned()).collect();
@@ -134,8 +137,8 @@ fn extra_symbols(layout: &Layout, kernel: &Kernel, depends: &[String]) -> Vec<(S
     found
 }
 
-/// The variables that the file `build_environment` exports: bash sources it, and what it exports is read
-/// back.
+/// Returns the variables that the file `build_environment` exports. bash sources the file and prints the
+/// exported variables.
 fn build_environment(system: &System, sink: &dyn Sink, target: &Target) -> Result<Variables> {
     use std::os::unix::ffi::OsStringExt;
     let Some(file) = target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {

@@ -1,8 +1,9 @@
-//! A build that failed is not repeated by the next hook of the same package manager run.
+//! Prevents the next hook of the same package manager run from repeating a failed build.
 //!
-//! A kernel upgrade calls the hook of the image and that of the headers. Both build what is missing, so a
-//! package that does not compile would fail twice within a minute. The record of a failed build has the run
-//! of the package manager and the inputs. If anything differs, the build runs again.
+//! A kernel upgrade runs the hook of the image package and the hook of the headers package. Both build
+//! whatever is missing, so a package that does not compile would fail twice within a minute. The record of a
+//! failed build contains the run of the package manager and the inputs. If anything differs, the build runs
+//! again.
 
 use super::BuildError;
 use super::context::Context;

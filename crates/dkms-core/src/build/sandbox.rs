@@ -40,11 +40,12 @@ pub(crate) struct BuildSandbox {
     missing: Mutex<Vec<String>>,
 }
 
-/// What a build may access.
+/// The paths and resources that a build may access.
 pub(crate) struct Wanted<'a> {
     /// The build directory.
     pub dir: &'a Path,
-    /// Where its commands see it: the same path, or a directory on which it is mounted for them.
+    /// The path under which its commands see it: the same path, or a directory on which it is mounted for
+    /// them.
     pub seen: &'a Path,
     /// Files that it must not see: the private key.
     pub hidden: Vec<PathBuf>,
@@ -58,12 +59,12 @@ pub(crate) struct Wanted<'a> {
     pub environment: Variables,
 }
 
-/// What changes a file.
+/// A program that changes a file.
 pub(crate) struct Change<'a> {
     pub program: &'a Path,
-    /// What it does, for an error.
+    /// The purpose of the program, for an error message.
     pub purpose: &'a str,
-    /// What it may access in addition.
+    /// Paths that it may access in addition.
     pub places: &'a [Place],
 }
 
@@ -144,12 +145,12 @@ impl BuildSandbox {
         Ok(crate::owner::give(path, self.user.ids())?)
     }
 
-    /// Whether commands are confined at all.
+    /// Returns whether commands are confined.
     pub(crate) fn is_on(&self) -> bool {
         self.profile.is_some()
     }
 
-    /// The user who must own the results, if the build has a user of its own.
+    /// Returns the user who must own the results, if the build runs as a dedicated user.
     pub(crate) fn owner(&self) -> Option<u32> {
         self.user.ids().map(|(uid, _)| uid)
     }

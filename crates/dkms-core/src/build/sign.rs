@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Signed {
     /// The directory that will become `K/A`.
     pub staging: Staging,
-    /// What the manifest records of each module.
+    /// The records of the modules in the manifest.
     pub modules: Vec<ModuleRecord>,
 }
 

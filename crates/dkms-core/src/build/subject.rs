@@ -1,4 +1,4 @@
-//! What is built, for steps that need no running build.
+//! The package, kernel and target of a build, for steps that need no running build.
 
 use super::target::Target;
 use crate::conf::load::Loaded;
@@ -14,6 +14,6 @@ pub(crate) struct Subject<'a> {
     pub target: &'a Target,
     pub build: &'a Build,
     pub loaded: &'a Loaded,
-    /// Whether digests that took time may be kept in the dkms tree.
+    /// Whether expensive digests may be cached in the dkms tree.
     pub keep: bool,
 }

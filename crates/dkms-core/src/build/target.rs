@@ -1,4 +1,4 @@
-//! What all builds of one command for the same kernel share.
+//! The state that all builds of one command for the same kernel share.
 
 use super::inputs::{self, tools::Tools, tree::Identity};
 use super::kernel_btf::{Base, Btf};
@@ -36,10 +36,10 @@ pub struct Target {
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
     btf: OnceLock<Btf>,
-    /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
+    /// The kernel's BTF, unpacked for the first module that needs it, or the reason why that is impossible.
     base: Mutex<Option<Arc<Result<Base, String>>>>,
-    /// Replacements for programs of headers for another machine; the inner `None`: there are none, or they
-    /// cannot be made.
+    /// Replacements for programs in headers for another machine. The inner `None` means that none are needed,
+    /// or that they cannot be built.
     programs: OnceLock<Option<HostPrograms>>,
     /// The programs that compile.
     pub(crate) tools: Tools,
@@ -56,7 +56,7 @@ pub(crate) struct KernelInputs {
     pub autoconf: String,
     /// `include/generated/utsrelease.h`
     pub utsrelease: String,
-    /// What BTF of modules is generated from.
+    /// The input from which BTF of modules is generated.
     pub btf: String,
     /// `tools/objtool/objtool`
     pub objtool: String,
@@ -87,12 +87,13 @@ impl Target {
         })
     }
 
-    /// How modules for this kernel are signed. Decided, and the key read, when the first module needs it.
+    /// Returns how modules for this kernel are signed. Determined, and the key read, when the first module
+    /// needs it.
     ///
     /// # Errors
     /// As [`signing::prepare`].
     pub fn signing(&self, system: &System, sink: &dyn Sink) -> Result<&Signing, Error> {
-        // One thread decides, and creates the key if there is none; the others wait for it.
+        // One thread decides, and creates a missing key; the others wait for it.
         let _once = self.once.lock();
         if let Some(decided) = self.signing.get() {
             return Ok(decided);
@@ -138,7 +139,7 @@ impl Target {
         Ok(self.inputs.get_or_init(|| read))
     }
 
-    /// How modules for this kernel get their BTF. Decided once per command.
+    /// Returns how modules for this kernel get their BTF. Determined once per command.
     pub(super) fn btf(&self, host: &Host, layout: &Layout) -> &Btf {
         let wanted = self.framework.btf != Some(false);
         self.btf.get_or_init(|| Btf::detect(host, layout, &self.headers, &self.kernel.release, wanted))
@@ -159,7 +160,8 @@ impl Target {
         Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
     }
 
-    /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
+    /// Returns replacements for programs in the headers that do not run on this machine, built once per
+    /// command.
     pub(super) fn host_programs(&self, host: &Host, settings: &Settings) -> Option<&HostPrograms> {
         let prepare = || HostPrograms::prepare(host, settings, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
@@ -181,7 +183,7 @@ impl Target {
             return Err(ProgramError::Missing { program, purpose, package }.into());
         }
         if self.host_programs(host, settings).is_none() {
-            // Either there are none, or the reason comes again.
+            // Either none are needed, or the call fails again with the same reason.
             HostPrograms::prepare(host, settings, &self.headers)?;
         }
         Ok(())

@@ -49,14 +49,14 @@ impl Cache {
         if !is_sha256(kernel_digest) {
             return None;
         }
-        let own = self.bases_dir();
+        let bases = self.bases_dir();
         let also = self.also.as_ref().map(|dir| bases_of(dir));
-        let found = [Some(&own), also.as_ref()].into_iter().flatten().find_map(|dir| {
+        let found = [Some(&bases), also.as_ref()].into_iter().flatten().find_map(|dir| {
             let bytes = read(dir, Path::new(kernel_digest)).ok().map(|(_, bytes)| bytes)?;
             Some((dir, bytes))
         });
         let (dir, bytes) = found?;
-        if *dir == own {
+        if *dir == bases {
             // Best effort: it decides only when the file is evicted.
             let _ = fs::set_modified(dir.join(kernel_digest), SystemTime::now());
         }
@@ -123,17 +123,17 @@ impl Cache {
         if foreign(&dir).is_some() {
             return Vec::new();
         }
-        let one = |name: std::ffi::OsString| {
+        let to_base = |name: std::ffi::OsString| {
             let fingerprint = name.into_string().ok().filter(|name| is_sha256(name))?;
             let path = dir.join(&fingerprint);
             let meta = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
             let used = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             Some(Measured { fingerprint, dir: path, size: meta.len(), used })
         };
-        fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(one).collect()
+        fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(to_base).collect()
     }
 
-    /// What is wrong with the directory and the files of kernels' BTF.
+    /// Returns the problems of the directory and of the files of kernels' BTF.
     pub(super) fn base_problems(&self) -> Vec<Problem> {
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {
@@ -161,13 +161,13 @@ fn bases_of(entries: &Path) -> PathBuf {
     entries.parent().unwrap_or(entries).join("btf")
 }
 
-/// Opens a file that no other user can have written, and reads its first line. The rest is returned unread,
-/// after what has been read of it.
+/// Opens a file that no other user can have written, and reads its first line. Returns that line and the
+/// bytes that were read after it, not the complete file.
 fn read_head(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
     read_at_most(dir, name, LONGEST_HEAD as u64)
 }
 
-/// The whole file, whose digest is that of its first line.
+/// Reads the complete file and compares its digest with the first line.
 fn read(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
     let (head, bytes) = read_at_most(dir, name, LARGEST)?;
     if digest::bytes(&bytes) == head.sha256 { Ok((head, bytes)) } else { Err("is damaged".into()) }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // The directory went with its last file. An empty file and one without an end of line:
+        // The directory was deleted with its last file. An empty file and one without an end of line:
         std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();

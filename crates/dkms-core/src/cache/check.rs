@@ -1,4 +1,4 @@
-//! What is wrong in the cache, for `fsck`.
+//! Checks the cache for inconsistencies, for `fsck`.
 
 use super::store::Measured;
 use super::{Cache, Entry, LOCK, StoreError, TEMPORARY, foreign};
@@ -7,18 +7,18 @@ use dkms_sys::fs;
 use dkms_sys::lock::Lock;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong. [`Cache::remove_problem`] removes it.
+/// A problem of the cache. [`Cache::remove_problem`] fixes it by removing a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it is.
+    /// The damaged file or directory.
     pub path: PathBuf,
-    /// What is wrong, as the rest of a sentence that begins with the path.
+    /// The description, as the rest of a sentence that begins with the path.
     pub what: String,
 }
 
 impl Cache {
-    /// Damaged entries, foreign files, what killed processes left, and a cache that is over its limit.
-    /// Compares all files with their records.
+    /// Lists damaged entries, foreign files, leftovers of killed processes, and a cache that is over its
+    /// limit. Compares all files with their records.
     ///
     /// # Errors
     /// The cache cannot be read.
@@ -51,7 +51,7 @@ impl Cache {
         self.drop_entry(path)
     }
 
-    /// Files and directories that are no entries.
+    /// Files and directories that are not entries.
     fn strangers(&self) -> Result<Vec<Problem>, StoreError> {
         let mut found = Vec::new();
         let mut add = |path: PathBuf, what: &str| found.push(Problem { path, what: what.to_owned() });
@@ -84,7 +84,7 @@ impl Cache {
     }
 }
 
-/// What is wrong with an entry.
+/// Returns the problem of an entry.
 fn wrong_with(measured: &Measured) -> Option<String> {
     let entry = match Entry::open(&measured.dir, &measured.fingerprint) {
         Ok(entry) => entry?,

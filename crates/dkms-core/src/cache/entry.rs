@@ -14,12 +14,12 @@ pub const RECORD: &str = "record.json";
 /// The most bytes that the files of an entry can have.
 const LARGEST: u64 = 4 << 30;
 
-/// A complete build in a directory: that of an entry, or one that comes from elsewhere.
+/// A complete build in a directory: an entry of the cache, or a build from another source.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What it contains.
+    /// The record of its files.
     pub record: Record,
-    /// Where its files are.
+    /// The directory of its files.
     pub dir: PathBuf,
 }
 
@@ -51,7 +51,7 @@ impl Entry {
     /// Reads one of its files and checks size and digest.
     ///
     /// # Errors
-    /// It is not the file that the record describes.
+    /// The file does not match the record.
     pub fn read(&self, file: &File) -> Result<Vec<u8>, Damaged> {
         let damaged = |reason: String| Damaged { path: self.dir.clone(), reason };
         let opened = self.open_file(file).map_err(damaged)?;
@@ -67,7 +67,7 @@ impl Entry {
     /// Compares all files with the record.
     ///
     /// # Errors
-    /// A file is not the one that the record describes.
+    /// A file does not match the record.
     pub fn check(&self) -> Result<(), Damaged> {
         self.record.files.iter().try_for_each(|file| self.read(file).map(drop))
     }
@@ -136,7 +136,7 @@ fn read(dir: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Why a directory of the cache is not one that only root can change.
+/// Returns the reason why users other than root can change a directory of the cache.
 pub(super) fn foreign(dir: &Path) -> Option<Distrust> {
     let meta = fs::symlink_metadata(dir).ok()?;
     if meta.is_symlink() {

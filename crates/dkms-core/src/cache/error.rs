@@ -1,4 +1,4 @@
-//! Why an entry of the cache cannot be used, or a build cannot be stored.
+//! The reasons why an entry of the cache cannot be used, or a build cannot be stored.
 
 use dkms_bundle::record::RecordError;
 use dkms_sys::IoError;
@@ -6,7 +6,7 @@ use dkms_sys::fs::Distrust;
 use dkms_sys::lock::LockError;
 use std::path::PathBuf;
 
-/// What a store leaves free on its file system, because an installation needs space too.
+/// The space that a store leaves free on its file system, because an installation needs space too.
 pub(super) const RESERVE: u64 = 32 << 20;
 
 /// An entry that cannot be used.
@@ -15,7 +15,7 @@ pub(super) const RESERVE: u64 = 32 << 20;
 pub struct Damaged {
     /// The entry.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// A description of the damage.
     pub reason: String,
 }
 
@@ -23,14 +23,14 @@ pub struct Damaged {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {why}", .dir.display())]
 pub struct Untrusted {
-    /// The directory: the cache, or the one above it.
+    /// The directory of the cache, or its parent.
     pub dir: PathBuf,
-    /// Why not.
+    /// The reason.
     #[source]
     pub why: Distrust,
 }
 
-/// Why a build was not stored.
+/// The reason why a build was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory of the cache is not trusted.
@@ -52,7 +52,7 @@ pub enum StoreError {
         /// Bytes of the entry.
         size: u64,
     },
-    /// The build is larger than the whole cache may be.
+    /// The build is larger than the limit of the cache.
     #[error("it has {size} bytes, more than cache_size ({limit})")]
     TooLarge {
         /// Bytes of the build.
@@ -63,7 +63,7 @@ pub enum StoreError {
     /// The record would be refused when it is read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A file is not the one that the record describes.
+    /// A file does not match the record.
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }

@@ -1,8 +1,8 @@
-//! Which entries are meant.
+//! Selects entries of the cache.
 
 use dkms_bundle::record::Record;
 
-/// Selects entries; what is `None` does not restrict.
+/// Selects entries; a field that is `None` does not restrict the selection.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// PACKAGE_NAME
@@ -14,13 +14,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it restricts anything.
+    /// Returns whether the filter selects all entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.package.is_none() && self.version.is_none() && self.kernels.is_empty()
     }
 
-    /// Whether it selects this build.
+    /// Returns whether the filter selects this build.
     #[must_use]
     pub fn selects(&self, record: &Record) -> bool {
         let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w == value);

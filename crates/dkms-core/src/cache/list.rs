@@ -1,4 +1,4 @@
-//! What is in the cache, and how it is cleared.
+//! Lists and clears the cache.
 
 use super::filter::Filter;
 use super::{Base, Cache, Damaged, Entry, Record, StoreError};
@@ -12,7 +12,8 @@ pub struct Listed {
     pub fingerprint: String,
     /// Its directory.
     pub dir: PathBuf,
-    /// What it contains, or why it cannot be used. The digests of its files are not compared.
+    /// The record of the build, or the reason why the entry cannot be used. The digests of its files are not
+    /// compared.
     pub record: Result<Record, Damaged>,
     /// Bytes.
     pub size: u64,
@@ -20,7 +21,7 @@ pub struct Listed {
     pub used: SystemTime,
 }
 
-/// What is in a cache.
+/// The content of a cache.
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// Builds.
@@ -69,7 +70,7 @@ impl Cache {
         Ok(found)
     }
 
-    /// What a filter selects.
+    /// Lists the entries that a filter selects.
     ///
     /// # Errors
     /// As for [`Cache::entries`].
@@ -77,7 +78,7 @@ impl Cache {
         Ok(Contents { entries: self.entries(filter)?, bases: self.bases(filter) })
     }
 
-    /// Removes what a filter selects, and returns what that was.
+    /// Removes the entries that a filter selects, and returns them.
     ///
     /// # Errors
     /// The cache cannot be read or written.

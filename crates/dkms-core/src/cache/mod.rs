@@ -55,7 +55,7 @@ pub const ADDED: &str = "built";
 /// The lock of writers.
 const LOCK: &str = ".lock";
 
-/// What the names of temporary directories begin with.
+/// The prefix of the names of temporary directories.
 const TEMPORARY: &str = ".tmp-";
 
 /// One cache.
@@ -63,7 +63,7 @@ const TEMPORARY: &str = ".tmp-";
 pub struct Cache {
     /// The directory of the entries. Its parent is that of the cache.
     dir: PathBuf,
-    /// A second one that is only read.
+    /// A second cache that is only read.
     also: Option<PathBuf>,
     /// The most bytes that it keeps.
     limit: u64,
@@ -97,7 +97,7 @@ impl Cache {
         }
     }
 
-    /// Whether its directory is a mount point, as a cache that several builds of containers share is.
+    /// Returns whether its directory is a mount point, as a cache that several builds of containers share is.
     pub(crate) fn is_mounted(&self) -> bool {
         let device = |path: &Path| fs::symlink_metadata(path).ok().map(|meta| meta.dev());
         let Some(top) = self.dir.parent() else { return false };
@@ -153,20 +153,22 @@ impl Cache {
         }
     }
 
-    /// Why the cache cannot be trusted: its directory is a link or a file, or other users can write to it.
+    /// Returns the reason why the cache cannot be trusted: its directory is a link or a file, or other users
+    /// can write to it.
     #[must_use]
     pub fn distrust(&self) -> Option<Untrusted> {
         untrusted(&self.dir)
     }
 }
 
-/// Where the entry of a fingerprint is.
+/// Returns the directory of the entry with a fingerprint.
 fn entry_dir(top: &Path, fingerprint: &str) -> PathBuf {
     let (start, rest) = fingerprint.split_at_checked(2).unwrap_or((fingerprint, ""));
     top.join(start).join(rest)
 }
 
-/// Why the directory of a cache, or the one above it, is not trusted. A directory that does not exist is trusted.
+/// Returns the reason why the directory of a cache, or its parent, is not trusted. A directory that does not
+/// exist is trusted.
 fn untrusted(top: &Path) -> Option<Untrusted> {
     let mut dirs = top.parent().into_iter().chain([top]);
     dirs.find_map(|dir| Some(Untrusted { dir: dir.to_owned(), why: foreign(dir)? }))

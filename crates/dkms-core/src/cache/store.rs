@@ -9,7 +9,7 @@ use dkms_tree::layers;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How long a store waits for another process that changes the cache.
+/// The maximum time that a store waits for another process that changes the cache.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// By how much the clocks of machines that share a cache may differ.
@@ -106,7 +106,7 @@ impl Cache {
         Ok(lock)
     }
 
-    /// Removes an entry. Readers either have the whole entry or none.
+    /// Removes an entry. Readers see either the complete entry or nothing.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -119,8 +119,8 @@ impl Cache {
         self.discard(dir)
     }
 
-    /// Removes whole entries and the BTF of kernels, the least recently used first, until the rest is within
-    /// the limit. What is named `kept` stays.
+    /// Removes complete entries and the BTF of kernels, the least recently used first, until the rest is
+    /// within the limit. The entry `kept` is not removed.
     pub(super) fn evict(&self, kept: &str) -> Result<(), StoreError> {
         let mut entries = self.sizes()?;
         entries.extend(self.measured_bases());
@@ -174,7 +174,7 @@ impl Cache {
         let grave = TempDir::new_in(&self.dir, TEMPORARY)?;
         match fs::rename(dir, grave.path().join("entry")) {
             Err(e) if e.is_not_found() => return Ok(()),
-            // An earlier step of a container image stored it. Without its record, what is left is no entry.
+            // An earlier step of a container image stored it. Without its record, the rest is not an entry.
             Err(e) if layers::is_of_lower_layer(&e, dir) => {
                 fs::remove_file(dir.join(RECORD))?;
                 fs::remove_tree(dir)?;
@@ -216,7 +216,8 @@ pub(super) struct Measured {
     pub used: SystemTime,
 }
 
-/// The bytes in a directory, and the time of its record. What cannot be examined counts as nothing.
+/// Returns the number of bytes in a directory, and the time of its record. Files that cannot be examined are
+/// ignored.
 fn measure(dir: &Path) -> (u64, SystemTime) {
     let mut used = SystemTime::UNIX_EPOCH;
     let mut size = 0u64;

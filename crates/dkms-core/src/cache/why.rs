@@ -1,4 +1,4 @@
-//! Why a build is not in the cache: the nearest entry of the same package, and the lines that differ.
+//! Explains a miss of the cache: finds the nearest entry of the same package, and the lines that differ.
 
 use super::{Cache, Filter, Listed, Record, StoreError};
 use std::collections::BTreeMap;
@@ -17,15 +17,15 @@ pub struct Difference {
 /// The entry that has the fewest differing lines.
 #[derive(Clone, Debug)]
 pub struct Nearest {
-    /// What it contains.
+    /// The record of the entry.
     pub record: Record,
     /// The lines that differ; empty if this is the build itself.
     pub differences: Vec<Difference>,
 }
 
 impl Cache {
-    /// Finds the entry of a package whose inputs are nearest to these lines. Of equally near ones, it is the
-    /// one that was used last.
+    /// Finds the entry of a package whose inputs are nearest to these lines. If several are equally near,
+    /// returns the most recently used.
     ///
     /// # Errors
     /// The cache cannot be read.

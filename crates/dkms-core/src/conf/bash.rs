@@ -1,5 +1,5 @@
-//! Evaluates a configuration file with bash. Only this module does so. The file is untrusted: it runs as a
-//! user of its own, in namespaces of its own, with a temporary copy of its directory, and only known
+//! Evaluates a configuration file with bash. Only this module runs bash for that. The file is untrusted: it
+//! runs as a dedicated user, in separate namespaces, with a temporary copy of its directory, and only known
 //! directives are read back.
 
 use crate::confine::{self, BuildUser};
@@ -18,16 +18,16 @@ use std::time::Duration;
 /// The beginning of the reason if the file is no valid bash; the message of bash follows.
 pub const CANNOT_PARSE: &str = "bash cannot parse the file: line ";
 
-/// How long the evaluation of a file may take.
+/// The time limit for the evaluation of a file.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A source tree up to this size is copied; a larger one is the lower layer of a temporary overlay.
+/// A source tree up to this size is copied; a larger tree is the lower layer of a temporary overlay.
 const COPY_FILES: usize = 2000;
 const COPY_BYTES: u64 = 16 << 20;
 /// With more files than this, the tree itself is shown, read-only.
 const MOST_FILES: usize = 200_000;
 
-/// What an evaluation with bash depends on, besides the file.
+/// The inputs of an evaluation with bash, besides the file.
 pub struct Evaluator<'a> {
     /// The directory of the administrator's files; nothing beside them is shown to bash.
     pub config_dir: &'a Path,
@@ -67,7 +67,7 @@ pub fn evaluate(
 ) -> Result<Directives, String> {
     let bash = dkms_sys::process::which("bash", &evaluator.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
-    // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the
+    // It is harmless if others cannot enter it: its contents are mounted, or belong to the user of the
     // evaluation.
     let scratch = TempDir::new_in(evaluator.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(evaluator.framework);
@@ -87,15 +87,15 @@ pub fn evaluate(
     if complete || task.source().is_none() {
         return Ok(answer.directives);
     }
-    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With dkms 3,
-    // this works only if dkms is called in that directory.
+    // The file may read a file next to it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With
+    // dkms 3, this works only if dkms is run in that directory.
     task.in_source = true;
     let in_source = task.result().ok().map(|answer| answer.directives);
     Ok(in_source.filter(names_package).unwrap_or(answer.directives))
 }
 
-/// Whether the file computes the package's name or version with a command, which may read a part of it from a
-/// file.
+/// Returns whether the file computes the package's name or version with a command, which may read a part of
+/// it from a file.
 fn computes_identity(text: &[u8]) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| {
         let line = line.trim_start();
@@ -107,12 +107,12 @@ fn computes_identity(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a package's name and version are set.
+/// Returns whether a package's name and version are set.
 fn names_package(directives: &Directives) -> bool {
     ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().all(|name| !directives.scalar(name).is_empty())
 }
 
-/// What one run of bash printed.
+/// The output of one run of bash.
 struct Answer {
     directives: Directives,
     /// Whether a command did not find a file.
@@ -120,7 +120,7 @@ struct Answer {
 }
 
 struct Evaluation<'a> {
-    /// Whether the working directory is the one of the file, not an empty one.
+    /// Whether the working directory is the directory of the file, not an empty directory.
     in_source: bool,
     evaluator: &'a Evaluator<'a>,
     bash: PathBuf,
@@ -145,7 +145,7 @@ struct Source {
 impl Evaluation<'_> {
     /// Runs bash and reads its answer.
     fn result(&self) -> Result<Answer, String> {
-        // If private mounts or layers turn out to be unavailable, it is tried again without them.
+        // If private mounts or layers are unavailable, the evaluation is retried without them.
         for _ in 0..3 {
             match self.run() {
                 Err(ProcessError::NoView { .. }) => continue,
@@ -207,7 +207,8 @@ impl Evaluation<'_> {
     /// Shows the file and its directory at their own paths, with mounts.
     fn show(&self, profile: &mut Profile) -> Result<(), ProcessError> {
         let Some(source) = self.source() else {
-            // Its directory has other things too, so the file alone is shown, as it was read.
+            // Its directory contains other files too, so only this file is visible, with the content that was
+            // read.
             let copy = self.scratch.path().join("file");
             dkms_sys::fs::remove_file(&copy)?;
             dkms_sys::fs::create_new(&copy, self.text, 0o644)?;
@@ -222,7 +223,7 @@ impl Evaluation<'_> {
             Access::Layer
         };
         let access = if source.files > MOST_FILES { Access::Read } else { access };
-        // At the path that was given, which may go through a link, and at the real one.
+        // Mount it at the given path, which may contain a link, and at the real path.
         let named = self.path.parent().unwrap_or(Path::new("/"));
         if named != source.dir {
             profile.places.push(Place { source: source.dir.clone(), target: named.to_owned(), access });
@@ -236,10 +237,10 @@ impl Evaluation<'_> {
     fn copy_aside(&self) -> Result<Option<PathBuf>, ProcessError> {
         let source = self.source();
         let Some((uid, _)) = self.user.ids() else { return Ok(None) };
-        let reachable = |p: &Path| p.ancestors().skip(1).all(|d| may(d, uid, 0o1));
+        let reachable = |p: &Path| p.ancestors().skip(1).all(|d| has_rights(d, uid, 0o1));
         let in_place = match &source {
             Some(source) => source.readable && reachable(&source.dir) && reachable(&self.path),
-            None => may(&self.path, uid, 0o4) && reachable(&self.path),
+            None => has_rights(&self.path, uid, 0o4) && reachable(&self.path),
         };
         if in_place {
             return Ok(None);
@@ -306,13 +307,14 @@ impl Evaluation<'_> {
         }
         let mut directives = dkms_conf::parse_records(&done.stdout).map_err(|e| e.to_string())?;
         if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
-            directives = moved_back(&directives, shown, real);
+            directives = with_original_paths(&directives, shown, real);
         }
         Ok(Answer { directives, missed_file: errors.contains("No such file or directory") })
     }
 }
 
-/// Why bash did not run to its end. The error itself would have the command line, which is a whole program.
+/// Returns the reason why bash was stopped. The error itself would contain the command line, which is a
+/// complete program.
 fn explained(error: &ProcessError) -> String {
     match error {
         ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),
@@ -327,16 +329,17 @@ fn explained(error: &ProcessError) -> String {
     }
 }
 
-/// What bash prints when a command of a script ends by SIGKILL: `FILE: line N: PID Killed   COMMAND`.
+/// Matches bash's message about a command of a script that was killed by SIGKILL: `FILE: line N: PID Killed
+/// COMMAND`.
 fn killed_inside(line: &str) -> bool {
     let Some((before, _)) = line.split_once(" Killed ") else { return false };
     before.contains(": line ")
         && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Replaces the path of the copy by that of the directory in all values. The path has a random part, so
-/// nothing else matches.
-fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
+/// Replaces the path of the copy by the path of the original directory in all values. The path has a random
+/// part, so no other text matches.
+fn with_original_paths(directives: &Directives, from: &Path, to: &Path) -> Directives {
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let mut out = Directives::new();
     for (name, index, value) in directives.iter() {
@@ -359,18 +362,18 @@ impl Source {
                 return;
             }
             if kind.is_dir() {
-                self.readable &= may(&path, uid, 0o5);
+                self.readable &= has_rights(&path, uid, 0o5);
                 self.measure(&path, uid);
             } else if kind.is_file() {
                 self.bytes = self.bytes.saturating_add(meta.len());
-                self.readable &= may(&path, uid, 0o4);
+                self.readable &= has_rights(&path, uid, 0o4);
             }
         }
     }
 }
 
-/// Whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
-fn may(path: &Path, uid: u32, rights: u32) -> bool {
+/// Returns whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
+fn has_rights(path: &Path, uid: u32, rights: u32) -> bool {
     path.metadata().is_ok_and(|m| {
         let mode = m.permissions().mode();
         uid == 0 || (if m.uid() == uid { mode >> 6 } else { mode }) & rights == rights
@@ -404,7 +407,7 @@ mod tests {
     fn values_name_the_directory_again() {
         let mut d = Directives::new();
         d.set("MAKE", 0, "make -C /tmp/dkms-confX/source/sub");
-        let back = moved_back(&d, Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
+        let back = with_original_paths(&d, Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
         assert_eq!(back.get("MAKE", 0), Some("make -C /usr/src/m-1/sub"));
     }
 }

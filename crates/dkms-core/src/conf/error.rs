@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// dkms.conf, an override of it, or framework.conf cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum ConfError {
     #[error("there is no dkms.conf at {0}")]
     Missing(PathBuf),

@@ -1,4 +1,4 @@
-//! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each overrides the ones before.
+//! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each file overrides the previous files.
 
 use super::bash::Evaluator;
 use super::load::evaluate_one;
@@ -31,7 +31,7 @@ pub fn files(config_dir: &Path) -> dkms_sys::Result<Vec<PathBuf>> {
 
 /// Reports settings in framework.conf and its fragments that do not exist.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
-    // The code that loads the configuration reports what cannot be read.
+    // The code that loads the configuration reports unreadable files.
     let paths = files(config_dir).unwrap_or_default();
     let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
     let texts: Vec<String> = paths.iter().map(read).collect();
@@ -44,11 +44,11 @@ pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
     dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
 }
 
-/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file,
-/// mok_*, post_transaction and build_environment are evaluated that way, for each kernel.
+/// Evaluates the framework configuration. With a kernel release, `$kernelver` is set: sign_file, mok_*,
+/// post_transaction and build_environment are evaluated that way, for each kernel.
 ///
 /// # Errors
-/// [`ConfError::Invalid`] with the file and what is wrong.
+/// [`ConfError::Invalid`] with the file and the problem.
 pub fn load(system: &System, sink: &dyn Sink, kernel_release: Option<&str>) -> Result<FrameworkConf> {
     evaluate(&Evaluator::new(system, sink), &system.layout, kernel_release)
 }
@@ -81,7 +81,7 @@ pub fn evaluate(
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);
     if let Some(other) = conf.build_users.and_then(crate::confine::overlap) {
         let message = format!("build_users overlaps the IDs of {other}");
-        let help = "IDs that nothing else on this machine has";
+        let help = "use IDs that are not in use on this machine";
         problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
     let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();

@@ -15,7 +15,7 @@ use dkms_tree::layout::Layout;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-/// How one file was evaluated.
+/// The method that evaluated a file.
 #[derive(Clone, Debug)]
 pub struct FileUsed {
     /// The file.
@@ -33,9 +33,9 @@ pub struct Loaded {
     pub directives: Directives,
     /// The files that were evaluated, in order.
     pub files: Vec<FileUsed>,
-    /// What is wrong with it: errors first, those for every action before those for add, build and install
-    /// only. Notes are only shown by `lint` and `config`: the user who installs the package can do nothing
-    /// about them.
+    /// Its diagnostics: errors first, those for every action before those for add, build and install only.
+    /// Notes are only shown by `lint` and `config`, because the user who installs the package cannot fix
+    /// them.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -80,16 +80,16 @@ impl Loaded {
     }
 }
 
-/// The administrator's files for a package and kernel, in the order in which each overrides the one before.
-pub fn override_files(config_dir: &Path, package: &PackageId, k: &Kernel) -> Vec<PathBuf> {
-    let (m, v, k, a) = (&package.name, &package.version, &k.release, &k.arch);
+/// Returns the administrator's files for a package and kernel. Each file overrides the previous files.
+pub fn override_files(config_dir: &Path, package: &PackageId, kernel: &Kernel) -> Vec<PathBuf> {
+    let (name, version, release, arch) = (&package.name, &package.version, &kernel.release, &kernel.arch);
     [
-        format!("{m}.conf"),
-        format!("{m}-{v}.conf"),
-        format!("{m}-{v}-{k}.conf"),
-        format!("{m}-{v}-{k}-{a}.conf"),
-        format!("{m}--{k}.conf"),
-        format!("{m}--{k}-{a}.conf"),
+        format!("{name}.conf"),
+        format!("{name}-{version}.conf"),
+        format!("{name}-{version}-{release}.conf"),
+        format!("{name}-{version}-{release}-{arch}.conf"),
+        format!("{name}--{release}.conf"),
+        format!("{name}--{release}-{arch}.conf"),
     ]
     .into_iter()
     .map(|f| config_dir.join(f))
@@ -105,13 +105,13 @@ pub fn load(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kern
     load_file(system, sink, &conf_file(&system.layout, &system.settings, package), Some(package), kernel)
 }
 
-/// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
+/// Returns the dkms.conf of a registered package: `-c FILE`, or the file in its source.
 pub fn conf_file(layout: &Layout, settings: &Settings, package: &PackageId) -> PathBuf {
     settings.conf_file.clone().unwrap_or_else(|| layout.conf(package))
 }
 
-/// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
-/// not decide what its builds may do.
+/// Removes CONFINE and similar directives from a package's dkms.conf, with a warning for each: a package must
+/// not decide what its builds are allowed to do.
 fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<Diagnostic> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
@@ -148,10 +148,10 @@ pub fn load_file(
     if let Some(p) = package {
         paths.extend(override_files(&system.layout.config_dir, p, kernel));
     }
-    for (i, file) in paths.iter().enumerate() {
+    for (index, file) in paths.iter().enumerate() {
         let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
             Ok(text) => text,
-            Err(e) if e.is_not_found() && i > 0 => continue,
+            Err(e) if e.is_not_found() && index > 0 => continue,
             Err(e) if e.is_not_found() => {
                 return Err(ConfError::Missing(file.clone()).into());
             }
@@ -160,7 +160,7 @@ pub fn load_file(
         let (directives, used) =
             evaluate_one(&Evaluator::new(system, sink), file, &text, &state, Dialect::Module)?;
         state.directives = directives;
-        if i == 0 {
+        if index == 0 {
             diagnostics.extend(refuse_own_policy(file, &text, &mut state.directives));
         }
         files.push(used);
@@ -178,7 +178,7 @@ pub fn load_file(
         diagnostics.extend(dkms_conf::unknown_confinement(text).into_iter().map(|found| found.in_file(path)));
     }
     diagnostics.extend(problems.into_iter().map(|found| match found.code {
-        // The build reports a patch that leaves its directory, with an exit code of its own.
+        // The build reports a patch that leaves its directory, with a separate exit code.
         Code::PatchPath => {
             Diagnostic { severity: Severity::Warning, strict_only: false, ..place(found, &texts) }
         }
@@ -230,7 +230,7 @@ fn not_evaluated(path: &Path, text: &[u8], line: u32, column: u32, construct: &s
                 (line, column) = (number, 1);
             }
             let help = "close what is open: quotes, 'if' with 'fi', '(' with ')'";
-            (format!("this is no valid bash: {said}"), help)
+            (format!("this is not valid bash: {said}"), help)
         }
         None => {
             let help = "plain assignments, or commands that need neither write access nor network";
@@ -294,8 +294,8 @@ pub(super) fn place(found: Diagnostic, texts: &[(PathBuf, String)]) -> Diagnosti
     }
 }
 
-/// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded
-/// if no module is left.
+/// The result of BUILD_EXCLUSIVE: the reason why each module is excluded, and the reason why the complete
+/// package is excluded if no module is left.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusion {
     /// One entry for each module of dkms.conf.

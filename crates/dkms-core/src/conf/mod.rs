@@ -1,8 +1,9 @@
-//! dkms.conf and framework.conf as files: which are read, in which order, and how they are evaluated.
+//! Reads dkms.conf and framework.conf: decides which files are read, in which order, and how they are
+//! evaluated.
 //!
-//! Every file is first evaluated by the native evaluator of `dkms-conf`. If that does not understand the
-//! whole file, it declines, and a confined bash ([`bash`]) evaluates the file. Both return the values of
-//! dkms's own double evaluation.
+//! Every file is first evaluated by the native evaluator of `dkms-conf`. If that evaluator does not support
+//! the complete file, a confined bash ([`bash`]) evaluates it. Both return the values that the double
+//! evaluation of Debian's dkms returns.
 
 pub mod bash;
 pub(crate) mod error;

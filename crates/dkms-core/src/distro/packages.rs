@@ -4,7 +4,7 @@ use super::{Distribution, Family};
 use dkms_sys::fs::{Limit, read_text};
 use std::path::Path;
 
-/// What the names of kernels of a distribution end in or contain.
+/// Suffixes and parts of the names of a distribution's kernels.
 const KERNEL_NAMES: [(&str, &[Family], &str); 6] = [
     (".fc", &[Family::Fedora], "Fedora"),
     (".el", &[Family::Rhel], "RHEL"),
@@ -82,8 +82,7 @@ impl Distribution {
         (!families.contains(&self.family())).then_some(*owner)
     }
 
-    /// In Alpine and Void: the package of a kernel, and what the name of the package with its headers ends
-    /// in.
+    /// In Alpine and Void: returns the package of a kernel, and the suffix of the package with its headers.
     fn other_kernel(&self, release: &str) -> Option<(String, &'static str)> {
         match self.word() {
             // VERSION-FLAVOUR
@@ -98,7 +97,8 @@ impl Distribution {
     }
 }
 
-/// Whether the part is in the name where the distribution has it: before a number, or at the end.
+/// Returns whether the name contains the part at the distribution's usual position: before a number, or at
+/// the end.
 fn names_kernel(release: &str, part: &str) -> bool {
     release.split_once(part).is_some_and(|(_, rest)| match part {
         ".fc" | ".el" | "-arch" => rest.starts_with(|c: char| c.is_ascii_digit()),

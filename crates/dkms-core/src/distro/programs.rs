@@ -2,7 +2,7 @@
 
 use super::{Distribution, Family};
 
-/// Where Gentoo has the programs: the atoms of its packages.
+/// The packages that contain the programs in Gentoo, as atoms.
 const GENTOO: [(&str, &str); 11] = [
     ("bash", "app-shells/bash"),
     ("binutils", "sys-devel/binutils"),
@@ -25,9 +25,10 @@ impl Distribution {
             return self.cross_package(program, triple, version);
         }
         let (name, version) = package_name(program);
-        // Where compilers of several versions can be installed: of gcc in Debian, openSUSE and Gentoo, of LLVM
-        // in Debian (llvm-toolchain-*), openSUSE (llvm* in Factory), Alpine (pkgs.alpinelinux.org), Void
-        // (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of LLVM under such names.
+        // Distributions where several versions of a compiler can be installed: gcc in Debian, openSUSE and
+        // Gentoo, LLVM in Debian (llvm-toolchain-*), openSUSE (llvm* in Factory), Alpine
+        // (pkgs.alpinelinux.org), Void (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of
+        // LLVM under such names.
         let is_llvm = matches!(name, "clang" | "lld" | "llvm");
         match self.family() {
             _ if is_debian && !version.is_empty() => format!("{name}-{version}"),

@@ -36,7 +36,7 @@ pub(super) fn limits(system: &System, sink: &dyn Sink) -> Vec<(PackageId, String
         };
         let loaded = load::load(system, sink, &package, &kernel(release)).and_then(load::Loaded::lenient);
         if let Ok(loaded) = loaded {
-            // The first one is that of the whole package.
+            // Index 0 is the limit of the complete package.
             if let Some(max) = loaded.conf.exclusive.kernel_max.get(&0).filter(|_| loaded.conf.autoinstall) {
                 found.push((package, max.clone()));
             }
@@ -77,15 +77,16 @@ fn newer_than(max: &str) -> Option<String> {
     Some(format!("{major}\\.{same_major}|({})\\.[0-9]+", above(major)))
 }
 
-/// A regular expression for the whole numbers above one: more digits, or a greater digit at some place.
+/// Returns a regular expression for the integers above a number: more digits, or a greater digit at some
+/// position.
 fn above(number: u32) -> String {
     let digits = number.to_string();
     let mut parts = vec![format!("[1-9][0-9]{{{},}}", digits.len())];
-    for (n, digit) in digits.char_indices().filter(|(_, digit)| *digit != '9') {
+    for (position, digit) in digits.char_indices().filter(|(_, digit)| *digit != '9') {
         let next = char::from(digit as u8 + 1);
-        let rest = digits.len() - n - 1;
+        let rest = digits.len() - position - 1;
         let tail = if rest == 0 { String::new() } else { format!("[0-9]{{{rest}}}") };
-        parts.push(format!("{}[{next}-9]{tail}", digits.get(..n).unwrap_or_default()));
+        parts.push(format!("{}[{next}-9]{tail}", digits.get(..position).unwrap_or_default()));
     }
     parts.join("|")
 }

@@ -1,9 +1,10 @@
-//! grub's default entry where entries are files (`/boot/loader/entries/*.conf`, BootLoaderSpec), as in Fedora
-//! and RHEL: `saved_entry` in grub's environment block.
+//! Changes grub's default entry on systems where entries are files (`/boot/loader/entries/*.conf`,
+//! BootLoaderSpec), as in Fedora and RHEL: `saved_entry` in grub's environment block.
 //!
-//! There, a plugin of kernel-install that runs before that of dkms has written the entry of a new kernel and
-//! has made it the default. So the entry stays, and the default becomes that of a kernel that has its
-//! modules. What dkms changed is in the environment block too, as two variables that grub ignores.
+//! On these systems, a plugin of kernel-install that runs before the plugin of dkms has already written the
+//! entry of a new kernel and has made it the default. So dkms keeps the entry, and makes a kernel that has
+//! its modules the default. The environment block also contains the previous values, as two variables that
+//! grub ignores.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -44,7 +45,7 @@ pub(super) struct Menu {
     entries: Vec<Entry>,
 }
 
-/// What becomes of the default entry.
+/// The change of the default entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// It becomes this one instead of another.
@@ -74,12 +75,12 @@ impl Menu {
         (!entries.is_empty()).then_some(Self { block, program, values, entries })
     }
 
-    /// Whether dkms has changed the default.
+    /// Returns whether dkms has changed the default.
     pub(super) fn is_held(&self) -> bool {
         self.values.contains_key(HELD)
     }
 
-    /// Whether a kernel is in the menu already.
+    /// Returns whether a kernel is in the menu already.
     pub(super) fn has(&self, release: &str) -> bool {
         self.entries.iter().any(|entry| entry.release == release)
     }
@@ -117,7 +118,7 @@ impl Menu {
         let saved = value(SAVED).and_then(|id| self.entries.iter().find(|entry| entry.id == id));
         let is_ours = value(HELD).is_some() && value(HELD) == value(SAVED);
         let before = value(BEFORE).and_then(|id| self.entries.iter().find(|entry| entry.id == id));
-        // What would be started without dkms.
+        // The entry that would be started without dkms.
         let wanted = if is_ours { before.or(newest) } else { saved.or(newest) };
         let missing = |wanted: &Entry| {
             kernels.iter().any(|(release, missing)| *release == wanted.release && !missing.is_empty())
@@ -202,11 +203,11 @@ mod tests {
         assert_eq!(of(menu("id-6.3", "", ""), &[]), None);
         assert_eq!(of(menu("id-6.3", "", ""), &["6.3"]), hold("id-6.2", "id-6.3"));
         assert_eq!(of(menu("", "", ""), &["6.3", "6.2"]), hold("id-6.1", "id-6.3"));
-        // The administrator starts another one.
+        // The administrator selects another entry.
         assert_eq!(of(menu("id-6.1", "", ""), &["6.3"]), None);
         // No kernel has its modules.
         assert_eq!(of(menu("id-6.3", "", ""), &["6.3", "6.2", "6.1"]), None);
-        // It is held already; then the one that is held loses its modules.
+        // A kernel is already held; then the kernel that is the default loses its modules.
         assert_eq!(of(menu("id-6.2", "id-6.2", "id-6.3"), &["6.3"]), None);
         assert_eq!(of(menu("id-6.2", "id-6.2", "id-6.3"), &["6.3", "6.2"]), hold("id-6.1", "id-6.3"));
         let release = |entry: &str| Some(Step::Release { entry: entry.into() });

@@ -1,8 +1,8 @@
 //! grub's default entry, for grub-mkconfig, which reads `/etc/default/grub.d/*.cfg` as shell.
 
-/// The file that selects the newest kernel that has its modules; `None` if that is the newest kernel, or if
-/// there is no such kernel. `kernels` are the installed ones, oldest first, with the required packages that
-/// each lacks.
+/// Returns the file that selects the newest kernel that has its modules; `None` if this is the newest kernel,
+/// or if no kernel has its modules. `kernels` are the installed kernels, oldest first, with the required
+/// packages that each lacks.
 pub(super) fn text(kernels: &[(String, Vec<String>)]) -> Option<String> {
     let (newest, missing) = kernels.last().filter(|(_, missing)| !missing.is_empty())?;
     let (good, _) = kernels.iter().rev().find(|(_, missing)| missing.is_empty())?;

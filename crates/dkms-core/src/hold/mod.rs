@@ -1,10 +1,10 @@
 //! `hold_kernel=yes`: the machine does not start a kernel without its required modules by default.
 //!
-//! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
-//! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
-//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the
-//! default entry in grub's environment block instead. kernel-install learns from `dkms kernel_hold` that a
-//! kernel gets no entry.
+//! [`refresh`] updates two files, which exist only as long as something is held: one for grub, with the entry
+//! of the newest kernel that has its modules, and one for apt, which holds back kernels that a package does
+//! not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the default entry in
+//! grub's environment block instead. kernel-install runs `dkms kernel_hold` to find out that a kernel gets no
+//! entry.
 
 mod apt;
 mod bls;
@@ -24,7 +24,7 @@ use std::time::Duration;
 const GRUB_FILE: &str = "/etc/default/grub.d/zz-dkms-hold.cfg";
 const APT_FILE: &str = "/etc/apt/preferences.d/dkms-hold.pref";
 
-/// Who calls [`refresh`].
+/// The caller of [`refresh`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A hook of a kernel's package, after which the boot loader is updated anyway.
@@ -33,7 +33,7 @@ pub enum Caller {
     Command,
 }
 
-/// Updates what is held. Does nothing unless `hold_kernel=yes`, apart from removing what was held before.
+/// Updates the held kernels. Without `hold_kernel=yes`, it only removes earlier holds.
 ///
 /// # Errors
 /// framework.conf cannot be read, or a file cannot be written.
@@ -53,8 +53,8 @@ pub fn refresh(system: &System, sink: &dyn Sink, caller: Caller) -> Result<()> {
         menu.refresh(&system.host, sink, &kernels)?;
     }
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
-    put(sink, APT_FILE, apt.as_deref())?;
-    if put(sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+    update_file(sink, APT_FILE, apt.as_deref())?;
+    if update_file(sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
         update_grub(&system.host, sink);
     }
     Ok(())
@@ -79,11 +79,11 @@ pub fn held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<Strin
 }
 
 fn kernels(system: &System, sink: &dyn Sink) -> Result<Kernels> {
-    let one = |release: Release| {
+    let lacking_packages = |release: Release| {
         let kernel = Kernel { release, arch: system.host.machine.clone() };
         Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
     };
-    ready::kernels(&system.layout).into_iter().map(one).collect()
+    ready::kernels(&system.layout).into_iter().map(lacking_packages).collect()
 }
 
 fn exists(path: &str) -> bool {
@@ -91,7 +91,7 @@ fn exists(path: &str) -> bool {
 }
 
 /// Writes or removes a file, unless its directory does not exist. Returns whether it changed.
-fn put(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
+fn update_file(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
     let path = Path::new(path);
     let before = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG)?;
     match text {

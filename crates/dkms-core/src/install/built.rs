@@ -1,4 +1,4 @@
-//! What a build left for the installation.
+//! Reads the files of a build for the installation.
 
 use super::InstallError;
 use super::plan::{self, Source};
@@ -11,7 +11,7 @@ use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
 
-/// What was built, and which checks are overridden when it is installed.
+/// The built modules, and the checks that are overridden when they are installed.
 pub(super) struct Built {
     pub(super) loaded: load::Loaded,
     pub(super) manifest: Option<Manifest>,

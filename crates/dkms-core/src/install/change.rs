@@ -33,16 +33,16 @@ pub struct Change {
     overrides: Overrides,
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
-    pub(super) kernels: Vec<OfKernel>,
+    pub(super) kernels: Vec<KernelState>,
     /// Events to report when the change is final, each with its kernel.
     pub(super) results: Vec<(Kernel, Event)>,
     /// Journals that need only a depmod, which this change runs.
     pub(super) pending_depmod: Vec<recover::PendingDepmod>,
 }
 
-/// The state of one of the kernels.
+/// The state of a kernel in this change.
 #[derive(Debug)]
-pub(super) struct OfKernel {
+pub(super) struct KernelState {
     pub(super) kernel: Kernel,
     index: Option<ModuleIndex>,
     /// Facts about the kernel, used to judge whether it would load a module.
@@ -79,7 +79,7 @@ impl Change {
         sorted.dedup();
         let (held, pending_depmod) = take_over(system, sink, &sorted)?;
         let transaction = Transaction::begin(&system.layout, &sorted, &system.host.command)?;
-        let of = |kernel: Kernel| OfKernel {
+        let new_state = |kernel: Kernel| KernelState {
             dirty: pending_depmod.iter().any(|(k, _)| *k == kernel),
             kernel,
             index: None,
@@ -89,11 +89,11 @@ impl Change {
             weak: Vec::new(),
             weak_gone: Vec::new(),
         };
-        let kernels = sorted.into_iter().map(of).collect();
+        let kernels = sorted.into_iter().map(new_state).collect();
         Ok(Self { overrides, held, transaction, kernels, results: Vec::new(), pending_depmod })
     }
 
-    pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
+    pub(super) fn state_of(&mut self, kernel: &Kernel) -> Result<&mut KernelState> {
         let found = self.kernels.iter_mut().find(|k| k.kernel == *kernel);
         found.ok_or_else(|| Error::Tree(dkms_tree::Error::KernelNotPart(kernel.clone())))
     }
@@ -104,7 +104,7 @@ impl Change {
     /// # Errors
     /// Its kernel is not part of this change.
     pub fn answer_for(&mut self, build: &Build) -> Result<()> {
-        self.of(&build.kernel)?.installed_before.push(build.clone());
+        self.state_of(&build.kernel)?.installed_before.push(build.clone());
         Ok(())
     }
 
@@ -131,15 +131,15 @@ impl Change {
         let built = Built::read(system, sink, build, self.overrides)?;
         built.require_all(&system.layout, &system.settings, build)?;
         self.pre_install(system, sink, build, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
-        let of = self.of(&build.kernel)?;
-        let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
-        let facts = of.facts.get_or_insert_with(|| Facts::gather(system, sink, &build.kernel));
+        let state = self.state_of(&build.kernel)?;
+        let index = state.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
+        let facts = state.facts.get_or_insert_with(|| Facts::gather(system, sink, &build.kernel));
         // The same command may have installed a module that this build depends on.
         facts.refresh(system, sink);
         let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
         let Built { loaded, manifest, .. } = built;
-        for w in &planned.warnings {
-            sink.warn(w.clone());
+        for warning in &planned.warnings {
+            sink.warn(warning.clone());
         }
         for (path, reason) in &planned.kept {
             sink.event(Event::ModuleKept {
@@ -155,12 +155,12 @@ impl Change {
                 Err(InstallError::Newer(planned.refused).into())
             };
         }
-        for r in &planned.refused {
-            sink.warn(format!("left out: {r}"));
+        for newer in &planned.refused {
+            sink.warn(format!("left out: {newer}"));
         }
         self.apply(system, sink, build, planned, manifest, loaded.conf.no_weak_modules).map_err(
             |e| match e {
-                // The same error as for anything else that prevents the installation.
+                // Use the same error as for other causes that prevent the installation.
                 Error::Io(cause) => InstallError::Failed { build: build.clone(), cause }.into(),
                 other => other,
             },
@@ -170,8 +170,9 @@ impl Change {
         Ok(Outcome::Installed)
     }
 
-    /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
-    /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
+    /// Returns variables for the scripts of a build's package, in addition to the inherited ones. If the
+    /// headers exist, they include the kernel's compiler, because in dkms 3 the preceding build of the same
+    /// command sets this variable.
     fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&build.package, Some(&build.kernel));
         let headers = headers::find(system, &build.kernel);
@@ -257,17 +258,17 @@ impl Change {
         self.note(system, &build.package.name)?;
         self.batch(system, sink, &build.kernel, ops, staging, record)?;
         let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
-        let of = self.of(&build.kernel)?;
-        of.dirty = true;
+        let state = self.state_of(&build.kernel)?;
+        state.dirty = true;
         for (from, _) in &planned.archived {
-            if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
+            if let (Some(index), Some(name)) = (&mut state.index, from.file_name().and_then(|n| n.to_str())) {
                 if let Some(stem) = state::module_stem(name) {
                     index.forget(stem, from);
                 }
             }
         }
         if !no_weak_modules {
-            of.weak.extend(paths.iter().cloned());
+            state.weak.extend(paths.iter().cloned());
         }
         for (from, to) in planned.archived {
             self.report_later(&build.kernel, Event::OriginalArchived { build: build.clone(), from, to });
@@ -285,13 +286,13 @@ impl Change {
     pub fn uninstall(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
         beneath::check_package(&system.layout, &build.package)?;
         let planned = uninstall::plan(system, sink, build, self.overrides.force)?;
-        for w in &planned.warnings {
-            sink.warn(w.clone());
+        for warning in &planned.warnings {
+            sink.warn(warning.clone());
         }
         let manifest = Manifest::read(&system.layout, build)?;
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
             weak::run(system, sink, &build.kernel, weak::Change::Remove, &planned.removed);
-            self.of(&build.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
+            self.state_of(&build.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),
@@ -301,8 +302,8 @@ impl Change {
         let path = system.layout.manifest(build);
         let record = || planned.record.as_ref().map_or(Ok(()), |m| write_record(&path, m));
         self.batch(system, sink, &build.kernel, planned.ops, || Ok(()), record)?;
-        let of = self.of(&build.kernel)?;
-        (of.dirty, of.index) = (true, None);
+        let state = self.state_of(&build.kernel)?;
+        (state.dirty, state.index) = (true, None);
         for path in planned.removed {
             self.report_later(&build.kernel, Event::ModuleRemoved { build: build.clone(), path });
         }
@@ -346,8 +347,8 @@ impl Change {
             self.note(system, name)?;
         }
         self.batch(system, sink, kernel, ops, || Ok(()), || Ok(()))?;
-        let of = self.of(kernel)?;
-        (of.dirty, of.index) = (true, None);
+        let state = self.state_of(kernel)?;
+        (state.dirty, state.index) = (true, None);
         Ok(())
     }
 
@@ -364,7 +365,7 @@ impl Change {
     ) -> Result<()> {
         crate::trust::signing::reach(system, sink).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
-        self.of(kernel)?.emptied.extend(directories);
+        self.state_of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
         if done.is_err() {
             self.remove_empty(&system.host, &system.layout);
@@ -386,9 +387,9 @@ impl Change {
         Ok(())
     }
 
-    /// Deletes `M/V` of a package version that is not built for any kernel (any more), when the change
-    /// commits, and `M` if it is empty then. What remains of it for kernels that are not part of this change
-    /// is deleted too.
+    /// Deletes `M/V` of a package version that is not built for any kernel (any more) when the change
+    /// commits, and `M` if it is empty then. Leftovers for kernels that are not part of this change are
+    /// deleted too.
     ///
     /// # Errors
     /// On an error, nothing is changed.
@@ -448,7 +449,7 @@ fn take_over(
         match recover::recover(system, sink, kernels)? {
             Left::Depmod(pending) => return Ok((held, pending)),
             Left::More(all) => {
-                // All locks are taken in one fixed order, so those that we hold are released first.
+                // All locks are taken in a fixed order, so the locks that we hold are released first.
                 drop(held);
                 let _held = lock::install(system, sink, &all)?;
                 recover::recover(system, sink, &all)?;
@@ -461,14 +462,15 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
-/// What is installed. Without stamps, later commands compare the contents of the files.
+/// Returns the record of the installed files. Without stamps, later commands compare the contents of the
+/// files.
 fn record_of(host: &Host, files: &[&Source]) -> Installed {
-    let one = |f: &&Source| {
+    let record_file = |f: &&Source| {
         let path = f.destination.join(&f.file);
         let stamp = |p: &Path| Stamp::of(p).filter(|_| host.records_stamps()).unwrap_or_default();
         InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
     };
-    Installed { at: host.recorded_time(), files: files.iter().map(one).collect() }
+    Installed { at: host.recorded_time(), files: files.iter().map(record_file).collect() }
 }
 
 /// Creates a complete copy of a file beside its destination.

@@ -8,9 +8,9 @@ use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// Removes those of `directories` that are empty now, and their parents that become empty. Below
-/// `/lib/modules`, this stops at the kernel's own directory, and directories that an RPM package owns stay.
-/// In the dkms tree, it stops at the tree.
+/// Removes the empty directories in `directories`, and their parents that become empty. Below `/lib/modules`,
+/// this stops at the kernel's own directory, and directories that an RPM package owns stay. In the dkms tree,
+/// it stops at the tree.
 pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: &[PathBuf]) {
     let stop = layout.kernel_modules(&kernel.release);
     let family = host.distribution.as_ref().map(|d| d.family());
@@ -34,7 +34,7 @@ pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: 
         }
         let _ = fs::remove_empty_dirs(dir, &stop);
     }
-    // This removes only an empty directory: that of a kernel that is no longer installed.
+    // This removes only an empty directory, which belongs to a kernel that is no longer installed.
     let _ = fs::remove_dir(&stop);
 }
 

@@ -57,7 +57,7 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
         Some(base) => arguments.extend(["-b".into(), base.as_os_str().to_owned()]),
         None => {
             return skip(format!(
-                "depmod only knows trees that end in lib/modules, and {} does not",
+                "depmod only supports trees that end in lib/modules, and {} does not",
                 system.layout.install_tree.display()
             ));
         }
@@ -138,23 +138,23 @@ fn index_now(
         .ignore_interrupt()
         .run()
         .map_err(|e| hooks::process_error(host, e, "index a kernel's modules"))?;
-    let said = String::from_utf8_lossy(&done.stderr);
+    let stderr = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
-        let last = said.lines().last().unwrap_or("it said nothing");
+        let last = stderr.lines().last().unwrap_or("it printed no message");
         return Err(InstallError::DepmodFailed {
             kernel: kernel.clone(),
             cause: format!("{} ({last})", done.status).into(),
         }
         .into());
     }
-    // On a full disk, depmod reports success even without an index or with an empty one.
+    // On a full disk, depmod reports success even if the index is missing or empty.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
     if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
-        let last = said.lines().last().unwrap_or("is the disk full?");
+        let last = stderr.lines().last().unwrap_or("is the disk full?");
         let reason = format!("it wrote no new {} ({last})", index.display());
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     }
-    for line in said.lines().filter(|l| !l.trim().is_empty()) {
+    for line in stderr.lines().filter(|l| !l.trim().is_empty()) {
         sink.event(Event::Detail { text: line.to_owned() });
     }
     Ok((empty, done.elapsed))
@@ -169,7 +169,7 @@ fn keep_index(modules: &Path) {
     let files = INDEX_FILES.map(|f| modules.join(f));
     let size: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     let roomy = fs::free_space(modules).is_ok_and(|free| free / 4 > size);
-    let one = |file: &PathBuf| -> Result<()> {
+    let replace_file = |file: &PathBuf| -> Result<()> {
         let kept = aside(file, "old");
         fs::remove_file(&kept)?;
         match (fs::exists(file), roomy) {
@@ -181,7 +181,7 @@ fn keep_index(modules: &Path) {
         }
         Ok(())
     };
-    if files.iter().any(|f| one(f).is_err()) {
+    if files.iter().any(|f| replace_file(f).is_err()) {
         let _ = forget_kept(modules);
     }
 }
@@ -231,8 +231,8 @@ fn forget_kept(modules: &Path) -> Result<()> {
         .try_for_each(|f| Ok(fs::remove_file(aside(f, "old")).map(|_| ())?))
 }
 
-/// Deletes the index of a kernel that is no longer installed and has no modules left, and its directory if it
-/// is empty.
+/// Deletes the index of a kernel that is no longer installed and has no modules left, and then its directory
+/// if it is empty.
 fn drop_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
         fs::remove_file(modules.join(file))?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Modules cannot be installed, or depmod failed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum InstallError {
     #[error("there is no kernel directory {0}")]
     KernelDirMissing(PathBuf),
@@ -45,7 +45,7 @@ pub enum InstallError {
     },
 }
 
-/// An installed file that is newer than the built one.
+/// An installed file that is newer than the built file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newer {
     /// The installed file.
@@ -66,7 +66,7 @@ impl std::fmt::Display for Newer {
 }
 
 impl InstallError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::WouldNotLoad { reasons, .. } => {

@@ -1,7 +1,7 @@
 //! Writes the index of a kernel's modules without depmod, if the result is the same as depmod's.
 //!
-//! depmod reads all modules of the kernel, 4,000 files or more. We cache what the index needs from each file
-//! in `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
+//! depmod reads all modules of the kernel, 4,000 files or more. dkms caches the index data of each file in
+//! `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
@@ -14,7 +14,8 @@ use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Modu
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The directories of depmod.d(5). A file in a later directory hides files of the same name in earlier ones.
+/// The directories of depmod.d(5). A file in a later directory hides files of the same name in earlier
+/// directories.
 const CONFIG_DIRS: [&str; 5] =
     ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
 
@@ -25,8 +26,9 @@ pub(super) enum Update {
     Nothing,
 }
 
-/// Returns the names of the index files that differ from those that depmod would write now. There are none if
-/// nothing is known about this kernel: then reading all of its modules would take seconds. Changes nothing.
+/// Returns the names of the index files that differ from the files that depmod would write now. Returns none
+/// if nothing is cached for this kernel, because reading all of its modules would take seconds. Changes
+/// nothing.
 pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Vec<&'static str> {
     let dir = system.layout.kernel_modules(&kernel.release);
     let known = fs::is_file(system.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
@@ -73,7 +75,7 @@ pub(super) fn make(
     walk(dir, "", &config, &mut found)?;
     let selected = index::select(&found, &config)?;
     let records =
-        selected.into_iter().filter_map(|at| found.get(at)).map(|file| Record::of(file, dir, &cache));
+        selected.into_iter().filter_map(|at| found.get(at)).map(|file| Record::read(file, dir, &cache));
     let records = records.collect::<Result<Vec<_>, _>>()?;
     let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(record.facts())).collect();
     let modules: Vec<Module<'_>> =
@@ -88,7 +90,8 @@ pub(super) fn make(
     Ok(files)
 }
 
-/// Removes the caches of a kernel that is no longer installed: that of its index, and that of its headers.
+/// Removes the caches of a kernel that is no longer installed: the cache of its index, and the cache of its
+/// headers.
 pub(super) fn forget(layout: &Layout, kernel: &Kernel) {
     for path in [layout.index_cache(kernel), layout.headers_cache(kernel)] {
         // A cache that stays behind only uses disk space.
@@ -143,9 +146,9 @@ impl Tool {
 }
 
 fn ask_version(program: &Path) -> Result<String, Decline> {
-    let said = Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run();
-    let said = said.map_err(|e| decline(e.to_string()))?;
-    Ok(said.stdout_text().lines().next().unwrap_or_default().trim().to_owned())
+    let output = Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run();
+    let output = output.map_err(|e| decline(e.to_string()))?;
+    Ok(output.stdout_text().lines().next().unwrap_or_default().trim().to_owned())
 }
 
 fn is_musl() -> bool {
@@ -230,7 +233,7 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn of(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
+    fn read(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
         let known = cache.facts(&file.path, &file.stamp);
         let mut read = String::new();
         if known.is_none() {

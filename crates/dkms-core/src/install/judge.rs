@@ -13,7 +13,7 @@ use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;
 use std::path::Path;
 
-/// Judges the modules that are installed into a kernel together.
+/// Checks whether a kernel would load the modules that are installed together.
 pub(crate) struct Judge<'a> {
     facts: &'a Facts,
     resolver: Resolver<'a>,
@@ -22,7 +22,7 @@ pub(crate) struct Judge<'a> {
     force: bool,
     /// Codes of the reasons reported so far for this package: what one module reports about its key or its
     /// list of symbols applies to all of them.
-    said: RefCell<Vec<&'static str>>,
+    reported: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Judge<'a> {
@@ -36,26 +36,26 @@ impl<'a> Judge<'a> {
             resolver: Resolver::new(facts, together.iter().copied()),
             policy_is_ours: host.chroot == Some(false) && host.image.is_none(),
             force,
-            said: RefCell::default(),
+            reported: RefCell::default(),
         }
     }
 
-    /// Whether this is the first report of a reason of this kind.
+    /// Returns whether this is the first report of a reason of this kind.
     fn first(&self, reason: &Reason) -> bool {
         // A reason reported for a dependency is not repeated for its dependents.
         let code = match reason {
             Reason::DependencyRefused { reason, .. } => reason.code(),
             other => other.code(),
         };
-        let mut said = self.said.borrow_mut();
-        let first = !said.contains(&code);
+        let mut reported = self.reported.borrow_mut();
+        let first = !reported.contains(&code);
         if first {
-            said.push(code);
+            reported.push(code);
         }
         first
     }
 
-    /// Judges one module, and adds to `warnings` what does not prevent its installation.
+    /// Checks one module, and adds problems that do not prevent its installation to `warnings`.
     ///
     /// # Errors
     /// [`InstallError::WouldNotLoad`].
@@ -89,7 +89,7 @@ impl<'a> Judge<'a> {
             .into())
     }
 
-    /// Whether the kernel refuses the module whatever is done after this installation.
+    /// Returns whether the kernel rejects the module regardless of later changes.
     fn certain(&self, reason: &Reason, file: &File<'_>) -> bool {
         match reason {
             // Keys are enrolled after the first module is signed, and the command line may differ at the next

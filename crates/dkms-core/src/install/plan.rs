@@ -45,7 +45,7 @@ pub struct InstallChanges {
     pub adopted: Vec<Source>,
     /// Files that stay as they are, with the reason.
     pub kept: Vec<(PathBuf, String)>,
-    /// Files that are refused because a newer one is installed.
+    /// Files that are not installed because a newer file is installed.
     pub refused: Vec<Newer>,
     /// The old and new paths of originals that are archived.
     pub archived: Vec<(PathBuf, PathBuf)>,
@@ -53,7 +53,7 @@ pub struct InstallChanges {
     pub warnings: Vec<String>,
 }
 
-/// Which checks `--force` and the force list override.
+/// The checks that `--force` and the force list override.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Force {
     /// Replace any existing file.
@@ -81,8 +81,7 @@ pub fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force 
 /// Plans the installation of `sources`.
 ///
 /// # Errors
-/// A built file is not a module for this kernel, or is one that the kernel would not load; something cannot
-/// be read.
+/// A built file is not a module for this kernel, or the kernel would not load it; a file cannot be read.
 pub fn plan(
     system: &System,
     sink: &dyn Sink,
@@ -143,7 +142,7 @@ struct Planner<'a> {
     owned: Vec<PathBuf>,
     /// Whether a version is active.
     is_active: bool,
-    /// What is planned so far.
+    /// The changes that are planned so far.
     changes: InstallChanges,
 }
 
@@ -189,7 +188,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether the kernel's own module is newer or the same, and stays.
+    /// Returns whether the kernel's own module is newer or the same, so that it is not replaced.
     fn stays(&mut self, ours: &Module, theirs: &Path, source: &Source) -> bool {
         if self.force.all || self.force.version {
             return false;
@@ -265,7 +264,8 @@ enum Found {
     Older,
 }
 
-/// The first word of MODULE_VERSION, which is the one that is compared: some drivers append a date or a name.
+/// Returns the first word of MODULE_VERSION. Only this word is compared: some drivers append a date or a
+/// name.
 fn version_word(module: &Module) -> &str {
     module.modinfo.version().and_then(|v| v.split_whitespace().next()).unwrap_or_default()
 }

@@ -11,10 +11,10 @@ use dkms_tree::ids::Kernel;
 use dkms_tree::journal::{self, Journal};
 use std::path::{Path, PathBuf};
 
-/// A kernel that needs a depmod, and the journal that says so.
+/// A kernel that needs a depmod, and the journal that records this.
 pub type PendingDepmod = (Kernel, PathBuf);
 
-/// What is left to do for the holder of the locks.
+/// The remaining work for the holder of the locks.
 #[derive(Debug)]
 pub enum Left {
     /// Run depmod for these kernels at the end, and then delete these journals.
@@ -51,11 +51,11 @@ fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     if journal.depmod_pending && journal.writer_is_alive() {
         return Ok(());
     }
-    // A process that holds one of the locks is still working, or is a calling dkms.
+    // A process that holds one of the locks is still working, or it is a dkms that called this one.
     let Some(_locks) = lock::try_install(system, &journal.begin.kernels)? else { return Ok(()) };
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
-    one(system, sink, &journal)?;
+    recover_journal(system, sink, &journal)?;
     if journal.depmod_pending {
         journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(system, sink, kernel))?;
         fs::remove_file(path)?;
@@ -113,7 +113,7 @@ pub fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<L
     // The latest comes first: a script of a command makes its changes on top of those that the command has
     // made.
     for journal in found.iter().rev() {
-        one(system, sink, journal)?;
+        recover_journal(system, sink, journal)?;
         if journal.depmod_pending {
             pending.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
         }
@@ -131,7 +131,7 @@ fn described(path: &Path, e: &Error) -> String {
     e.help().into_iter().fold(text, |text, help| format!("{text} ({help})"))
 }
 
-fn one(system: &System, sink: &dyn Sink, journal: &Journal) -> Result<()> {
+fn recover_journal(system: &System, sink: &dyn Sink, journal: &Journal) -> Result<()> {
     let reach = crate::trust::signing::reach(system, sink);
     journal.check(&reach)?;
     if !journal.committed {

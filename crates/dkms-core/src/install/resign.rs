@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 
 /// Decides which modules are re-signed, and signs them.
 pub trait Resigner {
-    /// Whether the module in this file is to be re-signed; if not, why.
+    /// Returns whether the module in this file is to be re-signed, or the reason why not.
     ///
     /// # Errors
     /// The file cannot be read.
     fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>>;
 
-    /// Returns the re-signed file, and what the manifest records about its signature.
+    /// Returns the re-signed file, and the data that the manifest records about its signature.
     ///
     /// # Errors
     /// It cannot be signed.

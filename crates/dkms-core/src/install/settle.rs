@@ -9,7 +9,7 @@ use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
 
-/// How a change ends.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// If depmod fails, everything is rolled back, for all kernels.
@@ -82,24 +82,24 @@ impl Change {
 
     /// Rolls everything back, and runs depmod again for the kernels for which it ran.
     fn give_up(self, system: &System, sink: &dyn Sink, indexed: &[Kernel], e: Error) -> Result<Finished> {
-        let e = self.abandon_because(system, sink, e);
+        let error = self.abandon_because(system, sink, e);
         for kernel in indexed {
             if let Err(again) = depmod::run(system, sink, kernel) {
                 sink.event(Event::Detail { text: format!("after the rollback: {again}") });
             }
         }
-        Err(e)
+        Err(error)
     }
 
     /// Restores one kernel to its state before the command.
     fn roll_back_kernel(&mut self, system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
-        let of = self.of(kernel)?;
-        of.weak.clear();
-        let installed_before = std::mem::take(&mut of.installed_before);
+        let state = self.state_of(kernel)?;
+        state.weak.clear();
+        let installed_before = std::mem::take(&mut state.installed_before);
         self.transaction.rollback_kernel(kernel)?;
-        self.results.retain(|(of, _)| of != kernel);
-        for b in installed_before.iter().rev() {
-            self.uninstall(system, sink, b)?;
+        self.results.retain(|(state, _)| state != kernel);
+        for build in installed_before.iter().rev() {
+            self.uninstall(system, sink, build)?;
         }
         self.remove_empty(&system.host, &system.layout);
         Ok(())
@@ -123,7 +123,7 @@ impl Change {
     /// # Errors
     /// The kernel is not part of this change.
     pub(crate) fn require_depmod(&mut self, kernel: &Kernel) -> Result<()> {
-        self.of(kernel)?.dirty = true;
+        self.state_of(kernel)?.dirty = true;
         Ok(())
     }
 

@@ -29,27 +29,27 @@ pub struct UninstallChanges {
     pub warnings: Vec<String>,
 }
 
-/// Plans the removal of a build, which is the active one.
+/// Plans the removal of the active build.
 ///
 /// # Errors
-/// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
+/// The record of its installed files cannot be used; the archived originals of the kernel cannot be read.
 pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
     check_record(system.trees(), build)?;
     let mut plan = UninstallChanges::default();
     let files = installed_files(system, sink, build);
-    for f in &files {
+    for file in &files {
         // With `--force`, a file at a path that we installed is removed even if another program changed it.
-        if f.ours || (f.present && force) {
-            plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
-            plan.removed.push(f.path.clone());
-        } else if f.present {
+        if file.ours || (file.present && force) {
+            plan.ops.push(Op::Remove { path: file.path.clone(), saved: aside(&file.path, "old") });
+            plan.removed.push(file.path.clone());
+        } else if file.present {
             plan.warnings.push(format!(
                 "{} is not the module that {} installed; it is left there (--force removes it)",
-                f.path.display(),
+                file.path.display(),
                 build.package
             ));
         } else {
-            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), build.package));
+            plan.warnings.push(format!("{} of {} was gone already", file.path.display(), build.package));
         }
     }
     restore_originals(system, sink, build, &mut plan)?;

@@ -65,11 +65,11 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, fi
             }
         }
         Ok(d) => {
-            let said = String::from_utf8_lossy(&d.stdout);
+            let stdout = String::from_utf8_lossy(&d.stdout);
             sink.warn(format!(
                 "{shown} ended with {} ({})",
                 d.status,
-                said.lines().last().unwrap_or("it said nothing")
+                stdout.lines().last().unwrap_or("it printed no message")
             ));
         }
         Err(e) => sink.warn(format!("{shown} could not be run: {e}")),
@@ -114,7 +114,8 @@ fn keep_what_loads(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[P
     }
 }
 
-/// Why a kernel would not load the module that a link points to; `None` if it would.
+/// Returns the reason why a kernel would not load the module that a link points to; `None` if it would load
+/// it.
 fn refusal(host: &Host, facts: &Facts, link: &WeakLink) -> Option<String> {
     let bytes = match dkms_sys::fs::read(&link.target) {
         Ok(bytes) => bytes,

@@ -1,11 +1,11 @@
-//! Which compiler a kernel's configuration names, and which of the installed clangs to use for it.
+//! Parses the compiler in a kernel's configuration, and chooses one of the installed versions of clang.
 
 use std::path::PathBuf;
 
 /// The programs of LLVM that kbuild runs for modules, without a version.
 const PROGRAMS: [&str; 5] = ["clang", "ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy"];
 
-/// The first kernel whose kbuild knows `LLVM=-18`.
+/// The first kernel whose kbuild supports `LLVM=-18`.
 const KNOWS_SUFFIXES: (u32, u32) = (5, 18);
 
 /// A compiler, as the first line of its `--version` names it.
@@ -45,21 +45,21 @@ impl Compiler {
     }
 }
 
-/// Which LLVM a build uses.
+/// The LLVM that a build uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Llvm {
     /// The value of `LLVM` for kbuild: `1`, `-18`.
     pub value: String,
-    /// What the names of its programs end in.
+    /// The suffix of its programs.
     pub suffix: String,
     /// Those of its programs that are not installed.
     pub missing: Vec<String>,
 }
 
 impl Llvm {
-    /// Chooses the clang of the kernel's own version (`LLVM=-18`) before the one without a version in its
-    /// name (`LLVM=1`), unless both are the same program or kbuild does not know suffixes yet; and a complete
-    /// one before an incomplete one.
+    /// Chooses the clang of the kernel's version (`LLVM=-18`) before the clang without a version in its name
+    /// (`LLVM=1`), unless both are the same program or kbuild does not support suffixes yet. A complete LLVM
+    /// is preferred to an incomplete LLVM.
     pub(super) fn choose(major: Option<&str>, release: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let with_suffix = |suffix: &str| -> Self {
             let names = PROGRAMS.iter().map(|program| format!("{program}{suffix}"));
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// Chooses among programs, each of which is its own file.
+    /// Chooses among programs, each of which is a separate file.
     fn choose(major: Option<&str>, release: &str, installed: &[&str]) -> (String, Vec<String>) {
         let chosen = Llvm::choose(major, release, |name| {
             installed.contains(&name).then(|| PathBuf::from(format!("/nonexistent/{name}")))
@@ -145,7 +145,7 @@ mod tests {
         let clang_only = choose(Some("18"), "6.8.0", &["clang-18"]);
         assert_eq!(clang_only.0, "-18");
         assert_eq!(clang_only.1, ["ld.lld-18", "llvm-ar-18", "llvm-nm-18", "llvm-objcopy-18"]);
-        // The kernel's own version is not complete, and the other one is.
+        // The LLVM of the kernel's version is not complete, and the other LLVM is.
         assert_eq!(choose(Some("18"), "6.8.0", &[&PLAIN[..], &["clang-18"]].concat()), ("1".into(), vec![]));
         let nothing = choose(Some("18"), "6.8.0", &[]);
         assert_eq!((nothing.0.as_str(), nothing.1.len()), ("-18", 5));

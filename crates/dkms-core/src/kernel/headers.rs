@@ -23,12 +23,12 @@ impl Headers {
     /// The most directories: Debian's headers are in four.
     const PARTS: usize = 20;
 
-    /// What may be a link into another directory of the headers: `source` after `make O=DIR`, the others
-    /// where a distribution divides them. A link of another name leads to files that are not headers.
+    /// Names that may be links into another directory of the headers: `source` after `make O=DIR`, the others
+    /// where a distribution splits the headers. A link of another name leads to files that are not headers.
     const LINKS: [&str; 5] = ["source", "scripts", "tools", "include", "arch"];
 
-    /// Where a build reads them: their directory, the one that `source` in `modules` (`/lib/modules/RELEASE`)
-    /// names, and the directories that these include or have a link to.
+    /// Returns the directories that a build reads: the headers, the target of `source` in `modules`
+    /// (`/lib/modules/RELEASE`), and the directories that these include or link to.
     #[must_use]
     pub fn directories(&self, modules: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -64,7 +64,7 @@ pub fn included(dir: &Path) -> std::result::Result<Vec<PathBuf>, dkms_sys::IoErr
 /// The text of `include/config/auto.conf` or `.config`.
 #[derive(Clone, Debug)]
 pub struct KernelConfig {
-    /// Where it was read.
+    /// The path of the file.
     pub path: PathBuf,
     text: String,
 }
@@ -84,12 +84,12 @@ impl KernelConfig {
         })
     }
 
-    /// Whether `CONFIG_X` is `y` or `m`.
+    /// Returns whether `CONFIG_X` is `y` or `m`.
     pub fn enabled(&self, name: &str) -> bool {
         self.value(name).is_some_and(|v| v.starts_with('y') || v.starts_with('m'))
     }
 
-    /// The whole text.
+    /// The complete text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -116,13 +116,14 @@ pub fn whole_config_path(layout: &Layout, settings: &Settings, release: &str) ->
     settings.kernel_config.clone().unwrap_or_else(|| source_dir(layout, settings, release).join(".config"))
 }
 
-/// Whether modules for a kernel can be made: its headers are installed, or they come from a registry.
+/// Returns whether modules for a kernel can be built or fetched: its headers are installed, or builds come
+/// from a registry.
 pub fn suffice(layout: &Layout, settings: &Settings, release: &str) -> bool {
     let only = settings.framework.prebuilt == Some(Prebuilt::Only);
     present(layout, settings, release) || only && layout.kernel_modules(release).is_dir()
 }
 
-/// Whether the headers of a kernel are installed.
+/// Returns whether the headers of a kernel are installed.
 pub fn present(layout: &Layout, settings: &Settings, release: &str) -> bool {
     source_dir(layout, settings, release).join("include").exists()
 }
@@ -152,8 +153,8 @@ pub fn find(system: &System, kernel: &Kernel) -> Result<Headers> {
         return Err(BuildError::HeadersMissing { release, path: dir, package, others }.into());
     }
     let path = config_path(&system.layout, &system.settings, &kernel.release);
-    // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
-    // place does.
+    // A configuration that does not exist or cannot be read is harmless. An object that is not a regular file
+    // is not.
     if let Err(e) = dkms_sys::fs::open_bounded(&path, Limit::INDEX) {
         if e.errno().is_none() {
             return Err(e.into());
@@ -206,7 +207,7 @@ mod tests {
         let mut found = headers.directories(&path("modules"));
         found.sort();
         assert_eq!(found, [path("amd64"), path("common"), path("kbuild/scripts")]);
-        // With a source of its own, as after `make O=`.
+        // With a separate source, as after `make O=`.
         std::os::unix::fs::symlink(path("other"), path("modules/source")).unwrap();
         assert!(headers.directories(&path("modules")).contains(&path("other")));
     }

@@ -12,8 +12,8 @@ pub struct ImageKernels {
 }
 
 impl ImageKernels {
-    /// The kernels that have modules; if there is none, those that have headers, as in the stage of a
-    /// container build that only compiles.
+    /// Returns the kernels that have modules; if no kernel has, the kernels that have headers, as in the
+    /// stage of a container build that only compiles.
     #[must_use]
     pub fn of(layout: &Layout) -> Self {
         let with_modules = installed::releases(layout);

@@ -9,7 +9,7 @@ use kmodule::compress::CompressError;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The regular module files of one kernel by name, and the compression its own modules use.
+/// The regular module files of a kernel by name, and the compression of the kernel's own modules.
 #[derive(Debug, Default)]
 pub struct ModuleIndex {
     by_name: HashMap<String, Vec<PathBuf>>,
@@ -55,7 +55,7 @@ impl ModuleIndex {
         self.by_name.entry(stem).or_default().push(path);
     }
 
-    /// Whether there is no module file at all.
+    /// Returns whether the kernel has no module file.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
@@ -72,8 +72,8 @@ impl ModuleIndex {
         }
     }
 
-    /// How the kernel's modules are compressed: by zstd if there is any `.zst`, else by xz or gzip in the
-    /// same way, else not at all (the order of dkms 3.x).
+    /// Returns the compression of the kernel's modules: zstd if there is any `.zst`, else xz or gzip in the
+    /// same way, else none (the order of dkms 3.x).
     pub fn compression(&self) -> Option<Compression> {
         match self.suffixes {
             [_, _, _, n] if n > 0 => Some(Compression::Zstd),
@@ -107,7 +107,7 @@ pub fn with_headers(layout: &Layout) -> Vec<Release> {
     in_order(layout, |dir| dir.join("build").exists())
 }
 
-/// Whether a kernel, or at least its headers, is installed.
+/// Returns whether a kernel, or at least its headers, is installed.
 #[must_use]
 pub fn is_installed(layout: &Layout, release: &str) -> bool {
     let dir = layout.kernel_modules(release);
@@ -121,7 +121,7 @@ fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<Release> {
     found
 }
 
-/// Whether `/lib/modules/K` has more than headers.
+/// Returns whether `/lib/modules/K` contains more than headers.
 #[must_use]
 pub fn has_modules(dir: &Path) -> bool {
     dir.join("kernel").is_dir() || dir.join("modules.builtin").exists()

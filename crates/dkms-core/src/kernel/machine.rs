@@ -17,7 +17,7 @@ pub struct Machine {
     pub arch: &'static str,
     /// The systems whose own compilers also compile kernels for it, as [`std::env::consts::ARCH`] names them.
     native: &'static [&'static str],
-    /// What the names of its compilers begin with, without the vendor.
+    /// The prefixes of its compilers, without the vendor.
     triples: &'static [&'static str],
     /// Debian's name of it.
     pub debian: &'static str,
@@ -103,8 +103,8 @@ impl Machine {
         MACHINES.iter().find(|machine| machine.options.iter().all(|option| config.enabled(option)))
     }
 
-    /// Whether the compilers of this system compile for it. The kernel that runs does not decide this: a
-    /// 64-bit kernel can have a 32-bit system.
+    /// Returns whether the compilers of this system compile for it. The running kernel does not decide this:
+    /// a 64-bit kernel can have a 32-bit system.
     pub fn is_native(&self) -> bool {
         self.is_native_of(std::env::consts::ARCH)
     }
@@ -113,14 +113,14 @@ impl Machine {
         self.native.contains(&system)
     }
 
-    /// Whether modules of another machine with this name, as `uname -m` prints it or `--arch` gives it, have
+    /// Returns whether modules of another machine with this name, in the form of `uname -m` or `--arch`, have
     /// the same format. `true` if the name is unknown.
     pub fn is_named(&self, name: &str) -> bool {
         let format = kmodule::machine_of_arch;
         format(name).is_none() || format(name) == format(self.name)
     }
 
-    /// What the names of its compilers and binutils begin with, as `CROSS_COMPILE` expects it, most usual
+    /// Returns the prefixes of its compilers and binutils, in the format of `CROSS_COMPILE`, the most usual
     /// first.
     fn prefixes(&self) -> impl Iterator<Item = String> {
         let with_vendor = |triple: &&str| triple.replacen("-linux-", "-unknown-linux-", 1);
@@ -186,7 +186,7 @@ pub(crate) struct Format {
 
 impl Format {
     /// Reads it from the start of the file; `None` if it is not an ELF file.
-    pub(crate) fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of_file(file: &Path) -> Option<Self> {
         let mut head = [0; 20];
         std::io::Read::read_exact(&mut dkms_sys::fs::open(file).ok()?, &mut head).ok()?;
         let [0x7f, b'E', b'L', b'F', class, order, .., a, b] = head else { return None };
@@ -195,12 +195,13 @@ impl Format {
         Some(Self { wide: class == 2, little_endian, machine })
     }
 
-    /// Whether the machine that calls itself `machine` runs such programs.
+    /// Returns whether a machine with this name runs such programs.
     pub(crate) fn runs_on(self, machine: &str) -> bool {
         const X86: [u16; 2] = [3, 62];
-        let own = Self::of(Path::new("/proc/self/exe"));
-        let same =
-            own.is_some_and(|own| own == self || X86.contains(&own.machine) && X86.contains(&self.machine));
+        let own_format = Self::of_file(Path::new("/proc/self/exe"));
+        let same = own_format.is_some_and(|own_format| {
+            own_format == self || X86.contains(&own_format.machine) && X86.contains(&self.machine)
+        });
         same || kmodule::machine_of_arch(machine).is_some_and(|(_, number)| number == self.machine)
     }
 
@@ -223,9 +224,9 @@ impl Format {
     }
 }
 
-/// The directories with libraries of another machine, besides a system for it: this root, if it has libraries
-/// of several machines, and Debian's packages `libc6-*-cross` and their like. Loaders look into this root
-/// too, so its libraries must go with its loader.
+/// Returns the directories with libraries of another machine, besides a system for it: this root, if it has
+/// libraries of several machines, and Debian's packages `libc6-*-cross` and similar. Loaders also search this
+/// root, so its libraries must be used together with its loader.
 pub(crate) fn libraries_of(name: &str) -> Vec<PathBuf> {
     let machine = MACHINES.iter().find(|machine| machine.name == name);
     let triples = machine.map_or(&[][..], |machine| machine.triples);
@@ -290,7 +291,7 @@ mod tests {
         assert_eq!(choose("gcc-12", Some("/opt/x/a-"), &["/opt/x/a-gcc"]).prefix, "/opt/x/a-");
         let missing = choose("gcc-12", None, &[]);
         assert_eq!((missing.compiler.as_str(), missing.is_installed), (twelve, false));
-        // The makefiles of the headers would run gcc-12, whatever else is installed.
+        // The makefiles of the headers would run gcc-12, regardless of the other installed compilers.
         let fixed = Cross::choose(machine, "gcc-12", true, None, |name| (name == plain).then(PathBuf::new));
         assert_eq!((fixed.compiler.as_str(), fixed.is_installed), (twelve, false));
     }

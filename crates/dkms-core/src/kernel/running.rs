@@ -16,8 +16,7 @@ pub struct Running {
 /// A loaded module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadedModule {
-    /// How often it is used, each of [`LoadedModule::holders`] included; `None`: this kernel unloads no
-    /// modules.
+    /// The number of users, including [`LoadedModule::holders`]; `None`: this kernel cannot unload modules.
     pub users: Option<u64>,
     /// The modules that use its symbols.
     pub holders: Vec<ModuleName>,
@@ -27,7 +26,7 @@ pub struct LoadedModule {
     pub live: bool,
 }
 
-/// What identifies the build of a module.
+/// The identity of the build of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The checksum of its sources, which not every module has.
@@ -62,7 +61,7 @@ impl Running {
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// What identifies a loaded module.
+    /// Returns the identity of a loaded module.
     #[must_use]
     pub fn identity(&self, name: &ModuleName) -> Identity {
         let dir = self.sys.join(name.as_str());
@@ -76,7 +75,7 @@ impl Running {
 }
 
 impl Identity {
-    /// What identifies a module file, compressed or not; `None` if it cannot be read.
+    /// Returns the identity of a module file, compressed or not; `None` if it cannot be read.
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
         let bytes = decompressed(&dkms_sys::fs::read(path).ok()?).ok()?;
@@ -87,8 +86,8 @@ impl Identity {
         })
     }
 
-    /// Whether both are the same build; `None` if they have nothing in common that can be compared. Equal
-    /// sources count as the same build, wherever they were compiled.
+    /// Returns whether both are the same build; `None` if they have no field in common. Equal sources are
+    /// treated as the same build, regardless of where they were compiled.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> Option<bool> {
         let equal = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
@@ -142,14 +141,14 @@ mod tests {
 
     #[test]
     fn sources_count_before_build_ids() {
-        let of = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
+        let identity = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
             srcversion: srcversion.map(str::to_owned),
             build_id: build_id.map(str::to_owned),
         };
-        assert_eq!(of(Some("A"), Some("1")).is_same(&of(Some("A"), Some("2"))), Some(true));
-        assert_eq!(of(Some("A"), None).is_same(&of(Some("B"), None)), Some(false));
-        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), Some("1"))), Some(true));
-        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), None)), None);
+        assert_eq!(identity(Some("A"), Some("1")).is_same(&identity(Some("A"), Some("2"))), Some(true));
+        assert_eq!(identity(Some("A"), None).is_same(&identity(Some("B"), None)), Some(false));
+        assert_eq!(identity(None, Some("1")).is_same(&identity(Some("B"), Some("1"))), Some(true));
+        assert_eq!(identity(None, Some("1")).is_same(&identity(Some("B"), None)), None);
         assert_eq!(build_id(b"\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0\xab\x01").as_deref(), Some("ab01"));
         assert_eq!(build_id(b"short"), None);
     }

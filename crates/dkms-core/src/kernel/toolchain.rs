@@ -27,12 +27,12 @@ pub struct Toolchain {
     pub foreign: Option<Foreign>,
 }
 
-/// How modules for another machine are compiled.
+/// The toolchain for modules of another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// The machine, as `uname -m` prints it.
     pub machine: &'static str,
-    /// What the names of the programs for it begin with; empty with clang, which compiles for all machines.
+    /// The prefix of its programs; empty with clang, which compiles for all machines.
     pub prefix: String,
     /// The compiler, if it is not installed.
     pub missing: Option<String>,
@@ -41,15 +41,15 @@ pub struct Foreign {
 /// Tools that modules for a kernel need, and that are not installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// What compiled the kernel: `clang 18`, `gcc-12`.
+    /// The compiler of the kernel: `clang 18`, `gcc-12`.
     pub compiler: String,
     /// The programs.
     pub programs: Vec<String>,
 }
 
-/// Detects what a kernel was built with, from `.kernelvariables` of its headers, `CONFIG_CC_VERSION_TEXT`,
-/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. Whether it was clang, the `.comment` section of a `vmlinux`
-/// beside the headers decides, if there is one.
+/// Detects the toolchain of a kernel, from `.kernelvariables` of its headers, `CONFIG_CC_VERSION_TEXT`,
+/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. If there is a `vmlinux` beside the headers, its `.comment`
+/// section decides whether it was clang.
 ///
 /// # Errors
 /// An interrupt.
@@ -109,8 +109,8 @@ pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain
 }
 
 impl Toolchain {
-    /// Compiles for another machine. What the caller sets itself stays. `fixed`: the compiler that the
-    /// makefiles of the headers set.
+    /// Configures the toolchain for another machine. Variables that the caller sets are not changed. `fixed`:
+    /// the compiler that the makefiles of the headers set.
     fn use_foreign(
         &mut self,
         host: &Host,

@@ -28,13 +28,13 @@ pub struct Description {
     pub kernel: String,
     /// The architecture it was evaluated for.
     pub arch: String,
-    /// The files that were evaluated, in order. Each one overrides the ones before it.
+    /// The evaluated files, in order. Each file overrides the previous files.
     pub files: Vec<FileDescription>,
     /// Final value of every directive, by index.
     pub directives: BTreeMap<String, BTreeMap<usize, String>>,
     /// The modules.
     pub modules: Vec<ModuleDescription>,
-    /// Why nothing would be built for this kernel; null when something would.
+    /// The reason why nothing would be built for this kernel; null if something would be built.
     pub excluded: Option<String>,
     /// The make command that would run in `build_directory`.
     pub make: Option<String>,
@@ -87,7 +87,7 @@ pub struct ModuleDescription {
     pub destination_written: String,
     /// Whether debugging symbols are stripped.
     pub strip: bool,
-    /// Why it would not be built for this kernel.
+    /// The reason why it would not be built for this kernel.
     pub excluded: Option<String>,
 }
 
@@ -98,13 +98,13 @@ pub struct ProblemDescription {
     pub severity: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// Its line, counted from 1; 0 means the file as a whole.
+    /// The line number, counted from 1; 0 means the complete file.
     pub line: u32,
     /// Its column, counted from 1.
     pub column: u32,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to write instead.
+    /// The suggested replacement.
     pub help: String,
 }
 
@@ -154,7 +154,7 @@ pub fn describe(
     })
 }
 
-/// Loads a dkms.conf, and finds out which package it is if the caller does not know that.
+/// Loads a dkms.conf. If the caller does not know the package, determines it from the file.
 fn load(
     system: &System,
     sink: &dyn Sink,
@@ -192,12 +192,12 @@ fn modules(host: &Host, loaded: &Loaded, excluded: Vec<Option<String>>) -> Vec<M
 }
 
 fn files(loaded: &Loaded) -> Vec<FileDescription> {
-    let one = |f: &load::FileUsed| FileDescription {
+    let describe_file = |f: &load::FileUsed| FileDescription {
         path: f.path.clone(),
         evaluated: if f.bash_because.is_none() { "native" } else { "bash" },
         because: f.bash_because.clone().map(|(line, construct)| Because { line, construct }),
     };
-    loaded.files.iter().map(one).collect()
+    loaded.files.iter().map(describe_file).collect()
 }
 
 fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
@@ -209,7 +209,7 @@ fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
 }
 
 fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
-    let one = |found: &Diagnostic| ProblemDescription {
+    let describe_problem = |found: &Diagnostic| ProblemDescription {
         severity: found.severity.word(),
         path: found.path.clone(),
         line: found.at.as_ref().map_or(0, |at| at.line),
@@ -217,5 +217,5 @@ fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
         message: found.message.clone(),
         help: found.help.clone(),
     };
-    loaded.diagnostics.iter().map(one).collect()
+    loaded.diagnostics.iter().map(describe_problem).collect()
 }

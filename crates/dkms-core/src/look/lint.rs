@@ -1,4 +1,4 @@
-//! `dkms lint`: checks a dkms.conf and the files next to it, for its author. `--fix` fixes what is safe.
+//! `dkms lint`: checks a dkms.conf and the files next to it, for its author. `--fix` applies safe fixes.
 //!
 //! [`dkms_conf::lint`] checks the text. This module checks the files: patches, scripts, the name of the
 //! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
@@ -33,7 +33,7 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// The diagnostics that were fixed, with their positions before the change.
     pub fixed: Vec<Diagnostic>,
-    /// Why nothing was fixed although something could have been.
+    /// The reason why nothing was fixed although something could have been.
     pub not_fixed: Option<String>,
 }
 
@@ -60,9 +60,9 @@ pub fn look(system: &System, sink: &dyn Sink, path: &Path, kernel: &Kernel) -> R
     Ok(Report { path: path.to_path_buf(), diagnostics: looked.diagnostics, ..Report::default() })
 }
 
-/// Checks the file, fixes what is safe to fix, and checks it again. The file is replaced atomically, and
-/// everything else in it is unchanged. If the fixed text could not be evaluated, or if it changed a directive
-/// that was not fixed, nothing is written.
+/// Checks the file, applies safe fixes, and checks it again. The file is replaced atomically, and the rest of
+/// its text is unchanged. If the fixed text could not be evaluated, or if it changed a directive that was not
+/// fixed, nothing is written.
 ///
 /// # Errors
 /// As for [`look`], and [`Error::Io`] if it cannot be written.
@@ -213,7 +213,8 @@ impl Source<'_> {
         Diagnostic::warning(code, message, help).about(directive, index).at(at)
     }
 
-    /// Whether a MAKE line without the kernel's name is one that uses the kernel elsewhere.
+    /// If a MAKE line does not contain the kernel release, checks whether the makefile or script uses the
+    /// release.
     fn makefile(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         if !diagnostics.iter().any(|d| d.code == Code::MakeIgnoresKernel) {
             return;
@@ -226,15 +227,15 @@ impl Source<'_> {
     }
 
     fn patches(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
-        for i in directives.indices("PATCH").take(500) {
-            let Some(patch) = directives.get("PATCH", i).filter(|p| !p.is_empty() && !p.contains(".."))
+        for index in directives.indices("PATCH").take(500) {
+            let Some(patch) = directives.get("PATCH", index).filter(|p| !p.is_empty() && !p.contains(".."))
             else {
                 continue;
             };
             if !fs::is_file(self.directory.join("patches").join(patch)) {
-                let message = format!("PATCH[{i}] is patches/{patch}, which is not there");
-                let help = format!("put it there, or remove PATCH[{i}]");
-                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(i), message, help));
+                let message = format!("PATCH[{index}] is patches/{patch}, which is not there");
+                let help = format!("put it there, or remove PATCH[{index}]");
+                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(index), message, help));
             }
         }
     }
@@ -256,7 +257,7 @@ impl Source<'_> {
         }
     }
 
-    /// In /usr/src the directory must be named NAME-VERSION; elsewhere only if its name looks like one.
+    /// In /usr/src the directory must be named NAME-VERSION; elsewhere only if its name has this form.
     fn name(&self, layout: &Layout, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
@@ -275,8 +276,8 @@ impl Source<'_> {
         }
         // The part of the name that differs.
         let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
-        let message = format!("the directory is {have}, and dkms looks for {want}");
-        let help = format!("rename the directory to {want}, or write {directive} as it is in its name");
+        let message = format!("the directory is named {have}, but dkms searches for {want}");
+        let help = format!("rename the directory to {want}, or change {directive} to match its name");
         diagnostics.push(self.diagnostic(Code::DirectoryName, directive, None, message, help));
     }
 }

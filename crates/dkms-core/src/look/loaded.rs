@@ -1,4 +1,4 @@
-//! Whether the running kernel has loaded the modules that are installed.
+//! Checks whether the running kernel has loaded the installed modules.
 
 use crate::event::Sink;
 use crate::installed;
@@ -9,7 +9,7 @@ use dkms_tree::ids::{Build, Kernel};
 use kmodule::ModuleName;
 use std::path::PathBuf;
 
-/// What the running kernel has of an installed module.
+/// The state of an installed module in the running kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InMemory {
     /// The installed build.
@@ -42,16 +42,16 @@ pub struct Compared {
     pub name: ModuleName,
     /// The installed file.
     pub path: PathBuf,
-    /// What is loaded.
+    /// The state of the loaded module.
     pub state: InMemory,
-    /// What identifies the loaded module.
+    /// The identity of the loaded module.
     pub loaded: Identity,
-    /// What identifies the installed file.
+    /// The identity of the installed file.
     pub installed: Identity,
 }
 
-/// Compares the modules of an entry with what is loaded; `None` if the entry is not installed for the running
-/// kernel.
+/// Compares the modules of an entry with the loaded modules; `None` if the entry is not installed for the
+/// running kernel.
 #[must_use]
 pub fn compare(system: &System, sink: &dyn Sink, running: &Running, entry: &Entry) -> Option<Vec<Compared>> {
     let kernel = entry.kernel().filter(|kernel| system.host.runs(&kernel.release))?;
@@ -82,7 +82,7 @@ pub fn compare_file(running: &Running, name: &str, path: PathBuf) -> Compared {
     Compared { name, path, state, loaded, installed }
 }
 
-/// What follows an entry in `dkms status --loaded`.
+/// Returns the text after an entry in `dkms status --loaded`.
 #[must_use]
 pub fn remark(modules: &[Compared]) -> String {
     let named = |state: InMemory| -> Vec<&str> {
@@ -124,21 +124,21 @@ mod tests {
 
     #[test]
     fn remarks() {
-        let of = |states: &[InMemory]| {
-            let one = |(n, state): (usize, &InMemory)| Compared {
+        let remark_of = |states: &[InMemory]| {
+            let compared = |(n, state): (usize, &InMemory)| Compared {
                 name: ModuleName::new(&format!("m{n}")),
                 path: PathBuf::new(),
                 state: *state,
                 loaded: Identity::default(),
                 installed: Identity::default(),
             };
-            remark(&states.iter().enumerate().map(one).collect::<Vec<_>>())
+            remark(&states.iter().enumerate().map(compared).collect::<Vec<_>>())
         };
         use InMemory::{Installed, No, Other, Unknown};
-        assert_eq!(of(&[Installed, Installed]), " (Loaded)");
-        assert_eq!(of(&[No, Installed]), " (Loaded: 1 of 2)");
-        assert_eq!(of(&[No]), " (Not loaded)");
-        assert_eq!(of(&[No, Unknown]), " (Loaded, build unknown: m1)");
-        assert_eq!(of(&[Unknown, Other]), " (Loaded modules differ from the installed ones: m1)");
+        assert_eq!(remark_of(&[Installed, Installed]), " (Loaded)");
+        assert_eq!(remark_of(&[No, Installed]), " (Loaded: 1 of 2)");
+        assert_eq!(remark_of(&[No]), " (Not loaded)");
+        assert_eq!(remark_of(&[No, Unknown]), " (Loaded, build unknown: m1)");
+        assert_eq!(remark_of(&[Unknown, Other]), " (Loaded modules differ from the installed ones: m1)");
     }
 }

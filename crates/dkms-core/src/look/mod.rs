@@ -12,14 +12,14 @@ pub mod verify;
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 
-/// Why an inspection could not run. What an inspection finds is its result, not an error.
+/// The reason why an inspection could not run. The findings of an inspection are its result, not an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookError {
     /// The dkms tree cannot be listed.
     #[error("the dkms tree cannot be inspected: {0}")]
     TreeUnreadable(#[source] IoError),
-    /// Nothing in the tree has one of these names.
+    /// No package in the tree has one of these names.
     #[error("no package in {tree} is named {}", .names.join(", "))]
     NoSuchPackage {
         /// The dkms tree.
@@ -33,7 +33,7 @@ pub enum LookError {
     /// There is no kernel in this directory.
     #[error("there is no kernel in {tree}{}", of_root(.root.as_deref()))]
     NoKernel {
-        /// Where kernels have their modules.
+        /// The directory of kernel modules.
         tree: PathBuf,
         /// The directory of `--root`.
         root: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub enum LookError {
 }
 
 impl LookError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::NoKernel { package, .. } => {

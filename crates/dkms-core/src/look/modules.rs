@@ -3,10 +3,10 @@
 use crate::kernel::installed::decompressed;
 use std::path::Path;
 
-/// What an installed module file says about itself.
+/// The data in an installed module file.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// Who signed it.
+    /// The signer.
     pub signer: Option<String>,
     /// MODULE_VERSION
     pub version: Option<String>,
@@ -15,7 +15,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads a module file; nothing is known about one that cannot be read.
+    /// Reads a module file. If it cannot be read, all fields are empty.
     #[must_use]
     pub fn read(path: &Path) -> Self {
         let Some(bytes) = dkms_sys::fs::read(path).ok().and_then(|bytes| decompressed(&bytes).ok()) else {

@@ -76,13 +76,15 @@ fn package(
 ) {
     let inside = dir.entries();
     let has_originals = inside.iter().any(|(n, _)| n == "original_module");
-    let p = Package { system, dir, inside: &inside, has_originals };
+    let package = Package { system, dir, inside: &inside, has_originals };
     let first = out.len();
     for (version, kind) in &inside {
         if *kind != Kind::Directory || version == "original_module" || !fits(&filter.version, version) {
             continue;
         }
-        let (Ok(id), Some(dir)) = (PackageId::new(name, version), p.dir.below(version)) else { continue };
+        let (Ok(id), Some(dir)) = (PackageId::new(name, version), package.dir.below(version)) else {
+            continue;
+        };
         if !dir.has_dir("source") {
             out.push(Entry::new(&id, State::Broken));
             continue;
@@ -95,7 +97,7 @@ fn package(
             {
                 continue;
             }
-            p.builds(&id, &release, &dir, filter, buffer, out);
+            package.builds(&id, &release, &dir, filter, buffer, out);
         }
         if out.len() == before {
             out.push(Entry::new(&id, State::Added));
@@ -111,7 +113,8 @@ fn package(
     }
 }
 
-/// The newest version of a package, if an older one is installed for a kernel because it did not build.
+/// Returns the newest version of a package, if an older version is installed for a kernel because the newest
+/// did not build.
 fn fallback_for(layout: &Layout, entry: &Entry, newest: &str) -> Option<String> {
     let State::Installed(kernel) = &entry.kind else { return None };
     let newer = Build::new(&PackageId::new(&entry.package.name, newest).ok()?, kernel);
@@ -161,24 +164,25 @@ impl Package<'_> {
         dir: &Dir,
         buffer: &mut Vec<u8>,
     ) -> Option<Entry> {
-        let b = Build::new(id, &Kernel::new(release, arch).ok()?);
+        let build = Build::new(id, &Kernel::new(release, arch).ok()?);
         let glance = dir
             .read(format!("{release}/{arch}/.manifest.json"), buffer)
-            .and_then(|bytes| Glance::parse(bytes, &b));
+            .and_then(|bytes| Glance::parse(bytes, &build));
         if glance.is_none() && !dir.has_dir(format!("{release}/{arch}/module")) {
             return None;
         }
         let link = self.dir.link(format!("kernel-{release}-{arch}"));
-        let active = link.is_some_and(|t| state::link_names(&self.system.layout, &t, &b));
-        let kind = if active { State::Installed(b.kernel.clone()) } else { State::Built(b.kernel.clone()) };
+        let active = link.is_some_and(|t| state::link_names(&self.system.layout, &t, &build));
+        let kind =
+            if active { State::Installed(build.kernel.clone()) } else { State::Built(build.kernel.clone()) };
         let mut entry = Entry::new(id, kind);
         entry.originals = self.has_originals && self.dir.has_dir(format!("original_module/{release}/{arch}"));
         match glance {
-            Some(glance) => self.compare(&b, &glance, active, dir, &mut entry),
+            Some(glance) => self.compare(&build, &glance, active, dir, &mut entry),
             None => {
-                entry.built_missing = state::module_files(&self.system.layout, &b).is_empty();
+                entry.built_missing = state::module_files(&self.system.layout, &build).is_empty();
                 if active && !entry.built_missing {
-                    compare_by_looking(self.system, &b, &mut entry);
+                    compare_by_looking(self.system, &build, &mut entry);
                 }
             }
         }
@@ -217,17 +221,17 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// Compares the built files with the installed ones for builds that dkms 3.x installed. If the destination
-/// could only be found by running dkms.conf in bash, nothing is reported.
+/// Compares built files with installed files for builds that dkms 3.x installed. If finding the destination
+/// would require running dkms.conf in bash, nothing is reported.
 fn compare_by_looking(system: &System, build: &Build, entry: &mut Entry) {
-    for (f, places) in likely_places(system, build) {
+    for (file, places) in likely_places(system, build) {
         if places.is_empty() {
             continue;
         }
-        let there: Vec<_> = places.iter().filter(|c| dkms_sys::fs::exists(c)).collect();
-        let same = there.iter().any(|c| same(c, &f.path));
-        entry.built_missing |= there.is_empty();
-        entry.differs |= !there.is_empty() && !same;
+        let existing: Vec<_> = places.iter().filter(|c| dkms_sys::fs::exists(c)).collect();
+        let same = existing.iter().any(|c| same(c, &file.path));
+        entry.built_missing |= existing.is_empty();
+        entry.differs |= !existing.is_empty() && !same;
     }
     entry.differs &= !entry.built_missing;
 }
@@ -243,9 +247,12 @@ pub(crate) fn likely_places(system: &System, build: &Build) -> Vec<(state::Modul
     // dkms.conf is read if it decides the destination, or may have decided it when this build was installed.
     // In the latter case the installed file must have the same contents, because it may be the kernel's own
     // module.
-    let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
-    let written =
-        if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(system, build) };
+    let has_all_files = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
+    let written = if fixed.as_ref().is_some_and(has_all_files) {
+        Vec::new()
+    } else {
+        native_destinations(system, build)
+    };
     let counts = |path: &PathBuf, f: &state::ModuleFile| {
         fixed.is_none() || dkms_sys::fs::same_contents(path, &f.path).unwrap_or(false)
     };
@@ -285,26 +292,26 @@ fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
         if links.is_empty() {
             continue;
         }
-        for p in state::all_packages(layout) {
-            for b in state::builds(layout, &p) {
-                if b.kernel.release == release || !state::is_active(layout, &b) {
+        for package in state::all_packages(layout) {
+            for build in state::builds(layout, &package) {
+                if build.kernel.release == release || !state::is_active(layout, &build) {
                     continue;
                 }
-                let files = state::module_files(layout, &b);
+                let files = state::module_files(layout, &build);
                 let linked = |f: &state::ModuleFile| {
                     links.iter().any(|link| {
                         link.name == f.file
                             && dkms_sys::fs::same_contents(&link.target, &f.path).unwrap_or(false)
                     })
                 };
-                let asked = filter.name.as_deref().is_none_or(|x| matches_name(x, &p.name))
-                    && filter.version.as_deref().is_none_or(|x| matches_name(x, &p.version))
-                    && filter.arch.as_deref().is_none_or(|x| matches_name(x, &b.kernel.arch));
-                if asked && !files.is_empty() && files.iter().all(linked) {
-                    let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
+                let is_selected = filter.name.as_deref().is_none_or(|x| matches_name(x, &package.name))
+                    && filter.version.as_deref().is_none_or(|x| matches_name(x, &package.version))
+                    && filter.arch.as_deref().is_none_or(|x| matches_name(x, &build.kernel.arch));
+                if is_selected && !files.is_empty() && files.iter().all(linked) {
+                    let kernel = Kernel { release: release.clone(), arch: build.kernel.arch.clone() };
                     found.push(Entry::new(
-                        &p,
-                        State::InstalledWeak { kernel, from: b.kernel.release.clone() },
+                        &package,
+                        State::InstalledWeak { kernel, from: build.kernel.release.clone() },
                     ));
                 }
             }
@@ -317,7 +324,7 @@ fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
 pub(crate) struct WeakLink {
     /// Its file name.
     pub name: String,
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
     /// The module file it points to.
     pub target: PathBuf,
@@ -345,7 +352,7 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     found
 }
 
-/// Whether some version of a package is weakly linked into a kernel.
+/// Returns whether any version of a package is weakly linked into a kernel.
 pub fn is_weak(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let filter = Filter {
         name: Some(escape(&package.name)),

@@ -9,10 +9,10 @@ use dkms_tree::manifest::{Manifest, ModuleRecord};
 use dkms_tree::state;
 use std::path::Path;
 
-/// Loads what is built in an unpacked `dkms_main_tree`, and returns for which kernels.
+/// Loads the builds of an unpacked `dkms_main_tree`, and returns their kernels.
 ///
 /// # Errors
-/// A name that no kernel can have; a file that cannot be copied.
+/// A kernel name that is not valid; a file that cannot be copied.
 pub(super) fn load(
     system: &System,
     sink: &dyn Sink,
@@ -53,7 +53,7 @@ fn load_build(system: &System, sink: &dyn Sink, build: &Build, from: &Path) -> R
         }
     }
     fs::set_mode(staging.path(), 0o755)?;
-    // What is installed of the build that is replaced stays on record.
+    // The record of the installed files of the replaced build is kept.
     let earlier = Manifest::read(layout, build)?.filter(|manifest| manifest.installed.is_some());
     let staging = staging.keep();
     if fs::is_dir(&to) {

@@ -1,11 +1,11 @@
-//! Where a module comes from: a source directory, a tarball, a Debian package, an rpm package.
+//! Errors of the origins of modules: a source directory, a tarball, a Debian package, an rpm package.
 
 use crate::cause::Cause;
 use std::path::PathBuf;
 
 /// A module cannot be loaded from the given file or directory.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum OriginError {
     #[error("the source directory {0} does not exist")]
     SourceMissing(PathBuf),
@@ -30,7 +30,7 @@ pub enum OriginError {
 }
 
 impl OriginError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::SourceMissing(path) => vec![format!(

@@ -1,9 +1,9 @@
-//! Where a module comes from, and its way into the tree.
+//! The origins of modules, and the way from an origin into the tree.
 //!
-//! [`Origin::of_file`] detects the type of a file from its content; its name does not matter. Each origin is
-//! staged by one function, which finds its source and its built modules and changes nothing outside a
-//! temporary directory. [`admit`] adds what is staged to the tree, in the same way for every origin. A new
-//! origin needs one variant and one staging function.
+//! [`Origin::of_file`] detects the type of a file from its content, not from its name. Each origin has one
+//! staging function, which finds the source and the built modules and changes nothing outside a temporary
+//! directory. [`admit`] adds the staged files to the tree, in the same way for every origin. A new origin
+//! needs one variant and one staging function.
 
 mod builds;
 pub(crate) mod error;
@@ -30,14 +30,14 @@ pub use error::OriginError;
 pub use package::{install_with_rpm, is_installed_by_rpm};
 pub(crate) use source::is_place_of;
 
-/// Where a module comes from.
+/// The origin of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The tree, or `/usr/src/M-V`: it is named by MODULE/VERSION.
     Registered(PackageId),
     /// A directory with a dkms.conf.
     Directory(PathBuf),
-    /// A tar archive, compressed or not: one that mktarball wrote, or any other of a source.
+    /// A tar archive, compressed or not: an archive from mktarball, or any other archive of a source.
     Tarball(PathBuf),
     /// A Debian binary package.
     Deb(PathBuf),
@@ -49,12 +49,12 @@ pub enum Origin {
 const START: Limit = Limit::bytes(512);
 
 impl Origin {
-    /// Detects what a file or directory is.
+    /// Detects the type of a file or directory.
     ///
     /// # Errors
-    /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of
-    /// unpacking it names what it looks like. Only if it is named like a package of rpm, the error is
-    /// [`OriginError::RpmFailed`].
+    /// It does not exist, or cannot be read. A file in an unknown format is treated as a tarball: the error
+    /// of unpacking it names the format that was detected. Only if the name is that of an rpm package, the
+    /// error is [`OriginError::RpmFailed`].
     pub fn of_file(path: &Path) -> Result<Self> {
         if !fs::exists_followed(path) {
             return Err(OriginError::ArchiveMissing(path.to_owned()).into());
@@ -63,7 +63,7 @@ impl Origin {
             return Ok(Self::Directory(path.to_owned()));
         }
         let start = if fs::is_file(path) { fs::read_start(path, START)? } else { Vec::new() };
-        match Format::of(&start) {
+        match Format::detect(&start) {
             Some(Format::Deb) => Ok(Self::Deb(path.to_owned())),
             Some(Format::Rpm) => Ok(Self::Rpm(path.to_owned())),
             None if path.extension().is_some_and(|end| end == "rpm") => Err(OriginError::RpmFailed {
@@ -85,8 +85,8 @@ enum Format {
 }
 
 impl Format {
-    /// By the first bytes of a file; `None` if they are of no format that dkms reads.
-    fn of(start: &[u8]) -> Option<Self> {
+    /// Detects the format from the first bytes of a file; `None` if dkms does not support the format.
+    fn detect(start: &[u8]) -> Option<Self> {
         match start {
             [0xed, 0xab, 0xee, 0xdb, ..] => Some(Self::Rpm),
             _ if start.starts_with(b"!<arch>\ndebian-binary") => Some(Self::Deb),

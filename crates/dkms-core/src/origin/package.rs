@@ -1,6 +1,6 @@
-//! Packages whose module dkms builds, without the system's package manager. The source in a package is added
-//! to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm` may have put
-//! beside it. The package manager does not know about it afterwards; nothing else of the package is
+//! Packages that contain a module to be built, unpacked without the system's package manager. The source in a
+//! package is added to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm`
+//! may have put beside it. The package manager does not record the package; the rest of the package is not
 //! installed, and none of its scripts runs.
 
 use super::staged::{Kind, Staged};
@@ -45,10 +45,10 @@ pub(super) fn stage_rpm(system: &System, sink: &dyn Sink, file: &Path, kernel: &
     stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
-/// Finds the source and the built modules in what was unpacked to `content` of the scratch directory.
+/// Finds the source and the built modules that were unpacked to `content` of the scratch directory.
 ///
 /// # Errors
-/// There is no source with a dkms.conf in it, or several.
+/// It contains no source with a dkms.conf, or several.
 fn stage(
     system: &System,
     sink: &dyn Sink,
@@ -93,12 +93,13 @@ fn stage(
 /// `common.postinst` loads.
 fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
     let share = root.join("usr/share");
-    let own = format!("{}-{}.dkms.tar", package.name, package.version);
+    let bundled_name = format!("{}-{}.dkms.tar", package.name, package.version);
     let mut found = Vec::new();
     for directory in state::subdirectories(&share) {
         let directory = share.join(directory);
         for file in fs::list_dir_optional(&directory).unwrap_or_default() {
-            let ours = file.to_str().is_some_and(|f| f.starts_with(&own) && dkms_archive::is_tarball(f));
+            let ours =
+                file.to_str().is_some_and(|f| f.starts_with(&bundled_name) && dkms_archive::is_tarball(f));
             if ours && fs::is_real_file(directory.join(&file)) {
                 found.push(directory.join(file));
             }
@@ -133,8 +134,8 @@ fn convert_rpm(host: &Host, file: &Path, to: &Path) -> Result<()> {
     Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }
 
-/// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have
-/// it. Debian and others have rpm too, with nothing in its database.
+/// Returns whether rpm installs packages on this system: on rpm distributions, and on unknown distributions
+/// that have rpm. Debian and others have rpm too, with an empty database.
 pub fn is_installed_by_rpm(host: &Host) -> bool {
     match host.distribution.as_ref().map(|d| d.family()) {
         Some(Family::Fedora | Family::Rhel | Family::Suse) => true,

@@ -25,10 +25,10 @@ pub(super) fn stage(system: &System, sink: &dyn Sink, directory: &Path, kernel: 
     Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
 }
 
-/// Makes sure that the staged source is in its place.
+/// Makes sure that the staged source is in its directory.
 ///
 /// # Errors
-/// It is registered already, and --force is not given; copying failed.
+/// It is already registered, and --force is not given; copying failed.
 pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: bool) -> Result<()> {
     let package = &staged.package;
     let to = system.layout.source_dir(package);
@@ -57,7 +57,7 @@ pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: 
     }
 }
 
-/// Whether dkms already keeps the source of this package in a directory, or builds it there.
+/// Returns whether dkms already keeps the source of this package in a directory, or builds it there.
 pub(crate) fn is_place_of(layout: &Layout, package: &PackageId, source: &Path) -> bool {
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
     places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))

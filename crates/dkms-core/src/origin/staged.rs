@@ -21,14 +21,14 @@ pub(super) struct Staged {
 /// The rules that differ between origins, as dkms 3.x has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It must not be registered. A source that is in its place is replaced.
+    /// It must not be registered. An existing source directory is replaced.
     Directory,
-    /// If it is registered, --force is necessary. A source that is in its place is replaced.
+    /// If it is registered, --force is necessary. An existing source directory is replaced.
     Archive,
-    /// A tarball of mktarball. As [`Kind::Archive`], but a source that is in its place stays unless --force
+    /// A tarball of mktarball. As [`Kind::Archive`], but an existing source directory is kept unless --force
     /// is given.
     Mktarball,
-    /// A tarball of mktarball without the source. A source that is in its place stays; if there is none,
+    /// A tarball of mktarball without the source. An existing source directory is kept; if it does not exist,
     /// --force is necessary.
     BinariesOnly,
 }

@@ -52,7 +52,7 @@ fn source_of_mktarball(file: &Path, root: &Path) -> Result<(Kind, PathBuf)> {
     .into())
 }
 
-/// Refuses a link that stays inside the archive but leaves the directory that is taken out of it.
+/// Rejects a link that stays inside the archive but leaves the directory that is extracted from it.
 fn refuse_leaving_links(file: &Path, unpacked: &Unpacked, root: &Path, directory: &Path) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {

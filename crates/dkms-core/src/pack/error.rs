@@ -1,4 +1,4 @@
-//! Why an archive or a package cannot be created.
+//! Errors of archives and packages.
 
 use crate::cause::Cause;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 /// A tarball or a package cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackError {
-    #[error("{action} needs a spec file, and there is none: {places}")]
+    #[error("{action} needs a spec file, but none exists: {places}")]
     SpecMissing { action: String, places: String },
     #[error("{0} is not writable")]
     DestinationNotWritable(PathBuf),
@@ -46,9 +46,9 @@ pub enum PackError {
     },
 }
 
-/// What is wrong with the name of an image.
+/// The problem with the name of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum NameFault {
     #[error("the digest of an image is known only when it is written, so a tag must name it")]
     Digest,
@@ -63,7 +63,7 @@ pub enum NameFault {
 }
 
 impl PackError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::OutputExists(_) => vec!["--force replaces it".into()],

@@ -23,7 +23,7 @@ impl Inside {
     /// Reads the modules built for these kernels.
     ///
     /// # Errors
-    /// Nothing is built for one of them, or a file is not a module.
+    /// A kernel has no build, or a file is not a module.
     pub(crate) fn read(layout: &Layout, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut inside = Self::default();
         for kernel in kernels {
@@ -36,8 +36,8 @@ impl Inside {
                 let bytes = dkms_sys::fs::read(&file.path)?;
                 let module = modules::parse(&file.path, &bytes)?;
                 let name = String::from(kmodule::ModuleName::new(&file.name));
-                let own = module.modinfo.aliases().map(str::to_owned);
-                inside.aliases.entry(name.clone()).or_default().extend(own);
+                let aliases = module.modinfo.aliases().map(str::to_owned);
+                inside.aliases.entry(name.clone()).or_default().extend(aliases);
                 inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
                 inside.licences.extend(module.modinfo.license().map(str::to_owned));
             }
@@ -53,11 +53,11 @@ impl Inside {
             !alias.is_empty()
                 && !alias.contains(|c: char| ",()".contains(c) || c.is_whitespace() || c.is_control())
         };
-        let one = |(name, aliases): (&String, &BTreeSet<String>)| {
+        let alias_list = |(name, aliases): (&String, &BTreeSet<String>)| {
             let list: Vec<&str> = aliases.iter().filter(writable).map(String::as_str).collect();
             (!list.is_empty()).then(|| format!("{name}({})", list.join(", ")))
         };
-        self.aliases.iter().filter_map(one).collect::<Vec<_>>().join(", ")
+        self.aliases.iter().filter_map(alias_list).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Request<'a> {
     /// The kernels whose modules are included. If the source can be included, an empty list means the source
     /// alone.
     pub kernels: &'a [Kernel],
-    /// What to include.
+    /// The content of the package.
     pub content: Content,
     /// `--archive`: a file name for the default place, or a path.
     pub named: Option<&'a Path>,
@@ -86,9 +86,9 @@ impl Request<'_> {
     }
 }
 
-/// What a package for dkms installs: the source, or only its dkms.conf, in `usr/src/M-V`; and, if kernels are
-/// given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads. The tarball is
-/// created in `scratch`.
+/// Creates the files of a package for dkms: the source, or only its dkms.conf, in `usr/src/M-V`; and, if
+/// kernels are given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads.
+/// The tarball is created in `scratch`.
 pub(crate) fn for_dkms(
     system: &System,
     request: &Request<'_>,
@@ -136,24 +136,24 @@ pub(crate) fn tool(
         .stderr(Stream::ToStdout)
         .run()
         .map_err(|e| failed(e.into()))?;
-    let said = done.stdout_text();
+    let stdout = done.stdout_text();
     if system.settings.verbose || !done.status.success() {
-        sink.event(Event::ScriptOutput { text: said.clone() });
+        sink.event(Event::ScriptOutput { text: stdout.clone() });
     }
     if done.status.success() {
-        Ok(said)
+        Ok(stdout)
     } else {
-        Err(failed(format!("{} ({})", done.status, reason(&said)).into()))
+        Err(failed(format!("{} ({})", done.status, reason(&stdout)).into()))
     }
 }
 
 /// The last line of the output that is not blank.
 pub(crate) fn last_line(said: &str) -> &str {
-    said.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it said nothing")
+    said.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it printed no message")
 }
 
-/// The time of the newest file below these paths, in seconds since 1970. Directories are ignored, because a
-/// copy has new ones.
+/// Returns the time of the newest file below these paths, in seconds since 1970. Directories are ignored,
+/// because a copy has new directories.
 pub(crate) fn newest(places: &[PathBuf]) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut latest = 0;

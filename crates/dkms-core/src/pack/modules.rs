@@ -16,7 +16,7 @@ use kmodule::elf::Module;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-/// What several packages have for one kernel.
+/// The modules of several packages for one kernel.
 #[derive(Debug)]
 pub(crate) struct Modules {
     pub kernel: Kernel,
@@ -40,11 +40,11 @@ pub(crate) struct BuiltModule {
 }
 
 impl Modules {
-    /// Reads what is built for a kernel.
+    /// Reads the builds for a kernel.
     ///
     /// # Errors
-    /// A package is not in the tree, or nothing is built for the kernel; two packages have a module of the
-    /// same name; a file is not a module.
+    /// A package is not in the tree, or is not built for the kernel; two packages have a module of the same
+    /// name; a file is not a module.
     pub(crate) fn read(layout: &Layout, packages: &[PackageId], kernel: &Kernel) -> Result<Self> {
         let mut all = Self {
             kernel: kernel.clone(),
@@ -106,9 +106,11 @@ impl Modules {
     /// # Errors
     /// [`PackError::DependencyMissing`].
     pub(crate) fn require_dependencies(&self, present: &BTreeSet<ModuleName>) -> Result<()> {
-        let own: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
+        let own_names: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
         for module in &self.modules {
-            if let Some(needs) = module.depends.iter().find(|n| !own.contains(n) && !present.contains(n)) {
+            if let Some(needs) =
+                module.depends.iter().find(|n| !own_names.contains(n) && !present.contains(n))
+            {
                 return Err(PackError::DependencyMissing {
                     module: module.name.to_string(),
                     needs: needs.to_string(),
@@ -121,7 +123,8 @@ impl Modules {
     }
 }
 
-/// Whether the name of a firmware file, which a module may choose freely, is a path below a directory.
+/// Returns whether the name of a firmware file, which a module may choose freely, is a path below a
+/// directory.
 fn is_plain(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 0
@@ -137,8 +140,8 @@ fn firmware(source: &Path, name: &str) -> Option<Vec<u8>> {
     places.iter().find_map(|place| fs::read_untrusted(&source, place, None).ok())
 }
 
-/// The modules of the kernel itself, below `kernel/`, and those that are built into it. Modules that dkms or
-/// anything else has added are not there on other machines.
+/// Returns the kernel's own modules, below `kernel/`, and its built-in modules. Modules that dkms or other
+/// programs have added are missing on other machines.
 pub(crate) fn of_the_kernel(kernel_modules: &Path) -> Result<BTreeSet<ModuleName>> {
     let mut found = BTreeSet::new();
     let mut left = vec![kernel_modules.join("kernel")];

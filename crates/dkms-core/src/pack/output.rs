@@ -1,11 +1,11 @@
-//! Where an image or a system extension is written.
+//! The output path of an image or a system extension.
 
 use crate::error::Result;
 use crate::pack::PackError;
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Refuses to replace something, unless that is forced.
+/// Returns an error if the path exists, unless `force` is set.
 ///
 /// # Errors
 /// [`PackError::OutputExists`].

@@ -15,7 +15,7 @@ use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What a tarball contains.
+/// The content of a tarball.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Source and built modules.

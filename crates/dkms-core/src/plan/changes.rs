@@ -32,8 +32,8 @@ pub fn builds(state: &State, package: &PackageId, kernels: &[Kernel], force: boo
     planner.finish()
 }
 
-/// `dkms install` and `dkms match`: builds first what is not built. Packages come after those on which they
-/// depend.
+/// `dkms install` and `dkms match`: first builds the packages that are not built yet. Packages follow the
+/// packages on which they depend.
 #[must_use]
 pub fn installs(state: &State, wanted: &[Build], force: bool) -> Plan {
     let mut planner = Planner::new(state, force, wanted.to_vec());
@@ -112,7 +112,7 @@ fn in_order(state: &State, wanted: &[Build]) -> Vec<(Build, Vec<Build>)> {
     let mut sorted: Vec<(Build, Vec<Build>)> = Vec::new();
     while !open.is_empty() {
         let free = open.iter().position(|build| !open.iter().any(|other| depends(build, other)));
-        // In a dependency cycle, one of the builds reports what is missing.
+        // In a dependency cycle, one of the builds reports the missing dependency.
         let build = open.remove(free.unwrap_or(0));
         let before = sorted.iter().map(|(other, _)| other).filter(|other| depends(build, other)).cloned();
         let before = before.collect();
@@ -131,17 +131,17 @@ fn unique(kernels: &[Kernel]) -> Vec<&Kernel> {
     seen
 }
 
-/// What to do for one build.
+/// The work for one build.
 pub(super) struct Work<'a> {
     pub(super) build: Build,
     pub(super) facts: &'a BuildFacts,
     /// The step that decides whether it is done at all.
     pub(super) follows: Option<StepId>,
-    /// Why it is built.
+    /// The reason why it is built.
     pub(super) make: Option<String>,
     /// An earlier build is replaced.
     pub(super) replace: bool,
-    /// Why it is installed.
+    /// The reason why it is installed.
     pub(super) install: Option<String>,
     /// It is installed already, and is uninstalled first.
     pub(super) reinstall: bool,
@@ -202,7 +202,7 @@ impl<'a> Planner<'a> {
         self.plan.push(Step { optional, ..Step::new(operation, reason) }, []);
     }
 
-    /// Installs a requested build, and rebuilds what was built against another version of it.
+    /// Installs a requested build, and rebuilds packages that were built against another version of it.
     fn install(&mut self, build: &Build, predecessors: &[Build]) {
         let Some(facts) = self.state.builds.get(build) else { return };
         let kernel = self.state.kernels.get(&build.kernel);
@@ -239,7 +239,8 @@ impl<'a> Planner<'a> {
         self.rebuild_dependents(build);
     }
 
-    /// Rebuilds what was built against another version of an installed build, unless it was requested itself.
+    /// Rebuilds packages that were built against another version of an installed build, unless the build was
+    /// requested itself.
     fn rebuild_dependents(&mut self, build: &Build) {
         let state = self.state;
         let of_kernel = state.builds.iter().filter(|(other, _)| other.kernel == build.kernel);
@@ -288,7 +289,7 @@ impl<'a> Planner<'a> {
                     let dependency = predecessor.package.clone();
                     let error =
                         Error::Build(BuildError::DependencyFailed { build: build.clone(), dependency, what });
-                    // If this was only a rebuild, what was there before stays.
+                    // If this was only a rebuild, the old build stays.
                     return self.give_up(work, (!work.optional).then(|| Arc::new(error)));
                 }
                 None => {}
@@ -334,7 +335,7 @@ impl<'a> Planner<'a> {
             let step = Step::new(Operation::Uninstall(build.clone()), "to be installed again");
             after = vec![self.plan.push(Step { files, optional, ..step }, after)];
         }
-        // What the installation changes is known only for a build that is built and not installed.
+        // The changes of the installation can only be determined for a build that is built and not installed.
         let known = work.make.is_none() && !work.reinstall;
         let outlook = if known { facts.outlook.clone() } else { Outlook::Changes };
         let files = if known { facts.installs.clone() } else { Vec::new() };
@@ -368,7 +369,8 @@ impl<'a> Planner<'a> {
 
 const FAILED: &str = "failed to install for this kernel";
 
-/// Why a build has to be rebuilt when a dependency is installed: it was built against another version.
+/// Returns the reason why a build has to be rebuilt when a dependency is installed: it was built against
+/// another version.
 fn outdated(facts: &BuildFacts, dependency: &Build) -> Option<String> {
     let name = &dependency.package.name;
     let version = facts.built_against.get(name)?;

@@ -8,19 +8,19 @@ use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 
-/// The last recorded build of a package: of this version, or else of another. A build that was compiled tells
-/// more than one that was taken from elsewhere.
+/// Returns the last recorded build of a package: of this version, otherwise of another version. Prefers a
+/// compiled build, because its duration is more useful than that of a build from the cache or a registry.
 pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<LastBuild> {
     let key = |m: &Manifest| (matches!(m.origin, BuildOrigin::Built | BuildOrigin::Unknown), m.built_at);
-    let of = |p: &PackageId| {
+    let last_manifest = |p: &PackageId| {
         let manifests = state::builds(layout, p).into_iter().filter_map(|b| Manifest::load(layout, &b));
         manifests.filter(|m| m.build_seconds > 0.0).max_by_key(key)
     };
     let others = || {
         let versions = state::versions(layout, &package.name).into_iter().filter(|p| p != package);
-        versions.filter_map(|p| of(&p)).max_by_key(key)
+        versions.filter_map(|p| last_manifest(&p)).max_by_key(key)
     };
-    let manifest = of(package).or_else(others)?;
+    let manifest = last_manifest(package).or_else(others)?;
     let duration = Duration::try_from_secs_f64(manifest.build_seconds).ok()?;
     Some(LastBuild { duration, objects: (manifest.objects > 0).then_some(manifest.objects) })
 }
@@ -35,7 +35,7 @@ pub(super) fn source_weight(layout: &Layout, package: &PackageId) -> f64 {
 
 fn c_bytes(dir: &Path, depth: usize) -> u64 {
     let Ok(entries) = dkms_sys::fs::read_dir(dir) else { return 0 };
-    let of = |e: std::fs::DirEntry| {
+    let entry_size = |e: std::fs::DirEntry| {
         let path = e.path();
         match e.file_type() {
             Ok(t) if t.is_dir() && depth < 8 => c_bytes(&path, depth + 1),
@@ -45,5 +45,5 @@ fn c_bytes(dir: &Path, depth: usize) -> u64 {
             _ => 0,
         }
     };
-    entries.into_iter().map(of).sum()
+    entries.into_iter().map(entry_size).sum()
 }

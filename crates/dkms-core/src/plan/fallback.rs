@@ -9,7 +9,7 @@ use super::steps::{Operation, Step};
 use dkms_tree::ids::Build;
 use dkms_tree::state::BuildState;
 
-/// How many older versions are tried.
+/// The number of older versions that are tried.
 pub(super) const VERSIONS: usize = 3;
 
 impl Planner<'_> {
@@ -19,7 +19,7 @@ impl Planner<'_> {
         let Some(kernel) = state.kernels.get(&newest.kernel) else { return };
         let is_built =
             |build: &Build| state.builds.get(build).is_none_or(|f| f.state != BuildState::NotBuilt);
-        // What is built does not have to be replaced, and a package without steps has nothing to do.
+        // An existing build does not have to be replaced, and a package without steps has nothing to do.
         if is_built(newest) || !self.ends.contains_key(newest) {
             return;
         }
@@ -73,7 +73,7 @@ impl Planner<'_> {
     }
 }
 
-/// Whether nothing is known that prevents a version from being built.
+/// Returns whether no known obstacle prevents a version from being built.
 fn is_possible(facts: &BuildFacts, predecessors: &[Build]) -> bool {
     let is_made = |name: &String| predecessors.iter().any(|p| p.package.name == *name);
     facts.state != BuildState::NotBuilt || facts.obstacle.is_none() && facts.missing.iter().all(is_made)

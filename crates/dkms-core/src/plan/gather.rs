@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Whether a package version is registered.
+/// Returns whether a package version is registered.
 #[must_use]
 pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
     state::registration(layout, package) == Registration::Added
@@ -75,7 +75,7 @@ pub fn add_directory(
     let mut plan = Plan::default().overriding(overrides);
     let copied = (!is_in_place).then(|| {
         let to = system.layout.source_dir(&package);
-        let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
+        let reason = if to.exists() { "replaces the existing source" } else { "sources are kept there" };
         let package = package.clone();
         plan.push(Step::new(Operation::CopySource { package, from, to }, reason), [])
     });
@@ -107,8 +107,8 @@ pub fn bring_in(
     plan.overriding(overrides)
 }
 
-/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
-/// packages with one name.
+/// Plans `dkms match`: installs for `kernel` the packages that are installed for `template`, either all or
+/// those with one name.
 ///
 /// # Errors
 /// Template and kernel are the same; a named package is not in the tree.
@@ -216,7 +216,7 @@ pub fn clear_kernel(
             continue;
         }
         if let Err(e) = add::refuse_broken(&system.layout, &package) {
-            sink.warn(format!("{e}; left as it is"));
+            sink.warn(format!("{e}; not changed"));
             continue;
         }
         if autoinstall_only {
@@ -263,7 +263,7 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     files
 }
 
-/// What is requested: builds only, or installs too.
+/// The purpose of the request: builds only, or installs too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Builds only.
@@ -283,7 +283,7 @@ struct Gatherer<'a> {
     headers: BTreeMap<Kernel, std::result::Result<Headers, Arc<Error>>>,
     /// The module files of kernels, and the facts by which modules are judged.
     modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
-    /// How long a package version takes to build, and its estimated work.
+    /// The duration of the last build of each package version, and its estimated work.
     durations: HashMap<PackageId, (Option<LastBuild>, f64)>,
 }
 
@@ -358,7 +358,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Gathers the versions that may be installed instead of the newest ones.
+    /// Gathers the versions that may be installed instead of the newest versions.
     fn older_versions(&mut self, wanted: &[Build], sound: &[PackageId]) {
         for newest in wanted {
             let name = &newest.package.name;
@@ -414,7 +414,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Whether a build exists, and what uninstalling it changes.
+    /// Returns whether a build exists, and the changes of uninstalling it.
     fn presence(&self, build: &Build) -> BuildFacts {
         let system = self.system;
         // A link may point to a directory whose modules were deleted by hand.
@@ -448,7 +448,7 @@ impl<'a> Gatherer<'a> {
         facts.built_against = built_against(&system.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || self.overrides.force || !facts.built_against.is_empty() {
-            self.look_at_build(build, &conf, &mut facts);
+            self.assess_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
             facts.depends = load::load_file(system, self.sink, &conf, Some(&build.package), &build.kernel)
@@ -456,13 +456,13 @@ impl<'a> Gatherer<'a> {
                 .unwrap_or_default();
         }
         if purpose == Purpose::Install && facts.state == BuildState::Built {
-            self.look_at_install(system, self.sink, build, &mut facts);
+            self.assess_install(system, self.sink, build, &mut facts);
         }
         facts
     }
 
     /// Gathers how installing a completed build would end, and which files it would change.
-    fn look_at_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
+    fn assess_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
         let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
             let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
             (index, Facts::gather(system, sink, &build.kernel))
@@ -478,7 +478,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Gathers whether it can be built, and how long that takes.
-    fn look_at_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
+    fn assess_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
         let system = self.system;
         match build::configuration(system, self.sink, build, conf) {
             Ok((loaded, _)) => {
@@ -519,7 +519,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Gathers what an autoinstall needs to know about a package.
+/// Gathers the facts about a package that an autoinstall needs.
 fn candidate(
     system: &System,
     sink: &dyn Sink,

@@ -1,11 +1,11 @@
-//! Which packages an autoinstall installs, and in which order.
+//! Selects and orders the packages of an autoinstall.
 
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::PackageId;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What planning an autoinstall needs to know about a package.
+/// The facts about a package that planning an autoinstall needs.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The newest version.
@@ -46,24 +46,24 @@ pub struct Order {
     pub wanted: Vec<Wanted>,
     /// Already installed.
     pub present: Vec<PackageId>,
-    /// They depend on packages that dkms does not know. This is not a failure, because those may be added
-    /// later.
+    /// They depend on packages that are not in the tree. This is not a failure, because these packages may be
+    /// added later.
     pub deferred: Vec<(PackageId, Vec<String>)>,
-    /// They depend on packages that dkms knows and that will not be installed, or on each other.
+    /// They depend on packages in the tree that will not be installed, or on each other.
     pub blocked: Vec<(PackageId, Vec<String>)>,
 }
 
 /// The newest version of every package, in dkms's order of versions; the input may have any order.
 pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
     let mut best: BTreeMap<&str, &PackageId> = BTreeMap::new();
-    for p in packages {
-        best.entry(&p.name)
+    for package in packages {
+        best.entry(&package.name)
             .and_modify(|b| {
-                if compare_versions(&p.version, &b.version) == Ordering::Greater {
-                    *b = p;
+                if compare_versions(&package.version, &b.version) == Ordering::Greater {
+                    *b = package;
                 }
             })
-            .or_insert(p);
+            .or_insert(package);
     }
     best.into_values().cloned().collect()
 }
@@ -71,40 +71,41 @@ pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
 /// Orders an autoinstall. `known` are the names of all packages in the tree.
 pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
     let mut plan = Order::default();
-    let mut there: Vec<&str> = Vec::new();
+    let mut available: Vec<&str> = Vec::new();
     let mut open: Vec<&Candidate> = Vec::new();
-    for c in candidates {
-        if c.installed {
-            plan.present.push(c.package.clone());
+    for candidate in candidates {
+        if candidate.installed {
+            plan.present.push(candidate.package.clone());
         }
-        if c.installed || c.some_version_installed {
-            there.push(&c.package.name);
+        if candidate.installed || candidate.some_version_installed {
+            available.push(&candidate.package.name);
         }
-        if !c.installed && c.autoinstall {
-            open.push(c);
+        if !candidate.installed && candidate.autoinstall {
+            open.push(candidate);
         }
     }
     let mut ordered: BTreeMap<&str, &PackageId> = BTreeMap::new();
     loop {
         let mut rest: Vec<&Candidate> = Vec::new();
         let count = plan.wanted.len();
-        for c in open {
+        for candidate in open {
             // A package that is about to be installed comes first, even if an older version of it is
-            // installed. An excluded version is never installed, but an installed older one satisfies the
+            // installed. An excluded version is never installed, but an installed older version satisfies the
             // dependency.
-            let replaced =
-                |d: &str| there.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d);
+            let replaced = |d: &str| {
+                available.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d)
+            };
             let needs = |d: &String| ordered.get(d.as_str()).copied().filter(|_| !replaced(d));
             let waiting = |d: &&String| {
-                needs(d).is_none() && (is_open(candidates, &ordered, d) || !there.contains(&d.as_str()))
+                needs(d).is_none() && (is_open(candidates, &ordered, d) || !available.contains(&d.as_str()))
             };
-            if c.needs().iter().any(|d| waiting(&d)) {
-                rest.push(c);
+            if candidate.needs().iter().any(|d| waiting(&d)) {
+                rest.push(candidate);
                 continue;
             }
-            let after = c.needs().iter().filter_map(needs).cloned().collect();
-            ordered.insert(&c.package.name, &c.package);
-            plan.wanted.push(Wanted { package: c.package.clone(), after });
+            let after = candidate.needs().iter().filter_map(needs).cloned().collect();
+            ordered.insert(&candidate.package.name, &candidate.package);
+            plan.wanted.push(Wanted { package: candidate.package.clone(), after });
         }
         open = rest;
         if plan.wanted.len() == count {
@@ -112,15 +113,15 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
         }
     }
     let unknown = lacking_unknown(&open, known);
-    for c in open {
-        let missing: Vec<String> = c
+    for candidate in open {
+        let missing: Vec<String> = candidate
             .depends
             .iter()
-            .filter(|d| !there.contains(&d.as_str()) && !ordered.contains_key(d.as_str()))
+            .filter(|d| !available.contains(&d.as_str()) && !ordered.contains_key(d.as_str()))
             .cloned()
             .collect();
-        let entry = (c.package.clone(), missing);
-        if unknown.contains(&c.package.name.as_str()) {
+        let entry = (candidate.package.clone(), missing);
+        if unknown.contains(&candidate.package.name.as_str()) {
             plan.deferred.push(entry)
         } else {
             plan.blocked.push(entry)
@@ -147,7 +148,7 @@ fn lacking_unknown<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str>
     }
 }
 
-/// Whether a dependency still has to be ordered.
+/// Returns whether a dependency still has to be ordered.
 fn is_open(candidates: &[Candidate], ordered: &BTreeMap<&str, &PackageId>, name: &str) -> bool {
     candidates
         .iter()
@@ -223,7 +224,7 @@ mod tests {
     fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
         let excluded =
             |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
-        // Its dependencies do not matter: an unknown package, one that is never installed, a cycle.
+        // Dependencies that have no effect: an unknown package, a package that is never installed, a cycle.
         let mut never = candidate("never", &[]);
         never.autoinstall = false;
         let plan = run(&[
@@ -239,7 +240,7 @@ mod tests {
             plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
             [vec![], vec![], vec![], vec![id("c", "1")]]
         );
-        // An installed older version satisfies dependents, even if the newest one is excluded.
+        // An installed older version satisfies dependents, even if the newest version is excluded.
         let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
         let plan = run(&[older, candidate("d", &["o"])]);
         assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);

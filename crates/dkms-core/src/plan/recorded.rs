@@ -1,4 +1,4 @@
-//! What a build recorded about the builds that it used.
+//! The dependencies that a build recorded.
 
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;

@@ -6,7 +6,7 @@ use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::BuildState;
 
-/// How much of a package version is removed.
+/// The part of a package version that is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
     /// It is removed from `/lib/modules`.

@@ -1,4 +1,4 @@
-//! What planning needs to know about the tree and the kernels, as a value.
+//! The state of the tree and the kernels that planning needs, as a value.
 
 use super::order::{Candidate, Order};
 use super::steps::Outlook;
@@ -40,14 +40,14 @@ pub struct BuildFacts {
     pub built_against: BTreeMap<String, String>,
     /// CACHE=no in its configuration: it is always compiled.
     pub no_cache: bool,
-    /// Why it cannot be built, independent of what else is installed: BUILD_EXCLUSIVE, its configuration,
-    /// headers.
+    /// The reason why it cannot be built, independent of the other installed packages: BUILD_EXCLUSIVE, its
+    /// configuration, headers.
     pub obstacle: Option<Arc<Error>>,
     /// The last build of its package.
     pub last: Option<LastBuild>,
     /// The estimated work of building it, in seconds.
     pub weight: f64,
-    /// How installing the present build would end.
+    /// The expected outcome of installing the present build.
     pub outlook: Outlook,
     /// The module files that installing it would change.
     pub installs: Vec<PathBuf>,
@@ -87,7 +87,7 @@ pub struct KernelFacts {
     pub runs_depmod: bool,
     /// `post_transaction` of framework.conf.
     pub post_transaction: Option<String>,
-    /// The key and the certificate that its first build creates, because there is none.
+    /// The key and the certificate that its first build creates, if they do not exist.
     pub missing_key: Option<(String, PathBuf)>,
     /// The version of each package that is installed.
     pub installed: BTreeMap<String, String>,

@@ -22,9 +22,9 @@ impl StepId {
 /// One thing that an action does, does not have to do, or cannot do.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What it does.
+    /// The operation.
     pub operation: Operation,
-    /// Why the step is executed, or why it is not.
+    /// The reason why the step is executed, or why it is not.
     pub reason: String,
     /// The last build of its package, if it is a build.
     pub last: Option<LastBuild>,
@@ -33,7 +33,7 @@ pub struct Step {
     /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force
     /// for a build that exists.
     pub reusable: bool,
-    /// Its failure is only a warning, and not a failure of the command: what was there before stays.
+    /// A failure is only a warning, and not a failure of the command: the previous state stays.
     pub optional: bool,
 }
 
@@ -51,7 +51,7 @@ impl Step {
     }
 }
 
-/// What a step does, with the data that its execution needs.
+/// The operation of a step, with the data that its execution needs.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Copies a source tree to `/usr/src`.
@@ -83,12 +83,12 @@ pub enum Operation {
     Install {
         /// The build.
         build: Build,
-        /// How the installation is expected to end.
+        /// The expected outcome of the installation.
         outlook: Outlook,
     },
     /// Uninstalls a build.
     Uninstall(Build),
-    /// Deletes what was built.
+    /// Deletes the build.
     Unbuild(Build),
     /// Removes a package version from the tree.
     Remove(PackageId),
@@ -113,7 +113,7 @@ pub enum Operation {
     WriteArchive(PathBuf),
     /// Loads an archive or a package.
     LoadArchive(PathBuf),
-    /// What follows for this build happens only if another version cannot be built (`fallback=yes`).
+    /// The following steps of this build run only if another version cannot be built (`fallback=yes`).
     Fallback {
         /// The older version, and the kernel.
         build: Build,
@@ -122,7 +122,7 @@ pub enum Operation {
     },
     /// Skips a build: BUILD_EXCLUSIVE does not allow it.
     Skip(Build),
-    /// Defers a package, because it depends on packages that dkms does not know yet.
+    /// Defers a package, because it depends on packages that are not in the tree yet.
     Defer {
         /// The package version and the kernel.
         build: Build,
@@ -158,7 +158,7 @@ impl Operation {
         }
     }
 
-    /// Whether it changes the modules of a kernel, as far as this is known.
+    /// Returns whether it changes the modules of a kernel, as far as this is known.
     #[must_use]
     pub fn changes_modules_of(&self) -> Option<&Kernel> {
         match self {
@@ -183,7 +183,7 @@ pub enum Outlook {
     Refused(Arc<Error>),
 }
 
-/// Which installs are one transaction.
+/// The way in which installs are grouped into transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transactions {
     /// All installs of the plan.
@@ -205,7 +205,7 @@ struct Edge {
 pub struct Plan {
     steps: Vec<Step>,
     edges: Vec<Edge>,
-    /// How its installs are divided into transactions.
+    /// The grouping of its installs into transactions.
     pub transactions: Transactions,
     /// The safety checks that its execution overrides.
     pub overrides: Overrides,
@@ -226,8 +226,8 @@ impl Plan {
         Self { overrides, ..self }
     }
 
-    /// Adds to the reason of each build what is known about it. The function is told whether the build may be
-    /// taken from elsewhere.
+    /// Adds a note about each build to its reason. The function receives the build and whether it may be
+    /// taken from a cache or registry.
     pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build, bool) -> Option<String>) {
         for step in &mut self.steps {
             let Operation::Build { build, .. } = &step.operation else { continue };
@@ -238,7 +238,7 @@ impl Plan {
         }
     }
 
-    /// Adds a step that follows some of the existing ones.
+    /// Adds a step that follows some of the existing steps.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
         self.steps.push(step);
@@ -251,7 +251,7 @@ impl Plan {
         self.steps.iter().enumerate().map(|(n, step)| (StepId(n), step))
     }
 
-    /// What its steps do, in order.
+    /// Returns the operations of its steps, in order.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.steps.iter().map(|step| &step.operation)
     }
@@ -267,7 +267,7 @@ impl Plan {
         self.edges.iter().filter(move |edge| edge.after == id).map(|edge| edge.before)
     }
 
-    /// Whether the plan has no steps.
+    /// Returns whether the plan has no steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -195,7 +195,7 @@ fn what_install_does() {
              9 depmod k <1 3 4 6 7>",
         ),
         (
-            "a rebuild that cannot be made leaves what is there",
+            "a failed rebuild leaves the old build",
             "a/2",
             vec![("a/2", excluded("a/2")), ("b", built_against("a", "1", installed()))],
             false,

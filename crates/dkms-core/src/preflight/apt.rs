@@ -1,4 +1,4 @@
-//! Debian and its relatives: apt, with its own configuration and lists in another directory.
+//! Debian and its relatives: apt, with a separate configuration and separate lists in another directory.
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
@@ -8,7 +8,7 @@ use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// How many packages the headers of a kernel consist of at most.
+/// The maximum number of packages that contain the headers of a kernel.
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Apt<'a> {
@@ -104,8 +104,8 @@ impl Manager for Apt<'_> {
     }
 }
 
-/// What differs from apt's own configuration: its directories are ours, it takes no lock of the system, and
-/// runs no hook.
+/// Returns the differences from apt's own configuration: it uses our directories, takes no lock of the
+/// system, and runs no hook.
 fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let hooks = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"];

@@ -1,6 +1,6 @@
-//! Fedora, RHEL and their relatives: dnf 4 and 5, with a cache of its own. rpm checks the signatures.
+//! Fedora, RHEL and their relatives: dnf 4 and 5, with a separate cache. rpm checks the signatures.
 //!
-//! The packages of a kernel and of its headers provide the kernel's release, whatever their names are
+//! The packages of a kernel and of its headers provide the kernel's release, independent of their names
 //! (kernel-core, kernel-rt-core, kernel-64k-core): `kernel-uname-r = K` and `kernel-devel-uname-r = K`.
 
 use super::manager::{self, Manager, failed, is_release};
@@ -10,15 +10,15 @@ use crate::system::System;
 use dkms_sys::fs::Limit;
 use std::path::{Path, PathBuf};
 
-/// What kernels and their headers provide. Oracle's kernel has a name of its own.
+/// The names that kernels and their headers provide. Oracle's kernel uses a different name.
 const PROVIDED: [(&str, &str); 2] =
     [("kernel-uname-r", "kernel-devel-uname-r"), ("kernel-uek-uname-r", "kernel-uek-devel-uname-r")];
 
-/// Where repositories are configured; a later file overrides an earlier one.
+/// The directories of repository configurations; a later file overrides an earlier file.
 const REPOSITORIES: [&str; 4] =
     ["/usr/share/dnf5/repos.d", "/etc/yum/repos.d", "/etc/distro.repos.d", "/etc/yum.repos.d"];
 
-/// What overrides all of them: `dnf config-manager setopt` of dnf 5.
+/// The directory that overrides all of them: `dnf config-manager setopt` of dnf 5.
 const OVERRIDES: &str = "/etc/dnf/repos.override.d";
 
 pub(super) struct Dnf<'a> {
@@ -159,13 +159,13 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// A line `kernel-uname-r = K` of what a package provides: the kernel.
+/// Parses a line `kernel-uname-r = K` of the names that a package provides, and returns the kernel.
 fn provided_release(line: &str) -> Option<&str> {
     let (name, release) = line.trim().split_once(" = ")?;
     PROVIDED.iter().any(|(kernel, _)| *kernel == name).then_some(release).filter(|r| is_release(r))
 }
 
-/// Whether the configuration of a repository, or else that of dnf, says that signatures are not checked.
+/// Returns whether the configuration of a repository, or else that of dnf, disables the signature check.
 fn may_be_unsigned(repository: &str) -> bool {
     let files = |dir: &str, end: &str| manager::files(Path::new(dir), &[end]);
     let dirs = REPOSITORIES.iter().chain([&OVERRIDES]);
@@ -174,8 +174,8 @@ fn may_be_unsigned(repository: &str) -> bool {
         let text = dkms_sys::fs::read_text(file, Limit::CONFIG).ok()?;
         gpgcheck(&text, section)
     };
-    let own = repositories.rev().find_map(|file| value(file, repository));
-    own.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
+    let of_repository = repositories.rev().find_map(|file| value(file, repository));
+    of_repository.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
 }
 
 /// The setting `gpgcheck` in a section of a configuration of dnf.

@@ -1,4 +1,4 @@
-//! What preflight needs from a package manager.
+//! The interface between preflight and a package manager.
 
 use crate::error::Result;
 use crate::host::Host;
@@ -7,23 +7,23 @@ use dkms_sys::process::{Command, Finished, Stdin, Stream, which};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A package manager. It works in a directory of its own, and installs nothing.
+/// A package manager. It works in a separate directory, and installs nothing.
 pub(super) trait Manager {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// Refreshes its lists of packages, in its own directory.
+    /// Refreshes its lists of packages, in the separate directory.
     fn refresh(&self) -> Result<()>;
 
     /// The kernels that an upgrade would install.
     fn offered(&self) -> Result<Vec<String>>;
 
-    /// Downloads the headers of a kernel, with its own check of their signatures, and unpacks them below
-    /// `root`. Returns the packages.
+    /// Downloads the headers of a kernel, checks their signatures with the package manager, and unpacks them
+    /// below `root`. Returns the packages.
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>>;
 }
 
-/// Runs a program of a package manager, and returns what it printed.
+/// Runs a program of a package manager, and returns its output.
 pub(super) fn run(host: &Host, program: &str, args: Vec<String>, dir: &Path) -> Result<Finished> {
     finish(command(host, program, args, dir))
 }
@@ -49,7 +49,7 @@ pub(super) fn command_of_root(host: &Host, program: &str, mut args: Vec<String>,
     command(host, "unshare", args, dir)
 }
 
-/// Runs it. A failure contains the last lines of what it reported.
+/// Runs it. On failure, the error contains the last lines of its output.
 pub(super) fn finish(command: Command) -> Result<Finished> {
     let shown = command.display();
     let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
@@ -57,9 +57,9 @@ pub(super) fn finish(command: Command) -> Result<Finished> {
         return Ok(done);
     }
     // rpmkeys reports on standard output.
-    let said = Some(done.stderr_text()).filter(|text| !text.trim().is_empty());
-    let said = said.unwrap_or_else(|| done.stdout_text());
-    let last: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let output = Some(done.stderr_text()).filter(|text| !text.trim().is_empty());
+    let output = output.unwrap_or_else(|| done.stdout_text());
+    let last: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = last.get(last.len().saturating_sub(4)..).unwrap_or_default().join("; ");
     Err(failed(&shown, format!("{}: {last}", done.status)))
 }
@@ -92,8 +92,8 @@ pub(super) fn files(dir: &Path, ends: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a word can be the release of a kernel, so that it can be a part of the name of a package and of a
-/// path.
+/// Returns whether a word can be the release of a kernel, so that it can be a part of the name of a package
+/// and of a path.
 pub(super) fn is_release(word: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(legal) && word.len() < 128

@@ -29,14 +29,15 @@ use dkms_tree::state;
 use manager::Manager;
 use std::path::Path;
 
-/// Checks the kernels that are named, or else those that the package manager offers. `dkms` is this program.
+/// Checks the named kernels, or else the kernels that the package manager offers. `dkms` is the path of this
+/// program.
 ///
 /// # Errors
-/// There is no package manager that is supported, or its lists of packages cannot be refreshed. That a
-/// kernel's headers cannot be downloaded is part of the report.
+/// No supported package manager exists, or its lists of packages cannot be refreshed. If a kernel's headers
+/// cannot be downloaded, this is part of the report.
 pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Path) -> Result<Report> {
     let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-preflight")?;
-    // Users to which package managers drop their privileges have to reach what is below.
+    // Package managers drop their privileges, so other users must be able to enter the directory.
     dkms_sys::fs::set_mode(dir.path(), 0o755)?;
     let manager = find_manager(system, sink, dir.path())?;
     sink.event(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
@@ -54,20 +55,20 @@ pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Pa
     Ok(report)
 }
 
-/// The package manager of the distribution, or else the first one that is installed: a Debian machine may
+/// Returns the package manager of the distribution, or else the first that is installed: a Debian machine may
 /// have dnf or pacman for its containers.
 fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();
         is_used && which(program, &system.host.path).is_some()
     };
-    let own = match system.host.distribution.as_ref().map(Distribution::family) {
+    let preferred = match system.host.distribution.as_ref().map(Distribution::family) {
         Some(Family::Fedora | Family::Rhel) => "dnf",
         Some(Family::Suse) => "zypper",
         Some(Family::Arch) => "pacman",
         _ => "apt-get",
     };
-    let found = [own, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
+    let found = [preferred, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
     Ok(match found {
         Some("apt-get") => Box::new(apt::Apt::new(system, sink, dir)?),
         Some("dnf") => Box::new(dnf::Dnf::new(system, sink, dir)?),
@@ -111,7 +112,7 @@ fn check(
 }
 
 impl Report {
-    /// Whether every kernel would get its modules.
+    /// Returns whether every kernel would get its modules.
     #[must_use]
     pub fn answer(&self) -> Outcome {
         crate::look::verify::worst(self.kernels.iter().map(KernelReport::answer))

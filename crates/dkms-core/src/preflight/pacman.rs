@@ -26,8 +26,8 @@ impl<'a> Pacman<'a> {
     }
 
     fn run(&self, args: &[&str]) -> Result<String> {
-        let own = |name: &str| self.dir.join(name).display().to_string();
-        let (db, cache) = (own("db"), own("cache"));
+        let own_path = |name: &str| self.dir.join(name).display().to_string();
+        let (db, cache) = (own_path("db"), own_path("cache"));
         let mut words: Vec<String> =
             ["--dbpath", &db, "--cachedir", &cache, "--logfile", "/dev/null", "--noconfirm"]
                 .map(str::to_owned)
@@ -37,17 +37,20 @@ impl<'a> Pacman<'a> {
         Ok(manager::finish(command)?.stdout_text())
     }
 
-    /// The packages of kernels that are installed, which the kernels' directories name.
+    /// Returns the packages of the installed kernels, which are named in the kernels' directories.
     fn kernels(&self) -> Vec<String> {
         let tree = &self.system.layout.install_tree;
-        let of = |release: &std::ffi::OsString| {
+        let base_of_release = |release: &std::ffi::OsString| {
             let text = dkms_sys::fs::read_text(tree.join(release).join("pkgbase"), Limit::CONFIG).ok()?;
             let name = text.trim();
             let legal = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
             (!name.is_empty() && !name.starts_with('-') && name.chars().all(legal)).then(|| name.to_owned())
         };
-        let mut found: Vec<String> =
-            dkms_sys::fs::list_dir_optional(tree).unwrap_or_default().iter().filter_map(of).collect();
+        let mut found: Vec<String> = dkms_sys::fs::list_dir_optional(tree)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(base_of_release)
+            .collect();
         found.sort();
         found.dedup();
         found

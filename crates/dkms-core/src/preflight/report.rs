@@ -1,4 +1,4 @@
-//! What `dkms preflight` found.
+//! The report of `dkms preflight`.
 
 use crate::look::verify::Outcome;
 use dkms_tree::ids::PackageId;
@@ -12,7 +12,7 @@ pub struct Report {
     pub kernels: Vec<KernelReport>,
 }
 
-/// What would happen for a kernel.
+/// The expected result for a kernel.
 #[derive(Clone, Debug, Default)]
 pub struct KernelReport {
     /// Its release.
@@ -21,22 +21,22 @@ pub struct KernelReport {
     pub headers: Vec<String>,
     /// The packages of the tree.
     pub packages: Vec<PackageReport>,
-    /// Why nothing could be built, if so.
+    /// The reason why nothing could be built.
     pub unknown: Option<String>,
 }
 
-/// What would become of a package.
+/// The expected result for a package.
 #[derive(Clone, Debug)]
 pub struct PackageReport {
     /// The package version.
     pub package: PackageId,
-    /// What would become of it.
+    /// The expected state.
     pub state: PackageState,
     /// Without it, the kernel is not ready.
     pub required: bool,
 }
 
-/// What would become of a package.
+/// The expected state of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PackageState {
     /// It builds.
@@ -47,7 +47,7 @@ pub enum PackageState {
     Fails(String),
     /// It does not support the kernel.
     Unsupported(String),
-    /// It waits for packages that dkms does not know.
+    /// It waits for packages that are not in the tree.
     Deferred(String),
 }
 
@@ -74,7 +74,7 @@ impl KernelReport {
         Self { release: release.to_owned(), ..Self::default() }
     }
 
-    /// Whether it would get every required module.
+    /// Returns whether it would get every required module.
     #[must_use]
     pub fn answer(&self) -> Outcome {
         if self.packages.iter().any(|p| p.required && !p.state.is_there()) {

@@ -64,7 +64,7 @@ fn packages(events: &[Value]) -> Vec<PackageReport> {
     let summaries = events.iter().filter(|event| event["event"] == "summary");
     for fallback in summaries.filter_map(|event| event["fallbacks"].as_array()).flatten() {
         let (name, version) = (text(fallback, "package"), text(fallback, "version"));
-        // The versions that were tried before are explained by this one.
+        // The report of this version replaces those of the versions that were tried before.
         found.retain(|one| one.package.name != name || one.package.version == version);
         if let Some(one) = found.iter_mut().find(|one| one.package.name == name) {
             one.state = PackageState::Fallback(text(fallback, "instead_of"));

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 /// The scripts of packages that change the system outside their build. Nothing of that happens here.
 const NO_SCRIPTS: &str = "\nPRE_INSTALL=\"\"\nPOST_INSTALL=\"\"\nPOST_ADD=\"\"\nPOST_REMOVE=\"\"\n";
 
-/// What framework.conf says here besides what the machine's says: nothing is signed, loaded, or run.
+/// Overrides of the machine's framework.conf: nothing is signed, loaded, or run.
 const FRAMEWORK: &str = "try_sign_modules=false\npost_transaction=\"\"\nmodprobe_on_install=\"\"\n\
                          symlink_modules=\"\"\nsource_tree=/usr/src\ndkms_tree=/var/lib/dkms\n\
                          install_tree=/lib/modules\n";
 
-/// Adds to the unpacked headers what a build needs.
+/// Adds the files that a build needs to the unpacked headers.
 pub(super) fn prepare(layout: &Layout, root: &Path, release: &str) -> Result<()> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     for dir in ["/etc/dkms", "/usr/src", "/var/lib/dkms", "/tmp"] {
@@ -97,7 +97,7 @@ fn append(file: &Path, text: &str) -> Result<()> {
     Ok(fs::write_atomic(file, &[&before, text.as_bytes()].concat(), 0o644)?)
 }
 
-/// Whether a name in `required_modules` stands for a package or one of its modules.
+/// Returns whether a name in `required_modules` is the name of the package or of one of its modules.
 pub(super) fn is_named(
     system: &System,
     sink: &dyn Sink,

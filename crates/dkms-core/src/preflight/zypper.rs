@@ -1,4 +1,4 @@
-//! openSUSE and SLES: zypper, with a cache of its own. It checks the signatures itself.
+//! openSUSE and SLES: zypper, with a separate cache. It checks the signatures itself.
 //!
 //! The release of a kernel is the version of its package without the number of the rebuild, and the flavor:
 //! `6.4.0-150600.21-default` is in kernel-default 6.4.0-150600.21.1. So it is read from the headers.
@@ -9,7 +9,7 @@ use crate::system::System;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// How many packages the headers of a kernel consist of at most.
+/// The maximum number of packages that contain the headers of a kernel.
 const MOST_PACKAGES: usize = 20;
 
 pub(super) struct Zypper<'a> {
@@ -71,12 +71,12 @@ impl<'a> Zypper<'a> {
     fn editions(&self, package: &str, release: &str) -> Result<Vec<String>> {
         let words = ["--no-refresh", "search", "-s", "-x", "--type", "package", package];
         let text = self.run(&words)?;
-        let of = |element: &str| {
+        let matching_package = |element: &str| {
             let edition = attribute(element, "edition")?;
             (attribute(element, "name")? == package && has_release(edition, release))
                 .then(|| edition.to_owned())
         };
-        Ok(elements(&text, "solvable").filter_map(of).collect())
+        Ok(elements(&text, "solvable").filter_map(matching_package).collect())
     }
 
     /// A package of headers and the parts of headers on which it depends. Compilers are not among them: those
@@ -150,7 +150,7 @@ fn flavor(release: &str) -> Option<&str> {
     release.rsplit_once('-').map(|(_, flavor)| flavor).filter(|flavor| !flavor.is_empty())
 }
 
-/// Whether a kernel can be in a package with this version.
+/// Returns whether a kernel can be in a package with this version.
 fn has_release(edition: &str, release: &str) -> bool {
     let Some((version, _)) = release.rsplit_once('-') else { return false };
     edition.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -169,8 +169,8 @@ fn elements<'t>(xml: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
     xml.split('<').filter_map(move |tag| tag.strip_prefix(name)?.strip_prefix(' ')?.split('>').next())
 }
 
-/// An attribute of a tag. Those that are asked for have no characters that XML escapes; any other value fits
-/// nothing.
+/// Returns an attribute of a tag. The attributes that dkms reads have no characters that XML escapes; an
+/// escaped value matches nothing.
 fn attribute<'t>(element: &'t str, name: &str) -> Option<&'t str> {
     let rest = element.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix("=\""))?;
     rest.split('"').next()

@@ -1,9 +1,9 @@
-//! A conversation with the program `dkms-registry`, which is the only one that uses the network.
+//! A connection to the program `dkms-registry`. Only this program uses the network.
 //!
-//! The program confines itself and changes to its own user before it answers the first request. Nothing that
-//! it answers is trusted. A line that is too long, an answer that is not understood or was not
-//! asked for, and silence end the conversation: from then on every request fails at once. The threads of
-//! builds share one conversation. Each waits for the reply with the number of its request.
+//! The program confines itself and changes to a dedicated user before it answers the first request. Its
+//! answers are not trusted. A line that is too long, an answer that cannot be parsed or was not requested,
+//! and a timeout end the connection: from then on every request fails at once. The threads of builds share
+//! one connection. Each waits for the reply with the number of its request.
 
 use super::error::{Failure, Local, Nonsense};
 use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, Reply, Request, VERSION};
@@ -25,27 +25,28 @@ use std::time::{Duration, Instant};
 /// The name that the program gives itself.
 const PROTOCOL: &str = "dkms-registry";
 
-/// How long the program may take for one source before its first byte, and some time for itself.
+/// The time limit of the program for the first byte from a source, plus some time for the program itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The slowest transfer that is waited for, in bytes per second.
+/// The slowest accepted transfer, in bytes per second.
 const SLOWEST: u64 = 1_000_000;
 
-/// How long the program may take to end after its input has ended.
+/// The time limit of the program to exit after its input was closed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How much of the program's error output is kept for a message.
+/// The number of bytes of the program's error output that are kept for a message.
 const KEPT_ERRORS: usize = 400;
 
-/// How the program is started.
+/// The parameters for starting the program.
 pub(crate) struct Start {
     /// The program.
     pub program: PathBuf,
     /// Its environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Files that are copied to the spool before it starts, by the name there. They may contain passwords.
+    /// Files that are copied to the spool before it starts, with their names in the spool. They may contain
+    /// passwords.
     pub files: Vec<(String, Vec<u8>)>,
-    /// Where the spool directory is created.
+    /// The directory in which the spool directory is created.
     pub temporary: PathBuf,
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Connection {
     stop: Arc<AtomicBool>,
 }
 
-/// What the thread that reads and those that ask have in common.
+/// The state that the reading thread and the requesting threads share.
 #[derive(Default)]
 struct Shared {
     talk: Mutex<Talk>,
@@ -92,7 +93,7 @@ struct Talk {
     replies: HashMap<u64, Option<Reply>>,
     warnings: Vec<String>,
     errors: String,
-    /// Why the conversation is over.
+    /// The reason why the connection has ended.
     over: Option<Failure>,
     ended: bool,
 }
@@ -155,10 +156,10 @@ impl Connection {
         }
     }
 
-    /// Fetches a blob of a known size, to a file that no longer has a name. Its digest is not checked here.
+    /// Fetches a blob of a known size to a file that no longer has a name. Its digest is not checked here.
     ///
     /// # Errors
-    /// As for [`Connection::lookup`]; the file is not one of this size that the program created.
+    /// As for [`Connection::lookup`]; the program did not create the file, or its size is wrong.
     pub(crate) fn fetch(
         &self,
         source: &str,
@@ -280,12 +281,12 @@ impl Connection {
         let mut line = serde_json::to_vec(value).map_err(Local::Json)?;
         line.push(b'\n');
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        // If it has ended, the reason is known in a moment.
+        // If the program has ended, the reader reports the reason shortly.
         let _ = input.write_all(&line);
         Ok(())
     }
 
-    /// Opens a file that the program says it has created, and removes its name.
+    /// Opens a file that the program has reported as created, and removes its name.
     fn take_file(&self, name: &str, size: u64) -> Result<File, Nonsense> {
         let is_name =
             !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && !name.contains(['/', '\0']);

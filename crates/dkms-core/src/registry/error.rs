@@ -1,4 +1,4 @@
-//! Why a registry or the program `dkms-registry` could not be used.
+//! The reasons why a registry or the program `dkms-registry` could not be used.
 
 use crate::cache::error::{Damaged, StoreError};
 use crate::cause::Cause;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a request to the program `dkms-registry` failed.
+/// The reason why a request to the program `dkms-registry` failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// It is not installed.
@@ -25,7 +25,7 @@ pub enum Failure {
     NotTrusted {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The reason.
         #[source]
         why: Distrust,
     },
@@ -55,12 +55,12 @@ pub enum Failure {
     /// A registry has a build that is not used.
     #[error(transparent)]
     Refused(Arc<Refused>),
-    /// A signal asked dkms to stop.
+    /// A signal interrupted dkms.
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
 }
 
-/// Why this machine cannot run the program.
+/// The reason why this machine cannot run the program.
 #[derive(Debug, thiserror::Error)]
 pub enum Local {
     #[error(transparent)]
@@ -71,7 +71,7 @@ pub enum Local {
     Json(#[from] serde_json::Error),
 }
 
-/// What the program answered instead of an answer. Its own words are shortened.
+/// An invalid answer of the program. The quoted text is shortened.
 #[derive(Debug, thiserror::Error)]
 pub enum Nonsense {
     #[error("{0}")]
@@ -84,11 +84,11 @@ pub enum Nonsense {
     FileName,
     #[error(transparent)]
     File(#[from] IoError),
-    #[error("a file of {found} bytes where {wanted} were asked for")]
+    #[error("a file of {found} bytes where {wanted} were requested")]
     FileSize { found: u64, wanted: u64 },
 }
 
-/// Why a build in a registry is not used.
+/// The reason why a build in a registry is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error("{registry} offers {build}, which is refused: {cause}")]
@@ -107,7 +107,7 @@ pub enum Refused {
     },
 }
 
-/// Why the manifest of a build is refused.
+/// The reason why the manifest of a build is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OfferFault {
     #[error(transparent)]
@@ -116,7 +116,7 @@ pub enum OfferFault {
     OtherBuild { what: &'static str, found: String },
 }
 
-/// Why the files of a build cannot be used.
+/// The reason why the files of a build cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesFault {
     #[error("its record names no archive")]
@@ -153,9 +153,9 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Why something cannot be pushed or pulled.
+/// The reason why something cannot be pushed or pulled.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RegistryError {
     #[error("no registry is named")]
     NoRegistry,
@@ -209,13 +209,13 @@ pub enum RegistryError {
     Missing { missing: Vec<Build> },
     #[error("there is no cache to pull into: it is switched off")]
     NoCache,
-    #[error("what the registry has cannot be stored in the cache: {0}")]
+    #[error("the build from the registry cannot be stored in the cache: {0}")]
     NotStored(#[source] StoreError),
 }
 
-/// What is wrong with a key that signs builds.
+/// The problem with a key that signs builds.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum KeyFault {
     #[error("it belongs to user {0}")]
     Owner(u32),
@@ -231,9 +231,9 @@ pub enum KeyFault {
     Token(#[from] TokenError),
 }
 
-/// Why a key in a token cannot be used.
+/// The reason why a key in a token cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum TokenError {
     #[error("it is in a token, and openssl, which reaches tokens, is not installed")]
     NoOpenssl,
@@ -253,13 +253,13 @@ pub enum TokenError {
     OtherKey,
 }
 
-/// Why a build is not among those of the cache.
+/// The reason why a build is not among those of the cache.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum CacheFault {
     #[error("an older dkms built it")]
     OlderDkms,
-    #[error("there is none for fingerprint {0}")]
+    #[error("no build has fingerprint {0}")]
     NoEntry(String),
     #[error(transparent)]
     Damaged(#[from] Damaged),
@@ -272,43 +272,42 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 impl RegistryError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
-        let one = |text: String| vec![text];
+        let hint = |text: String| vec![text];
         match self {
             Self::NoRegistry => {
-                one("give --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
+                hint("give --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
             }
-            Self::BadName { .. } => one(format!("write {}", dkms_conf::registry::HELP)),
-            Self::NoKey(path) => one(format!(
+            Self::BadName { .. } => hint(format!("write {}", dkms_conf::registry::HELP)),
+            Self::NoKey(path) => hint(format!(
                 "'dkms registry-key generate' creates {}; registry_key= in framework.conf names another file",
                 path.display()
             )),
             Self::KeyExists(_) => {
-                one("name a new file in registry_key= first, or move the old key away".into())
+                hint("name a new file in registry_key= first, or move the old key away".into())
             }
-            Self::BadSigner { .. } => one("name the fleet's certificate, a file in DER or PEM form".into()),
-            Self::NotSigner { .. } => {
-                one("set mok_signing_key and mok_certificate to that key pair, or remove registry_signer"
-                    .into())
-            }
+            Self::BadSigner { .. } => hint("name the fleet's certificate, a file in DER or PEM form".into()),
+            Self::NotSigner { .. } => hint(
+                "set mok_signing_key and mok_certificate to that key pair, or remove registry_signer".into(),
+            ),
             Self::NotBuilt(build) => {
-                one(format!("run: dkms build {} -k {}", build.package, build.kernel.release))
+                hint(format!("run: dkms build {} -k {}", build.package, build.kernel.release))
             }
             Self::Unconfined { .. } => {
-                one("build it on a machine that supports confinement, with build_confinement=require".into())
+                hint("build it on a machine that supports confinement, with build_confinement=require".into())
             }
-            Self::NotInCache { build, .. } => one(format!(
+            Self::NotInCache { build, .. } => hint(format!(
                 "build it again with the cache: dkms build {} -k {} --force",
                 build.package, build.kernel.release
             )),
             Self::Failed { failure: Failure::NotInstalled, .. } => {
-                one("install the package dkms-registry".into())
+                hint("install the package dkms-registry".into())
             }
-            Self::Missing { .. } => {
-                one("'dkms cache why' shows which inputs differ; a builder publishes with 'dkms push'".into())
-            }
-            Self::NoCache => one("set cache_size in framework.conf, and do not use --no-cache".into()),
+            Self::Missing { .. } => hint(
+                "'dkms cache why' shows which inputs differ; a builder publishes with 'dkms push'".into(),
+            ),
+            Self::NoCache => hint("set cache_size in framework.conf, and do not use --no-cache".into()),
             Self::NotStored(_) | Self::BadKey { .. } | Self::BadRecord { .. } | Self::Failed { .. } => {
                 Vec::new()
             }

@@ -1,9 +1,9 @@
-//! Modules that a fleet's key has signed, for machines without a key of their own (`registry_signer`).
+//! Modules that a fleet's key has signed, for machines without a signing key (`registry_signer`).
 //!
 //! The builder of the fleet has the key. It publishes each build twice: with unsigned modules, and with
 //! modules that it has signed, under a fingerprint that has the additional line `signer=<certificate>`. A
-//! machine that has only the certificate looks for the second build first, and installs its modules as they
-//! are. What it compiles itself is signed as usual.
+//! machine that has only the certificate searches for the signed build first, and installs its modules
+//! unchanged. Modules that it compiles itself are signed as usual.
 
 use super::error::CacheFault;
 use crate::cache::{Entry, File, Record};
@@ -31,7 +31,7 @@ pub(crate) struct Fleet {
     certificate: Certificate,
 }
 
-/// What this machine is in its fleet.
+/// The role of this machine in its fleet.
 #[derive(Debug)]
 pub(crate) enum Role {
     /// No fleet is configured.
@@ -73,7 +73,7 @@ fn read(path: &Path) -> Result<Certificate> {
     Certificate::parse(&bytes).map_err(|e| unusable(e.into()))
 }
 
-/// Whether the key with which this machine signs modules is the fleet's.
+/// Returns whether the key with which this machine signs modules is the fleet's.
 fn has_key_of(system: &System, fleet: &Fleet, framework: &FrameworkConf, headers: Option<&Headers>) -> bool {
     let Ok(pair) = signing::key_pair(system, framework, headers) else { return false };
     signing::is_complete(&pair).unwrap_or_default()
@@ -119,7 +119,7 @@ pub(super) struct SignedBuild {
     pub entry: Entry,
     /// The name of the signer.
     pub signer: String,
-    /// Where its files are.
+    /// The directory of its files.
     _dir: TempDir,
 }
 
@@ -179,7 +179,7 @@ fn is_module(path: &str) -> bool {
     path.starts_with("module/") && path.ends_with(".ko")
 }
 
-/// Whether this machine also publishes a build with signed modules: the lines of its fingerprint.
+/// Returns the lines of the fingerprint for the build with signed modules, if this machine publishes one.
 ///
 /// # Errors
 /// As [`role`].

@@ -1,4 +1,4 @@
-//! The keys of registries: those that are trusted, and those that sign what is pushed.
+//! The keys of registries: trusted keys, and keys that sign pushed builds.
 
 use super::error::{KeyFault, RegistryError};
 use super::token::{self, Token};
@@ -27,8 +27,8 @@ pub fn trusted_dir(layout: &Layout) -> PathBuf {
     layout.config_dir.join("registry.d")
 }
 
-/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
-/// root can change, is reported and trusted as little as if it were not there.
+/// Returns the trusted public keys: every `NAME.pub` in [`trusted_dir`]. If a file is damaged, or users other
+/// than root can change it, it is reported and not trusted.
 pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let dir = trusted_dir(&system.layout);
     let names = match fs::list_dir_optional(&dir) {
@@ -61,7 +61,7 @@ fn read_public(path: &Path) -> std::result::Result<PublicKey, KeyFault> {
     Ok(PublicKey::from_pem(&String::from_utf8_lossy(&bytes))?)
 }
 
-/// A key that signs what is pushed.
+/// A key that signs pushed builds.
 pub(super) enum Signatory {
     /// Its file was read.
     File(SigningKey),
@@ -82,10 +82,10 @@ impl Signatory {
     }
 }
 
-/// The private keys that sign what is pushed.
+/// Returns the private keys that sign pushed builds.
 ///
 /// # Errors
-/// There is none, or one cannot be used.
+/// No key is configured, or a key cannot be used.
 pub(super) fn signing(system: &System) -> Result<Vec<Signatory>> {
     let keys = private_keys(&system.layout, &system.settings);
     if keys.is_empty() {
@@ -130,8 +130,8 @@ fn read_private(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
-/// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
-/// default one. Keys in tokens are created with the tools of the token.
+/// Returns the path where [`generate`] writes a key pair: the first file of `registry_key` that does not
+/// exist, otherwise the default file. Keys in tokens are created with the tools of the token.
 ///
 /// # Errors
 /// All of them exist.

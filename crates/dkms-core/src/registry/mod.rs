@@ -40,12 +40,12 @@ use crate::event::Sink;
 use crate::system::Settings;
 use dkms_conf::framework_conf::Prebuilt;
 
-/// The registries that are asked, in order.
+/// Returns the registries, in the order of the requests.
 pub fn sources(settings: &Settings) -> &[String] {
     settings.framework.registry.as_deref().unwrap_or_default()
 }
 
-/// Whether builds of registries are used.
+/// Returns whether builds of registries are used.
 pub fn mode(settings: &Settings) -> Prebuilt {
     let named = settings.framework.prebuilt;
     named.unwrap_or(if sources(settings).is_empty() { Prebuilt::Off } else { Prebuilt::Prefer })
@@ -56,14 +56,15 @@ fn repository(package: &str) -> String {
     dkms_conf::registry::repository(package, |name| dkms_bundle::digest::sha256_hex(name.as_bytes()))
 }
 
-/// Reports a failure, once per command: what is missing is compiled, or reported by the build that needs it.
+/// Reports a failure, once per command. The missing build is compiled, or its build reports that it is
+/// missing.
 pub(crate) fn warn(settings: &Settings, sink: &dyn Sink, text: String) {
     if settings.registry.is_first_warning() {
         sink.warn(text);
     }
 }
 
-/// What to say about a failure of the program.
+/// Returns the message about a failure of the program.
 fn describe(failure: &Failure) -> String {
     match failure {
         Failure::NotInstalled => format!(

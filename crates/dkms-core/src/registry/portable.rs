@@ -1,9 +1,9 @@
-//! The inputs of a build that a machine without compiler and headers knows as well ([decision
+//! The inputs of a build that even a machine without compiler and headers can determine ([decision
 //! 24](../../../../docs/decisions/0024-machines-without-a-compiler.md)).
 
 use dkms_bundle::record::fingerprint;
 
-/// The lines of a fingerprint that describe what is built and for which kernel, and not with which tools.
+/// The lines of a fingerprint that describe the source and the kernel, but not the tools.
 const KNOWN: [&str; 8] =
     ["schema", "builder", "arch", "kernel", "source", "directives", "scripts", super::fleet::LINE];
 
@@ -13,8 +13,8 @@ const KNOWN_BEGINNINGS: [&str; 2] = ["script=", "depends="];
 /// Lines about the headers that must be equal if this machine has the headers.
 const COMPARED: [&str; 3] = ["symvers", "autoconf", "utsrelease"];
 
-/// The tag under which a build is found without knowing the tools: `k1-` and the digest of the package and of
-/// the lines that any machine knows.
+/// Returns the tag of a build for lookups without the tools: `k1-` and the digest of the package and of the
+/// lines that every machine can determine.
 pub(super) fn tag(package: &str, version: &str, lines: &[String]) -> String {
     let mut known: Vec<String> = lines.iter().filter(|line| is_known(line)).cloned().collect();
     known.extend([format!("package={package}"), format!("version={version}")]);

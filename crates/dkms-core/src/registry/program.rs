@@ -1,4 +1,4 @@
-//! Where the program `dkms-registry` is, and how it is started.
+//! Finds and starts the program `dkms-registry`.
 
 use super::connection::{Connection, Start};
 use super::error::Failure;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The name of the program and of its package.
 pub const PROGRAM: &str = "dkms-registry";
 
-/// Where its package installs it.
+/// The installed path of the program.
 const PLACE: &str = "/usr/libexec/dkms-registry";
 
 /// The largest archive that is fetched, in bytes.

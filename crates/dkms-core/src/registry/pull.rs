@@ -23,7 +23,7 @@ const LARGEST_BUILD: u64 = 4 << 30;
 /// A build that is missing here.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
-    /// Which build.
+    /// The build.
     pub build: &'a Build,
     /// The lines of its fingerprint, sorted.
     pub lines: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Wanted<'a> {
 /// A build that a registry has, verified except for its files.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// What it contains.
+    /// The record of its files.
     pub record: Record,
     /// The registry that has it.
     pub registry: String,
@@ -54,9 +54,9 @@ impl Offer {
 /// A build that was fetched and verified.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// Its files, and nothing else, as the record lists them.
+    /// Contains exactly the files that the record lists.
     pub dir: TempDir,
-    /// What it is.
+    /// The offer of the registry.
     pub offer: Offer,
 }
 
@@ -183,8 +183,8 @@ fn look_up(
     })
 }
 
-/// The first build under a tag that is accepted. A registry whose build is refused does not keep the next one
-/// from being asked: it may be a mirror that others can write to.
+/// Returns the first accepted build under a tag. If the build of one registry is rejected, the next registry
+/// is queried: the first may be a mirror that others can write to.
 fn first_accepted(
     settings: &Settings,
     sink: &dyn Sink,
@@ -207,7 +207,7 @@ fn first_accepted(
     Ok(None)
 }
 
-/// Like [`manifest::accept`], for a tag that names only what this machine knows.
+/// Like [`manifest::accept`], for a tag that is computed from the inputs that this machine can determine.
 fn accept_portable(
     json: &[u8],
     tag: &str,
@@ -223,7 +223,8 @@ fn accept_portable(
 
 type Accepted = std::result::Result<(Record, dkms_bundle::signature::KeyId), ManifestError>;
 
-/// Whether a manifest is what is wanted. `ours`: the lines of this machine, if they are not all equal.
+/// Checks whether a manifest describes the wanted build. `ours`: the lines of this machine, if they are not
+/// all equal.
 fn judge(
     sink: &dyn Sink,
     build: &Build,
@@ -239,7 +240,7 @@ fn judge(
         cause,
     })?;
     if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
-        // It is a build for another revision of this kernel, which is no fault of the registry.
+        // It is a build for another revision of this kernel, which is not an error of the registry.
         let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
         sink.event(crate::event::Event::Detail { text });
         return Ok(None);
@@ -252,7 +253,7 @@ fn judge(
     }))
 }
 
-/// Why a record is not the one of a build.
+/// Returns the reason why a record does not describe a build.
 fn other_build(record: &Record, build: &Build) -> Option<OfferFault> {
     let pairs = [
         ("package", &record.package, build.package.name.as_str()),

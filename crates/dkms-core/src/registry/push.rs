@@ -25,7 +25,7 @@ pub struct Published {
     pub build: Build,
     /// Its name in the registry: `REGISTRY/REPOSITORY:TAG`.
     pub reference: String,
-    /// Whether it is new there.
+    /// Whether the registry received the build or already had it.
     pub result: Pushed,
     /// The signer of its modules; `None` if they are not signed.
     pub signer: Option<String>,
@@ -66,7 +66,8 @@ pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) 
     Ok(published)
 }
 
-/// What a lookup warns of is why the request after it fails, which says less.
+/// If a lookup printed a warning, that warning explains why the next request fails, better than the failure
+/// itself.
 fn explain(failure: Failure, warnings: &[String], registry: &str) -> Failure {
     let reason = warnings.iter().find_map(|warning| warning.strip_prefix(registry)?.strip_prefix(": "));
     match (failure, reason) {
@@ -100,7 +101,7 @@ fn entry(system: &System, build: &Build) -> Result<Entry> {
 struct Package {
     repository: String,
     tag: String,
-    /// A second tag, for machines that do not know the tools.
+    /// A second tag, for machines that cannot determine the tools.
     portable: String,
     record: Vec<u8>,
     fingerprint: String,

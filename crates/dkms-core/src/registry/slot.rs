@@ -22,7 +22,8 @@ enum State {
 }
 
 impl Slot {
-    /// The conversation, which `start` begins if there is none yet. A failure is final for the command.
+    /// Returns the connection, and creates it with `start` on the first call. A failure is final for the
+    /// command.
     ///
     /// # Errors
     /// It could not be started.
@@ -50,7 +51,7 @@ impl Slot {
         }
     }
 
-    /// Whether this is the first warning of the command about registries.
+    /// Returns whether this is the first warning of the command about registries.
     pub(crate) fn is_first_warning(&self) -> bool {
         !self.warned.swap(true, Ordering::Relaxed)
     }

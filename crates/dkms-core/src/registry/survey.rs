@@ -1,4 +1,4 @@
-//! Which builds of this machine's packages the registries have, without building anything.
+//! Determines which builds of this machine's packages the registries have, without building anything.
 
 use super::error::RegistryError;
 use super::pull::{self, Fetched, Offer, Wanted};
@@ -14,7 +14,7 @@ use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::state;
 
-/// What is known about a build.
+/// The availability of a build.
 #[derive(Clone, Debug)]
 pub enum Availability {
     /// The local cache has it.
@@ -73,8 +73,8 @@ pub fn look_up(
     Ok(Availability::Missing)
 }
 
-/// Whether everything is published that a builder publishes of a build: with a key for a fleet, also the
-/// modules that it signs.
+/// Returns whether the registry has everything that a builder publishes for a build: with a fleet key, also
+/// the modules that it signs.
 fn look_up_published(
     system: &System,
     sink: &dyn Sink,
@@ -107,8 +107,8 @@ fn look_up_one(
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
-/// Where the modules of a build would come from, for a plan; `None` if it would be compiled, or if that is
-/// not known, because it is not registered yet.
+/// Returns the source of the modules of a build, for a plan; `None` if it would be compiled, or if the source
+/// is unknown because the package is not registered yet.
 ///
 /// # Errors
 /// An interrupt.

@@ -1,5 +1,5 @@
-//! A scripted program instead of dkms-registry: whatever it answers, the result is a miss with one warning,
-//! and nothing is left behind.
+//! A scripted program replaces dkms-registry: for every answer, the result is a miss with one warning, and no
+//! files are left behind.
 
 use super::{Offer, Slot, Wanted, fetch, find};
 use crate::event::{Event, Sink};
@@ -77,7 +77,7 @@ impl Machine {
         ));
     }
 
-    /// Looks for the build and fetches it. Returns what was fetched, and the warnings.
+    /// Searches for the build and fetches it. Returns the fetched build, and the warnings.
     fn take(&self, mode: Prebuilt, lines: Vec<String>) -> (Option<Offer>, Vec<String>) {
         let layout = Layout { config_dir: self.path("etc"), ..Layout::default() };
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display()).into();
@@ -286,7 +286,7 @@ fn a_machine_without_tools_finds_what_a_builder_pushed() {
     let machine = Machine::new();
     let (record, archive) = archive_of(b"module");
     machine.serve(&signed(&record, &[&machine.key]), &archive);
-    // The first lookup, by the whole fingerprint, is a miss.
+    // The first lookup, by the complete fingerprint, is a miss.
     let served = std::fs::read_to_string(machine.path("bin/dkms-registry")).unwrap();
     let served = served.replace(
         "read -r lookup;",

@@ -23,7 +23,7 @@ pub(super) struct Token {
     public: PublicKey,
 }
 
-/// Whether a value of `registry_key` names a key in a token.
+/// Returns whether a value of `registry_key` names a key in a token.
 pub(super) fn is_token(key: &str) -> bool {
     key.starts_with("pkcs11:")
 }
@@ -108,7 +108,7 @@ impl Openssl {
             return Ok(done.stdout);
         }
         let errors = String::from_utf8_lossy(&done.stderr);
-        // The first line says what the engine or provider reports; the last ones repeat it.
+        // The first line contains the error of the engine or provider; the last lines repeat it.
         let lines =
             errors.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Engine \""));
         let reason: Vec<&str> = lines.take(3).collect();

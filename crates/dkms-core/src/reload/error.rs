@@ -1,9 +1,9 @@
-//! Why modules cannot be reloaded.
+//! The reasons why modules cannot be reloaded.
 
 use crate::cause::Cause;
 use kmodule::ModuleName;
 
-/// What keeps a module from being unloaded.
+/// The reason why a module cannot be unloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Modules that do not belong to the packages to reload use its symbols.
@@ -21,7 +21,7 @@ pub enum Obstacle {
 pub struct Kept {
     /// The module.
     pub module: ModuleName,
-    /// Why.
+    /// The reason.
     pub obstacle: Obstacle,
 }
 
@@ -43,9 +43,9 @@ impl std::fmt::Display for Kept {
     }
 }
 
-/// Why modules were not reloaded.
+/// The reason why modules were not reloaded.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum ReloadError {
     #[error("nothing was unloaded, because {}", list(.0))]
     InUse(Vec<Kept>),
@@ -76,9 +76,9 @@ fn list(kept: &[Kept]) -> String {
 }
 
 impl ReloadError {
-    /// What to do about it; empty if the message says it.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
-        let one = |text: &str| vec![text.to_owned()];
+        let hint = |text: &str| vec![text.to_owned()];
         match self {
             Self::InUse(kept) => {
                 let has = |wanted: fn(&Obstacle) -> bool| kept.iter().any(|k| wanted(&k.obstacle));
@@ -94,10 +94,10 @@ impl ReloadError {
                 help.push("or reboot".to_owned());
                 help
             }
-            Self::Disabled => one("reboot to load the installed modules"),
-            Self::WouldNotLoad { .. } => one("dkms verify has the details"),
-            Self::Unload { .. } => one("stop what uses it and try again, or reboot"),
-            Self::Load { .. } => one("the kernel's log (dmesg) has the reason"),
+            Self::Disabled => hint("reboot to load the installed modules"),
+            Self::WouldNotLoad { .. } => hint("dkms verify has the details"),
+            Self::Unload { .. } => hint("stop what uses it and try again, or reboot"),
+            Self::Load { .. } => hint("the kernel's log (dmesg) has the reason"),
         }
     }
 }

@@ -24,7 +24,7 @@ use dkms_tree::state;
 use kmodule::ModuleName;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is unloaded and loaded again.
+/// The modules that are unloaded and loaded again.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The modules, each after those that use it. They are loaded in the opposite order.
@@ -33,7 +33,7 @@ pub struct Plan {
     pub current: BTreeSet<ModuleName>,
     /// The packages.
     packages: Vec<PackageId>,
-    /// What identifies each build that is loaded now.
+    /// The identity of each loaded build.
     before: BTreeMap<ModuleName, Identity>,
 }
 
@@ -41,7 +41,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// A package is unknown, or not installed for the running kernel. [`ReloadError`]: a module cannot be
-/// unloaded, or what is installed would not load.
+/// unloaded, or the installed module would not load.
 pub fn plan(system: &System, sink: &dyn Sink, names: &[String]) -> Result<Plan> {
     let running = Running::read();
     let mut plan = Plan::default();

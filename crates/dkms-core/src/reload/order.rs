@@ -5,11 +5,11 @@ use crate::kernel::running::{LoadedModule, Running};
 use kmodule::ModuleName;
 use std::collections::BTreeSet;
 
-/// The loaded ones among `wanted`, each after the modules that use it. They are loaded again in the opposite
-/// order.
+/// Returns the loaded modules among `wanted`, each after the modules that use it. They are loaded again in
+/// the opposite order.
 ///
 /// # Errors
-/// Everything that keeps one of them loaded. The processes that use a module are not known here.
+/// All reasons why one of them cannot be unloaded. Processes that use a module are not checked here.
 pub(super) fn unload_order(
     running: &Running,
     wanted: &BTreeSet<ModuleName>,

@@ -17,15 +17,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Unloads the modules of a plan, and loads what is installed.
+/// Unloads the modules of a plan, and loads the installed modules.
 ///
 /// # Errors
-/// [`ReloadError`], after what was unloaded is loaded again, as far as that is possible. A missing program.
+/// [`ReloadError`], after the unloaded modules are loaded again, as far as that is possible. A missing
+/// program.
 pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
     let tools = Tools::find(&system.host)?;
-    for (n, module) in plan.unload.iter().enumerate() {
+    for (index, module) in plan.unload.iter().enumerate() {
         if let Err(cause) = tools.unload(module) {
-            let unloaded = plan.unload.get(..n).unwrap_or_default();
+            let unloaded = plan.unload.get(..index).unwrap_or_default();
             let failed: Vec<&str> =
                 unloaded.iter().rev().filter(|m| tools.load(m).is_err()).map(ModuleName::as_str).collect();
             let aftermath = match (unloaded.len(), failed.is_empty()) {
@@ -38,9 +39,9 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
         sink.event(Event::ModuleUnloaded { module: module.as_str().to_owned() });
     }
     let order: Vec<&ModuleName> = plan.unload.iter().rev().collect();
-    for (n, module) in order.iter().enumerate() {
+    for (index, module) in order.iter().enumerate() {
         if let Err(cause) = tools.load(module) {
-            let loaded = order.get(..n).unwrap_or_default();
+            let loaded = order.get(..index).unwrap_or_default();
             let aftermath = restore(system, sink, plan, &tools, loaded, &order);
             return Err(ReloadError::Load { module: module.as_str().to_owned(), cause, aftermath }.into());
         }
@@ -146,7 +147,7 @@ fn run(program: &std::path::Path, args: Vec<OsString>) -> Result<(), Cause> {
     if done.status.success() {
         return Ok(());
     }
-    let said = done.stderr_text();
-    let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    Err(format!("{} ended with {}: {}", program.display(), done.status, said.join("; ")).into())
+    let stderr = done.stderr_text();
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Err(format!("{} ended with {}: {}", program.display(), done.status, lines.join("; ")).into())
 }

@@ -1,5 +1,5 @@
-//! What uses a module, as far as `/proc` and `/sys` show it: mounted file systems, and processes that have
-//! one of its devices open.
+//! Finds the users of a module, as far as `/proc` and `/sys` show them: mounted file systems, and processes
+//! that have one of its devices open.
 
 use dkms_sys::fs::Limit;
 use kmodule::ModuleName;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// How many users are listed.
+/// The maximum number of users that are listed.
 const SHOWN: usize = 8;
 
 /// The users of a module that can be found.
@@ -63,7 +63,7 @@ fn processes(module: &ModuleName) -> Vec<String> {
     found
 }
 
-/// The entries of a directory that are numbers.
+/// Returns the entries of a directory whose names are numbers.
 fn numbered(dir: impl AsRef<Path>) -> Vec<u32> {
     let mut found: Vec<u32> = dkms_sys::fs::list_dir(dir)
         .unwrap_or_default()
@@ -99,8 +99,8 @@ fn majors(module: &ModuleName) -> BTreeSet<(&'static str, u64)> {
     found
 }
 
-/// Whether a device belongs to a module: by its driver; a device without one, by the name of the device or of
-/// its major number.
+/// Returns whether a device belongs to a module: determined by its driver, or for a device without driver by
+/// the name of the device or of its major number.
 fn belongs_to(
     class: &'static str,
     device: u64,

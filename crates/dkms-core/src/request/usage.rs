@@ -3,9 +3,9 @@
 use dkms_tree::ids::{PackageId, Release};
 use std::path::PathBuf;
 
-/// A command line that asks for something that does not exist, or that is incomplete.
+/// A command line that names something that does not exist, or that is incomplete.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum UsageError {
     #[error("no action is given")]
     NoAction,
@@ -83,7 +83,9 @@ impl OldDriverDisk {
                 "dkms mkkmp makes a kernel module package, and SUSE's mkdud a driver update of it"
             }
             Self::Ubuntu => "its installer takes packages; dkms mkbmdeb and dkms mkdeb make them",
-            Self::Medium(_) => "it writes an ISO image, which is put on a USB stick or attached as it is",
+            Self::Medium(_) => {
+                "it writes an ISO image, which can be written to a USB stick or attached as a disk"
+            }
         }
     }
 }
@@ -95,7 +97,7 @@ fn did_you_mean(meant: &Option<&str>, otherwise: &str) -> String {
 fn unknown_word(action: &str, word: &str, known: &[&str], meant: Option<&str>) -> String {
     let all = known.join(", ");
     match meant {
-        Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {action} {meant}'?"),
+        Some(meant) => format!("'{word}' is not one of {all}: did you mean 'dkms {action} {meant}'?"),
         None => format!("{action} takes one of these words: {all}, but not '{word}'"),
     }
 }

@@ -1,4 +1,4 @@
-//! The build context: what the builds of one command share, and what they leave behind.
+//! The build context: the state that the builds of one command share, and their results.
 
 use super::task::{Done, Tasks};
 use crate::build::{self, BuildError, BuildOptions, Target};
@@ -13,7 +13,7 @@ use dkms_tree::manifest::BuildOrigin;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What the builds of one command share.
+/// The state that the builds of one command share.
 pub(super) struct BuildContext<'a> {
     system: &'a System,
     sink: &'a dyn Sink,

@@ -24,7 +24,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Reports that an older version takes the place of a newer one, if that is what this task does.
+    /// If this task installs an older version instead of a newer version, reports it.
     pub(super) fn report_fallback(&self, id: TaskId) {
         let build_of = |id: TaskId| self.tasks.get(id).map(|task| task.build);
         let newer = self.tasks.get(id).and_then(|task| task.instead_of);

@@ -25,7 +25,7 @@ mod results;
 mod task;
 mod watch;
 
-pub use results::{Finished, Results, Telling};
+pub use results::{Finished, Reporting, Results};
 pub use task::Done;
 
 use crate::build::BuildError;
@@ -45,18 +45,18 @@ use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late, is_other_failure};
 use watch::Watch;
 
-/// How often running builds are reported.
+/// The interval between messages about running builds.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 
-/// How often free memory and interrupts are checked.
+/// The interval between checks of free memory and interrupts.
 const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often the progress of builds is measured, if the sink follows it.
+/// The interval between measurements of progress, if the sink follows it.
 const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 
 /// Executes the builds and installs of a plan.
-pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> Results {
-    let tasks = Tasks::of(plan);
+pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, reporting: Reporting) -> Results {
+    let tasks = Tasks::new(plan);
     let context = BuildContext::new(system, sink, &tasks, plan.overrides.force);
     crate::trust::signing::ask::ask_before(system, sink, tasks.to_build().map(|task| &task.build.kernel));
     let newest = |task: &&Task<'_>| task.instead_of.is_none();
@@ -68,7 +68,7 @@ pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> R
         system,
         sink,
         overrides: plan.overrides,
-        telling,
+        reporting,
         context: &context,
         groups: tasks.groups(plan.transactions),
         tasks,
@@ -88,7 +88,7 @@ struct Scheduler<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
     overrides: Overrides,
-    telling: Telling,
+    reporting: Reporting,
     context: &'a BuildContext<'a>,
     tasks: Tasks<'a>,
     groups: Vec<Group>,
@@ -122,8 +122,8 @@ impl<'a> Scheduler<'a> {
                     let sender = sender.clone();
                     scope.spawn(move || {
                         let make = || context.build(build, replace);
-                        // The scheduler has to know that the thread has ended, even after a panic: other
-                        // tasks wait for it.
+                        // The scheduler must be notified that the thread has ended, even after a panic,
+                        // because other tasks wait for it.
                         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
                             .unwrap_or_else(|_| Err(BuildError::ThreadDied(build.clone()).into()));
                         // The receiver exists until all threads have ended.
@@ -299,7 +299,7 @@ impl<'a> Scheduler<'a> {
 
     fn skip(&mut self, id: TaskId, reason: String) {
         let Some(task) = self.tasks.get(id) else { return };
-        if self.telling != Telling::Nothing {
+        if self.reporting != Reporting::Nothing {
             self.sink.event(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
         }
         self.end(id, Done::Skipped(reason));
@@ -323,7 +323,7 @@ impl<'a> Scheduler<'a> {
 
     fn is_reported(&self, e: &Error) -> bool {
         let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
-            return self.telling != Telling::Nothing;
+            return self.reporting != Reporting::Nothing;
         };
         let same = |task: &Task<'_>| match task.done() {
             Some(Done::Failed(e)) => {
@@ -332,7 +332,7 @@ impl<'a> Scheduler<'a> {
             _ => false,
         };
         // Another build that ran at the same time may have failed for the same reason.
-        self.telling == Telling::Each && !self.tasks.iter().any(same)
+        self.reporting == Reporting::Each && !self.tasks.iter().any(same)
     }
 
     /// Fails the dependents of a task that failed or was skipped.
@@ -356,7 +356,7 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             if optional || task.optional {
-                // What was there before the rebuild stays.
+                // The state before the rebuild stays.
                 self.end(dependent, Done::Dropped);
             } else {
                 let (build, dependency) = (task.build.clone(), dependency.clone());

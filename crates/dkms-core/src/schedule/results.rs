@@ -1,4 +1,4 @@
-//! What the scheduler reports, while it runs and at the end.
+//! The reports of the scheduler, during the run and at the end.
 
 use super::task::Done;
 use crate::error::Error;
@@ -12,9 +12,9 @@ pub struct Finished {
     pub build: Build,
     /// Its failure is not a failure of the command.
     pub optional: bool,
-    /// Where its modules come from, if this command built it.
+    /// The origin of its modules, if this command built it.
     pub origin: Option<BuildOrigin>,
-    /// How it ended.
+    /// The outcome.
     pub done: Done,
 }
 
@@ -29,9 +29,9 @@ pub struct Results {
     pub stopped: Option<Error>,
 }
 
-/// Which failures are reported as they happen.
+/// The failures that are reported immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Telling {
+pub enum Reporting {
     /// None: there is only one task, and its failure is the failure of the command.
     Nothing,
     /// All failures.

@@ -51,7 +51,7 @@ pub(super) enum Progress {
     Ended(Done),
 }
 
-/// What is known about a task before it starts.
+/// The facts about a task before it starts.
 #[derive(Debug)]
 pub(super) enum Foreseen {
     Skipped(String),
@@ -81,7 +81,7 @@ pub(super) struct Task<'a> {
     pub(super) critical_path: f64,
     /// It was installed before the rest of its transaction, because others had to be built against it.
     pub(super) installed_early: bool,
-    /// Where its modules come from, once it is built.
+    /// The origin of its modules, once it is built.
     pub(super) origin: Option<BuildOrigin>,
     pub(super) progress: Progress,
 }
@@ -122,7 +122,7 @@ pub(super) struct Tasks<'a>(Vec<Task<'a>>);
 
 impl<'a> Tasks<'a> {
     /// The builds and installs of a plan.
-    pub(super) fn of(plan: &'a Plan) -> Self {
+    pub(super) fn new(plan: &'a Plan) -> Self {
         let mut tasks: Vec<Task<'a>> = Vec::new();
         let mut task_of: BTreeMap<StepId, TaskId> = BTreeMap::new();
         for (step_id, step) in plan.steps() {
@@ -224,7 +224,7 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    /// Whether others are built against it, so that it is installed as soon as it is built.
+    /// Returns whether other tasks are built against it, so that it is installed as soon as it is built.
     pub(super) fn is_awaited(&self, id: TaskId) -> bool {
         let versions = self.versions(id);
         self.to_build().any(|task| task.after.iter().any(|other| versions.contains(other)))
@@ -247,7 +247,7 @@ impl<'a> Tasks<'a> {
         self.iter().find(|task| task.instead_of == Some(id)).map(|task| task.id)
     }
 
-    /// Whether a task, or one that replaces it, succeeded; `None` as long as that is open.
+    /// Returns whether a task, or its replacement, succeeded; `None` until this is determined.
     pub(super) fn outcome(&self, id: TaskId) -> Option<bool> {
         let task = self.get(id)?;
         task.done()?;
@@ -257,7 +257,8 @@ impl<'a> Tasks<'a> {
         self.fallback_of(id).map_or(Some(false), |older| self.outcome(older))
     }
 
-    /// The package version that was installed, or was there, instead of one that cannot be built.
+    /// Returns the package version that was installed, or was already present, instead of a version that
+    /// cannot be built.
     pub(super) fn replacement(&self, id: TaskId) -> Option<&PackageId> {
         if self.get(id)?.succeeded() {
             return None;
@@ -311,12 +312,12 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Whether the task is known to fail for a reason other than missing headers.
+/// Returns whether the task is known to fail for a reason other than missing headers.
 pub(super) fn is_other_failure(task: &Task<'_>) -> bool {
     matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
 }
 
-/// Whether a build reports this error only after it has checked that the tree is writable.
+/// Returns whether a build reports this error only after it has checked that the tree is writable.
 pub(super) fn is_found_late(e: &Error) -> bool {
     matches!(
         e,
@@ -356,7 +357,7 @@ mod tests {
         let b = add("b", 5.0, Some(a));
         add("c", 1.0, Some(b));
         add("d", 7.0, None);
-        let tasks = Tasks::of(&plan);
+        let tasks = Tasks::new(&plan);
         let paths: Vec<f64> = tasks.iter().map(|task| task.critical_path).collect();
         assert_eq!(paths, [8.0, 6.0, 1.0, 7.0]);
         let awaited: Vec<bool> = tasks.ids().map(|id| tasks.is_awaited(id)).collect();

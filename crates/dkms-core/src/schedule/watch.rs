@@ -8,7 +8,7 @@ use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::Build;
 use std::collections::HashMap;
 
-/// What is measured.
+/// The state of the progress measurement.
 pub(super) struct Watch<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
@@ -23,12 +23,12 @@ impl<'a> Watch<'a> {
         Self { system, sink, is_followed, logs: HashMap::new(), slots: None }
     }
 
-    /// Whether the sink follows the progress.
+    /// Returns whether the sink follows the progress.
     pub(super) fn is_followed(&self) -> bool {
         self.is_followed
     }
 
-    /// Measures, and reports what has changed since the last time.
+    /// Measures the progress, and reports changes since the last call.
     pub(super) fn measure<'t>(
         &mut self,
         pool: Option<&Jobserver>,

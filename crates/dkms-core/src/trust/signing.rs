@@ -2,8 +2,8 @@
 //! `Documentation/admin-guide/module-signing.rst`).
 //!
 //! With an RSA key in a file, this process signs. For `pkcs11:` keys, encrypted keys and other key types it
-//! calls the kernel's own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind
-//! of key: it may ask a service, or fetch a pass phrase.
+//! runs the kernel's `sign-file`. If framework.conf names a `sign_file`, that program is run for every kind
+//! of key: it may request signatures from a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
 pub(crate) mod error;
@@ -63,13 +63,13 @@ enum Method {
     },
 }
 
-/// Why the modules of a kernel are not signed.
+/// The reason why the modules of a kernel are not signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsigned {
     /// The hash that the kernel expects is not known.
     #[error("the kernel's configuration, which names the hash, is missing")]
     NoConfig,
-    /// The kernel does not look at signatures.
+    /// The kernel does not check signatures.
     #[error("this kernel is built without module signatures")]
     NoSignatures,
     /// The administrator does not want it.
@@ -116,25 +116,25 @@ fn wanted(
     }
 }
 
-/// Whether the modules of a kernel are signed.
+/// Returns whether the modules of a kernel are signed.
 pub(crate) fn signs(host: &Host, settings: &Settings, headers: &Headers, framework: &FrameworkConf) -> bool {
     wanted(host, settings, headers, framework).is_ok()
 }
 
-/// The key pair that a build for this kernel would create, because there is none.
+/// Returns the key pair that a build for this kernel would create because none exists.
 pub(crate) fn missing_pair(system: &System, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
     wanted(&system.host, &system.settings, headers, framework).ok()?;
     let pair = key_pair(system, framework, Some(headers)).ok()?;
     (is_missing(&pair) && may_create(&system.host, framework)).then_some(pair)
 }
 
-/// Whether neither half of a pair exists.
+/// Returns whether neither half of a pair exists.
 fn is_missing(pair: &KeyPair) -> bool {
     !(pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists())
 }
 
-/// Whether a missing key pair is created. The files of a container may become an image, and every copy of it
-/// would have the same private key.
+/// Returns whether a missing key pair is created. The files of a container may become an image, and every
+/// copy of the image would have the same private key.
 fn may_create(host: &Host, framework: &FrameworkConf) -> bool {
     !host.container || framework.try_sign_modules.as_deref() == Some("true")
 }
@@ -147,7 +147,7 @@ pub(crate) fn private_files(system: &System, headers: &Headers, framework: &Fram
     files.filter(|f| f.is_file()).collect()
 }
 
-/// Decides whether and how the modules of a kernel are signed, and creates the key pair if there is none.
+/// Decides whether and how the modules of a kernel are signed, and creates a missing key pair.
 ///
 /// # Errors
 /// Signing is requested but impossible. Modules are never silently left unsigned.

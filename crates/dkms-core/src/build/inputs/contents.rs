@@ -1,4 +1,4 @@
-//! Reads files of kernel headers, several at once, and digests whole trees of them.
+//! Reads files of kernel headers in parallel, and computes digests of complete directory trees.
 
 use super::tree::Tree;
 use crate::digest::{self, Hasher};
@@ -11,7 +11,7 @@ use std::path::Path;
 /// The most threads that read. More would only compete with builds.
 const THREADS: usize = 4;
 
-/// What is in a file. It is read when a digest is needed, and never completely in memory.
+/// The content of a file. It is read when a digest is needed, and is never completely in memory.
 pub(super) struct Content<'a>(&'a Scanned);
 
 impl Content<'_> {
@@ -19,12 +19,12 @@ impl Content<'_> {
         &self.0.path
     }
 
-    /// SHA-256, or why there is none.
+    /// Returns the SHA-256, or the reason why it cannot be computed.
     pub(super) fn sha256(&self) -> Result<String, IoError> {
         self.digest(digest::file)
     }
 
-    /// MD5, or why there is none.
+    /// Returns the MD5, or the reason why it cannot be computed.
     pub(super) fn md5(&self) -> Result<String, IoError> {
         self.digest(digest::md5_of_file)
     }
@@ -35,7 +35,8 @@ impl Content<'_> {
         }
         match of_file(self.path()) {
             Ok(digest) => Ok(digest.unwrap_or_else(|| "missing".into())),
-            // A file that only root may read is no part of a build by another user either.
+            // A build by another user cannot read a file that only root may read, so the file is not part of
+            // that build.
             Err(e) if e.errno() == Some(EACCES) => Ok("unreadable".into()),
             Err(e) => Err(e),
         }
@@ -56,7 +57,7 @@ pub(super) fn of_each<T: Send>(
         part.iter().map(|file| examine(&Content(file))).collect()
     };
     std::thread::scope(|scope| {
-        // In the order of the files: what a thread reads, or what was read here.
+        // Results are in the order of the files, whether a thread or this function read them.
         let mut parts = Vec::new();
         for part in files.chunks(size) {
             parts.push(match std::thread::Builder::new().spawn_scoped(scope, move || read(part)) {
@@ -119,8 +120,8 @@ pub(super) fn digest_of(tree: &Tree) -> Result<String, IoError> {
     Ok(hash.finish())
 }
 
-/// Whether an entry of a kernel's source can influence how modules are compiled. Objects and the kernel's own
-/// key do not.
+/// Returns whether an entry of a kernel's source can influence how modules are compiled. Objects and the
+/// kernel's own key do not.
 fn is_part(dir: &Path, name: &OsStr) -> bool {
     const OBJECTS: [&str; 9] = [".o", ".a", ".ko", ".cmd", ".mod", ".mod.c", ".order", ".dwo", ".pyc"];
     const UNRELATED: [&str; 7] = [

@@ -6,7 +6,7 @@ use dkms_sys::fs::{self, Limit};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Where dpkg keeps its database.
+/// The directory of dpkg's database.
 const ADMIN: &str = "/var/lib/dpkg";
 
 /// The database of one system.
@@ -29,7 +29,7 @@ pub(super) struct Owner {
 
 impl Dpkg {
     /// The database of this system, if it has one.
-    pub(super) fn here() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         Self::at(Path::new(ADMIN))
     }
 
@@ -83,7 +83,7 @@ impl Dpkg {
     }
 }
 
-/// Whether a `.list` contains a path.
+/// Returns whether a `.list` contains a path.
 fn lists(list: &[u8], path: &Path) -> bool {
     let mut names = sums::names_of(path);
     names.any(|name| list.split(|b| *b == b'\n').any(|line| line.strip_prefix(b"/") == Some(name)))

@@ -1,5 +1,5 @@
-//! What a kernel's headers and build tools are, in one short value each that is the same on every machine
-//! that has the same packages.
+//! The identity of a kernel's headers and build tools: a short value for each, which is equal on all machines
+//! that have the same packages.
 //!
 //! 16,000 files are too many to read for each command. So:
 //!
@@ -48,7 +48,7 @@ pub(crate) fn identify(
     keep: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
     let trees = trees(&system.layout, &system.settings, kernel, headers)?;
-    let memory = Memory::of(&system.layout, kernel, &trees);
+    let memory = Memory::new(&system.layout, kernel, &trees);
     if let Some(known) = memory.recall() {
         return Ok(known);
     }
@@ -59,7 +59,7 @@ pub(crate) fn identify(
     Ok(identity)
 }
 
-/// Reads what is needed to identify the trees.
+/// Reads the data that identifies the trees.
 fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity, dkms_sys::IoError> {
     let mut packages: BTreeMap<String, Package<'_>> = BTreeMap::new();
     let mut values: Vec<(bool, String)> = Vec::new();
@@ -82,7 +82,8 @@ fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity,
     Ok(Identity { headers: join(false), kbuild: Some(join(true)).filter(|value| !value.is_empty()) })
 }
 
-/// All trees of a kernel's headers: the directory itself, what it includes, and where links in it lead.
+/// Returns all trees of a kernel's headers: the directory, the directories that it includes, and the targets
+/// of its links.
 fn trees(
     layout: &Layout,
     settings: &Settings,
@@ -140,11 +141,11 @@ fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
     })
 }
 
-/// Where links lead that leave a tree, and the makefiles that it includes.
+/// Returns the targets of links that leave a tree, and the directories of makefiles that it includes.
 fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());
-    // A link to the machine's `/usr` or the like is no part of the headers.
+    // A link to the machine's `/usr` or a similar directory does not belong to the headers.
     let outside = targets.filter(|target| !target.starts_with(&tree.path) && target.iter().count() > 3);
     Ok(outside.chain(included(&tree.path)?).collect())
 }

@@ -1,6 +1,7 @@
-//! Remembers what a kernel's headers are, with the stamps of their files, as git's index does.
+//! Remembers the identity of a kernel's headers, together with the stamps of their files, as git's index
+//! does.
 //!
-//! The file is only a cache: without it, or if it cannot be written, the headers are examined.
+//! The file is only a cache: if it is missing or cannot be written, the headers are read again.
 
 use super::tree::{Identity, Tree};
 use crate::digest::Hasher;
@@ -27,12 +28,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn of(layout: &Layout, kernel: &Kernel, trees: &[Tree]) -> Self {
+    pub(super) fn new(layout: &Layout, kernel: &Kernel, trees: &[Tree]) -> Self {
         Self { path: layout.headers_cache(kernel), stamp: stamp(trees) }
     }
 
-    /// What an earlier command found, if no file has changed since. A file that another user may have written
-    /// is not believed.
+    /// Returns the result of an earlier command, if no file has changed since. A file that another user may
+    /// have written is ignored.
     pub(super) fn recall(&self) -> Option<Identity> {
         self.path.parent().map(fs::refuse_foreign_dir).transpose().ok()?;
         let bytes = fs::read_trusted(&self.path).ok()?.ok()?;
@@ -48,7 +49,7 @@ impl Memory {
             .then(|| Identity { headers, kbuild: Some(kbuild).filter(|value| !value.is_empty()) })
     }
 
-    /// Remembers what was found. A failure only costs time: the tree may be read-only.
+    /// Stores a result. A failure only costs time: the tree may be read-only.
     pub(super) fn keep(&self, host: &Host, sink: &dyn Sink, trees: &[Tree], identity: &Identity) {
         if !is_settled(trees) || !host.records_stamps() {
             return;

@@ -1,5 +1,5 @@
-//! What a build reads besides its source: the kernel's headers, and the programs that compile. Each is
-//! described by a short value that is the same on every machine that has the same packages.
+//! The inputs of a build other than its source: the kernel's headers, and the programs that compile. Each is
+//! described by a short value that is the same on all machines that have the same packages.
 
 mod contents;
 mod dpkg;

@@ -1,4 +1,5 @@
-//! Header files that belong to a package: what the package manager knows of them, and what differs.
+//! Header files that belong to a package: the records of the package manager, and the files that differ from
+//! them.
 
 use super::dpkg::Dpkg;
 use super::sums::{self, Record};
@@ -67,7 +68,7 @@ impl Package<'_> {
         Ok(value)
     }
 
-    /// Files that are not as in the package, with what they are instead.
+    /// Returns the files that differ from the package, with a description of their present content.
     fn changed<'e>(
         &self,
         files: &[&'e Scanned],
@@ -105,13 +106,14 @@ impl Package<'_> {
         if expected.len() + added == files.len() {
             return Vec::new();
         }
-        let here: HashSet<&[u8]> = files.iter().flat_map(|entry| sums::names_of(&entry.path)).collect();
-        let missing = expected.into_iter().filter(|name| !here.contains(name));
+        let existing_names: HashSet<&[u8]> =
+            files.iter().flat_map(|entry| sums::names_of(&entry.path)).collect();
+        let missing = expected.into_iter().filter(|name| !existing_names.contains(name));
         missing.map(|name| (name, "missing".to_owned())).collect()
     }
 }
 
-/// How the content of a file is described that the package does not have.
+/// The prefix that describes a file that is not part of the package.
 const ADDED: &str = "added ";
 
 fn digest_of<'a>(pairs: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> String {

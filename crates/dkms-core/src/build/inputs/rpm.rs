@@ -21,7 +21,7 @@ const DATABASES: [&str; 6] = [
 const QUERY: &str = "%{NAME}=%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} \
     %|SHA256HEADER?{%{SHA256HEADER}}:{%{SHA1HEADER}}|\\n[%{FILEDIGESTS}  %{FILENAMES}\\n]\\n";
 
-/// The package that has `path`: `NAME=VERSION`, and what rpm knows of its files.
+/// Returns the package that contains `path` as `NAME=VERSION`, and rpm's record of its files.
 pub(super) fn owner(host: &Host, path: &Path) -> Option<(String, Record)> {
     if !DATABASES.iter().any(dkms_sys::fs::exists_followed) {
         return None;

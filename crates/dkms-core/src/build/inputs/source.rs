@@ -1,4 +1,4 @@
-//! Digest of the copy of a source that is compiled.
+//! Computes the digest of the copy of a source that is compiled.
 
 use crate::digest::{self, Hasher};
 use dkms_sys::fs::{self, Scanned, ScannedKind};
@@ -11,13 +11,13 @@ const OUTSIDE_ENTRIES: usize = 20_000;
 /// ...and the most bytes of its files, that are read for each build.
 const OUTSIDE_BYTES: u64 = 256 << 20;
 
-/// What a source is.
+/// The identity of a source.
 pub(crate) struct Source {
     /// Names, kinds, execute bits, contents and link targets, with the contents of files and directories
     /// outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
     /// there.
     pub digest: String,
-    /// What it does not describe.
+    /// The parts of the source that the identity does not describe.
     pub undescribed: Option<String>,
 }
 
@@ -45,13 +45,13 @@ struct Walk<'a> {
     inside: PathBuf,
     headers: PathBuf,
     hash: Hasher,
-    /// Directories outside that are described already.
+    /// Directories outside the copy that are already included.
     outside: Vec<PathBuf>,
     undescribed: Option<String>,
 }
 
 impl Walk<'_> {
-    /// Adds what is in the directory `below` of the copy, in the order of the names.
+    /// Adds the content of the directory `below` of the copy, in the order of the names.
     fn add_directory(&mut self, below: &Path) -> Result<(), dkms_sys::IoError> {
         for name in fs::list_dir(self.dir.join(below))? {
             let name = below.join(name);
@@ -84,8 +84,8 @@ impl Walk<'_> {
         self.hash.update(data);
     }
 
-    /// Adds what is outside of the copy and can change while the link to it stays the same: a file, or all
-    /// files of a directory. What cannot be read does not count: a build cannot read it either.
+    /// Adds files outside of the copy, which can change while the link to them stays the same: one file, or
+    /// all files of a directory. Unreadable files are ignored: a build cannot read them either.
     fn add_outside(&mut self, link: &Path) {
         let Ok(target) = fs::canonicalize(link) else { return };
         if target.starts_with(&self.inside) || target.starts_with(&self.headers) || is_of_kernel(&target) {
@@ -113,13 +113,14 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a path is in a file system in which the kernel shows its state.
+/// Returns whether a path is in a pseudo file system of the kernel, such as /proc or /sys.
 fn is_of_kernel(path: &Path) -> bool {
     ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top))
 }
 
-/// Names, kinds, contents and link targets of a directory outside. `None`: it has too many files, they are too
-/// large, or one of them cannot be read. Links in it count by their targets.
+/// Returns a digest of the names, kinds, contents and link targets of a directory outside the source. `None`:
+/// it has too many files, they are too large, or one of them cannot be read. Only the targets of links in it
+/// are included.
 fn digest_of_tree(top: &Path) -> Option<String> {
     let is_wanted = |dir: &Path, name: &OsStr| name != ".git" && !is_of_kernel(&dir.join(name));
     let entries = fs::scan(top, &is_wanted, OUTSIDE_ENTRIES).ok()?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What a package manager knows of a package's files.
+/// The digests that a package manager has recorded for a package's files.
 pub(super) struct Record {
     /// A digest of the contents of the package.
     pub(super) digest: String,

@@ -27,24 +27,24 @@ impl std::fmt::Debug for Tools {
 impl Tools {
     /// dpkg's database, if this system has one.
     pub(super) fn dpkg(&self) -> Option<&Dpkg> {
-        self.dpkg.get_or_init(Dpkg::here).as_ref()
+        self.dpkg.get_or_init(Dpkg::detect).as_ref()
     }
 
-    /// Describes a program that is found in `path`: the file's name, with the package and its version if
-    /// dpkg has the file, and otherwise with the first line of `--version` and the digests of the file and,
-    /// for gcc, of the compiler proper.
+    /// Describes a program that is found in `path`: the file's name, with the package and its version if dpkg
+    /// owns the file, and otherwise with the first line of `--version` and the digests of the file and, for
+    /// gcc, of the real compiler.
     pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
         let found = dkms_sys::process::which(program, path);
         let Some(file) = found.as_ref().and_then(|found| fs::canonicalize(found).ok()) else {
             return "absent".into();
         };
         // A wrapper such as ccache runs another compiler under each of its names.
-        let asked = found.unwrap_or_else(|| file.clone());
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+        let program_file = found.unwrap_or_else(|| file.clone());
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&program_file) {
             return known.clone();
         }
-        let text = self.description(program, &file, &asked, path);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, text.clone());
+        let text = self.description(program, &file, &program_file, path);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(program_file, text.clone());
         text
     }
 
@@ -92,7 +92,7 @@ fn package_names(file: &Path) -> Vec<String> {
     names
 }
 
-/// Whether a file is as in its package.
+/// Returns whether a file is unchanged since its package was installed.
 fn is_unchanged(file: &Path, owner: &Owner) -> bool {
     let Some(stat) = Stat::of(file) else { return false };
     if stat.mtime <= owner.made && stat.ctime <= owner.unpacked {
@@ -104,7 +104,7 @@ fn is_unchanged(file: &Path, owner: &Owner) -> bool {
     expected.is_some_and(|expected| actual.as_deref() == Some(*expected))
 }
 
-/// Whether a file is the program itself, and not a wrapper that runs another one.
+/// Returns whether a file is the real program, not a wrapper that runs another program.
 fn is_itself(file: &Path, name: &str, program: &str) -> bool {
     let word = program.split('-').next().unwrap_or(program);
     let elf = fs::open_untrusted(file.parent().unwrap_or(file), name, None).is_ok_and(|mut file| {

@@ -1,19 +1,19 @@
-//! Checks of the cache of builds. A repair removes what is wrong; the builds themselves are not affected.
+//! Checks of the cache of builds. A repair removes damaged files; the builds themselves are not affected.
 
 use super::about::About;
 use super::finding::{Finding, Kind, Remedy};
-use super::spot::Look;
+use super::spot::Inspection;
 use crate::cache::Cache;
 
-impl Look<'_> {
+impl Inspection<'_> {
     /// The cache of builds.
     pub(super) fn cache(&self) -> Vec<Finding> {
         let cache = Cache::to_inspect(self.system);
-        let of = |path: &std::path::Path, what: String| {
+        let finding_of = |path: &std::path::Path, what: String| {
             Finding::new(Kind::CacheDamaged, About::default(), path, what)
         };
         if let Some(why) = cache.distrust() {
-            let finding = of(cache.dir(), format!("is not used as the cache of builds: {why}"));
+            let finding = finding_of(cache.dir(), format!("is not used as the cache of builds: {why}"));
             return vec![finding.by_hand("remove it, or give it to root with mode 0755")];
         }
         match cache.problems() {
@@ -21,7 +21,7 @@ impl Look<'_> {
                 .into_iter()
                 .map(|problem| {
                     let remedy = Remedy::DropFromCache(problem.path.clone());
-                    of(&problem.path, problem.what).safely(remedy, "removing it from the cache")
+                    finding_of(&problem.path, problem.what).safely(remedy, "removing it from the cache")
                 })
                 .collect(),
             Err(e) => {

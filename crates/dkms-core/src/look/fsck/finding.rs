@@ -1,4 +1,4 @@
-//! What fsck finds, and what can be done about it.
+//! The findings of fsck, and their repairs.
 
 use super::about::About;
 use super::spot::Spot;
@@ -39,9 +39,9 @@ pub enum Kind {
     OriginalPlaceTaken,
     /// The journal of an interrupted change.
     StaleJournal,
-    /// The index of a kernel's modules is not the one of the modules that are there.
+    /// The index of a kernel does not match its modules.
     IndexDiffers,
-    /// Something in the cache of builds that is damaged or does not belong there.
+    /// A damaged or foreign file in the cache of builds.
     CacheDamaged,
 }
 
@@ -80,7 +80,7 @@ pub struct Finding {
     pub path: PathBuf,
     /// The problem, as the rest of a sentence that begins with the path.
     pub what: String,
-    /// What `repair()` or the administrator can do about it.
+    /// The repair, by `repair()` or by the administrator.
     pub repair: String,
     pub(super) spot: Spot,
     pub(super) guards: Vec<Guard>,
@@ -125,7 +125,7 @@ pub(super) enum Remedy {
     ClearRecord(Build),
     /// Move an original back to this path.
     RestoreOriginal(Original, PathBuf),
-    /// Delete an archived original that is already in its place.
+    /// Delete the archive of an original that is already restored.
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
@@ -149,7 +149,7 @@ impl Finding {
         }
     }
 
-    /// Describes what the administrator can do.
+    /// Describes the manual repair.
     pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
         self.repair = text.into();
         self
@@ -167,17 +167,17 @@ impl Finding {
         self
     }
 
-    /// Whether `repair()` repairs it.
+    /// Returns whether `repair()` repairs it.
     pub fn safe(&self) -> bool {
         self.remedy.is_some()
     }
 
-    /// Whether the repair changes a kernel's modules or their records.
+    /// Returns whether the repair changes a kernel's modules or their records.
     pub fn changes_a_kernel(&self) -> bool {
         self.safe() && self.guards.iter().any(|g| matches!(g, Guard::Install(_)))
     }
 
-    /// Whether this is the same finding, found again.
+    /// Returns whether both values describe the same finding.
     pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind && self.path == other.path
     }
@@ -192,7 +192,7 @@ impl Finding {
 pub struct Report {
     /// Findings in the tree first, then in `/lib/modules`.
     pub findings: Vec<Finding>,
-    /// What could not be checked, and why.
+    /// Paths that could not be checked, and the reasons.
     pub unreadable: Vec<String>,
     /// Number of package versions that were checked.
     pub packages: usize,

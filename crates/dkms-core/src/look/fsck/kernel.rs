@@ -3,7 +3,7 @@
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
 use super::names;
-use super::spot::Look;
+use super::spot::Inspection;
 use super::traces::{aside, stale};
 use crate::error::Error;
 use crate::install;
@@ -12,14 +12,14 @@ use dkms_tree::journal::{self, Journal};
 
 /// Finds what interrupted changes left in a kernel's directory. Only names are checked, and links are not
 /// followed.
-pub(super) fn directory(look: &Look<'_>, release: &str) -> Vec<Finding> {
+pub(super) fn directory(inspection: &Inspection<'_>, release: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut pending = vec![look.system.layout.kernel_modules(release)];
+    let mut pending = vec![inspection.system.layout.kernel_modules(release)];
     while let Some(dir) = pending.pop() {
         let entries = match dkms_sys::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(e) => {
-                look.note(&e);
+                inspection.note(&e);
                 continue;
             }
         };
@@ -29,22 +29,24 @@ pub(super) fn directory(look: &Look<'_>, release: &str) -> Vec<Finding> {
             if kind.is_dir() {
                 pending.push(entry.path());
             } else if let Some((inside, word)) = name.to_str().and_then(names::aside) {
-                found.extend(aside(look, About::release(release), &entry.path(), inside, word));
+                found.extend(aside(inspection, About::release(release), &entry.path(), inside, word));
             }
         }
     }
-    let guards: Vec<Guard> = kernels(look, release).into_iter().map(Guard::Install).collect();
+    let guards: Vec<Guard> = kernels(inspection, release).into_iter().map(Guard::Install).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     let leftovers = found.into_iter().map(|f| f.guarded(guards.clone()));
-    leftovers.chain(kernels(look, release).iter().filter_map(|kernel| index(look, kernel))).collect()
+    leftovers
+        .chain(kernels(inspection, release).iter().filter_map(|kernel| index(inspection, kernel)))
+        .collect()
 }
 
 /// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the
 /// index are compared, because then all but changed modules are in its cache.
-fn index(look: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
-    let files = install::index::differences(look.system, look.sink, kernel);
+fn index(inspection: &Inspection<'_>, kernel: &Kernel) -> Option<Finding> {
+    let files = install::index::differences(inspection.system, inspection.sink, kernel);
     let (first, others) = files.split_first()?;
-    let path = look.system.layout.kernel_modules(&kernel.release).join(first);
+    let path = inspection.system.layout.kernel_modules(&kernel.release).join(first);
     let mut what = "is not what depmod would write for the modules that are there".to_owned();
     if !others.is_empty() {
         what += &format!(" (the same for {})", others.join(", "));
@@ -56,21 +58,21 @@ fn index(look: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
     )
 }
 
-/// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this
-/// machine's architecture.
-fn kernels(look: &Look<'_>, release: &str) -> Vec<Kernel> {
-    let mut known = dkms_tree::lock::kernels(&look.system.layout);
+/// Returns the kernels of that release whose modules have ever been changed; if no modules were changed, the
+/// kernel of this machine's architecture.
+fn kernels(inspection: &Inspection<'_>, release: &str) -> Vec<Kernel> {
+    let mut known = dkms_tree::lock::kernels(&inspection.system.layout);
     known.retain(|k| k.release == *release);
     if known.is_empty() {
-        known.extend(Kernel::new(release, &look.system.host.machine));
+        known.extend(Kernel::new(release, &inspection.system.host.machine));
     }
     known
 }
 
 /// Journals of changes that no running command is carrying out.
-pub(super) fn journals(look: &Look<'_>) -> Vec<Finding> {
+pub(super) fn journals(inspection: &Inspection<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for path in stale(look) {
+    for path in stale(inspection) {
         let what = "is the journal of a change that was interrupted";
         match Journal::read(&path) {
             Ok(Some(journal)) if journal.writer_is_alive() => {}
@@ -100,11 +102,10 @@ pub(super) fn journals(look: &Look<'_>) -> Vec<Finding> {
             Err(_) if !dkms_sys::fs::exists(&path) => {}
             Err(dkms_tree::Error::JournalUnknown(_)) => {
                 let what = "is a journal that this dkms does not understand";
-                let repair =
-                    "let the version of dkms that wrote it finish, or see what it says and delete it";
+                let repair = "let the version of dkms that wrote it finish, or read it and delete it";
                 found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
             }
-            Err(dkms_tree::Error::Io(e)) => look.note(&e),
+            Err(dkms_tree::Error::Io(e)) => inspection.note(&e),
             Err(e) => {
                 let e = Error::from(e);
                 let what = format!("is a journal that is not acted upon: {e}");

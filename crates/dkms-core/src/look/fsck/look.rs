@@ -1,7 +1,7 @@
 //! Checks every spot, and drops findings that are in use.
 
 use super::finding::{Finding, Report};
-use super::spot::{Look, Spot};
+use super::spot::{Inspection, Spot};
 use super::{build, kernel, originals, tree};
 use crate::error::Result;
 use crate::event::Sink;
@@ -11,16 +11,16 @@ use crate::system::System;
 use std::collections::BTreeSet;
 
 /// Checks everything that matches one of the filters; without filters, everything. If packages are given,
-/// things that belong to no package (journals, leftovers in `/lib/modules`) are left out.
+/// objects that belong to no package (journals, leftovers in `/lib/modules`) are skipped.
 ///
 /// # Errors
-/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
-/// in [`Report::unreadable`].
+/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. [`Report::unreadable`] lists the
+/// unreadable paths below it.
 pub fn look(system: &System, sink: &dyn Sink, filters: &[Filter]) -> Result<Report> {
     dkms_sys::fs::list_dir(&system.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
-    let l = Look::new(system, sink, filters);
-    let spots = l.spots();
-    if l.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
+    let inspection = Inspection::new(system, sink, filters);
+    let spots = inspection.spots();
+    if inspection.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
         let names = filters.iter().filter_map(|f| f.name.clone()).collect();
         return Err(LookError::NoSuchPackage { tree: system.layout.dkms_tree.clone(), names }.into());
     }
@@ -31,13 +31,13 @@ pub fn look(system: &System, sink: &dyn Sink, filters: &[Filter]) -> Result<Repo
             Spot::Build(b) => report.builds += usize::from(system.layout.module_dir(b).is_dir()),
             _ => {}
         }
-        report.findings.extend(l.confirmed(spot));
+        report.findings.extend(inspection.confirmed(spot));
     }
-    report.unreadable = l.unreadable();
+    report.unreadable = inspection.unreadable();
     Ok(report)
 }
 
-impl Look<'_> {
+impl Inspection<'_> {
     /// The findings at a spot, whether or not it is in use.
     pub(super) fn at(&self, spot: &Spot) -> Vec<Finding> {
         let mut found = match spot {
@@ -47,9 +47,9 @@ impl Look<'_> {
             Spot::Cache => self.cache(),
             Spot::Package(name) => tree::package(self, name),
             Spot::Version(id) => tree::version(self, id),
-            Spot::Build(b) => build::look(self, b),
+            Spot::Build(b) => build::check(self, b),
             Spot::Link(name, k) => originals::link(self, name, k).into_iter().collect(),
-            Spot::Originals(name, k) => originals::look(self, name, k),
+            Spot::Originals(name, k) => originals::check(self, name, k),
             Spot::KernelDir(release) => kernel::directory(self, release),
         };
         found.retain(|f| self.wants(&f.about));

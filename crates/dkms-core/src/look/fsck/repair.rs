@@ -1,9 +1,9 @@
-//! Safe repairs. The locks of a finding are taken, its spot is checked again, and only what is still found is
-//! repaired, because another command may have changed it meanwhile.
+//! Safe repairs. dkms takes the locks of a finding and checks its spot again, because another command may
+//! have changed it meanwhile. It only repairs findings that still exist.
 
 use super::finding::{Finding, Guard, Remedy, Report};
 use super::look::look;
-use super::spot::Look;
+use super::spot::Inspection;
 use crate::error::{Error, Result};
 use crate::event::Sink;
 use crate::install::{Change, Ending, recover};
@@ -29,7 +29,7 @@ const ROUNDS: usize = 4;
 pub struct Repaired {
     /// The findings that were repaired.
     pub repaired: Vec<Finding>,
-    /// The findings that are left, and what could not be checked.
+    /// The remaining findings, and the paths that could not be checked.
     pub left: Report,
     /// Repairs that failed: the path, and why.
     pub failed: Vec<(Finding, String)>,
@@ -38,15 +38,15 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// Why the repair of a finding that is left failed.
+    /// Returns the reason why the repair of a remaining finding failed.
     pub fn failure(&self, f: &Finding) -> Option<&str> {
         self.failed.iter().find(|(other, _)| other.is(f)).map(|(_, why)| why.as_str())
     }
 }
 
-/// Repairs what is safe in a report of [`look`] with the same filters, until only unsafe findings and failed
-/// repairs are left. The options must not contain --force: a repair never replaces files that are newer or
-/// unknown.
+/// Repairs the safe findings in a report of [`look`] with the same filters, until only unsafe findings and
+/// failed repairs are left. The options must not contain --force: a repair never replaces files that are
+/// newer or unknown.
 ///
 /// # Errors
 /// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
@@ -59,16 +59,20 @@ pub fn repair(system: &System, sink: &dyn Sink, filters: &[Filter], first: Repor
         if tried.is_empty() {
             break;
         }
-        Round { l: Look::new(system, sink, filters), failed: &mut done.failed, changed: &mut done.changed }
-            .run(&tried)?;
+        Round {
+            l: Inspection::new(system, sink, filters),
+            failed: &mut done.failed,
+            changed: &mut done.changed,
+        }
+        .run(&tried)?;
         done.left = look(system, sink, filters)?;
-        for f in tried {
-            let still = done.left.findings.iter().any(|other| other.is(&f));
-            match (done.failure(&f).is_some(), still) {
-                (false, false) => done.repaired.push(f),
-                (false, true) => done.failed.push((f, "it is still so after the repair".into())),
+        for finding in tried {
+            let still = done.left.findings.iter().any(|other| other.is(&finding));
+            match (done.failure(&finding).is_some(), still) {
+                (false, false) => done.repaired.push(finding),
+                (false, true) => done.failed.push((finding, "it is still so after the repair".into())),
                 // Another command holds its lock.
-                (true, false) => done.left.findings.push(f),
+                (true, false) => done.left.findings.push(finding),
                 (true, true) => {}
             }
         }
@@ -79,7 +83,7 @@ pub fn repair(system: &System, sink: &dyn Sink, filters: &[Filter], first: Repor
 }
 
 struct Round<'a> {
-    l: Look<'a>,
+    l: Inspection<'a>,
     failed: &'a mut Vec<(Finding, String)>,
     changed: &'a mut Vec<Kernel>,
 }
@@ -106,7 +110,7 @@ type On<'c> = Option<(&'c mut Change, &'c Kernel)>;
 
 impl Round<'_> {
     fn run(mut self, tried: &[Finding]) -> Result<()> {
-        // Recovering a journal may also repair what other findings report, so it runs first.
+        // Recovering a journal may also repair other findings, so it runs first.
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
@@ -114,8 +118,8 @@ impl Round<'_> {
             self.settle(&journals, done)?;
         }
         let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();
-        for f in others {
-            groups.entry(under(f)).or_default().push(f);
+        for finding in others {
+            groups.entry(under(finding)).or_default().push(finding);
         }
         for (place, group) in groups {
             let done = self.locked(&place, &group);
@@ -162,22 +166,22 @@ impl Round<'_> {
     /// Repairs the findings that still exist, spot by spot.
     fn each(&mut self, group: &[&Finding], mut on: On<'_>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
-        for f in group {
-            spots.entry(&f.spot).or_default().push(f);
+        for finding in group {
+            spots.entry(&finding.spot).or_default().push(finding);
         }
         for (spot, findings) in spots {
             let mut installed = false;
             let now = self.l.at(spot);
-            for f in findings {
-                let again = matches!(f.remedy, Some(Remedy::Reinstall(_)));
+            for finding in findings {
+                let again = matches!(finding.remedy, Some(Remedy::Reinstall(_)));
                 // One installation restores all files of a build.
-                if !now.iter().any(|n| n.is(f) && n.safe()) || (again && installed) {
+                if !now.iter().any(|n| n.is(finding) && n.safe()) || (again && installed) {
                     continue;
                 }
                 installed |= again;
-                match self.repair_one(f, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
+                match self.repair_one(finding, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
                     Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
-                    Err(e) => self.failed.push((f.clone(), e.to_string())),
+                    Err(e) => self.failed.push((finding.clone(), e.to_string())),
                     Ok(()) => {}
                 }
             }

@@ -1,4 +1,4 @@
-//! The spots: the tree is divided into places, and each is checked as a whole.
+//! The spots: the tree is divided into places, and each place is checked in one step.
 
 use super::about::About;
 use crate::event::Sink;
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A place that is checked as a whole.
+/// A place that is checked in one step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Spot {
     /// Files at the top of the tree.
@@ -45,7 +45,7 @@ pub(super) enum What {
 }
 
 /// One pass over all spots.
-pub(super) struct Look<'a> {
+pub(super) struct Inspection<'a> {
     pub system: &'a System,
     pub sink: &'a dyn Sink,
     filters: &'a [Filter],
@@ -54,7 +54,7 @@ pub(super) struct Look<'a> {
     pub unreadable: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Inspection<'a> {
     pub(super) fn new(system: &'a System, sink: &'a dyn Sink, filters: &'a [Filter]) -> Self {
         let listed = dkms_sys::fs::list_dir(&system.layout.install_tree);
         let unreadable: BTreeSet<String> =
@@ -66,13 +66,13 @@ impl<'a> Look<'a> {
         Self { system, sink, filters, kernels, unreadable: RefCell::new(unreadable) }
     }
 
-    /// Whether the filters select only some packages.
+    /// Returns whether the filters select only some packages.
     pub(super) fn names_a_package(&self) -> bool {
         !self.filters.is_empty() && self.filters.iter().all(|f| f.name.is_some())
     }
 
-    /// Whether the filters select this subject. A subject without a version or a kernel matches every version
-    /// or kernel.
+    /// Returns whether the filters select this subject. A subject without a version or a kernel matches every
+    /// version or kernel.
     pub(super) fn wants(&self, about: &About) -> bool {
         let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
             (None, _) => true,
@@ -165,8 +165,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The names in a directory, sorted. A directory that no longer exists has none; one that cannot be read
-    /// is noted.
+    /// Returns the names in a directory, sorted. A directory that no longer exists has none; an unreadable
+    /// directory is recorded in the report.
     pub(super) fn entries(&self, dir: &Path) -> Vec<(String, What)> {
         let entries = match dkms_sys::fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -197,7 +197,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether a kernel's directory exists; `None` if `/lib/modules` cannot be listed.
+    /// Returns whether a kernel's directory exists; `None` if `/lib/modules` cannot be listed.
     pub(super) fn has_kernel(&self, release: &str) -> Option<bool> {
         self.kernels.as_ref().map(|k| k.contains(release))
     }

@@ -1,17 +1,18 @@
-//! Whether the files that a MAKE line uses build for the kernel that dkms names.
+//! Checks whether the files that a MAKE line uses build for the kernel that dkms passes.
 
 use dkms_conf::Directives;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
 
-/// The names under which make looks for its file, in its order.
+/// The names of makefiles, in the order in which make searches for them.
 const NAMES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 
 /// The maximum number of files that are read.
 const MAX_FILES: usize = 20;
 
-/// Whether a makefile or script uses the kernel. dkms passes KERNELRELEASE to make, and exports kernelver:
-/// what uses either needs nothing in the MAKE line. `make` is the line, `directory` the source.
+/// Returns whether a makefile or script uses the kernel. dkms passes KERNELRELEASE to make, and exports
+/// kernelver: if a file uses either, the MAKE line need not contain the release. `make` is the line,
+/// `directory` the source.
 pub(super) fn uses_kernel(directory: &Path, make: &str, directives: &Directives) -> bool {
     let mut files = named(directory, make);
     files.extend(named(directory, directives.scalar("PRE_BUILD")));
@@ -57,8 +58,8 @@ fn includes(text: &str) -> impl Iterator<Item = &str> {
     lines.flatten().filter(|name| !name.starts_with('/') && !name.contains('$'))
 }
 
-/// Whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only
-/// distinguishes kbuild's call from the first one.
+/// Returns whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only
+/// distinguishes the call by kbuild from the first call.
 fn mentions_kernel(text: &str) -> bool {
     let is_test = |line: &str| {
         ["ifeq", "ifneq", "ifdef", "ifndef", "else if"].iter().any(|word| line.starts_with(word))

@@ -42,7 +42,7 @@ enum Seen {
     Unreadable(String),
 }
 
-fn look(layout: &Layout, release: &str) -> Seen {
+fn inspect(layout: &Layout, release: &str) -> Seen {
     let Some(path) = candidates(layout, release).into_iter().find(|p| p.exists()) else { return Seen::None };
     let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
     let file = match dkms_sys::fs::open_bounded(&path, INITRAMFS) {
@@ -69,7 +69,7 @@ pub(super) fn compare(
     if required.is_empty() || running.release == kernel.release {
         return;
     }
-    let early: Vec<&ModuleName> = match look(layout, &running.release) {
+    let early: Vec<&ModuleName> = match inspect(layout, &running.release) {
         Seen::None => return,
         Seen::Unreadable(why) => {
             return report.note(None, Outcome::Unknown, why, Some("ask again as root"));
@@ -81,7 +81,7 @@ pub(super) fn compare(
     }
     let help =
         format!("rebuild it: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
-    match look(layout, &kernel.release) {
+    match inspect(layout, &kernel.release) {
         Seen::None => {
             let what = "it has no initramfs, and the running kernel's holds required modules";
             report.note(None, Outcome::Refused, what, Some(&help));

@@ -1,4 +1,4 @@
-//! What the running kernel has loaded of what is required.
+//! Checks whether the running kernel has loaded the required modules.
 
 use super::report::Report;
 use super::required::{Required, own_names};

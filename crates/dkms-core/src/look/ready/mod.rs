@@ -36,7 +36,8 @@ use std::path::{Path, PathBuf};
 /// depmod's index: the module files, by the kernel's names for the modules.
 type Index = HashMap<ModuleName, PathBuf>;
 
-/// The kernel that a boot loader starts by default: the newest one with modules, in dkms's version order.
+/// Returns the kernel that a boot loader starts by default: the newest kernel with modules, in dkms's version
+/// order.
 #[must_use]
 pub fn newest_kernel(layout: &Layout) -> Option<Release> {
     kernels(layout).pop()
@@ -92,13 +93,13 @@ fn check(
     }
     check_own_modules(&system.host, kernel, &modules, &mut report);
     unfinished(&system.layout, kernel, &mut report);
-    let reference = Reference::of(&system.host, &system.layout, &kernel.arch);
-    let there = entries(system, sink, kernel);
-    let here = match &reference {
+    let reference = Reference::determine(&system.host, &system.layout, &kernel.arch);
+    let entries_here = entries(system, sink, kernel);
+    let reference_entries = match &reference {
         Reference::Running(running) => entries(system, sink, running),
-        Reference::Tree => there.clone(),
+        Reference::Tree => entries_here.clone(),
     };
-    let required = required(system, sink, &reference, &here, kernel)?;
+    let required = required(system, sink, &reference, &reference_entries, kernel)?;
     if required.is_empty() {
         let who = match reference {
             Reference::Running(_) => "the running kernel",
@@ -113,8 +114,8 @@ fn check(
     for item in &required {
         match item {
             Required::Package(name) => {
-                package(system, name, &there, &verdicts.modules, &index, &mut report);
-                early.extend(modules_of(&system.layout, &here, name));
+                package(system, name, &entries_here, &verdicts.modules, &index, &mut report);
+                early.extend(modules_of(&system.layout, &reference_entries, name));
             }
             Required::Module(name) => {
                 own_module(&modules, name, &index, &mut report);
@@ -123,18 +124,18 @@ fn check(
         }
     }
     if let Reference::Running(running) = &reference {
-        loaded::note_other_builds(system, sink, &here, &required, &mut report);
+        loaded::note_other_builds(system, sink, &reference_entries, &required, &mut report);
         initramfs::compare(&system.layout, running, kernel, &early, &mut report);
     }
     let is_named =
         system.settings.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
     if must_be_loaded && is_named && system.host.runs(&kernel.release) {
-        loaded::check(system, sink, &here, &required, &mut report);
+        loaded::check(system, sink, &reference_entries, &required, &mut report);
     }
     Ok(report)
 }
 
-/// Whether the kernel's own package is installed.
+/// Returns whether the kernel's own package is installed.
 fn check_own_modules(host: &Host, kernel: &Kernel, modules: &Path, report: &mut Report) {
     if has_modules(modules) {
         return;
@@ -153,14 +154,14 @@ fn check_own_modules(host: &Host, kernel: &Kernel, modules: &Path, report: &mut 
 /// # Errors
 /// framework.conf cannot be read.
 pub fn missing(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<String>> {
-    let reference = Reference::of(&system.host, &system.layout, &kernel.arch);
-    let there = entries(system, sink, kernel);
-    let here = match &reference {
+    let reference = Reference::determine(&system.host, &system.layout, &kernel.arch);
+    let entries_here = entries(system, sink, kernel);
+    let reference_entries = match &reference {
         Reference::Running(running) => entries(system, sink, running),
-        Reference::Tree => there.clone(),
+        Reference::Tree => entries_here.clone(),
     };
-    let is_there = |name: &str| there.iter().any(|e| e.package.name == name && !e.built_missing);
-    let required = required(system, sink, &reference, &here, kernel)?.into_iter();
+    let is_there = |name: &str| entries_here.iter().any(|e| e.package.name == name && !e.built_missing);
+    let required = required(system, sink, &reference, &reference_entries, kernel)?.into_iter();
     Ok(required
         .filter_map(|item| match item {
             Required::Package(name) if !is_there(&name) => Some(name),
@@ -169,10 +170,10 @@ pub fn missing(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<
         .collect())
 }
 
-/// What determines which packages are required, if the administrator does not.
+/// The source of the list of required packages, if the administrator does not set it.
 #[derive(Debug)]
 enum Reference {
-    /// What is installed for the running kernel.
+    /// The packages that are installed for the running kernel.
     Running(Kernel),
     /// Everything in the tree: none of its kernels is running, because this is an image, or because the
     /// running kernel's modules were removed.
@@ -180,7 +181,7 @@ enum Reference {
 }
 
 impl Reference {
-    fn of(host: &Host, layout: &Layout, arch: &str) -> Self {
+    fn determine(host: &Host, layout: &Layout, arch: &str) -> Self {
         let running = Kernel::of(host.release.clone(), arch)
             .ok()
             .filter(|running| host.image.is_none() && has_modules(&layout.kernel_modules(&running.release)));
@@ -279,7 +280,7 @@ fn required(
     Ok(required)
 }
 
-/// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One
+/// Returns whether autoinstall installs a package. Returns `true` if its dkms.conf cannot be read. A package
 /// that is only in the tree may also be excluded for this kernel.
 fn is_wanted(
     system: &System,
@@ -300,7 +301,7 @@ fn is_wanted(
     loaded.conf.autoinstall && !excluded
 }
 
-/// Whether the newest version is not installed for a kernel because its last build for it failed.
+/// Returns whether the newest version is not installed for a kernel because its last build for it failed.
 fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
     let newest = state::versions(layout, &package.name).pop();
     newest.is_some_and(|newest| {
@@ -311,7 +312,7 @@ fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
 
 /// The modules of a package, by the kernel's names for them.
 fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
-    let of = |e: &Entry| {
+    let build_of_entry = |e: &Entry| {
         let mut built_for = e.kernel()?.clone();
         if let State::InstalledWeak { from, .. } = &e.kind {
             built_for.release = from.clone();
@@ -319,7 +320,7 @@ fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName>
         let files = state::module_files(layout, &Build::new(&e.package, &built_for));
         Some(files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>())
     };
-    entries.iter().filter(|e| e.package.name == name).filter_map(of).flatten().collect()
+    entries.iter().filter(|e| e.package.name == name).filter_map(build_of_entry).flatten().collect()
 }
 
 fn package(
@@ -367,7 +368,7 @@ fn package(
     }
 }
 
-/// What matters for modules of an image.
+/// A condition that only affects modules of an image.
 const ON_OTHER_MACHINES: &str = "a machine with Secure Boot loads it only if it is signed (--mok-signing-key) with a key that the machine trusts";
 
 /// Checks one module of a required package. Returns true if the kernel would load it.
@@ -378,7 +379,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         report.note(Some(&about), Outcome::Refused, what, None);
         return false;
     }
-    // If several files have the same name, depmod lists the one that modprobe takes.
+    // If several files have the same name, depmod lists the file that modprobe uses.
     let other = match index.get(&ModuleName::new(&judged.name)) {
         Some(file) if same_file(file, &judged.path) => None,
         Some(file) => Some(format!("modprobe takes {} instead", file.display())),
@@ -397,7 +398,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
     if reasons.is_empty() {
         return true;
     }
-    // Many machines may boot an image. What only they can know is a remark here.
+    // Many machines may boot an image. Facts that only these machines can determine are remarks here.
     let depends_on_machine = in_image && reasons.iter().all(Reason::depends_on_machine);
     let (answer, help) = if depends_on_machine {
         (Outcome::Loads, Some(ON_OTHER_MACHINES.to_owned()))
@@ -415,8 +416,8 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
     false
 }
 
-/// What this machine accepts because it does not insist on signatures, as it is on a machine about which
-/// nothing is known.
+/// Returns what this machine accepts because it does not require signatures, which is also the assumption for
+/// a machine about which no data exists.
 fn enforced_elsewhere(notes: &[Reason]) -> Vec<Reason> {
     let unknown = |note: &Reason| match note {
         Reason::TaintsUnsigned { cause } => Some(Reason::EnforcementUnknown { cause: cause.clone() }),
@@ -429,7 +430,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
-/// Why a package is not installed for a kernel, and how to fix it.
+/// Returns the reason why a package is not installed for a kernel, and how to fix it.
 fn absent(system: &System, name: &str, kernel: &Kernel) -> (String, String) {
     let release = &kernel.release;
     let install = format!("dkms install {name} -k {release}");
@@ -437,8 +438,7 @@ fn absent(system: &System, name: &str, kernel: &Kernel) -> (String, String) {
     let Some(package) = newest else {
         return ("is not in the dkms tree".into(), "add it, or take it out of required_modules".into());
     };
-    let b = Build::new(&package, kernel);
-    let log = system.layout.failed_log(&b);
+    let log = system.layout.failed_log(&Build::new(&package, kernel));
     if !crate::kernel::headers::present(&system.layout, &system.settings, release) {
         let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),

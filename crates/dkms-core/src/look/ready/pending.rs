@@ -1,4 +1,4 @@
-//! `dkms pending`: what is not installed yet, and what it waits for.
+//! `dkms pending`: lists packages that are not installed yet, and the condition that each waits for.
 
 use crate::build::BuildError;
 use crate::conf::ConfError;
@@ -53,19 +53,20 @@ impl Wait {
 /// One pending item.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Package and version; `None` for the kernel as a whole.
+    /// Package and version; `None` for the complete kernel.
     pub package: Option<PackageId>,
     /// The kernel.
     pub kernel: Kernel,
-    /// What it waits for.
+    /// The condition that it waits for.
     pub wait: Wait,
     /// A description.
     pub what: String,
-    /// What to do.
+    /// Hints.
     pub help: Vec<String>,
 }
 
-/// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
+/// Lists everything that is pending, for the given kernels or for all kernels that have modules. Changes
+/// nothing.
 #[must_use]
 pub fn pending(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<Item> {
     let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
@@ -82,7 +83,7 @@ pub fn pending_given(
 ) -> Vec<Item> {
     let mut items = Vec::new();
     let plan = gather::autoinstall(system, sink, kernels, Overrides::default());
-    // What happens only if another version fails is not what anything waits for.
+    // Fallbacks run only if another version fails, so nothing waits for them.
     let fallbacks: Vec<&Build> = plan
         .operations()
         .filter_map(|o| if let Operation::Fallback { build, .. } = o { Some(build) } else { None })
@@ -113,9 +114,9 @@ pub fn pending_given(
             .iter()
             .find(|r| matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. }));
         if let (Some(reason), Some(package)) = (not_enrolled, &judged.package) {
-            let b = Build::new(package, &judged.kernel);
+            let build = Build::new(package, &judged.kernel);
             items.push(item(
-                &b,
+                &build,
                 Wait::Enrolment,
                 format!("{}: {reason}", judged.name),
                 vec![reason.help().to_owned()],
@@ -132,7 +133,7 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
     Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
 }
 
-/// What a build that is not possible waits for.
+/// Returns the condition that an impossible build waits for.
 fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
     let wait = match e {
         Error::Build(BuildError::HeadersMissing { .. })
@@ -167,10 +168,10 @@ fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();
-    for j in journals {
-        for kernel in kernels.iter().filter(|k| j.begin.kernels.contains(k)) {
-            let command = &j.begin.command;
-            let what = if j.depmod_pending {
+    for journal in journals {
+        for kernel in kernels.iter().filter(|k| journal.begin.kernels.contains(k)) {
+            let command = &journal.begin.command;
+            let what = if journal.depmod_pending {
                 format!("'{command}' did not come to its depmod")
             } else {
                 format!("'{command}' was cut off")

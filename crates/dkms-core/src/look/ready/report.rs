@@ -7,13 +7,13 @@ use kmodule::verdict::{Outcome, Reason};
 /// One check and its result.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The package or module it is about; `None` for the kernel as a whole.
+    /// The package or module of the remark; `None` for the complete kernel.
     pub about: Option<String>,
     /// The outcome of the check.
     pub answer: Outcome,
-    /// A description of what was found.
+    /// A description of the finding.
     pub what: String,
-    /// What to do, if anything.
+    /// A hint.
     pub help: Option<String>,
     /// The reasons, if the module would not be loaded.
     pub reasons: Vec<Reason>,
@@ -57,7 +57,7 @@ impl Report {
         });
     }
 
-    /// Adds something that people should know, and that is not against the kernel.
+    /// Adds a remark that does not affect whether the kernel is ready.
     pub(super) fn remark(&mut self, about: &str, what: impl Into<String>, help: Option<&str>) {
         self.note(Some(about), Outcome::Loads, what, help);
         if let Some(check) = self.checks.last_mut() {

@@ -1,4 +1,4 @@
-//! What a kernel must have.
+//! The modules and packages that a kernel must have.
 
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;

@@ -32,8 +32,9 @@ fn read(sink: &dyn Sink, path: &Path) -> Option<Journal> {
     })
 }
 
-/// Replaces the entries of a package by those before a transaction on these kernels. `now` has all entries of
-/// that package, whatever kernels the filter selects, because the entries without a kernel depend on them.
+/// Replaces the entries of a package by the entries before a transaction on these kernels. `now` has all
+/// entries of that package, regardless of the kernels that the filter selects, because the entries without a
+/// kernel depend on them.
 pub(super) fn as_before(
     filter: &Filter,
     now: Vec<Entry>,

@@ -1,6 +1,6 @@
-//! depmod's index of a kernel's modules: which file modprobe takes for a name, which modules are loaded
-//! before it, and which module exports a symbol. depmod decides this by its own rules (depmod.d(5),
-//! modules.order), which are not reimplemented here.
+//! depmod's index of a kernel's modules: the file that modprobe uses for a name, the modules that are loaded
+//! before it, and the module that exports a symbol. depmod decides this by rules (depmod.d(5), modules.order)
+//! that are not reimplemented here.
 
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The index from the last run of depmod. If there is none, every lookup returns nothing.
+/// The index from the last run of depmod. If depmod has not run, every lookup returns nothing.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// `modules.dep`: each file, and the files it depends on, as written there.
     files: HashMap<ModuleName, (PathBuf, String)>,
-    /// `modules.symbols`: if several modules export a symbol, the one that depmod chose.
+    /// `modules.symbols`: if several modules export a symbol, the module that depmod chose.
     exporters: HashMap<String, ModuleName>,
     /// `modules.softdep`
     softdeps: HashMap<ModuleName, SoftDeps>,
@@ -82,14 +82,14 @@ impl Index {
         self.softdeps.get(name)
     }
 
-    /// Whether depmod has not run since the file was installed. If so, the index does not describe that file.
+    /// Returns whether depmod has not run since the file was installed. If so, the index does not describe
+    /// that file.
     pub(super) fn is_older_than(&self, file: &Path) -> bool {
         self.written.is_none_or(|written| changed(file).is_some_and(|changed| changed > written))
     }
 }
 
-/// The time when a file, or the link in its place, was installed. The modification time may be older than
-/// that.
+/// Returns the time when a file, or the link at its path, was installed. The modification time may be older.
 fn changed(path: &Path) -> Option<(i64, i64)> {
     let data = dkms_sys::fs::symlink_metadata(path).ok()?;
     Some((data.ctime(), data.ctime_nsec()))

@@ -1,4 +1,4 @@
-//! The facts about a kernel that modules are judged by: its configuration, its symbols, one of its own
+//! The facts about a kernel that are used to check modules: its configuration, its symbols, one of its own
 //! modules for comparison, and the keys it trusts.
 
 use super::index::Index;
@@ -27,8 +27,8 @@ pub struct Facts {
     config: Option<KernelConfig>,
     symvers: Option<Symvers>,
     sample: Option<Sample>,
-    /// Whether the kernel's own modules are installed at all. If they are not (in a build chroot), none of
-    /// them is reported as missing.
+    /// Whether the kernel's own modules are installed. If they are not (in a build chroot), they are not
+    /// reported as missing.
     has_own_modules: bool,
     /// Names and files of the modules that dkms installed.
     dkms: BTreeMap<ModuleName, PathBuf>,
@@ -49,8 +49,8 @@ impl Facts {
         let config = configuration(&system.layout, &system.settings, kernel);
         let (symvers, symbols_from) = symbols(&system.layout, &system.settings, kernel)
             .map_or((None, None), |(a, b)| (Some(a), Some(b)));
-        let own = modules.join("kernel");
-        let sample = sample(&own);
+        let own_modules = modules.join("kernel");
+        let sample = sample(&own_modules);
         // An image lists only its own symbols; those of its modules come from depmod's index.
         let (symvers, symbols_from) = match symbols_from {
             Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
@@ -61,7 +61,7 @@ impl Facts {
             kernel: kernel.clone(),
             symbols_from,
             sample,
-            has_own_modules: own.is_dir(),
+            has_own_modules: own_modules.is_dir(),
             dkms: installed_by_dkms(system, sink, kernel),
             debian: system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
             trust: Trust::gather(system, kernel, config.as_ref(), signer),
@@ -115,7 +115,8 @@ impl Facts {
         self.symvers.as_ref()
     }
 
-    /// Whether the list of symbols has those of the kernel's modules too, not only those of its image.
+    /// Returns whether the list of symbols includes the symbols of the kernel's modules, not only those of
+    /// its image.
     pub(super) fn lists_modules(&self) -> bool {
         self.symbols_from.as_deref().is_some_and(|path| !is_image(path))
     }
@@ -125,8 +126,8 @@ impl Facts {
         self.index.get_or_init(|| Index::read(&self.modules))
     }
 
-    /// The file that modprobe takes for a name: the one that depmod chose, unless dkms has installed another
-    /// one since depmod ran.
+    /// Returns the file that modprobe uses for a name: the file that depmod chose, unless dkms has installed
+    /// another file since depmod ran.
     pub(super) fn installed(&self, name: &ModuleName) -> Option<&Path> {
         let indexed = self.index().file(name);
         let Some(by_dkms) = self.dkms.get(name) else { return indexed };
@@ -136,13 +137,13 @@ impl Facts {
         }
     }
 
-    /// Whether the file is the kernel's own module of this name.
+    /// Returns whether the file is the kernel's own module of this name.
     pub(super) fn is_own(&self, name: &ModuleName, path: &Path) -> bool {
         path.starts_with(self.modules.join("kernel"))
             && self.dkms.get(name).is_none_or(|by_dkms| by_dkms != path)
     }
 
-    /// The keys this kernel trusts, and what it does with modules that it does not trust.
+    /// Returns the keys that this kernel trusts, and its policy for modules that it does not trust.
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
@@ -154,7 +155,8 @@ impl Facts {
         self.config.as_ref()
     }
 
-    /// Whether a module of the kernel, given by its path in Module.symvers (without suffix), is installed.
+    /// Returns whether a module of the kernel, given by its path in Module.symvers (without suffix), is
+    /// installed.
     pub(super) fn has_module(&self, owner: &str) -> bool {
         if !self.has_own_modules {
             return true;
@@ -162,18 +164,18 @@ impl Facts {
         let mut known = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         *known.entry(owner.to_owned()).or_insert_with(|| {
             let base = self.modules.join("kernel").join(owner);
-            let there = |suffix: &str| {
+            let exists_with = |suffix: &str| {
                 let mut name = base.clone().into_os_string();
                 name.push(suffix);
                 Path::new(&name).exists()
             };
             let name = ModuleName::new(owner.rsplit('/').next().unwrap_or_default());
-            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(exists_with)
                 || self.index().file(&name).is_some()
         })
     }
 
-    /// What can decompress modules: the formats kmod was built with, and the kernel's own format.
+    /// Returns the decompressors for modules: the formats kmod was built with, and the kernel's own format.
     fn loader(&self) -> Loader {
         *self.loader.get_or_init(|| {
             let (version, mut loader) = kmod(&self.path).unwrap_or_default();

@@ -41,7 +41,7 @@ pub struct Judged {
     pub path: PathBuf,
     /// The verdict for this kernel.
     pub verdict: Verdict,
-    /// Why the file cannot be read, if it cannot.
+    /// The reason why the file cannot be read.
     pub unreadable: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct Known {
     pub kernel: Kernel,
     /// The file its symbols were read from; `None` if they were not checked.
     pub symbols_from: Option<PathBuf>,
-    /// A description of what it does with modules that have no trusted signature.
+    /// A description of its policy for modules that have no trusted signature.
     pub policy: String,
 }
 
@@ -147,9 +147,9 @@ fn installed(system: &System, sink: &dyn Sink, package: &PackageId, state: &Stat
             let links =
                 status::weak_links(&system.layout.kernel_modules(&kernel.release).join("weak-updates"));
             let mut found = Vec::new();
-            for f in state::module_files(&system.layout, &built) {
-                let link = links.iter().find(|link| link.name == f.file);
-                found.extend(link.map(|link| candidate(kernel, f.name, link.path.clone())));
+            for file in state::module_files(&system.layout, &built) {
+                let link = links.iter().find(|link| link.name == file.file);
+                found.extend(link.map(|link| candidate(kernel, file.name, link.path.clone())));
             }
             found
         }
@@ -160,9 +160,9 @@ fn installed(system: &System, sink: &dyn Sink, package: &PackageId, state: &Stat
 /// Gathers the facts about each kernel once, then judges its modules in parallel.
 fn judge(system: &System, sink: &dyn Sink, candidates: &[Candidate]) -> Report {
     let mut kernels: Vec<Kernel> = Vec::new();
-    for c in candidates {
-        if !kernels.contains(&c.kernel) {
-            kernels.push(c.kernel.clone());
+    for candidate in candidates {
+        if !kernels.contains(&candidate.kernel) {
+            kernels.push(candidate.kernel.clone());
         }
     }
     let facts: Vec<Facts> = kernels.iter().map(|k| Facts::gather(system, sink, k)).collect();
@@ -201,19 +201,19 @@ fn side_by_side<T: Sync, R: Send>(cpus: usize, items: &[T], work: impl Fn(&T) ->
     }
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));
-    let one = || {
+    let run_worker = || {
         loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(n) else { break };
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { break };
             let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((n, result));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
         }
     };
     std::thread::scope(|scope| {
         for _ in 1..cpus.min(items.len()) {
-            scope.spawn(one);
+            scope.spawn(run_worker);
         }
-        one();
+        run_worker();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(n, _)| *n);

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// The result of loading a module with its dependencies.
 #[derive(Debug, Clone, Default)]
 struct Fate {
-    /// The module that is refused (the module itself or a dependency), and why.
+    /// The module that is refused (the module itself or a dependency), and the reason.
     refused: Option<(ModuleName, Reason)>,
     proprietary: bool,
 }
@@ -90,7 +90,7 @@ impl<'f> Resolver<'f> {
         resolver
     }
 
-    /// Whether a module of this name is or will be installed.
+    /// Returns whether a module of this name is installed or will be installed.
     #[must_use]
     pub fn is_there(&self, name: &ModuleName) -> bool {
         self.coming.contains_key(name) || self.facts.installed(name).is_some()
@@ -170,7 +170,7 @@ impl<'f> Resolver<'f> {
         })
     }
 
-    /// Whether the file that is loaded for a name is one of the kernel's own.
+    /// Returns whether the file that is loaded for a name belongs to the kernel.
     fn is_own(&self, name: &ModuleName) -> bool {
         !self.coming.contains_key(name)
             && self.facts.installed(name).is_none_or(|path| self.facts.is_own(name, path))
@@ -218,7 +218,7 @@ impl<'f> Resolver<'f> {
     }
 
     /// Determines the fate of the dependencies of `name`, the deepest first. If they depend on `name` in
-    /// turn, returns the one through which they do.
+    /// turn, returns the dependency that closes the cycle.
     fn settle(&self, name: &ModuleName, needs: &[ModuleName]) -> Option<ModuleName> {
         let mut path = vec![Frame::new(name.to_owned(), needs.to_vec(), 0)];
         let mut on_path = HashMap::from([(name.to_owned(), 0)]);
@@ -331,7 +331,7 @@ impl<'f> Resolver<'f> {
     }
 
     /// Loads modules one after the other. Returns the first module that modprobe requires and the kernel
-    /// refuses. Its exports are still treated as loaded, so that the module that needs it is judged only by
+    /// rejects. Its exports are still treated as loaded, so that the module that needs it is checked only for
     /// its own errors.
     fn load(&self, order: &[(ModuleName, bool)], before: &mut Before) -> Option<(ModuleName, Reason)> {
         let mut first = None;
@@ -344,7 +344,7 @@ impl<'f> Resolver<'f> {
         first
     }
 
-    /// Adds a module's exports to the loaded ones, unless it exports an already exported symbol.
+    /// Adds a module's exports to the loaded exports, unless it exports an already exported symbol.
     fn export(&self, name: &ModuleName, before: &mut Before) -> Option<(ModuleName, Reason)> {
         let refused = |symbol: &str, owner: &str| {
             let reason = Reason::DuplicateExport { symbol: symbol.to_owned(), owner: owner.to_owned() };
@@ -458,7 +458,7 @@ impl Symbols for ForModule<'_> {
                 proprietary: self.resolver.fate_of(&unit.name).proprietary,
                 without_crc: unit.without_crc,
             }),
-            // Not one of the module's undefined symbols, but the kernel's own: module_layout.
+            // The symbol is not one of the module's undefined symbols. It is the kernel's module_layout.
             None => {
                 self.kernel.lookup(symbol).filter(|entry| entry.module == "vmlinux").map(Found::of_kernel)
             }

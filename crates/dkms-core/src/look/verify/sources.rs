@@ -117,9 +117,9 @@ pub(super) fn installed_by_dkms(
     let mut found = BTreeMap::new();
     for entry in status::status(system, sink, &filter) {
         if let State::Installed(k) = &entry.kind {
-            let b = dkms_tree::ids::Build::new(&entry.package, k);
+            let build = dkms_tree::ids::Build::new(&entry.package, k);
             found.extend(
-                installed_files(system, sink, &b)
+                installed_files(system, sink, &build)
                     .into_iter()
                     .filter(|f| f.present)
                     .map(|f| (ModuleName::new(&f.name), f.path)),

@@ -14,14 +14,14 @@ use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::{Path, PathBuf};
 
-/// The keys of one kernel, and what it does with a module that none of them signed.
+/// The keys of one kernel, and its policy for a module that none of them signed.
 #[derive(Debug)]
 pub struct Trust {
     running: bool,
     policy: Policy,
-    said: String,
+    description: String,
     /// Whether the kernel checks signatures.
-    looks: bool,
+    checks_signatures: bool,
     /// Certificates in files, in db and in MokListRT, and whether the kernel has each one (`None`: unknown).
     known: Vec<(Certificate, Option<bool>)>,
     revoked: Vec<Certificate>,
@@ -72,8 +72,8 @@ impl Trust {
         let unseen = if running { unseen(&machine, &known) } else { None };
         let cmdline = machine.cmdline.as_deref().unwrap_or_default();
         Self {
-            said: said(&policy),
-            looks: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
+            description: describe_policy(&policy),
+            checks_signatures: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
             blacklist: blacklist(cmdline),
             digests: Digests {
                 config: config.cloned(),
@@ -93,10 +93,10 @@ impl Trust {
         }
     }
 
-    /// A description of what the kernel does with a module that it does not trust.
+    /// Returns a description of the kernel's policy for modules that it does not trust.
     #[must_use]
     pub fn policy(&self) -> &str {
-        &self.said
+        &self.description
     }
 
     /// The signature rules for [`kmodule::verdict::KernelView::signatures`].
@@ -108,7 +108,7 @@ impl Trust {
             Enforce::Lockdown => Enforcement::Lockdown,
             Enforce::Unknown => Enforcement::Unknown,
         };
-        self.looks.then_some(Signatures { enforcement, keys: self })
+        self.checks_signatures.then_some(Signatures { enforcement, keys: self })
     }
 
     /// The modules that the kernel's command line blacklists.
@@ -118,7 +118,7 @@ impl Trust {
     }
 }
 
-fn said(policy: &Policy) -> String {
+fn describe_policy(policy: &Policy) -> String {
     let what = match policy.enforce {
         Enforce::No => "signatures are not enforced",
         Enforce::SigEnforce | Enforce::Lockdown => "only modules signed by a trusted key are loaded",
@@ -179,7 +179,7 @@ impl Trust {
 }
 
 impl Digests {
-    /// Whether the digest is built in, loaded, or loaded on first use.
+    /// Returns whether the digest is built in, loaded, or loaded on first use.
     fn has(&self, name: &str) -> Option<bool> {
         if name == "md5" && !self.md5 {
             return Some(false);
@@ -202,13 +202,14 @@ impl Digests {
     }
 }
 
-/// Whether depmod's index has a module for a digest. Its file and those of its dependencies must exist.
+/// Returns whether depmod's index has a module for a digest. The module's file and the files of its
+/// dependencies must exist.
 fn on_demand(modules: &Path, digest: &str) -> bool {
     let text = |name: &str| {
         dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
     };
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
-    let there = |module: &str| {
+    let is_indexed = |module: &str| {
         files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
             let stem = file.rsplit('/').next().and_then(module_stem);
             stem.is_some_and(|stem| ModuleName::new(stem) == ModuleName::new(module))
@@ -216,7 +217,7 @@ fn on_demand(modules: &Path, digest: &str) -> bool {
         })
     };
     let alias = format!("alias crypto-{digest} ");
-    aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(there)
+    aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(is_indexed)
 }
 
 /// A line `name   : value` of `/proc/crypto`.
@@ -234,8 +235,8 @@ fn known(
 ) -> Vec<(Certificate, Option<bool>)> {
     let platform = counts_platform(&system.host);
     let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
-    // Without the distributions' patch, shim's keys are trusted if shim says so and the kernel has a keyring
-    // for them.
+    // Without the distributions' patch, shim's keys are trusted if shim requests it and the kernel has a
+    // keyring for them.
     let takes_mok =
         platform || enabled("CONFIG_INTEGRITY_MACHINE_KEYRING") && machine.mok_list_trusted() == Ok(true);
     let mut found: Vec<(Certificate, Option<bool>)> = Vec::new();
@@ -270,14 +271,14 @@ fn own_certificate(system: &System) -> Option<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
 }
 
-/// Whether the distribution's kernels also accept the firmware's keys for modules. The mainline kernel does
-/// not.
+/// Returns whether the distribution's kernels also accept the firmware's keys for modules. The mainline
+/// kernel does not.
 fn counts_platform(host: &Host) -> bool {
     let family = host.distribution.as_ref().map(|d| d.family());
     !matches!(family, None | Some(Family::Arch | Family::Gentoo))
 }
 
-/// Whether a keyring that is trusted for modules has the certificate.
+/// Returns whether a keyring that is trusted for modules has the certificate.
 fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<bool> {
     let rings = machine.keyrings();
     match rings.holds(certificate) {

@@ -1,4 +1,4 @@
-//! A module file with what others can use of it and what it needs.
+//! A module file with its exports and its dependencies.
 
 use super::index::SoftDeps;
 use crate::kernel::installed::MODULE_LIMIT;

@@ -33,15 +33,15 @@ impl Request<'_> {
     fn deb(&self) -> Result<Planned> {
         let mut architecture = "all";
         for kernel in self.binaries() {
-            let one = names::architecture(kernel)?;
-            if architecture != "all" && architecture != one {
+            let kernel_architecture = names::architecture(kernel)?;
+            if architecture != "all" && architecture != kernel_architecture {
                 return Err(RequestError::SeveralArches {
                     what: "one package",
-                    arches: [architecture.into(), one.into()],
+                    arches: [architecture.into(), kernel_architecture.into()],
                 }
                 .into());
             }
-            architecture = one;
+            architecture = kernel_architecture;
         }
         Ok(Planned {
             base: names::package(&self.package.name)?,
@@ -84,11 +84,11 @@ pub fn mkdeb_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
 /// As for [`mkdeb_place`].
 pub fn mkbmdeb_places(layout: &Layout, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.refuse_one_name_for_several()?;
-    let one = |kernel| {
+    let bmdeb_path = |kernel| {
         let (directory, name) = request.place(layout, "bmdeb", request.bmdeb(kernel)?.file());
         Ok(directory.join(name))
     };
-    request.kernels.iter().map(one).collect()
+    request.kernels.iter().map(bmdeb_path).collect()
 }
 
 /// Writes `M-dkms_V_all.deb` with the source, which dkms builds on the target. If kernels are given, it also
@@ -167,23 +167,23 @@ pub fn mkbmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Resul
         request.bmdeb(kernel)?;
         Inside::read(&system.layout, request.package, std::slice::from_ref(kernel))?;
     }
-    request.kernels.iter().map(|kernel| one_bmdeb(system, sink, request, kernel)).collect()
+    request.kernels.iter().map(|kernel| write_bmdeb(system, sink, request, kernel)).collect()
 }
 
-fn one_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
+fn write_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
     let package = request.package;
     let planned = request.bmdeb(kernel)?;
     let inside = Inside::read(&system.layout, package, std::slice::from_ref(kernel))?;
     let source = fs::canonicalize(system.layout.source_link(package))?;
-    let b = Build::new(package, kernel);
-    let epoch = request.epoch.unwrap_or_else(|| newest(&[system.layout.module_dir(&b)]));
+    let build = Build::new(package, kernel);
+    let epoch = request.epoch.unwrap_or_else(|| newest(&[system.layout.module_dir(&build)]));
     if let Some(template) = template::find(&system.layout, request, "mkbmdeb") {
         let (place, kernels) =
             (request.place(&system.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
         return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
     }
     let home = modules_home(&system.host, kernel);
-    let mut members: Vec<Member> = state::module_files(&system.layout, &b)
+    let mut members: Vec<Member> = state::module_files(&system.layout, &build)
         .into_iter()
         .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
         .collect();
@@ -213,21 +213,21 @@ fn one_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &K
     write(sink, request.place(&system.layout, "bmdeb", planned.file()), &deb)
 }
 
-/// The directory in which this kernel's packages install modules. Some suites use `/lib`, newer ones
-/// `/usr/lib`. dpkg does not know that these are the same directory, so files of one package must not appear
-/// under the other path. What dpkg reports for the packages installed here decides; without them it is
-/// `/lib`, which works on every suite.
+/// Returns the directory in which this kernel's packages install modules. Some suites use `/lib`, newer
+/// suites `/usr/lib`. dpkg treats these as different directories, so files of a package must not appear under
+/// the other path. dpkg's records of the installed kernel packages decide; without them it is `/lib`, which
+/// works on every suite.
 fn modules_home(host: &Host, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
     let Some(query) = process::which("dpkg-query", &host.path) else { return "lib/modules" };
     let in_usr = |kind: &str| {
-        let asked = Command::new(&query)
+        let listing = Command::new(&query)
             .args(["--listfiles", &format!("linux-{kind}-{}", kernel.release)])
             .envs(host.environment.iter().cloned())
             .stdout(Stream::Capture)
             .stderr(Stream::Null)
             .run();
-        asked.is_ok_and(|done| done.stdout_text().lines().any(|line| line == merged))
+        listing.is_ok_and(|done| done.stdout_text().lines().any(|line| line == merged))
     };
     if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
 }

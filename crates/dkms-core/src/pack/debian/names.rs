@@ -2,10 +2,10 @@
 
 use dkms_tree::ids::{BadName, Kernel};
 
-/// The dpkg architecture for a value of `uname -m`.
+/// Returns the dpkg architecture for a value of `uname -m`.
 ///
 /// # Errors
-/// [`BadName`] if there is none.
+/// [`BadName`] if dpkg has no such architecture.
 pub(super) fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
     Ok(match kernel.arch.as_str() {
         "x86_64" | "amd64" => "amd64",
@@ -28,7 +28,7 @@ pub(super) fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
             return Err(BadName {
                 what: "Debian architecture",
                 word: kernel.arch.clone(),
-                why: "dpkg knows none of that name",
+                why: "dpkg does not support it",
             });
         }
     })

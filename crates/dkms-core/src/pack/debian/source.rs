@@ -20,7 +20,8 @@ const POLICY: &str = "4.6.2";
 impl Request<'_> {
     fn dsc(&self) -> Result<Planned> {
         let planned = self.deb()?;
-        // A native package has no revision, so the version must not look as if it had one.
+        // A native package has no revision, so the version must not contain a hyphen, which would start a
+        // revision.
         Ok(Planned { version: planned.version.replace('-', "+"), ..planned })
     }
 }

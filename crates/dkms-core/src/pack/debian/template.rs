@@ -24,8 +24,8 @@ pub(super) struct Template<'a> {
 
 /// The template for an action, if there is one: the module's template takes precedence over the machine's.
 pub(super) fn find<'a>(layout: &Layout, request: &'a Request<'a>, action: &'a str) -> Option<Template<'a>> {
-    let own = layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
-    let places = [own, layout.config_dir.join(format!("template-dkms-{action}"))];
+    let shipped = layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
+    let places = [shipped, layout.config_dir.join(format!("template-dkms-{action}"))];
     let path = places.into_iter().find(|p| p.join("debian/rules").is_file())?;
     Some(Template { path, action, request })
 }
@@ -67,7 +67,7 @@ impl Template<'_> {
         let named = self.request.named.map(|_| name);
         take(scratch.path(), &directory, self.action, named).transpose().unwrap_or_else(|| {
             let template = self.path.display();
-            let reason = format!("it ended well and made no package; see the template {template}");
+            let reason = format!("it succeeded but produced no package; see the template {template}");
             Err(ProgramError::Failed { command: shown, cause: reason.into() }.into())
         })
     }

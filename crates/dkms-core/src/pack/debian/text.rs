@@ -17,11 +17,11 @@ pub(super) struct Control<'a> {
     pub maintainer: &'a str,
     /// `Depends`
     pub depends: &'a str,
-    /// `Conflicts`; empty if there are none.
+    /// `Conflicts`; may be empty.
     pub conflicts: &'a str,
-    /// `Provides`; empty if there are none.
+    /// `Provides`; may be empty.
     pub provides: &'a str,
-    /// `Modaliases`; empty if there are none.
+    /// `Modaliases`; may be empty.
     pub modaliases: &'a str,
     /// The first line of the description.
     pub synopsis: &'a str,

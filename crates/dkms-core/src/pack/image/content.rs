@@ -1,8 +1,8 @@
-//! The layer with the modules: `PREFIX/lib/modules/K` with an index of its own, and firmware.
+//! The layer with the modules: `PREFIX/lib/modules/K` with a separate index, and firmware.
 //!
-//! KMM loads with `modprobe -d PREFIX`, which finds only what the index below PREFIX lists. The modules of
-//! the kernel itself, which ours may depend on, are therefore in it too: through the link `host`, which leads
-//! to the node's `/lib/modules/K`.
+//! KMM loads with `modprobe -d PREFIX`, which finds only the modules in the index below PREFIX. The kernel's
+//! own modules, on which the packaged modules may depend, are therefore in it too: through the link `host`,
+//! which leads to the node's `/lib/modules/K`.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -15,9 +15,9 @@ use dkms_sys::fs::{self, Limit, TempDir};
 use dkms_sys::process::{self, Command};
 use std::path::Path;
 
-/// Where firmware is in an image, which is what `firmwarePath` of a Module names.
+/// The directory of firmware in an image. It is the value of `firmwarePath` in a Module.
 pub(super) const FIRMWARE: &str = "firmware";
-/// depmod's default prefers `updates` to anything else, whatever this machine's depmod.d(5) says.
+/// depmod's default prefers `updates` to all other directories, regardless of this machine's depmod.d(5).
 const DEPMOD_CONF: &str = "search updates built-in\n";
 /// The folder of our modules below `PREFIX/lib/modules/K`.
 const FOLDER: &str = "updates";
@@ -77,11 +77,12 @@ fn index(
     for module in &modules.modules {
         fs::copy_file(&module.file.path, updates.join(&module.file.file))?;
     }
-    // Only what every machine with this kernel has: not what dkms installed on this one.
+    // Include only modules that every machine with this kernel has, not modules that dkms installed on this
+    // machine.
     fs::create_dir_all(&host)?;
-    let own = kernel_modules.join("kernel");
-    if own.is_dir() {
-        fs::symlink(fs::canonicalize(own)?, host.join("kernel"))?;
+    let own_modules = kernel_modules.join("kernel");
+    if own_modules.is_dir() {
+        fs::symlink(fs::canonicalize(own_modules)?, host.join("kernel"))?;
     }
     fs::symlink(&host, dir.join("host"))?;
     lists(kernel_modules, &dir)?;

@@ -10,12 +10,11 @@ use dkms_tree::layout::Layout;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The resources for the images of a request: one for each module that no other one depends on, because KMM
-/// loads one module, and what it depends on, for each resource.
+/// Returns the resources for the images of a request. KMM loads one module and its dependencies for each
+/// resource, so there is one resource for each module that no other module depends on.
 ///
 /// # Errors
-/// `--image` is not given, because nodes cannot pull an image without a registry; or as for
-/// [`super::make`].
+/// `--image` is not given, because nodes cannot pull an image without a registry; or as for [`super::make`].
 pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
         let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";
@@ -41,11 +40,11 @@ pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Valu
     let single = roots.len() == 1;
     let mut names = Names::default();
     let package = request.packages.first().map(|p| p.name.clone()).unwrap_or_default();
-    let one = |(module, mappings): (String, Mappings)| {
+    let module_resource = |(module, mappings): (String, Mappings)| {
         let name = names.unused(if single { &package } else { &module });
         resource(&name, &module, request.prefix, &mappings, &selector)
     };
-    Ok(roots.into_iter().map(one).collect())
+    Ok(roots.into_iter().map(module_resource).collect())
 }
 
 #[derive(Default)]

@@ -44,8 +44,8 @@ pub struct ImageRequest<'a> {
     pub output: Option<&'a Path>,
     /// The OCI layout whose layers the image begins with, instead of programs of this machine.
     pub base: Option<&'a Path>,
-    /// The name of the image. `${KERNEL_FULL_VERSION}` in it stands for the kernel, and is the tag if there
-    /// is none.
+    /// The name of the image. `${KERNEL_FULL_VERSION}` in it is replaced by the kernel, which is also the
+    /// default tag.
     pub name: Option<&'a str>,
     /// The directory above `lib/modules`, relative to the root of the image: `opt`.
     pub prefix: &'a str,
@@ -145,7 +145,7 @@ pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Res
     Ok(places)
 }
 
-/// What is below the modules.
+/// The layers below the modules.
 enum Start {
     Base(Base),
     Busybox(PathBuf),
@@ -212,7 +212,7 @@ impl Image {
             os: "linux".into(),
             variant: self.platform.variant.map(str::to_owned),
         });
-        // skopeo selects an image by the first one, and containerd takes its name from the second.
+        // skopeo selects an image by the first annotation, and containerd uses the second as its name.
         manifest.annotations = BTreeMap::from([
             ("org.opencontainers.image.ref.name".to_owned(), self.reference.tag.clone()),
             ("io.containerd.image.name".to_owned(), self.reference.to_string()),

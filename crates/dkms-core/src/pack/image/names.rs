@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::pack::error::{NameFault, PackError};
 use dkms_tree::ids::{BadName, Kernel};
 
-/// What stands for the kernel in `--image`, as in the resources of KMM.
+/// The placeholder for the kernel in `--image`, as in the resources of KMM.
 pub(super) const PLACEHOLDER: &str = "${KERNEL_FULL_VERSION}";
 /// The longest name of an image, without its tag, that registries accept.
 const NAME_MAX: usize = 255;
@@ -155,7 +155,7 @@ impl Platform {
                 return Err(BadName {
                     what: "architecture of a container image",
                     word: kernel.arch.clone(),
-                    why: "OCI knows none of that name",
+                    why: "OCI does not support it",
                 }
                 .into());
             }

@@ -11,12 +11,12 @@ use std::path::Path;
 const UNPACKED: u64 = 16 << 30;
 /// The most files of a layer.
 const ENTRIES: usize = 1_000_000;
-/// The most links that are followed, as in the kernel.
+/// The maximum number of links that are followed, as in the kernel.
 const LINKS: u32 = 40;
 /// The search path of an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What matters of an entry.
+/// The relevant fields of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Directory,
@@ -111,7 +111,7 @@ impl Files {
         self.0.retain(|name, _| !name.starts_with(&prefix));
     }
 
-    /// Whether a path leads to a file that can be executed.
+    /// Returns whether a path leads to a file that can be executed.
     fn has_program(&self, path: &str) -> bool {
         let mut left: Vec<String> = parts(path);
         let mut at: Vec<String> = Vec::new();

@@ -9,7 +9,7 @@ use dkms_sys::fs::{self, Limit};
 use dkms_sys::process::{self, Command, Stream};
 use std::path::{Path, PathBuf};
 
-/// How distributions name the program.
+/// The names of the program in distributions.
 const NAMES: [&str; 3] = ["busybox", "busybox.static", "busybox-static"];
 /// The programs that an image needs.
 pub(super) const PROGRAMS: [&str; 3] = ["sh", "mkdir", "cp"];
@@ -44,7 +44,7 @@ pub(super) fn members(busybox: &Path, epoch: u64) -> Vec<Member> {
     members
 }
 
-/// What busybox was built without. One that cannot run here is trusted to be complete.
+/// Returns the applets that are missing in busybox. A busybox that cannot run here is assumed to be complete.
 fn lacks(busybox: &Path) -> Option<String> {
     let listed =
         Command::new(busybox).arg("--list").stdout(Stream::Capture).stderr(Stream::Null).run().ok()?;

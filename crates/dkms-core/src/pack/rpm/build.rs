@@ -13,7 +13,7 @@ use dkms_sys::process::{self, Command};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What rpmbuild creates.
+/// The output of rpmbuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Make {
     /// Binary packages (`-bb`).
@@ -126,7 +126,7 @@ impl Rpmbuild {
         if made.is_empty() {
             return Err(ProgramError::Failed {
                 command: shown,
-                cause: "it ended well and made no package".into(),
+                cause: "it succeeded but produced no package".into(),
             }
             .into());
         }

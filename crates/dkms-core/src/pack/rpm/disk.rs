@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The volume label that the installer looks for.
+/// The volume label that the installer searches for.
 const LABEL: &str = "OEMDRV";
 
 /// Programs that write an ISO image, with their arguments.

@@ -34,7 +34,8 @@ pub fn find(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Res
     places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
 
-/// Where [`mkkmp`] writes: a directory, unless a file is given; the spec file decides the name.
+/// Returns the output path of [`mkkmp`]: a directory, unless a file is given; the spec file determines the
+/// name.
 pub fn mkkmp_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
     let (directory, name) = request.place(layout, "rpm", String::new());
     if request.named.is_some() { directory.join(name) } else { directory }

@@ -199,8 +199,8 @@ fn take(
 ) -> Result<Vec<PathBuf>> {
     let mut taken = Vec::new();
     for from in made {
-        let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
-        let to = directory.join(name.take().unwrap_or_else(own));
+        let default_name = || from.file_name().map(PathBuf::from).unwrap_or_default();
+        let to = directory.join(name.take().unwrap_or_else(default_name));
         fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
         sink.event(Event::ArchiveWritten { path: to.clone() });
         taken.push(to);

@@ -195,15 +195,15 @@ pub(super) fn kmod_scripts(
 pub(super) fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
     let mut lines = BTreeSet::new();
     for (module, aliases) in &inside.aliases {
-        let own = inside.versions.get(module).and_then(|v| names::module_version(v));
-        let version = own.as_deref().unwrap_or(version);
+        let module_version = inside.versions.get(module).and_then(|v| names::module_version(v));
+        let version = module_version.as_deref().unwrap_or(version);
         let some = aliases.iter().filter(|a| !a.is_empty());
         lines.extend(some.map(|a| format!("Provides: modalias({}) = {version}", names::alias(a))));
     }
     lines.into_iter().collect()
 }
 
-/// How many files of a source tree are searched for a licence, and the largest size of such a file.
+/// The number of files of a source tree that are searched for a licence, and the maximum size of such a file.
 const LOOK_AT: usize = 2000;
 const LARGEST: u64 = 4 << 20;
 

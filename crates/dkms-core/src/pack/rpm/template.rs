@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// The spec file to use, if there is one: the module's takes precedence over the machine's.
 pub(super) fn find(layout: &Layout, request: &Request<'_>) -> Option<PathBuf> {
-    let own = layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
-    [own, layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
+    let shipped =
+        layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
+    [shipped, layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
 
 /// Runs rpmbuild on the spec file. As in 2.6.1, it gets the macros `module_name`, `version`,

@@ -1,8 +1,9 @@
-//! `mksysext`: built modules as an extension of systemd-sysext(8), for systems whose /usr is read-only.
+//! `mksysext`: packages built modules as an extension of systemd-sysext(8), for systems whose /usr is
+//! read-only.
 //!
-//! An extension has no index of modules: it would hide that of the host and of every other extension.
-//! Instead it brings a service that generates the index of everything that is merged, and binds it over the
-//! host's (`packaging/systemd/sysext-index`).
+//! An extension must not contain an index of modules, which would hide the index of the host and of every
+//! other extension. Instead it contains a service that generates the index of all merged extensions, and
+//! binds it over the host's index (`packaging/systemd/sysext-index`).
 
 mod release;
 mod request;
@@ -84,7 +85,7 @@ pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Re
     let epoch = request.epoch.unwrap_or_else(newest);
     let directory = output::directory(&path);
     tarball::require_writable(directory)?;
-    // Beside the target, so that one rename puts it into place.
+    // Create it next to the target, so that one rename moves it to its final path.
     let scratch = TempDir::new_in(directory, ".dkms-mksysext")?;
     let content = scratch.path().join(&name);
     tree::fill(&content, &name, &all, &release, request.load)?;

@@ -1,4 +1,4 @@
-//! `extension-release`, which says on which systems an extension may be merged (os-release(5)).
+//! `extension-release`, which lists the systems on which an extension may be merged (os-release(5)).
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
                 return Err(BadName {
                     what: "architecture of a system extension",
                     word: kernel.arch.clone(),
-                    why: "systemd knows none of that name",
+                    why: "systemd does not support it",
                 }
                 .into());
             }

@@ -1,4 +1,4 @@
-//! What is asked for: the form of an extension, and its contents.
+//! The request for an extension: its format and its contents.
 
 use crate::error::Result;
 use crate::request::UsageError;
@@ -17,10 +17,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a word names.
+    /// Parses the name of a format.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// The format is unknown.
     pub fn from_word(word: &str) -> Result<Self> {
         match word {
             "directory" => Ok(Self::Directory),
@@ -58,7 +58,7 @@ pub struct SysextRequest<'a> {
     pub level: Option<&'a str>,
     /// Whether the modules are loaded at boot.
     pub load: bool,
-    /// Whether an output that exists is replaced.
+    /// Whether existing output is replaced.
     pub force: bool,
     /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
     pub epoch: Option<u64>,

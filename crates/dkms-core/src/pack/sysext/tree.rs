@@ -14,8 +14,8 @@ const SERVICE_TEXT: &str = include_str!("../../../../../packaging/systemd/dkms-s
 const PROGRAM: &str = "usr/lib/dkms/sysext-index";
 const PROGRAM_TEXT: &str = include_str!("../../../../../packaging/systemd/sysext-index");
 const UNITS: &str = "usr/lib/systemd/system";
-/// Starts the service as soon as systemd has seen it: what is wanted by a target that is already active would
-/// not be started any more.
+/// Starts the service as soon as systemd has loaded the unit. With `Wants=` in a target that is already
+/// active, systemd would not start it.
 const UPHOLDS: &str = "[Unit]\nUpholds=dkms-sysext.service\n";
 
 /// Creates the extension `name` in the directory `root`.
@@ -34,7 +34,7 @@ pub(super) fn fill(root: &Path, name: &str, all: &[Modules], release: &str, load
     text(&format!("{UNITS}/multi-user.target.d/10-dkms-sysext.conf"), UPHOLDS, 0o644)?;
     let mut roots = BTreeSet::new();
     for modules in all {
-        // A folder of its own, so that another extension cannot hide a file of this one.
+        // A separate directory, so that another extension cannot hide a file of this extension.
         let dir = root.join("usr/lib/modules").join(&modules.kernel.release).join("updates").join(name);
         fs::create_dir_all(&dir)?;
         for module in &modules.modules {

@@ -12,7 +12,7 @@ use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
 use std::path::{Path, PathBuf};
 
-/// What writes an extension.
+/// The program that writes an extension.
 pub(super) enum Writer {
     Directory,
     Squashfs(PathBuf),
@@ -78,14 +78,14 @@ impl Writer {
     }
 }
 
-/// Renames the new extension to its path. One that is there already is replaced if that is wanted.
+/// Renames the new extension to its path. Replaces an existing extension if `replace` is set.
 pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
     if !replace || !fs::exists(path) {
         fs::rename_noreplace(new, path)?;
     } else {
         fs::sync_file_system(new)?;
         match fs::exchange(new, path) {
-            // The old one is now in the temporary directory.
+            // The old file is now in the temporary directory.
             Ok(()) => {}
             Err(_) => {
                 let old = new.with_extension("old");

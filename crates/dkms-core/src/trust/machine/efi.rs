@@ -22,7 +22,7 @@ const NON_VOLATILE: u32 = 1;
 /// The maximum number of variables that shim may have split a list into; far more than firmware has room for.
 const PARTS: u32 = 64;
 
-/// Whether the firmware and shim check what they start.
+/// Whether the firmware and shim check the programs that they start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecureBoot {
     /// Secure Boot is on.
@@ -81,16 +81,16 @@ impl Variable {
         }
     }
 
-    /// Whether shim also leaves a copy in memory. The kernel prefers that copy.
+    /// Returns whether shim also leaves a copy in memory. The kernel prefers that copy.
     fn has_copy(self) -> bool {
         matches!(self, Self::MokListRt | Self::MokListXrt)
     }
 }
 
-/// Whether this machine was started by EFI firmware.
+/// Returns whether this machine was started by EFI firmware.
 ///
 /// # Errors
-/// It cannot be determined: there is no sysfs, or a container hides it.
+/// It cannot be determined: sysfs is missing, or a container hides it.
 pub fn booted(root: &Path) -> Seen<bool> {
     let firmware = root.join("sys/firmware");
     if firmware.join("efi").is_dir() {
@@ -113,7 +113,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         Err(why) => return SecureBoot::Unknown(why),
     }
     let flag = |name: &str, guid: &str| read(root, name, guid).map(|v| v.map(|(_, data)| data == [1]));
-    let look = || -> Seen<SecureBoot> {
+    let read_state = || -> Seen<SecureBoot> {
         let on = flag("SecureBoot", GLOBAL)?;
         if flag("SetupMode", GLOBAL)? == Some(true) {
             return Ok(SecureBoot::SetupMode);
@@ -121,13 +121,13 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         if on != Some(true) {
             return Ok(SecureBoot::Off { by_shim: false });
         }
-        // Anyone with access to the variables can create one that survives a reboot; shim's own variable does
-        // not survive one.
+        // Anyone with access to the variables can create a variable that survives a reboot; shim's own
+        // variable does not survive a reboot.
         let shim = read(root, "MokSBStateRT", SHIM)?;
         let by_shim = shim.is_some_and(|(attributes, data)| attributes & NON_VOLATILE == 0 && data == [1]);
         Ok(if by_shim { SecureBoot::Off { by_shim } } else { SecureBoot::On })
     };
-    look().unwrap_or_else(SecureBoot::Unknown)
+    read_state().unwrap_or_else(SecureBoot::Unknown)
 }
 
 /// The attributes and data of a variable; `None` if the variable does not exist.
@@ -183,8 +183,8 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
     Ok(found)
 }
 
-/// Whether the kernel loads machine owner keys into `.machine`. shim requests that by creating this variable
-/// (security/integrity/platform_certs/machine_keyring.c).
+/// Returns whether the kernel loads machine owner keys into `.machine`. shim requests that by creating this
+/// variable (security/integrity/platform_certs/machine_keyring.c).
 pub(super) fn mok_list_trusted(root: &Path) -> Seen<bool> {
     if booted(root) == Ok(false) {
         return Ok(false);

@@ -54,7 +54,7 @@ impl TrustedKeys {
             keys.values().find(is)
         };
         let content = |name: &'static str| -> Seen<Vec<String>> {
-            // Every kernel that has these keyrings has the first one, but only root can see any of them.
+            // Every kernel that has these keyrings has the first keyring, but only root can see any of them.
             let Some(ring) = ring(name) else {
                 return match ring(TRUSTED[0]) {
                     Some(_) => Ok(Vec::new()),
@@ -85,8 +85,8 @@ impl TrustedKeys {
         Self { keyrings, forbidden }
     }
 
-    /// Whether one of the keyrings that may sign modules has the certificate; `None` if none is known to have
-    /// it and not all of them can be read.
+    /// Returns whether one of the keyrings that may sign modules has the certificate; `None` if it was not
+    /// found and not all of them can be read.
     pub fn holds(&self, certificate: &Certificate) -> Option<bool> {
         if !self.keyrings_with(certificate).is_empty() {
             return Some(true);
@@ -103,13 +103,13 @@ impl TrustedKeys {
         TRUSTED.into_iter().filter(has).collect()
     }
 
-    /// Whether the blacklist contains the certificate; `None` if it cannot be read.
+    /// Returns whether the blacklist contains the certificate; `None` if it cannot be read.
     pub fn forbids(&self, certificate: &Certificate) -> Option<bool> {
         let entry = format!("tbs:{}", hex(&Sha256::digest(certificate.tbs())));
         self.forbidden.as_ref().ok().map(|list| list.iter().any(|d| d.starts_with(&entry)))
     }
 
-    /// Why a keyring could not be read.
+    /// Returns the reason why a keyring could not be read.
     pub fn unreadable(&self) -> Option<&str> {
         self.keyrings.values().find_map(|seen| seen.as_ref().err().map(String::as_str))
     }
@@ -152,7 +152,7 @@ fn parse(text: &str) -> BTreeMap<i32, Key> {
     text.lines().filter_map(line).collect()
 }
 
-/// Whether this is the description of the certificate's key.
+/// Returns whether this is the description of the certificate's key.
 pub(crate) fn describes(description: &str, certificate: &Certificate) -> bool {
     let id = hex(certificate.subject_key_id().unwrap_or_else(|| certificate.raw_serial()));
     // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may contain any text.

@@ -37,7 +37,7 @@ pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
         Ok(text) => match text.trim() {
             "Y" => Ok(Some(true)),
             "N" => Ok(Some(false)),
-            other => Err(format!("{} says \"{other}\"", path.display())),
+            other => Err(format!("{} contains \"{other}\"", path.display())),
         },
         // A kernel without module support has no such directory either.
         Err(e) if e.is_not_found() && root.join("sys/module").is_dir() => Ok(None),
@@ -54,7 +54,7 @@ pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
             let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
             level
                 .and_then(|(level, _)| Lockdown::from_word(level))
-                .ok_or_else(|| format!("{} says \"{}\"", path.display(), text.trim()))
+                .ok_or_else(|| format!("{} contains \"{}\"", path.display(), text.trim()))
         }
         // If securityfs is mounted, there is at least the list of security modules.
         Err(e) if e.is_not_found() && security.join("lsm").exists() => Ok(Lockdown::None),

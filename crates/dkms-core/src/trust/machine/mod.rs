@@ -1,8 +1,8 @@
-//! What this machine trusts: Secure Boot and its variables, the running kernel's keyrings, and whether that
-//! kernel requires signatures.
+//! The trust state of this machine: Secure Boot and its variables, the running kernel's keyrings, and whether
+//! that kernel requires signatures.
 //!
-//! Everything is read below a given root, which is `/` outside of tests. If something cannot be read, it is
-//! unknown, with the reason, and never treated as absent. Nothing here changes anything.
+//! All files are read below a given root, which is `/` outside of tests. If a file cannot be read, its value
+//! is unknown, with the reason, and never treated as absent. This module changes nothing.
 
 pub mod efi;
 pub mod keyrings;
@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Machine {
     root: Seen<PathBuf>,
-    /// Whether the firmware, and shim after it, check what they start.
+    /// Whether the firmware, and shim after it, check the programs that they start.
     pub secure_boot: SecureBoot,
     /// `module.sig_enforce` of the running kernel; `None` if that kernel does not support module signatures.
     pub sig_enforce: Seen<Option<bool>>,
@@ -40,7 +40,7 @@ pub struct Machine {
 impl Machine {
     /// Reads the few small files that are always needed. Lists of certificates and keyrings are read on first
     /// use.
-    pub fn look(root: &Path) -> Self {
+    pub fn inspect(root: &Path) -> Self {
         Self {
             root: Ok(root.to_owned()),
             secure_boot: efi::secure_boot(root),
@@ -55,7 +55,7 @@ impl Machine {
     /// The machine that the command works on. Nothing is known about a machine that will start another root.
     pub fn of(host: &Host) -> Self {
         match &host.other_root {
-            None => Self::look(Path::new("/")),
+            None => Self::inspect(Path::new("/")),
             Some(root) => Self::unseen(&format!(
                 "the machine that will start the system in {} is not known",
                 root.display()
@@ -111,7 +111,8 @@ impl Machine {
         })
     }
 
-    /// Whether shim asks the kernel to trust enrolled keys as machine owner keys (`MokListTrustedRT`).
+    /// Returns whether shim requests that the kernel trust enrolled keys as machine owner keys
+    /// (`MokListTrustedRT`).
     ///
     /// # Errors
     /// The reason why that cannot be determined.

@@ -8,7 +8,7 @@ use super::Machine;
 use super::efi::SecureBoot;
 use super::lockdown::Lockdown;
 
-/// What the kernel does with a module that has no valid signature.
+/// The kernel's policy for a module that has no valid signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforce {
     /// It is loaded, and taints the kernel.
@@ -24,7 +24,7 @@ pub enum Enforce {
 /// The policy and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What the kernel does.
+    /// The kernel's policy.
     pub enforce: Enforce,
     /// The reason, worded to follow "because".
     pub why: String,
@@ -73,9 +73,9 @@ fn or_unknown(guess: Policy, why: &str) -> Policy {
 
 fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
     let cmdline = machine.cmdline.as_deref();
-    let asked = cmdline.is_ok_and(|line| module_parameter(line, "module.sig_enforce"));
+    let is_requested = cmdline.is_ok_and(|line| module_parameter(line, "module.sig_enforce"));
     let Some(config) = config.map(Config) else {
-        return if asked {
+        return if is_requested {
             enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
         } else {
             enforced(Enforce::Unknown, "the kernel's configuration is not there")
@@ -90,7 +90,7 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
             "the kernel is built to insist on signatures (CONFIG_MODULE_SIG_FORCE)",
         );
     }
-    if asked {
+    if is_requested {
         return enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
     }
     let secure = &machine.secure_boot;
@@ -106,7 +106,8 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
         if let Some(name) = forced.into_iter().find(|name| config.on(name)) {
             return enforced(Enforce::Lockdown, format!("the kernel is built to lock itself down ({name})"));
         }
-        if let Some(level) = cmdline.ok().and_then(|line| last(line, "lockdown")).filter(|l| asks_lockdown(l))
+        if let Some(level) =
+            cmdline.ok().and_then(|line| last(line, "lockdown")).filter(|l| enables_lockdown(l))
         {
             return enforced(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
         }
@@ -126,7 +127,7 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
     }
 }
 
-/// Whether the lockdown module is built in and active.
+/// Returns whether the lockdown module is built in and active.
 fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
     if !config.on("CONFIG_SECURITY_LOCKDOWN_LSM") {
         return false;
@@ -139,7 +140,7 @@ fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
         }
 }
 
-fn asks_lockdown(level: &str) -> bool {
+fn enables_lockdown(level: &str) -> bool {
     Lockdown::from_word(level).is_some_and(|l| l != Lockdown::None)
 }
 

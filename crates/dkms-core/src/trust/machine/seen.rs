@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What was found, or the reason why it could not be determined.
+/// The result, or the reason why it could not be determined.
 pub type Seen<T> = Result<T, String>;
 
 /// The text of a small file.

@@ -28,8 +28,8 @@ impl Tree {
         self.put(&format!("sys/firmware/efi/efivars/{name}-{guid}"), data)
     }
 
-    fn look(&self) -> Machine {
-        Machine::look(self.0.path())
+    fn inspect(&self) -> Machine {
+        Machine::inspect(self.0.path())
     }
 }
 
@@ -54,7 +54,7 @@ fn secure_boot_in_every_state() {
         for (name, attributes, value) in variables {
             t.variable(name, *attributes, &[*value]);
         }
-        t.look().secure_boot
+        t.inspect().secure_boot
     };
     let off = |by_shim| SecureBoot::Off { by_shim };
     assert_eq!(state(&[]), off(false));
@@ -63,30 +63,32 @@ fn secure_boot_in_every_state() {
     let on = [("SecureBoot", 6, 1), ("SetupMode", 6, 0)];
     assert_eq!(state(&on), SecureBoot::On);
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 6, 1)]), off(true));
-    // shim's variable does not survive a reboot; one that does was not written by shim.
+    // shim's variable does not survive a reboot; a variable that survives was not written by shim.
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 7, 1)]), SecureBoot::On);
 }
 
 #[test]
 fn what_cannot_be_seen_is_unknown() {
     let t = Tree::new();
-    assert!(matches!(t.look().secure_boot, SecureBoot::Unknown(_)));
-    assert!(t.look().sig_enforce.is_err() && t.look().lockdown.is_err() && t.look().cmdline.is_err());
+    assert!(matches!(t.inspect().secure_boot, SecureBoot::Unknown(_)));
+    assert!(
+        t.inspect().sig_enforce.is_err() && t.inspect().lockdown.is_err() && t.inspect().cmdline.is_err()
+    );
     fs::create_dir_all(t.0.path().join("sys/firmware")).unwrap();
-    assert!(matches!(t.look().secure_boot, SecureBoot::Unknown(_)), "hidden from a container");
+    assert!(matches!(t.inspect().secure_boot, SecureBoot::Unknown(_)), "hidden from a container");
     fs::create_dir_all(t.0.path().join("sys/firmware/efi/efivars")).unwrap();
-    let machine = t.look();
+    let machine = t.inspect();
     assert!(matches!(&machine.secure_boot, SecureBoot::Unknown(why) if why.contains("not mounted")));
     assert!(machine.mok().is_err() && machine.db().is_err());
     // A directory in place of a file cannot be read, even by root.
     t.variable("SecureBoot", 6, &[1]);
     let path = "sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
     fs::create_dir(t.0.path().join(path)).unwrap();
-    assert!(t.look().db().is_err());
+    assert!(t.inspect().db().is_err());
 
     let bios = Tree::new();
     bios.put("sys/firmware/acpi/x", "");
-    let machine = bios.look();
+    let machine = bios.inspect();
     assert_eq!(machine.secure_boot, SecureBoot::NotEfi);
     assert!(machine.mok().unwrap().certificates.is_empty() && machine.mok_list_trusted() == Ok(false));
 }
@@ -97,17 +99,17 @@ fn lists_of_certificates() {
     let t = Tree::new();
     t.variable("MokListRT", 6, &list(&other)).variable("MokListRT1", 6, &list(&ours));
     t.variable("MokNew", 7, &list(&ours)).variable("db", 0x27, &[1, 2, 3]);
-    let machine = t.look();
+    let machine = t.inspect();
     assert!(machine.mok().unwrap().holds(&ours) && machine.mok().unwrap().holds(&other));
     assert!(machine.list(Variable::MokNew).unwrap().holds(&ours));
     assert!(machine.list(Variable::MokDel).unwrap().certificates.is_empty());
     assert!(machine.db().unwrap_err().contains("damaged"));
     // The kernel reads the copy in memory, which has no attributes.
     t.put("sys/firmware/efi/mok-variables/MokListRT", list(&ours));
-    assert!(!t.look().mok().unwrap().holds(&other) && t.look().mok().unwrap().holds(&ours));
-    assert_eq!(t.look().mok_list_trusted(), Ok(false));
+    assert!(!t.inspect().mok().unwrap().holds(&other) && t.inspect().mok().unwrap().holds(&ours));
+    assert_eq!(t.inspect().mok_list_trusted(), Ok(false));
     t.put("sys/firmware/efi/mok-variables/MokListTrustedRT", [1]);
-    assert_eq!(t.look().mok_list_trusted(), Ok(true));
+    assert_eq!(t.inspect().mok_list_trusted(), Ok(true));
 }
 
 #[test]
@@ -135,7 +137,7 @@ fn keyrings_hold_what_their_descriptions_say() {
     let unreadable = TrustedKeys::from_text(Ok(keys), |_| Err("forbidden".into()));
     assert_eq!(unreadable.holds(&ours), None);
     assert!(unreadable.unreadable().unwrap().contains("forbidden"));
-    // An unprivileged user sees no keyrings, which does not mean that there are none.
+    // An unprivileged user sees no keyrings, which does not mean that no keyrings exist.
     assert_eq!(TrustedKeys::from_text(Ok(String::new()), members).holds(&ours), None);
     assert_eq!(TrustedKeys::from_text(Err("no".into()), members).holds(&ours), None);
 }
@@ -168,7 +170,7 @@ fn machine(cmdline: &str, sig_enforce: &str, lockdown: &str, secure_boot: Option
     if let Some(on) = secure_boot {
         t.variable("SecureBoot", 6, &[on.into()]).variable("SetupMode", 6, &[0]);
     }
-    let machine = t.look();
+    let machine = t.inspect();
     (t, machine)
 }
 
@@ -187,7 +189,7 @@ fn the_running_kernel_is_looked_at() {
     assert_eq!(of("N\n", ""), Enforce::Unknown, "securityfs is not mounted");
     let (t, _) = machine("quiet", "N\n", "", None);
     t.put("sys/kernel/security/lsm", "capability,yama");
-    assert_eq!(policy(&t.look(), None, true).enforce, Enforce::No, "mounted, and no lockdown in it");
+    assert_eq!(policy(&t.inspect(), None, true).enforce, Enforce::No, "mounted, and no lockdown in it");
 }
 
 #[test]
@@ -223,7 +225,7 @@ fn another_kernel_is_judged_by_its_configuration() {
 
 #[test]
 fn this_machine_is_looked_at_without_complaint() {
-    let machine = Machine::look(Path::new("/"));
+    let machine = Machine::inspect(Path::new("/"));
     let ours = certificate();
     assert_ne!(machine.keyrings().holds(&ours), Some(true));
     for variable in Variable::ALL {

@@ -5,7 +5,7 @@ use crate::trust::machine::{Machine, Seen, Variable};
 use kmodule::sign::{Certificate, KeyType};
 use std::path::{Path, PathBuf};
 
-/// Whether a kernel accepts such a key in its keyrings at all.
+/// Whether a kernel accepts such a key in its keyrings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Yes.
@@ -16,7 +16,7 @@ pub enum Accepted {
     Unknown(String),
 }
 
-/// Where a certificate is trusted, and where its enrolment is pending.
+/// The places where a certificate is trusted, and where its enrolment is pending.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
     /// Among the machine owner keys (MokListRT).
@@ -36,7 +36,7 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    fn look(machine: &Machine, certificate: &Certificate) -> Self {
+    fn inspect(machine: &Machine, certificate: &Certificate) -> Self {
         let holds = |variable| machine.list(variable).map(|list| list.holds(certificate));
         let keyrings = machine.keyrings();
         let forbidden = || {
@@ -61,57 +61,57 @@ impl Enrolment {
         }
     }
 
-    /// Whether the machine is known to trust it, so that kernels booted here accept it.
+    /// Returns whether the machine is known to trust it, so that kernels booted here accept it.
     pub fn is_trusted(&self) -> bool {
         let listed = self.mok_list == Ok(true) || self.db == Ok(true) || self.kernel == Some(true);
         listed && !self.is_forbidden()
     }
 
-    /// Whether it is known to be forbidden.
+    /// Returns whether it is known to be forbidden.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.forbidden, Ok(Some(_)))
     }
 
-    /// Whether it waits for MokManager at the next boot.
+    /// Returns whether it waits for MokManager at the next boot.
     pub fn is_pending(&self) -> bool {
         self.mok_new == Ok(true)
     }
 
-    /// Whether it is known not to be trusted. Also false if that cannot be determined.
+    /// Returns whether it is known not to be trusted. Also false if that cannot be determined.
     pub fn is_known_untrusted(&self) -> bool {
         // The kernel's keyrings are filled from these lists, so either is enough.
         let lists = self.mok_list == Ok(false) && self.db == Ok(false);
         self.is_forbidden() || !self.is_trusted() && (lists || self.kernel == Some(false))
     }
 
-    /// What could not be read.
+    /// Returns the reasons why keyrings or variables could not be read.
     pub fn unreadable(&self) -> impl Iterator<Item = &str> {
         let lists = [&self.mok_list, &self.mok_new, &self.mok_del, &self.db];
         lists.into_iter().filter_map(|seen| seen.as_ref().err().map(String::as_str))
     }
 }
 
-/// A certificate file, and what is known about it.
+/// A certificate file, and the facts about it.
 #[derive(Clone, Debug)]
 pub struct Certified {
     /// Its path.
     pub path: PathBuf,
     /// Its contents.
     pub certificate: Certificate,
-    /// Whether the kernel in question accepts such keys.
+    /// Whether the kernel accepts such keys.
     pub accepted: Accepted,
-    /// Where it is trusted.
+    /// The places where it is trusted.
     pub enrolment: Enrolment,
 }
 
 impl Certified {
     /// Reads a certificate file and finds where it is trusted. The error is the reason why it is not a
     /// certificate.
-    pub(super) fn look(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
+    pub(super) fn inspect(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
         let bytes =
             dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
         let certificate = Certificate::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        let enrolment = Enrolment::look(machine, &certificate);
+        let enrolment = Enrolment::inspect(machine, &certificate);
         let accepted = if enrolment.kernel == Some(true) {
             Accepted::Yes
         } else {
@@ -135,7 +135,7 @@ impl Certified {
         colons(self.certificate.serial())
     }
 
-    /// Whether it has expired or is not yet valid. Kernels ignore these dates.
+    /// Returns whether it has expired or is not yet valid. Kernels ignore these dates.
     pub fn is_out_of_date(&self, now: i64) -> bool {
         now < self.certificate.not_before() || now > self.certificate.not_after()
     }

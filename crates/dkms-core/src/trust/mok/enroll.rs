@@ -139,16 +139,16 @@ fn ask(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
         }
     };
     let done = done.map_err(|e| hooks::process_error(&system.host, e, "ask for the enrolment of a key"))?;
-    if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(said(&done)))) }
+    if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(mokutil_output(&done)))) }
 }
 
-/// mokutil asks for the password twice.
+/// mokutil prompts for the password twice.
 fn twice(password: &Secret) -> Vec<u8> {
-    let one = password.reveal().as_bytes();
-    [one, b"\n", one, b"\n"].concat()
+    let line = password.reveal().as_bytes();
+    [line, b"\n", line, b"\n"].concat()
 }
 
-fn said(done: &Finished) -> String {
+fn mokutil_output(done: &Finished) -> String {
     let text = done.stdout_text();
     let prompt = |line: &&str| line.trim().is_empty() || line.starts_with("input password");
     let words: Vec<&str> = text.lines().filter(|line| !prompt(line)).map(str::trim).collect();

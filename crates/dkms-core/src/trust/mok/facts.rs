@@ -1,4 +1,4 @@
-//! What is known about the key and this machine's trust in it.
+//! The facts about the key and this machine's trust in it.
 
 use super::certificate::Certified;
 use super::step::Next;
@@ -7,7 +7,7 @@ use crate::trust::signing::KeyPair;
 use dkms_tree::ids::Kernel;
 use std::os::unix::fs::PermissionsExt;
 
-/// What can be determined about the private key without reading it.
+/// The facts about the private key that can be determined without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFile {
     /// A file with this mode.
@@ -21,7 +21,7 @@ pub enum KeyFile {
 }
 
 impl KeyFile {
-    pub(super) fn look(pair: &KeyPair) -> Self {
+    pub(super) fn inspect(pair: &KeyPair) -> Self {
         if pair.is_token() {
             return Self::Token;
         }
@@ -32,7 +32,7 @@ impl KeyFile {
         }
     }
 
-    /// Whether users other than its owner can read it.
+    /// Returns whether users other than its owner can read it.
     pub fn is_exposed(&self) -> bool {
         matches!(self, Self::There(mode) if mode & 0o077 != 0)
     }
@@ -51,7 +51,7 @@ pub struct Status {
     pub pair: KeyPair,
     /// The key.
     pub key: KeyFile,
-    /// The certificate; `None` if there is none; or the reason why it cannot be used.
+    /// The certificate; `None` if it does not exist; or the reason why it cannot be used.
     pub certificate: Seen<Option<Certified>>,
     /// The certificate of a new pair that is not in use yet.
     pub staged: Option<Certified>,
@@ -69,8 +69,8 @@ pub struct Status {
     pub demanding: Vec<Kernel>,
     /// The digest that modules are signed with, if that kernel has it as a module.
     pub digest_module: Option<String>,
-    /// What could not be read, and why.
+    /// Paths that could not be read, and the reasons.
     pub unreadable: Vec<String>,
-    /// What to do.
+    /// The next step.
     pub next: Next,
 }

@@ -1,8 +1,8 @@
-//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do if
-//! it does not.
+//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and the steps that
+//! make the machine trust it.
 //!
-//! The status changes nothing and needs no privileges; whatever cannot be read is reported. [`enroll()`]
-//! calls mokutil, which makes the request and writes the variables. [`rotate()`] never makes a machine that
+//! The status changes nothing and needs no privileges; unreadable files are reported. [`enroll()`] calls
+//! mokutil, which makes the request and writes the variables. [`rotate()`] never makes a machine that
 //! requires signatures depend on a key that it does not trust yet.
 
 mod certificate;

@@ -13,7 +13,7 @@ const MOKMANAGER: &str = "restart; before the system starts, a blue screen asks:
                           the one-time password";
 
 /// Determines the next step from the status.
-pub(super) fn of(status: &Status) -> Next {
+pub(super) fn next_step(status: &Status) -> Next {
     let certified = match (&status.key, &status.certificate) {
         (KeyFile::Missing, Ok(None)) => {
             return next(
@@ -53,7 +53,7 @@ pub(super) fn of(status: &Status) -> Next {
             ),
         );
     }
-    if let (Accepted::No(why), true) = (&certified.accepted, insists(status)) {
+    if let (Accepted::No(why), true) = (&certified.accepted, may_require_signatures(status)) {
         return next(
             Step::ReplaceKey,
             format!(
@@ -74,8 +74,8 @@ pub(super) fn of(status: &Status) -> Next {
     trust(status, certified, "dkms mok enroll")
 }
 
-/// Whether the kernel requires signatures or may require them.
-fn insists(status: &Status) -> bool {
+/// Returns whether the kernel requires signatures or may require them.
+fn may_require_signatures(status: &Status) -> bool {
     status.policy.enforce != Enforce::No
 }
 
@@ -116,7 +116,7 @@ fn of_staged(status: &Status, staged: &Certified) -> Next {
             then.step,
             format!("a new key waits to be taken; {}; after that 'dkms mok rotate' again", then.text),
         ),
-        // Another kernel than this one requires signatures.
+        // Another kernel, not this one, requires signatures.
         Step::Nothing => next(
             Step::Enroll,
             format!(

@@ -38,7 +38,7 @@ pub enum Rotated {
     Taken(Taken),
 }
 
-/// What was re-signed.
+/// The modules that were re-signed.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The number of built or installed modules that have a new signature.
@@ -49,11 +49,11 @@ pub struct Taken {
     pub changed: Vec<Kernel>,
 }
 
-/// The plan of `dkms mok rotate`: creates a new pair if none waits, and switches to it if every kernel that
+/// Plans `dkms mok rotate`: creates a new pair if none is waiting, and switches to it if every kernel that
 /// requires signatures accepts it, or in any case with `--force`.
 ///
 /// # Errors
-/// The pair is not one that can be replaced here, or the new one is forbidden.
+/// The pair cannot be replaced here, or the new pair is forbidden.
 pub fn plan_rotation(
     system: &System,
     sink: &dyn Sink,
@@ -264,7 +264,7 @@ impl Resigner for Resign<'_> {
             fault: SignFault::NotResigned(cause),
         };
         let framework = framework::load(self.system, self.sink, Some(&build.kernel.release))?;
-        // A second signer remains one.
+        // A second signer stays a second signer.
         let second = signing::second_signer(&self.system.settings, &framework)?;
         let first = std::iter::once((&self.key, &self.new));
         let pairs: Vec<_> =

@@ -39,19 +39,19 @@ pub(super) fn of_machine(
     let pair = pair_for(system, sink, kernel)?;
     let config = super::config_of(&system.layout, &system.settings, &kernel.release);
     let running = system.host.runs(&kernel.release);
-    let look = |path: &Path| Certified::look(machine, path, config.as_ref());
+    let certified = |path: &Path| Certified::inspect(machine, path, config.as_ref());
     let certificate = match pair.certificate.try_exists() {
         Ok(false) => Ok(None),
-        _ => look(&pair.certificate).map(Some),
+        _ => certified(&pair.certificate).map(Some),
     };
     let staged = pair.staged();
     let mut status = Status {
         kernel: kernel.clone(),
         running,
         root: system.host.root,
-        key: KeyFile::look(&pair),
-        staged: staged.certificate.is_file().then(|| look(&staged.certificate).ok()).flatten(),
-        previous: Some(pair.previous()).filter(|p| p.is_file()).and_then(|p| look(&p).ok()),
+        key: KeyFile::inspect(&pair),
+        staged: staged.certificate.is_file().then(|| certified(&staged.certificate).ok()).flatten(),
+        previous: Some(pair.previous()).filter(|p| p.is_file()).and_then(|p| certified(&p).ok()),
         secure_boot: machine.secure_boot.clone(),
         lockdown: machine.lockdown.clone(),
         sig_enforce: machine.sig_enforce.clone(),
@@ -67,7 +67,7 @@ pub(super) fn of_machine(
         status.demanding = demanding(system, machine);
     }
     status.unreadable = unreadable(&status, machine);
-    status.next = next::of(&status);
+    status.next = next::next_step(&status);
     Ok(status)
 }
 

@@ -1,6 +1,6 @@
 //! The steps that lead to a trusted key.
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing.
@@ -19,7 +19,7 @@ pub enum Step {
     Rotate,
     /// Keys cannot be enrolled here: there is no EFI firmware.
     NoFirmware,
-    /// Only root can read what is missing.
+    /// Only root can read the missing facts.
     LookAsRoot,
 }
 

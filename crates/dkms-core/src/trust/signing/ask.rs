@@ -9,8 +9,8 @@ use dkms_tree::ids::Kernel;
 use kmodule::sign::{Key, KeyError};
 use std::path::Path;
 
-/// Asks for what the keys of these kernels need, if there is a terminal to ask on. Whatever cannot be read
-/// here is an error when the first module is signed.
+/// Prompts for the pass phrases and PINs that the keys of these kernels need, if there is a terminal. Errors
+/// in reading a key are reported when the first module is signed.
 pub(crate) fn ask_before<'k>(system: &System, sink: &dyn Sink, kernels: impl Iterator<Item = &'k Kernel>) {
     if !sink.can_ask() || pin::find(&system.host).is_ok_and(|pin| pin.is_some()) {
         return;
@@ -24,7 +24,7 @@ pub(crate) fn ask_before<'k>(system: &System, sink: &dyn Sink, kernels: impl Ite
         wanted(&system.host, &system.settings, &headers, &framework).ok()?;
         let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
-            // The administrator's own program gets its pass phrase by itself.
+            // The administrator's signing program gets its pass phrase without dkms.
             return None;
         }
         question(&key_pair(system, &framework, Some(&headers)).ok()?)
@@ -34,7 +34,8 @@ pub(crate) fn ask_before<'k>(system: &System, sink: &dyn Sink, kernels: impl Ite
     }
 }
 
-/// Asks for what the keys of registries need, or those of a fleet's builder for these kernels.
+/// Prompts for the pass phrases and PINs of registry keys, or of the keys of a fleet's builder for these
+/// kernels.
 pub(crate) fn ask_before_publishing<'k>(
     system: &System,
     sink: &dyn Sink,

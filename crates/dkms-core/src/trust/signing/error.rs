@@ -1,4 +1,4 @@
-//! Why a module is not signed, or a key not enrolled or replaced.
+//! Errors of signing a module, and of enrolling or replacing a key.
 
 use crate::cause::Cause;
 use kmodule::mok::MokError;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Signing failed, or the signing key cannot be changed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SigningError {
     #[error("the module {path} cannot be signed: {fault}")]
     SignFailed {
@@ -21,9 +21,10 @@ pub enum SigningError {
     KeyKept(#[source] RotateFault),
 }
 
-/// Why a module cannot be signed. The path beside it is that of the module, or of the file that is at fault.
+/// The reason why a module cannot be signed. The path next to it is the module, or the file that caused the
+/// error.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SignFault {
     #[error("the path of a signing key must be absolute")]
     RelativeKey,
@@ -69,9 +70,9 @@ pub enum SignFault {
     NotResigned(#[source] Cause),
 }
 
-/// Why the kernel's sign-file computes the signatures, and not this process.
+/// The reason why the kernel's sign-file computes the signatures, and not this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SignFileReason {
     #[error("framework.conf names it as sign_file")]
     Configured,
@@ -85,9 +86,9 @@ pub enum SignFileReason {
     Hash(String),
 }
 
-/// Why the enrolment of a certificate is not requested.
+/// The reason why the enrolment of a certificate is not requested.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum EnrolFault {
     #[error("{list} forbids the certificate {certificate}")]
     Forbidden { list: &'static str, certificate: PathBuf },
@@ -105,9 +106,9 @@ pub enum EnrolFault {
     Mokutil(String),
 }
 
-/// Why the signing key is not replaced.
+/// The reason why the signing key is not replaced.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RotateFault {
     #[error("{0} is in a token, and dkms makes keys in files only")]
     Token(String),
@@ -126,7 +127,7 @@ pub enum RotateFault {
 }
 
 impl SigningError {
-    /// What to do about it; empty if the message already says so.
+    /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         let help = match self {
             Self::SignFailed { fault, .. } => fault.help(),
@@ -190,12 +191,12 @@ impl EnrolFault {
     fn help(&self) -> &'static str {
         match self {
             Self::Forbidden { .. } => "'dkms mok rotate' makes another key",
-            Self::NoFirmware => "'dkms mok' says whether it needs to be enrolled at all",
+            Self::NoFirmware => "'dkms mok' reports whether it needs to be enrolled",
             Self::NoCertificate(_) => "'dkms generate_mok' makes a key pair",
             Self::NoTerminal => {
                 "run this on a terminal, or give it as the systemd credential dkms.mok-password"
             }
-            Self::NotListed => "see what 'mokutil --list-new' says",
+            Self::NotListed => "check the output of 'mokutil --list-new'",
             Self::BadCertificate(_) | Self::Mokutil(_) => "",
         }
     }
@@ -205,7 +206,7 @@ impl RotateFault {
     fn help(&self) -> &'static str {
         match self {
             Self::Token(_) => "make a new key there, name it in framework.conf, and build again",
-            Self::Missing(_) => "'dkms generate_mok' makes a key pair where there is none",
+            Self::Missing(_) => "'dkms generate_mok' creates a missing key pair",
             Self::Forbidden { .. } | Self::BadNewKey { .. } | Self::NoPair { .. } => {
                 "delete the new pair, then rotate again"
             }

@@ -1,4 +1,4 @@
-//! Finds the key pair, and creates it if there is none.
+//! Finds the key pair, and creates a missing pair.
 
 use super::error::{SignFault, SigningError};
 use crate::conf::framework;
@@ -26,13 +26,13 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// Whether the key is in a token and can only be used there.
+    /// Returns whether the key is in a token and can only be used there.
     pub fn is_token(&self) -> bool {
         self.key.starts_with("pkcs11:")
     }
 
-    /// All names that the private key's file may have: its own, its name during creation, and its name before
-    /// a rotation.
+    /// Returns all names that the file of the private key may have: its final name, its name during creation,
+    /// and its name before a rotation.
     pub(super) fn private_files(&self) -> Vec<PathBuf> {
         let key = Path::new(&self.key);
         vec![key.into(), aside(key, "new"), beside(key, "next")]
@@ -51,7 +51,7 @@ impl KeyPair {
         beside(&self.certificate, "old")
     }
 
-    /// Whether key and certificate are in one PEM file.
+    /// Returns whether key and certificate are in one PEM file.
     pub fn is_one_file(&self) -> bool {
         Path::new(&self.key) == self.certificate
     }
@@ -87,7 +87,7 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
     if let Some((key, certificate)) = system.settings.signing.clone() {
         return Ok(KeyPair { key, certificate });
     }
-    let own = |name: &str| system.layout.dkms_tree.join(name);
+    let path_in_tree = |name: &str| system.layout.dkms_tree.join(name);
     let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
     let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
     if key.is_none() {
@@ -100,8 +100,8 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
             _ => {}
         }
     }
-    let key = key.unwrap_or_else(|| own("mok.key").to_string_lossy().into_owned());
-    let certificate = certificate.map_or_else(|| own("mok.pub"), PathBuf::from);
+    let key = key.unwrap_or_else(|| path_in_tree("mok.key").to_string_lossy().into_owned());
+    let certificate = certificate.map_or_else(|| path_in_tree("mok.pub"), PathBuf::from);
     // A relative path would depend on the current directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
@@ -164,7 +164,7 @@ fn gentoo_keys(
     (kernel.clone(), certificate.or(kernel))
 }
 
-/// Whether the key exists, even if it is hidden because a build's script calls this dkms.
+/// Returns whether the key exists, even if it is hidden because a build's script runs this dkms.
 fn key_exists(key: &Path) -> bool {
     key.exists() || dkms_sys::mount::is_hidden(key)
 }
@@ -180,7 +180,7 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
-/// Whether the pair exists, so that it need not be created.
+/// Returns whether the pair exists, so that it need not be created.
 ///
 /// # Errors
 /// The key is in a token, and its certificate is missing: dkms cannot create it.
@@ -225,17 +225,17 @@ pub fn ensure(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<bool> 
     Ok(true)
 }
 
-/// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key
-/// is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created in its place.
-/// So only directories of dkms and of the distribution are created.
+/// Makes sure that the directories of the pair exist. If the directory of a configured key does not exist,
+/// the key is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created
+/// instead. So only directories of dkms and of the distribution are created.
 fn require_directories(host: &Host, layout: &Layout, pair: &KeyPair) -> Result<()> {
     // On Gentoo, the kernel's configuration names a key among the headers.
     let gentoo = host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
     let of_kernel = |dir: &Path| gentoo && dir.starts_with(&layout.install_tree);
     for path in [Path::new(&pair.key), &*pair.certificate] {
         let Some(dir) = path.parent() else { continue };
-        let own = dir == layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
-        if own || of_kernel(dir) {
+        let may_create = dir == layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        if may_create || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
             return Err(failed(path, SignFault::NoDirectory(dir.to_owned())));
@@ -295,8 +295,8 @@ fn create(pair: &KeyPair, pem: bool) -> Result<()> {
     Ok(())
 }
 
-/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes what
-/// is left of it.
+/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes the
+/// incomplete files.
 fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     let staged = aside(key, "new");
     if staged.is_file() && !key_exists(key) && certificate.is_file() {

@@ -1,6 +1,6 @@
 //! The pass phrase of an encrypted key, or the PIN of a token. It comes from a systemd credential, from
-//! KBUILD_SIGN_PIN, or from the terminal, where dkms asks for it once per command and before anything is
-//! built. It never comes from the command line.
+//! KBUILD_SIGN_PIN, or from the terminal. dkms prompts for it once per command and before anything is built.
+//! It never comes from the command line.
 
 use crate::error::Result;
 use crate::host::Host;
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 /// The name of the systemd credential.
 pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
 
-/// The PIN of a token, unless the key's URI says where it is.
+/// Returns the PIN of a token, unless the URI of the key contains the PIN or its location.
 ///
 /// # Errors
 /// As [`find`].
@@ -17,7 +17,7 @@ pub(crate) fn of_token(host: &Host, uri: &str) -> Result<Option<Secret>> {
     if has_pin(uri) { Ok(None) } else { find(host) }
 }
 
-/// Whether a `pkcs11:` URI names its PIN, or where that is.
+/// Returns whether a `pkcs11:` URI contains the PIN or its location.
 pub(super) fn has_pin(uri: &str) -> bool {
     ["pin-value=", "pin-source="].iter().any(|attribute| uri.contains(attribute))
 }

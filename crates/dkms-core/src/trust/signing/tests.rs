@@ -30,8 +30,8 @@ fn a_pair_for_each_kernel() {
     with_system(text, |system, root| {
         for release in ["6.1.0-9-amd64", "6.12.0-1"] {
             let pair = pair_for(system, release);
-            // A configured key that does not exist is assumed to be elsewhere, so no other key is created in
-            // its place.
+            // A configured key that does not exist is assumed to be elsewhere, so no other key is created
+            // instead.
             assert!(
                 matches!(
                     ensure(system, &Silent, &pair),

@@ -57,17 +57,17 @@ impl World {
         let host =
             Host { machine: A.into(), release: Release::new(K).expect("a release"), ..Host::default() };
         let settings = Settings { no_depmod: true, tmp_location: root.join("tmp"), ..Settings::default() };
-        let w = Self { system: System { layout, host, settings }, _dir: dir };
-        write(w.system.layout.kernel_modules(K).join("modules.order"), "");
-        fs::create_dir_all(w.system.layout.build_dir(&foo())).unwrap();
-        let source = w.system.layout.source_dir(&foo());
+        let world = Self { system: System { layout, host, settings }, _dir: dir };
+        write(world.system.layout.kernel_modules(K).join("modules.order"), "");
+        fs::create_dir_all(world.system.layout.build_dir(&foo())).unwrap();
+        let source = world.system.layout.source_dir(&foo());
         write(
             source.join("dkms.conf"),
             "PACKAGE_NAME=foo\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=foo\nDEST_MODULE_LOCATION=/updates\n",
         );
         write(source.join("foo.c"), "");
-        std::os::unix::fs::symlink(source, w.system.layout.source_link(&foo())).unwrap();
-        w
+        std::os::unix::fs::symlink(source, world.system.layout.source_link(&foo())).unwrap();
+        world
     }
 
     fn look(&self) -> Report {
@@ -227,94 +227,94 @@ fn module() -> Vec<u8> {
 
 #[test]
 fn what_dkms_leaves_is_clean() {
-    let w = World::new();
-    w.installed(K);
-    w.original(K, Some(&w.system.layout.kernel_modules(K).join("kernel/foo.ko")));
-    write(w.system.layout.lock_dir().join("build-foo-1.0"), "");
-    write(w.system.layout.dkms_tree.join("mok.pub"), "");
-    write(w.system.layout.dkms_tree.join("stray-file"), "");
-    fs::create_dir_all(w.system.layout.tarball_dir(&foo())).unwrap();
+    let world = World::new();
+    world.installed(K);
+    world.original(K, Some(&world.system.layout.kernel_modules(K).join("kernel/foo.ko")));
+    write(world.system.layout.lock_dir().join("build-foo-1.0"), "");
+    write(world.system.layout.dkms_tree.join("mok.pub"), "");
+    write(world.system.layout.dkms_tree.join("stray-file"), "");
+    fs::create_dir_all(world.system.layout.tarball_dir(&foo())).unwrap();
     // Files that are not ours are left alone.
-    write(w.system.layout.version_dir(&foo()).join(".swp"), "");
-    write(w.system.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
-    assert_eq!(w.found(), []);
-    let report = w.look();
+    write(world.system.layout.version_dir(&foo()).join(".swp"), "");
+    write(world.system.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
+    assert_eq!(world.found(), []);
+    let report = world.look();
     assert_eq!((report.packages, report.builds), (1, 1));
 }
 
 #[test]
 fn a_tree_that_cannot_be_listed_is_an_error() {
-    let w = World::new();
-    fs::remove_dir_all(&w.system.layout.dkms_tree).unwrap();
-    assert!(matches!(look(&w.system, &Silent, &[]), Err(Error::Look(_))));
+    let world = World::new();
+    fs::remove_dir_all(&world.system.layout.dkms_tree).unwrap();
+    assert!(matches!(look(&world.system, &Silent, &[]), Err(Error::Look(_))));
 }
 
 #[test]
 fn without_kernels_directory_the_rest_is_looked_at() {
-    let w = World::new();
-    w.installed(K);
-    fs::remove_dir_all(&w.system.layout.install_tree).unwrap();
-    fs::create_dir_all(w.system.layout.kernel_dir(&on(GONE))).unwrap();
-    let report = w.look();
+    let world = World::new();
+    world.installed(K);
+    fs::remove_dir_all(&world.system.layout.install_tree).unwrap();
+    fs::create_dir_all(world.system.layout.kernel_dir(&on(GONE))).unwrap();
+    let report = world.look();
     assert_eq!(report.unreadable.len(), 1);
     assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Leftover]);
 }
 
 #[test]
 fn what_somebody_is_at_is_no_finding() {
-    let w = World::new();
-    let b = w.built(K);
-    write(w.system.layout.build_dir(&foo()).join("foo.c"), "");
-    write(w.system.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
-    write(w.system.layout.source_tree.join(".foo-1.0.adding/x"), "");
-    write(w.system.layout.package_dir("foo").join(".1.0.removed/x"), "");
-    assert_eq!(w.found().len(), 4);
-    let held = w.hold("build-foo-1.0");
-    assert_eq!(w.found(), []);
+    let world = World::new();
+    let b = world.built(K);
+    write(world.system.layout.build_dir(&foo()).join("foo.c"), "");
+    write(world.system.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
+    write(world.system.layout.source_tree.join(".foo-1.0.adding/x"), "");
+    write(world.system.layout.package_dir("foo").join(".1.0.removed/x"), "");
+    assert_eq!(world.found().len(), 4);
+    let held = world.hold("build-foo-1.0");
+    assert_eq!(world.found(), []);
     drop(held);
-    assert_eq!(w.repair().repaired.len(), 4);
+    assert_eq!(world.repair().repaired.len(), 4);
 
-    write(w.system.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
-    assert_eq!(w.found().len(), 1);
-    let held = w.hold(&format!("install-{K}-{A}"));
-    assert_eq!(w.found(), []);
+    write(world.system.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
+    assert_eq!(world.found().len(), 1);
+    let held = world.hold(&format!("install-{K}-{A}"));
+    assert_eq!(world.found(), []);
     drop(held);
-    assert_eq!(w.found().len(), 1);
+    assert_eq!(world.found().len(), 1);
 }
 
 #[test]
 fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
-    let mut w = World::new();
-    w.system.settings.framework.lock_timeout = Some(0);
-    write(w.system.layout.build_dir(&foo()).join("foo.c"), "");
-    fs::create_dir_all(w.system.layout.dkms_tree.join("bar")).unwrap();
-    let report = w.look();
-    let held = w.hold("build-foo-1.0");
-    let done = repair(&w.system, &Silent, &[], report).unwrap();
+    let mut world = World::new();
+    world.system.settings.framework.lock_timeout = Some(0);
+    write(world.system.layout.build_dir(&foo()).join("foo.c"), "");
+    fs::create_dir_all(world.system.layout.dkms_tree.join("bar")).unwrap();
+    let report = world.look();
+    let held = world.hold("build-foo-1.0");
+    let done = repair(&world.system, &Silent, &[], report).unwrap();
     drop(held);
     assert_eq!(
         done.repaired.iter().map(|f| f.path.clone()).collect::<Vec<_>>(),
-        [w.system.layout.dkms_tree.join("bar")]
+        [world.system.layout.dkms_tree.join("bar")]
     );
     assert_eq!(done.left.findings.len(), 1);
     assert!(done.failure(&done.left.findings[0]).unwrap().contains("timed out waiting"));
-    assert!(w.system.layout.build_dir(&foo()).join("foo.c").exists());
+    assert!(world.system.layout.build_dir(&foo()).join("foo.c").exists());
 }
 
 #[test]
 fn filters_choose() {
-    let w = World::new();
-    w.built(GONE);
-    fs::create_dir_all(w.system.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
+    let world = World::new();
+    world.built(GONE);
+    fs::create_dir_all(world.system.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
     std::os::unix::fs::symlink(
-        w.system.layout.source_dir(&foo()),
-        w.system.layout.dkms_tree.join("bar/1.0/source"),
+        world.system.layout.source_dir(&foo()),
+        world.system.layout.dkms_tree.join("bar/1.0/source"),
     )
     .unwrap();
-    write(w.system.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
-    let count = |f: Filter| look(&w.system, &Silent, &[f]).map(|r| r.findings.len());
+    write(world.system.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
+    let count = |f: Filter| look(&world.system, &Silent, &[f]).map(|r| r.findings.len());
     let named = |name: &str| Filter { name: Some(name.into()), ..Filter::default() };
-    assert_eq!(w.found().len(), 3);
+    assert_eq!(world.found().len(), 3);
     assert_eq!(count(named("foo")).unwrap(), 1);
     assert_eq!(count(named("b*")).unwrap(), 1);
     assert_eq!(count(Filter { version: Some("1.0".into()), ..named("foo") }).unwrap(), 1);
