@@ -4,7 +4,7 @@ use super::advice;
 use super::chart;
 use super::failures;
 use super::run::{Item, Outcome, Reason, Run, Step};
-use super::text::{id, percent, seconds};
+use super::text::{id, link, percent, seconds};
 use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
 use dkms_pages::{Html, Page, Tone};
@@ -94,7 +94,8 @@ fn advice_list(html: &mut Html, run: &Run) {
             html.within("p", &[], |html| {
                 html.element("strong", &[], &advice.seen);
                 if let Some(n) = advice.about {
-                    html.text(" ").element("a", &[("href", &format!("#{}", id(n)))], "Show this build");
+                    html.text(" ");
+                    link(html, n, "Show this build");
                 }
             });
             if !advice.remarks.is_empty() {
@@ -162,7 +163,7 @@ fn critical_path(html: &mut Html, run: &Run) {
                 match part.item {
                     Item::Build(n) => {
                         let name = run.builds.get(n).map(|step| step.build.to_string()).unwrap_or_default();
-                        html.element("a", &[("href", &format!("#{}", id(n)))], &name);
+                        link(html, n, &name);
                     }
                     Item::Span(n) => {
                         html.text(run.spans.get(n).map_or("", |span| span.name.as_str()));
