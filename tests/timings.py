@@ -143,6 +143,14 @@ def on_disk():
     output = build("--timings=/root/link.html")
     with open(precious, encoding="utf-8") as file:
         check("a link in place of the file", file.read() == "kept" and "cannot be written" in output, output)
+    # A command that ends before it begins to work leaves no page, and keeps the one that is there.
+    wrong = ["build", "single/1.0", *kernel, "--directive", "no value"]
+    dkms(*wrong, "--timings=/root/new.html", code=2)
+    check("no empty page", not os.path.exists("/root/new.html"))
+    build("--timings=/root/page.html")
+    size = os.path.getsize("/root/page.html")
+    dkms(*wrong, "--timings=/root/page.html", code=2)
+    check("the page is kept", size and os.path.getsize("/root/page.html") == size)
     output = build("--timings=/nonexistent/page.html")
     check("a directory that is missing", "cannot be written" in output, output)
     check("--plain", "Built single/1.0" in build("--plain") or "Took single/1.0" in build("--plain"))

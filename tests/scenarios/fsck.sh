@@ -27,6 +27,13 @@ same "$(state)" "$before"
 setpriv --reuid=65534 --regid=65534 --clear-groups dkms fsck
 #: step ordinary-user-may-not-repair 1 ours
 setpriv --reuid=65534 --regid=65534 --clear-groups dkms fsck --repair
+#: step a-package-that-cannot-be-read 0 ours
+chmod 700 /var/lib/dkms/multi
+setpriv --reuid=65534 --regid=65534 --clear-groups dkms status >/run/out 2>/run/err
+grep -q '^single/1.0' /run/out
+grep -q 'warning: /var/lib/dkms/multi cannot be read' /run/err
+chmod 755 /var/lib/dkms/multi
+dkms status 2>&1 >/dev/null | grep -q . && exit 1 || true
 #: step leftovers-go 0 ours
 dkms fsck --repair
 test ! -e "/lib/modules/$K/updates/dkms/.single.ko.dkms-new"

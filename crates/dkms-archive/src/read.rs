@@ -12,8 +12,7 @@ use tar::EntryType;
 
 use super::entries::{RawEntry, Trouble, walk};
 use super::error::{ArchiveError, Damage};
-use super::names::Refusal;
-use super::names::{Kind, Tree};
+use super::names::{Kind, Refusal, Tree};
 use super::package;
 
 /// Limits on the size of the unpacked archive.

@@ -238,6 +238,12 @@ enum Append {
     Member(ArchiveError),
 }
 
+impl From<std::io::Error> for Append {
+    fn from(error: std::io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
 fn append(
     builder: &mut Builder<impl Write>,
     name: &[u8],
@@ -250,21 +256,22 @@ fn append(
     header.set_mtime(epoch.map_or(item.mtime, |limit| item.mtime.min(limit)));
     header.set_uid(0);
     header.set_gid(0);
-    header.set_username("root").and_then(|()| header.set_groupname("root")).map_err(Append::Write)?;
+    header.set_username("root")?;
+    header.set_groupname("root")?;
     header.set_size(0);
     match &item.what {
         What::Directory => {
             header.set_entry_type(EntryType::Directory);
-            builder.append_data(&mut header, path.join(""), std::io::empty()).map_err(Append::Write)
+            Ok(builder.append_data(&mut header, path.join(""), std::io::empty())?)
         }
         What::Symlink(target) => {
             header.set_entry_type(EntryType::Symlink);
             header.set_mode(0o777);
-            builder.append_link(&mut header, path, target).map_err(Append::Write)
+            Ok(builder.append_link(&mut header, path, target)?)
         }
         What::Bytes(bytes) => {
             header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, path, bytes.as_slice()).map_err(Append::Write)
+            Ok(builder.append_data(&mut header, path, bytes.as_slice())?)
         }
         What::File(source, size) => {
             header.set_size(*size);
@@ -325,6 +332,16 @@ impl<W: Write> Encoder<W> {
         })
     }
 
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Encoder::Plain(inner) => inner,
+            Encoder::Gzip(encoder) => encoder,
+            Encoder::Xz(encoder) => encoder,
+            Encoder::Zstd(encoder) => encoder,
+            Encoder::Bzip2(encoder) => encoder,
+        }
+    }
+
     pub(super) fn finish(self) -> std::io::Result<()> {
         let mut inner = match self {
             Encoder::Plain(inner) => inner,
@@ -339,22 +356,10 @@ impl<W: Write> Encoder<W> {
 
 impl<W: Write> Write for Encoder<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Encoder::Plain(inner) => inner.write(bytes),
-            Encoder::Gzip(encoder) => encoder.write(bytes),
-            Encoder::Xz(encoder) => encoder.write(bytes),
-            Encoder::Zstd(encoder) => encoder.write(bytes),
-            Encoder::Bzip2(encoder) => encoder.write(bytes),
-        }
+        self.writer().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Encoder::Plain(inner) => inner.flush(),
-            Encoder::Gzip(encoder) => encoder.flush(),
-            Encoder::Xz(encoder) => encoder.flush(),
-            Encoder::Zstd(encoder) => encoder.flush(),
-            Encoder::Bzip2(encoder) => encoder.flush(),
-        }
+        self.writer().flush()
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use dkms_bundle::digest;
-use dkms_bundle::digest::sha256_hex;
+use dkms_bundle::digest::{self, sha256_hex};
 use dkms_bundle::layer::{self, LayerError};
 use dkms_bundle::manifest::{self, Manifest, ManifestError};
 use dkms_bundle::record::{self, File, Layer, Record};

@@ -1,17 +1,15 @@
 //! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command
 //! ends.
 
-use crate::add;
 use crate::build::BuildError;
 use crate::conf::load;
-use crate::error::{Error, Result};
-use crate::event::Sink;
-use crate::event::{Event, FailedPackage, Fallback, Sources};
-use crate::origin;
+use crate::error::{Error, FailedKernel, Result};
+use crate::event::{Event, FailedPackage, Fallback, Sink, Sources};
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::system::System;
+use crate::{add, origin};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
 use std::sync::Arc;
@@ -118,6 +116,7 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     }
     crate::finally::once_per_command(system, sink, &results.changed, true);
     let mut first = results.stopped;
+    let mut failures: Vec<FailedKernel> = Vec::new();
     for kernel in kernels {
         let of = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
         let summary = Summary::of(kernel, &results.finished, &deferred);
@@ -132,16 +131,21 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
             sink.event(summary.event());
         }
         match headers {
-            Some(e) => {
+            // The first error decides the exit code.
+            Some(e) if failures.is_empty() => {
                 first.get_or_insert(e);
             }
-            None if failed.is_empty() => {}
-            None => {
-                first.get_or_insert(Error::AutoinstallFailed { kernel: kernel.clone(), failed, of, known });
+            None if !failed.is_empty() => {
+                failures.push(FailedKernel { kernel: kernel.clone(), failed, of, known });
             }
+            _ => {}
         }
     }
-    first.map_or(Ok(()), Err)
+    match first {
+        Some(e) => Err(e),
+        None if failures.is_empty() => Ok(()),
+        None => Err(Error::AutoinstallFailed(failures)),
+    }
 }
 
 /// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that
@@ -152,30 +156,29 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
 /// # Errors
 /// As [`autoinstall`].
 pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
-    let e = match autoinstall(system, sink, plan, kernels) {
-        Err(e @ Error::AutoinstallFailed { .. }) => e,
+    let failures = match autoinstall(system, sink, plan, kernels) {
+        Err(Error::AutoinstallFailed(failures)) => failures,
         other => return other,
     };
-    let Error::AutoinstallFailed { kernel, failed, known, .. } = &e else { return Err(e) };
     let framework = &system.settings.framework;
     let required = framework.required_modules.as_deref().unwrap_or_default();
     let required: Vec<&str> = required.split_whitespace().collect();
-    if framework.hook_failure == Some(true)
-        || failed.iter().any(|p| is_one_of(system, sink, p, kernel, &required))
-    {
-        return Err(e);
+    let is_required = |of: &FailedKernel| {
+        of.failed.iter().any(|package| is_one_of(system, sink, package, &of.kernel, &required))
+    };
+    if framework.hook_failure == Some(true) || failures.iter().any(is_required) {
+        return Err(Error::AutoinstallFailed(failures));
     }
-    if *known {
-        // The hook that built them has reported it.
-        return Ok(());
+    // The hook that built them has reported the known ones.
+    for FailedKernel { kernel, failed, .. } in failures.iter().filter(|of| !of.known) {
+        let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        sink.warn(format!(
+            "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
+             'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
+            release = kernel.release,
+            names = names.join(", "),
+        ));
     }
-    let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    sink.warn(format!(
-        "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
-         'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
-        release = kernel.release,
-        names = names.join(", "),
-    ));
     Ok(())
 }
 

@@ -2,8 +2,7 @@
 
 use crate::conf::load;
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::hooks::{self, Script};
 use crate::origin::error::OriginError;
 use crate::package::PackageError;

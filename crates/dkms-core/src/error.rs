@@ -69,12 +69,32 @@ pub enum Error {
     TreeNotWritable(#[source] IoError),
     #[error(transparent)]
     Tree(dkms_tree::Error),
-    #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
-    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize, known: bool },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    AutoinstallFailed(Vec<FailedKernel>),
     #[error("{failed} of {of} failed")]
     SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
     KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
+}
+
+/// What an autoinstall could not install for a kernel.
+#[derive(Clone, Debug)]
+pub struct FailedKernel {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The packages that failed.
+    pub failed: Vec<PackageId>,
+    /// The number of packages that were to be installed.
+    pub of: usize,
+    /// Whether all of them failed in the same way before.
+    pub known: bool,
+}
+
+impl std::fmt::Display for FailedKernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kernel, failed, of, .. } = self;
+        write!(f, "{} of {of} modules failed for kernel {kernel}", failed.len())
+    }
 }
 
 impl From<BadName> for Error {
@@ -133,7 +153,7 @@ impl Error {
             Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
             Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
-            Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
+            Self::AutoinstallFailed(_) => one("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Look(e) => e.help(),
             Self::Conf(_)

@@ -1,8 +1,7 @@
 //! A package's own scripts (POST_ADD, PRE_BUILD, ...) and the command strings of framework.conf.
 
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::program::ProgramError;
 use crate::system::System;

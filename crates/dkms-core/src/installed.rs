@@ -5,11 +5,10 @@ use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::system::System;
 use dkms_sys::fs::Last;
-use dkms_tree::RecordFault;
 use dkms_tree::beneath::{self, Trees};
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{Manifest, Stamp};
-use dkms_tree::state;
+use dkms_tree::{RecordFault, state};
 use std::path::{Path, PathBuf};
 
 /// A file in `/lib/modules` that a build is expected to have installed.

@@ -2,17 +2,15 @@
 //! one transaction.
 
 use crate::actions::report_nothing;
-use crate::add;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::install::{Change, Ending};
-use crate::lock;
 use crate::package::PackageError;
 use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
 use crate::request::Overrides;
 use crate::system::System;
+use crate::{add, lock};
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state;

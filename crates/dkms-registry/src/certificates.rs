@@ -48,8 +48,8 @@ pub(crate) enum CertificatesError {
     None,
 }
 
-/// What was read before this process lost the right to read files. It is parsed when it is needed: a file that
-/// cannot be used matters only to its own server.
+/// What was read before this process lost the right to read files. It is parsed when it is needed: a file
+/// that cannot be used matters only to its own server.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     system: Vec<u8>,
@@ -118,10 +118,10 @@ impl Additional {
         }
         for directory in shared {
             for (host, directory) in files_of_others(directory)? {
-                for (_, path) in
-                    files_of_others(&directory)?.into_iter().filter(|(name, _)| name.ends_with(".crt"))
-                {
-                    all.add(&host, path);
+                for (name, path) in files_of_others(&directory)? {
+                    if name.ends_with(".crt") {
+                        all.add(&host, path);
+                    }
                 }
             }
         }

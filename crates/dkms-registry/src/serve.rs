@@ -10,14 +10,14 @@ use dkms_bundle::protocol::{Greeting, MAX_LINE, Reply, Request, VERSION};
 use crate::address::Registry;
 use crate::certificates::{Certificates, CertificatesError};
 use crate::client::Client;
-use crate::confine::ConfinementError;
+use crate::confine::{self, ConfinementError};
 use crate::credentials::Vault;
 use crate::failure::{Failure, Local, Unusable};
 use crate::proxy::Proxies;
 use crate::registry::{self, Publication, Pushed};
 use crate::session::{Context, Logins};
 use crate::sources::Sources;
-use crate::{confine, helpers, words};
+use crate::{helpers, words};
 
 /// Requests that are handled at the same time.
 const WORKERS: usize = 4;

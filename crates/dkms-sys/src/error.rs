@@ -58,6 +58,11 @@ impl IoError {
     }
 }
 
+/// The error of a system call that has returned this, unless it is 0. Does not allocate.
+pub(crate) fn check(code: impl Into<i64>) -> std::io::Result<()> {
+    if code.into() == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// The number of bytes that an unprivileged user can still write on the file system of `path`.
 pub(crate) fn free_space(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;

@@ -3,6 +3,7 @@
 //! Used through [`crate::process::Command::bind`]. Mounts of the child are not visible outside. Later mounts
 //! on the machine are still visible inside (`MS_SLAVE`), so automounts keep working.
 
+use crate::error::check;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -28,12 +29,14 @@ impl Bind {
     }
 }
 
+pub(crate) fn unshare(flags: libc::c_int) -> std::io::Result<()> {
+    // SAFETY: only takes flags; failing changes nothing.
+    check(unsafe { libc::unshare(flags) })
+}
+
 /// Enters a private copy of the machine's mount namespace. Only in a child.
 pub(crate) fn enter_namespace() -> std::io::Result<()> {
-    // SAFETY: only takes flags.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
+    unshare(libc::CLONE_NEWNS)?;
     mount(c"none", c"/", libc::MS_REC | libc::MS_SLAVE)
 }
 
@@ -52,16 +55,12 @@ pub fn read_hidden(path: &Path) -> Result<Vec<u8>, crate::IoError> {
     let target = CString::new(path.as_os_str().as_bytes())
         .map_err(|e| crate::IoError::new("read", path, std::io::Error::from(e)))?;
     let read = || -> std::io::Result<Vec<u8>> {
-        // SAFETY: only takes flags. The thread gets its own root and working directory with the namespace.
-        if unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) } != 0 {
-            return Err(std::io::Error::last_os_error());
-        }
+        // The thread gets its own root and working directory with the namespace.
+        unshare(libc::CLONE_FS | libc::CLONE_NEWNS)?;
         mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)?;
         while is_hidden(path) {
             // SAFETY: a NUL-terminated string.
-            if unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) } != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
+            check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })?;
         }
         std::fs::read(path)
     };
@@ -86,7 +85,7 @@ pub(crate) fn mount_kind(
     // SAFETY: all strings are NUL-terminated and outlive the call.
     let code =
         unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(code)
 }
 
 /// Makes a mount and everything below it read-only, or writable again. Only in a child in its own namespace.
@@ -117,14 +116,14 @@ fn set_attribute(path: &CStr, read_only: bool, flags: libc::c_uint) -> std::io::
             size_of::<libc::mount_attr>(),
         )
     };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(code)
 }
 
 fn mount(source: &CStr, target: &CStr, flags: libc::c_ulong) -> std::io::Result<()> {
     // SAFETY: both strings are NUL-terminated; type and data may be null for bind and propagation changes.
     let code =
         unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(code)
 }
 
 /// Whether private mounts are available, tested with a real one in a temporary child.

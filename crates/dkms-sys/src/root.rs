@@ -4,6 +4,7 @@
 //! process and its children. Paths of the other root are resolved as that system would resolve them, and
 //! never lead out of it (`openat2(2)`, `RESOLVE_IN_ROOT`, Linux 5.6).
 
+use crate::mount::{set_read_only_one, unshare};
 use crate::{IoError, Result};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -38,11 +39,6 @@ pub fn leave_machine() -> Result<()> {
         std::fs::write(file, format!("0 {own} 1")).map_err(|e| IoError::new("write", file, e))?;
     }
     make_private().map_err(|e| failed("create private mounts below", e))
-}
-
-fn unshare(flags: libc::c_int) -> io::Result<()> {
-    // SAFETY: only takes flags.
-    if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes all mounts read-only for this process and its children, except the given directories and everything
@@ -90,16 +86,7 @@ fn mount_point(line: &[u8]) -> Option<PathBuf> {
 }
 
 fn make_read_only(point: &Path) -> io::Result<()> {
-    let point = std::ffi::CString::new(point.as_os_str().as_bytes())?;
-    // SAFETY: an all-zero mount_attr is valid and means no change.
-    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
-    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
-    // SAFETY: `point` is NUL-terminated, and `attributes` is as large as stated; both live through the call.
-    let done = unsafe {
-        let size = std::mem::size_of::<libc::mount_attr>();
-        libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, point.as_ptr(), 0, &attributes, size)
-    };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_read_only_one(&std::ffi::CString::new(point.as_os_str().as_bytes())?, true)
 }
 
 /// The directory of the other root.

@@ -187,12 +187,6 @@ impl PartialEq<&str> for Release {
     }
 }
 
-impl PartialEq<String> for Release {
-    fn eq(&self, other: &String) -> bool {
-        self.0 == *other
-    }
-}
-
 impl PartialEq<Release> for &str {
     fn eq(&self, other: &Release) -> bool {
         *self == other.0

@@ -49,10 +49,8 @@ pub(crate) fn borrowed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow
 
 /// For `Option<PathBuf>`; `null` means `None`.
 pub mod optional {
-    use super::{Names, Serializer};
-    use serde::de::Deserializer;
+    use serde::{Deserialize, Deserializer, Serializer};
     use std::borrow::Cow;
-    use std::fmt;
     use std::path::{Path, PathBuf};
 
     /// Writes a name, or `null`.
@@ -71,23 +69,9 @@ pub mod optional {
     /// # Errors
     /// The value is something else.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-        struct Optional;
-        impl<'de> serde::de::Visitor<'de> for Optional {
-            type Value = Option<Cow<'de, Path>>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file name or null")
-            }
-            fn visit_none<E>(self) -> Result<Self::Value, E> {
-                Ok(None)
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(None)
-            }
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_any(Names).map(Some)
-            }
-        }
-        Ok(deserializer.deserialize_option(Optional)?.map(Cow::into_owned))
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow, deserialize_with = "super::borrowed")] Cow<'a, Path>);
+        Ok(Option::<Name<'_>>::deserialize(deserializer)?.map(|name| name.0.into_owned()))
     }
 }
 

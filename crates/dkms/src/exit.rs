@@ -45,7 +45,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Registry(e) => registry(e),
         Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease(_) | Error::OsReleaseUnusable(_) => 4,
-        Error::AutoinstallFailed { .. } => 11,
+        Error::AutoinstallFailed(_) => 11,
         Error::KernelHookFailed { .. } => 14,
         Error::SeveralFailed { first, .. } => code(first),
         Error::Tree(e) => tree(e),

@@ -139,6 +139,9 @@ impl Ui {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
+        if let Some(recorder) = &self.recorder {
+            recorder.remove_empty_file();
+        }
         self.print_failures();
         let mut code = exit::of_command(action, result);
         match (&self.mode, result) {

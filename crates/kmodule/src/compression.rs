@@ -59,28 +59,24 @@ impl Compression {
     /// The usual suffix of files in this format.
     #[must_use]
     pub fn suffix(self) -> &'static str {
-        match self {
-            Compression::Gzip => ".gz",
-            Compression::Bzip2 => ".bz2",
-            Compression::Lzma => ".lzma",
-            Compression::Xz => ".xz",
-            Compression::Lzo => ".lzo",
-            Compression::Lz4 => ".lz4",
-            Compression::Zstd => ".zst",
-        }
+        self.name_and_suffix().1
     }
 
     /// The usual name, also that of the tool and of the `compress_NAME_opts` setting.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.name_and_suffix().0
+    }
+
+    fn name_and_suffix(self) -> (&'static str, &'static str) {
         match self {
-            Compression::Gzip => "gzip",
-            Compression::Bzip2 => "bzip2",
-            Compression::Lzma => "lzma",
-            Compression::Xz => "xz",
-            Compression::Lzo => "lzo",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
+            Compression::Gzip => ("gzip", ".gz"),
+            Compression::Bzip2 => ("bzip2", ".bz2"),
+            Compression::Lzma => ("lzma", ".lzma"),
+            Compression::Xz => ("xz", ".xz"),
+            Compression::Lzo => ("lzo", ".lzo"),
+            Compression::Lz4 => ("lz4", ".lz4"),
+            Compression::Zstd => ("zstd", ".zst"),
         }
     }
 }

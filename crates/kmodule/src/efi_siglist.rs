@@ -137,43 +137,29 @@ enum Kind {
 }
 
 impl Kind {
-    /// The GUIDs as they are in memory: the first three fields are little-endian.
+    /// In memory, the first three fields of a GUID are little-endian.
     fn from_guid(guid: &[u8; 16]) -> Kind {
-        match guid {
-            // a5c059a1-94e4-4aa7-87b5-ab155c2bf072 EFI_CERT_X509_GUID
-            b"\xa1\x59\xc0\xa5\xe4\x94\xa7\x4a\x87\xb5\xab\x15\x5c\x2b\xf0\x72" => Kind::Certificate,
-            // 826ca512-cf10-4ac9-b187-be01496631bd EFI_CERT_SHA1_GUID
-            b"\x12\xa5\x6c\x82\x10\xcf\xc9\x4a\xb1\x87\xbe\x01\x49\x66\x31\xbd" => {
-                Kind::Digest(Subject::Image, 20)
-            }
-            // 0b6e5233-a65c-44c9-9407-d9ab83bfc8bd EFI_CERT_SHA224_GUID
-            b"\x33\x52\x6e\x0b\x5c\xa6\xc9\x44\x94\x07\xd9\xab\x83\xbf\xc8\xbd" => {
-                Kind::Digest(Subject::Image, 28)
-            }
-            // c1c41626-504c-4092-aca9-41f936934328 EFI_CERT_SHA256_GUID
-            b"\x26\x16\xc4\xc1\x4c\x50\x92\x40\xac\xa9\x41\xf9\x36\x93\x43\x28" => {
-                Kind::Digest(Subject::Image, 32)
-            }
-            // ff3e5307-9fd0-48c9-85f1-8ad56c701e01 EFI_CERT_SHA384_GUID
-            b"\x07\x53\x3e\xff\xd0\x9f\xc9\x48\x85\xf1\x8a\xd5\x6c\x70\x1e\x01" => {
-                Kind::Digest(Subject::Image, 48)
-            }
-            // 093e0fae-a6c4-4f50-9f1b-d41e2b89c19a EFI_CERT_SHA512_GUID
-            b"\xae\x0f\x3e\x09\xc4\xa6\x50\x4f\x9f\x1b\xd4\x1e\x2b\x89\xc1\x9a" => {
-                Kind::Digest(Subject::Image, 64)
-            }
-            // 3bd2a492-96c0-4079-b420-fcf98ef103ed EFI_CERT_X509_SHA256_GUID
-            b"\x92\xa4\xd2\x3b\xc0\x96\x79\x40\xb4\x20\xfc\xf9\x8e\xf1\x03\xed" => {
-                Kind::Digest(Subject::Certificate, 32)
-            }
-            // 7076876e-80c2-4ee6-aad2-28b349a6865b EFI_CERT_X509_SHA384_GUID
-            b"\x6e\x87\x76\x70\xc2\x80\xe6\x4e\xaa\xd2\x28\xb3\x49\xa6\x86\x5b" => {
-                Kind::Digest(Subject::Certificate, 48)
-            }
-            // 446dbf63-2502-4cda-bcfa-2465d2b0fe9d EFI_CERT_X509_SHA512_GUID
-            b"\x63\xbf\x6d\x44\x02\x25\xda\x4c\xbc\xfa\x24\x65\xd2\xb0\xfe\x9d" => {
-                Kind::Digest(Subject::Certificate, 64)
-            }
+        let [d, c, b, a, f, e, h, g, rest @ ..] = *guid;
+        let (first, rest) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(rest));
+        match u128::from(first) << 64 | u128::from(rest) {
+            // EFI_CERT_X509_GUID
+            0xa5c059a1_94e4_4aa7_87b5_ab155c2bf072 => Kind::Certificate,
+            // EFI_CERT_SHA1_GUID
+            0x826ca512_cf10_4ac9_b187_be01496631bd => Kind::Digest(Subject::Image, 20),
+            // EFI_CERT_SHA224_GUID
+            0x0b6e5233_a65c_44c9_9407_d9ab83bfc8bd => Kind::Digest(Subject::Image, 28),
+            // EFI_CERT_SHA256_GUID
+            0xc1c41626_504c_4092_aca9_41f936934328 => Kind::Digest(Subject::Image, 32),
+            // EFI_CERT_SHA384_GUID
+            0xff3e5307_9fd0_48c9_85f1_8ad56c701e01 => Kind::Digest(Subject::Image, 48),
+            // EFI_CERT_SHA512_GUID
+            0x093e0fae_a6c4_4f50_9f1b_d41e2b89c19a => Kind::Digest(Subject::Image, 64),
+            // EFI_CERT_X509_SHA256_GUID
+            0x3bd2a492_96c0_4079_b420_fcf98ef103ed => Kind::Digest(Subject::Certificate, 32),
+            // EFI_CERT_X509_SHA384_GUID
+            0x7076876e_80c2_4ee6_aad2_28b349a6865b => Kind::Digest(Subject::Certificate, 48),
+            // EFI_CERT_X509_SHA512_GUID
+            0x446dbf63_2502_4cda_bcfa_2465d2b0fe9d => Kind::Digest(Subject::Certificate, 64),
             _ => Kind::Other,
         }
     }

@@ -3,10 +3,9 @@
 mod common;
 
 use common::{bzimage, modules, skip};
-use kmodule::Compression;
 use kmodule::compress::{self, Options};
 use kmodule::elf::Module;
-use kmodule::{exports, fuzz_module, image, sign};
+use kmodule::{Compression, exports, fuzz_module, image, sign};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::OnceLock;

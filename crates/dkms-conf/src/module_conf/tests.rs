@@ -1,6 +1,5 @@
 use super::*;
-use crate::{Diagnostic, Severity};
-use crate::{Dialect, State, evaluate};
+use crate::{Diagnostic, Dialect, Severity, State, evaluate};
 
 /// The configuration and, for each problem, "E" or "W", "s" if it is strict only, directive and index.
 fn conf(text: &str) -> (ModuleConf, Vec<String>) {

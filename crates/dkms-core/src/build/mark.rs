@@ -7,9 +7,8 @@ use crate::lock;
 use crate::system::System;
 use dkms_sys::{fs, sys};
 use dkms_tree::ids::Build;
-use dkms_tree::layers;
 use dkms_tree::layout::Layout;
-use dkms_tree::names_as_json;
+use dkms_tree::{layers, names_as_json};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -2,8 +2,7 @@
 
 use super::error::Damaged;
 use crate::digest;
-use dkms_bundle::record::MAX_BYTES;
-use dkms_bundle::record::{File, Record};
+use dkms_bundle::record::{File, MAX_BYTES, Record};
 use dkms_sys::fs::{self, Distrust};
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -11,8 +11,7 @@ mod bls;
 mod grub;
 
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::look::ready;
 use crate::system::System;

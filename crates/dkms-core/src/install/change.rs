@@ -7,8 +7,7 @@ use super::recover::{self, Left};
 use super::{clean, uninstall, weak};
 use crate::conf::load;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::hooks::{self, Script};
 use crate::host::Host;
 use crate::install::InstallError;
@@ -20,13 +19,12 @@ use crate::look::verify::Facts;
 use crate::request::Overrides;
 use crate::system::{Settings, System};
 use dkms_sys::fs;
-use dkms_tree::beneath;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::{Op, aside, write_text};
 use dkms_tree::journal::{Before, Transaction};
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
-use dkms_tree::state;
+use dkms_tree::{beneath, state};
 use std::path::{Path, PathBuf};
 
 /// Changes to the modules of one or more kernels, applied as a single transaction.

@@ -2,8 +2,7 @@
 
 use super::index::Update;
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::hooks;
 use crate::host::Host;
 use crate::install::InstallError;

@@ -3,8 +3,7 @@
 use super::change::Change;
 use super::{clean, depmod, weak};
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::install::InstallError;
 use crate::system::System;
 use dkms_sys::fs;

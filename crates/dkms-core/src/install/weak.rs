@@ -3,8 +3,7 @@
 use super::judge::Judge;
 use super::{clean, depmod};
 use crate::distro::Family;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::look::status::{self, WeakLink};
 use crate::look::verify::Facts;

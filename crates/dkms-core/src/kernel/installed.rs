@@ -3,8 +3,7 @@
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Release;
 use dkms_tree::layout::Layout;
-use dkms_tree::state;
-use dkms_tree::state::module_stem;
+use dkms_tree::state::{self, module_stem};
 use kmodule::Compression;
 use kmodule::compress::CompressError;
 use std::collections::HashMap;

@@ -6,9 +6,8 @@
 
 mod makefile;
 
-use crate::conf::ConfError;
 use crate::conf::bash::Evaluator;
-use crate::conf::load;
+use crate::conf::{ConfError, load};
 use crate::error::{Error, Result};
 use crate::event::Sink;
 use crate::kernel::headers;

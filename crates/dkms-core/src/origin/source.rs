@@ -3,8 +3,7 @@
 use super::staged::{Kind, Staged};
 use crate::add;
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::system::System;

@@ -12,8 +12,7 @@ pub mod sysext;
 pub mod tarball;
 
 use crate::error::{Cause, Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::program::ProgramError;
 use crate::system::System;
 use dkms_archive::Member;

@@ -2,8 +2,7 @@
 //! extensions contain them.
 
 use crate::add;
-use crate::build::BuildError;
-use crate::build::NotForKernel;
+use crate::build::{BuildError, NotForKernel};
 use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::decompressed;

@@ -3,8 +3,7 @@
 
 use crate::add;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::install::InstallError;
 use crate::origin::error::OriginError;
 use crate::pack::PackError;

@@ -1,9 +1,9 @@
 //! Tests plans from states, without a tree or a kernel.
 
 use super::order::Candidate;
-use super::removal::Depth;
+use super::removal::{self, Depth};
 use super::state::{BuildFacts, State};
-use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys, removal};
+use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys};
 use crate::build::BuildError;
 use crate::error::Error;
 use crate::install::InstallError;

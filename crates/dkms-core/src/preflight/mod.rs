@@ -19,8 +19,7 @@ pub use report::{KernelReport, PackageReport, PackageState, Report};
 
 use crate::distro::{Distribution, Family};
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::look::verify::Outcome;
 use crate::program::ProgramError;
 use crate::system::System;

@@ -1,12 +1,10 @@
 //! The keys of registries: those that are trusted, and those that sign what is pushed.
 
-use super::error::KeyFault;
-use super::error::RegistryError;
+use super::error::{KeyFault, RegistryError};
 use super::token::{self, Token};
 use crate::error::Result;
 use crate::event::Sink;
-use crate::system::Settings;
-use crate::system::System;
+use crate::system::{Settings, System};
 use dkms_bundle::signature::{PublicKey, SigningKey};
 use dkms_sys::fs;
 use dkms_tree::layout::Layout;

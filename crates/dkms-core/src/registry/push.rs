@@ -1,8 +1,7 @@
 //! Publishes builds.
 
 use super::connection::{Connection, Pushed};
-use super::error::CacheFault;
-use super::error::{Failure, RegistryError};
+use super::error::{CacheFault, Failure, RegistryError};
 use super::fleet::{self, SignedBuild};
 use super::keys::{self, Signatory};
 use super::{portable, program, repository};

@@ -3,8 +3,7 @@
 use super::{Plan, ReloadError};
 use crate::cause::Cause;
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::kernel::running::Identity;
 use crate::program::ProgramError;

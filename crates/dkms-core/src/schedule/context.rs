@@ -1,8 +1,7 @@
 //! The build context: what the builds of one command share, and what they leave behind.
 
 use super::task::{Done, Tasks};
-use crate::build::BuildError;
-use crate::build::{self, BuildOptions, Target};
+use crate::build::{self, BuildError, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::event::Sink;
 use crate::host::Host;

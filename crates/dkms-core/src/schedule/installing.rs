@@ -2,8 +2,7 @@
 
 use super::task::{Done, Task};
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::install::{Change, InstallError, Outcome};
 use crate::system::System;
 use dkms_tree::state::{self, BuildState};

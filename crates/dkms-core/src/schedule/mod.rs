@@ -30,8 +30,7 @@ pub use task::Done;
 
 use crate::build::BuildError;
 use crate::error::{Error, Result};
-use crate::event::Sink;
-use crate::event::{Event, Queued};
+use crate::event::{Event, Queued, Sink};
 use crate::install::{Change, Ending};
 use crate::plan::Plan;
 use crate::request::Overrides;

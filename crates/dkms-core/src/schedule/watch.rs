@@ -2,8 +2,7 @@
 
 use super::task::Task;
 use crate::build::objects::Follower;
-use crate::event::Sink;
-use crate::event::{Compiled, Progress, SlotsInUse};
+use crate::event::{Compiled, Progress, Sink, SlotsInUse};
 use crate::system::System;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::Build;

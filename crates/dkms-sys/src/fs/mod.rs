@@ -268,15 +268,7 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
 /// A file that has other names too (hard links) is replaced, so that its contents stay under those.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .mode(0o666)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(|e| IoError::new("create", path, e))?;
-    only_regular(path, &file, "create")?;
-    let file = with_one_name(path, file, "create")?;
+    let file = open_own(path, OpenOptions::new().write(true), "create")?;
     file.set_len(0).map_err(|e| IoError::new("write", path, e))?;
     Ok(file)
 }
@@ -284,16 +276,15 @@ pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
 /// Opens a file for appending, and creates it if it is missing. A link or a special file of that name is an
 /// error. A file that has other names too (hard links) is replaced by an empty one.
 pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
-    let path = path.as_ref();
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o666)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(|e| IoError::new("write", path, e))?;
-    only_regular(path, &file, "write")?;
-    with_one_name(path, file, "write")
+    open_own(path.as_ref(), OpenOptions::new().append(true), "write")
+}
+
+fn open_own(path: &Path, options: &mut OpenOptions, op: &'static str) -> Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = options.create(true).mode(0o666).custom_flags(flags).open(path);
+    let file = file.map_err(|e| IoError::new(op, path, e))?;
+    only_regular(path, &file, op)?;
+    with_one_name(path, file, op)
 }
 
 /// Replaces a file that has several names by a new one. The others may be outside the tree or image to which
@@ -356,10 +347,19 @@ pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
 /// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file
 /// systems.
 pub fn writable(path: impl AsRef<Path>) -> bool {
-    let Ok(path) = std::ffi::CString::new(path.as_ref().as_os_str().as_bytes()) else { return false };
+    allows(path.as_ref(), libc::W_OK)
+}
+
+/// Whether this is a directory whose entries the effective user cannot list or reach.
+pub fn is_hidden_dir(path: impl AsRef<Path>) -> bool {
+    is_real_dir(&path) && !allows(path.as_ref(), libc::R_OK | libc::X_OK)
+}
+
+fn allows(path: &Path, mode: libc::c_int) -> bool {
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels
     // without faccessat2 as well.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
 }
 
 /// Like [`writable`], with the reason if not.

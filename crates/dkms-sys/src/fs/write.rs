@@ -19,15 +19,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(
 /// Like [`write_atomic`], but without waiting for the disk: after a crash of the machine, the file may be
 /// missing or incomplete. For files that nothing depends on.
 pub fn write_unsynced(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
-    let path = path.as_ref();
-    let error = |e| IoError::new("write", path, e);
-    let (temp, mut file) = create_temporary(path)?;
-    let guard = RemoveOnDrop(Some(temp.clone()));
-    file.write_all(bytes).map_err(error)?;
-    file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
-    super::rename(&temp, path)?;
-    guard.disarm();
-    Ok(())
+    replace(path.as_ref(), mode, false, |file| file.write_all(bytes))
 }
 
 /// Like [`write_atomic`], for contents that are written piece by piece: `fill` gets the new file.
@@ -37,15 +29,27 @@ pub fn replace_with(
     fill: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
+    replace(path, mode, true, fill)?;
+    super::sync_dir(parent(path))
+}
+
+fn replace(
+    path: &Path,
+    mode: u32,
+    sync: bool,
+    fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
     let error = |e| IoError::new("write", path, e);
     let (temp, mut file) = create_temporary(path)?;
     let guard = RemoveOnDrop(Some(temp.clone()));
     fill(&mut file).map_err(error)?;
     file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
-    file.sync_all().map_err(error)?;
+    if sync {
+        file.sync_all().map_err(error)?;
+    }
     super::rename(&temp, path)?;
     guard.disarm();
-    super::sync_dir(parent(path))
+    Ok(())
 }
 
 /// Creates a file that must not exist yet (`O_EXCL`, so no link is followed) with exactly this mode, and

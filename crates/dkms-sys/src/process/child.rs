@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::notes::{Notes, Step};
 use super::supervisor::{self, Rows};
+use crate::error::check;
 use crate::mount::{self, Bind};
 use crate::sandbox::Prepared;
 use crate::signal;
@@ -173,10 +174,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-fn check(code: i32) -> std::io::Result<()> {
-    if code == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether the process of a pidfd has ended. `false` if there is no descriptor (before Linux 5.3).

@@ -31,9 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::IoError;
 use crate::sandbox::{Enforced, Profile};
-use crate::signal;
+use crate::{IoError, signal};
 
 pub use quote::quote;
 
@@ -78,19 +77,6 @@ pub enum Stream {
     ToStdout,
     /// This function, piece by piece (pieces need not be whole lines).
     Each(Listener),
-}
-
-impl std::fmt::Debug for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Stream::Null => "Null",
-            Stream::Capture => "Capture",
-            Stream::Inherit => "Inherit",
-            Stream::File(_) => "File",
-            Stream::ToStdout => "ToStdout",
-            Stream::Each(_) => "Each",
-        })
-    }
 }
 
 /// How a program ended.
@@ -222,7 +208,6 @@ pub enum ProcessError {
 }
 
 /// A program to run. Its environment is empty at first.
-#[derive(Debug)]
 pub struct Command {
     program: OsString,
     args: Vec<OsString>,

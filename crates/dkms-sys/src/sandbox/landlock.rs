@@ -14,6 +14,7 @@ use landlock::{
 };
 
 use super::view::{Access, Place};
+use crate::error::check;
 
 /// The Landlock version of the running kernel; 0 if it has none or it is disabled.
 pub fn abi() -> u32 {
@@ -122,8 +123,7 @@ impl Rules {
             }
         }
         // SAFETY: the descriptor is a Landlock ruleset that we own; flags are 0.
-        let code = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, self.set.as_raw_fd(), 0u32) };
-        if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, self.set.as_raw_fd(), 0u32) })
     }
 }
 

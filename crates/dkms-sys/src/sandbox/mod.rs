@@ -16,7 +16,8 @@ mod view;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use crate::mount;
+use crate::error::check;
+use crate::mount::{self, unshare};
 use landlock::Rules;
 pub use landlock::abi as landlock_abi;
 pub use own::{NotEnforced, Own, confine_own_process};
@@ -96,8 +97,6 @@ pub struct Enforced {
     pub view: bool,
     /// It has none of the caller's keys.
     pub keys: bool,
-    /// The Landlock version of this kernel; 0 if there is none.
-    pub landlock_abi: u32,
     /// Requested restrictions that are not enforced, one sentence each, for a warning.
     pub missing: Vec<String>,
 }
@@ -232,10 +231,17 @@ impl Profile {
         // kernel's limit is higher than ours: then our count finds that the limit is exceeded and can report
         // it, instead of failing forks, and the number is still bounded between two counts.
         let processes = self.limits.processes.filter(|_| own_user).map(|limit| limit.saturating_add(64));
+        Limits { processes, ..self.limits.clone() }.of_process()
+    }
+}
+
+impl Limits {
+    /// The limits that the kernel enforces for one process and its children.
+    fn of_process(&self) -> Vec<(Resource, u64)> {
         let all = [
-            (libc::RLIMIT_AS, self.limits.address_space),
-            (libc::RLIMIT_NPROC, processes),
-            (libc::RLIMIT_FSIZE, self.limits.file_size),
+            (libc::RLIMIT_AS, self.address_space),
+            (libc::RLIMIT_NPROC, self.processes),
+            (libc::RLIMIT_FSIZE, self.file_size),
             (libc::RLIMIT_CORE, Some(0)),
         ];
         all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?))).collect()
@@ -357,7 +363,6 @@ impl Prepared {
             processes: has(Part::Processes),
             view: self.view.is_some(),
             keys: seccomp || has(Part::Keyring),
-            landlock_abi: landlock_abi(),
             missing: Vec::new(),
         };
         let absent = [
@@ -405,8 +410,7 @@ fn set_limit(resource: Resource, value: u64) -> std::io::Result<()> {
     let limit = [value; 2];
     let none = std::ptr::null::<u64>();
     // SAFETY: the kernel reads two numbers; the call changes nothing but this process's limit.
-    let code = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) })
 }
 
 /// Changes user and group, and drops all other groups.
@@ -422,11 +426,6 @@ fn become_user(uid: u32, gid: u32) -> std::io::Result<()> {
 fn forbid_new_privileges() -> std::io::Result<()> {
     // SAFETY: prctl with these arguments only sets a flag.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
-}
-
-fn unshare(flags: libc::c_int) -> std::io::Result<()> {
-    // SAFETY: only takes flags; failing changes nothing.
-    check(unsafe { libc::unshare(flags) })
 }
 
 /// Writes a file of `/proc` in one call. Does not allocate.
@@ -449,8 +448,4 @@ fn install(filter: &[libc::sock_filter]) -> std::io::Result<()> {
     };
     // SAFETY: the program outlives the call, its length is that of the slice; the kernel copies it.
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
-}
-
-fn check(code: i32) -> std::io::Result<()> {
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

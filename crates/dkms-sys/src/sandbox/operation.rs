@@ -1,5 +1,6 @@
 //! The operations by which a child sets up its view of the file system. None of them allocates.
 
+use crate::error::check;
 use crate::mount;
 use std::ffi::{CStr, CString};
 
@@ -84,7 +85,7 @@ impl Op {
                 Op::Detach => libc::umount2(c".".as_ptr(), libc::MNT_DETACH),
             }
         };
-        if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        check(code)
     }
 }
 

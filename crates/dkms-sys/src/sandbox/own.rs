@@ -44,16 +44,8 @@ pub enum NotEnforced {
 /// Limits or the user cannot be set. The process must not continue then.
 pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<NotEnforced>> {
     let mut missing = Vec::new();
-    let limits = [
-        (libc::RLIMIT_AS, own.limits.address_space),
-        (libc::RLIMIT_NPROC, own.limits.processes),
-        (libc::RLIMIT_FSIZE, own.limits.file_size),
-        (libc::RLIMIT_CORE, Some(0)),
-    ];
-    for (resource, value) in limits {
-        if let Some(value) = value {
-            set_limit(resource, value)?;
-        }
+    for (resource, value) in own.limits.of_process() {
+        set_limit(resource, value)?;
     }
     forbid_new_privileges()?;
     // Before the change of the user, who may not be able to reach the directories.

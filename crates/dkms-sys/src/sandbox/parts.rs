@@ -4,6 +4,7 @@
 //! container denies it, that is recorded for the rest of this process, the program is started again without
 //! the part, and [`super::Enforced`] lists it.
 
+use crate::error::check;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A part of the sandbox.
@@ -126,8 +127,7 @@ pub(crate) fn drop_capabilities() -> std::io::Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let data = [Data::default(); 2];
     // SAFETY: as above; the kernel only reads `data`.
-    let code = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) };
-    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) })
 }
 
 /// Whether the user and group `id` exist in this process's user namespace, so that a process can use them.

@@ -1,7 +1,6 @@
 //! The file operations of a transaction. Each leaves evidence of how far it got, and can be undone.
 
-use crate::layers;
-use crate::names_as_json;
+use crate::{layers, names_as_json};
 use dkms_sys::{IoError, fs};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;

@@ -6,9 +6,8 @@ use crate::actions::Action;
 use crate::request;
 use dkms_core::add;
 use dkms_core::error::Result;
-use dkms_core::pack::Request;
-use dkms_core::pack::debian;
 use dkms_core::pack::tarball::Content;
+use dkms_core::pack::{Request, debian};
 use dkms_core::plan::{Operation, Plan, Step};
 use dkms_core::request::RequestError;
 

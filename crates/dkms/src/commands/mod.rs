@@ -33,10 +33,10 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::{Event, Sink};
 use dkms_core::hold::Caller;
 use dkms_core::host::Host;
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use dkms_core::secret::Secret;
 use dkms_core::system::System;
+use dkms_core::tree::layout::Layout;
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
@@ -85,8 +85,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         call.require_writable_tree()?;
     }
     if action.row().effect == Effect::Queries {
-        // A tree that cannot be read must not look like an empty one.
-        dkms_sys::fs::list_dir_optional(&system.layout.dkms_tree)?;
+        check_readable(&system.layout, sink)?;
     }
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&system.layout.dkms_tree) {
         dkms_core::install::recover::pending(&system, sink)?;
@@ -94,6 +93,20 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let answer = perform(&call, action);
     finish(&call, action, answer.as_ref().err());
     answer
+}
+
+/// Makes sure that a tree or a package that cannot be read does not look like an empty one.
+fn check_readable(layout: &Layout, sink: &dyn Sink) -> Result<()> {
+    for name in dkms_sys::fs::list_dir_optional(&layout.dkms_tree)? {
+        let package = layout.dkms_tree.join(&name);
+        if !name.as_encoded_bytes().starts_with(b".") && dkms_sys::fs::is_hidden_dir(&package) {
+            sink.warn(format!(
+                "{} cannot be read, so its versions and builds are not known",
+                package.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What follows an action, whether it failed or not: the page of `--timings`, and the kernels that are held back.

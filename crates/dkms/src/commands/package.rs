@@ -9,9 +9,8 @@ use dkms_core::origin::Origin;
 use dkms_core::plan::Plan;
 use dkms_core::plan::gather::{self, Purpose};
 use dkms_core::plan::removal::Depth;
-use dkms_core::remove;
 use dkms_core::request::RequestError;
-use dkms_core::{actions, add as registry, finally, rpm_upgrade};
+use dkms_core::{actions, add as registry, finally, remove, rpm_upgrade};
 
 /// `dkms add`, `dkms build`, `dkms install`
 pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {

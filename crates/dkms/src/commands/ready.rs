@@ -6,8 +6,7 @@ use crate::render::verdicts;
 use crate::request;
 use dkms_core::error::Result;
 use dkms_core::ids::Kernel;
-use dkms_core::look::LookError;
-use dkms_core::look::ready;
+use dkms_core::look::{LookError, ready};
 use dkms_core::request::UsageError;
 
 /// `dkms ready`

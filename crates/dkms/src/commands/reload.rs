@@ -5,8 +5,7 @@ use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
 use dkms_core::reload::{self, Plan};
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use serde_json::json;
 
 /// `dkms reload`

@@ -5,8 +5,7 @@ use crate::answer::Answer;
 use crate::report::{Report, fleet};
 use crate::ui;
 use dkms_core::error::{Error, Result};
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 

@@ -7,12 +7,10 @@ use crate::request;
 use dkms_core::add;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
-use dkms_core::pack::Request;
-use dkms_core::pack::rpm;
 use dkms_core::pack::tarball::Content;
+use dkms_core::pack::{Request, rpm};
 use dkms_core::plan::{Operation, Plan};
-use dkms_core::request::RequestError;
-use dkms_core::request::{OldDriverDisk, UsageError};
+use dkms_core::request::{OldDriverDisk, RequestError, UsageError};
 use dkms_core::tree::state;
 
 fn wanted(call: &Call<'_>) -> Result<Wanted> {

@@ -9,8 +9,7 @@ use dkms_core::error::Result;
 use dkms_core::kernel::running::Running;
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::{loaded, ready};
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use dkms_tree::ids::{Build, Kernel, Release};
 use dkms_tree::manifest::Manifest;
 

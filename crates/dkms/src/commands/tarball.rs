@@ -4,12 +4,10 @@ use super::call::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
-use dkms_core::origin::OriginError;
-use dkms_core::origin::{self, Origin};
+use dkms_core::origin::{self, Origin, OriginError};
 use dkms_core::pack::tarball::{self, Content};
 use dkms_core::plan::{Operation, Plan, gather};
-use dkms_core::request::RequestError;
-use dkms_core::request::UsageError;
+use dkms_core::request::{RequestError, UsageError};
 use dkms_core::{actions, add};
 use std::path::Path;
 

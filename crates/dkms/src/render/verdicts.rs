@@ -2,8 +2,7 @@
 
 use super::json::{document, list};
 use dkms_core::look::ready::{self, Item};
-use dkms_core::look::verify::{Judged, Known, Report};
-use dkms_core::look::verify::{Outcome, Reason};
+use dkms_core::look::verify::{Judged, Known, Outcome, Reason, Report};
 use serde_json::{Value, json};
 
 /// The word of a verdict in JSON.

@@ -1,8 +1,7 @@
 //! How much space dkms takes.
 
 use super::data::{BuildState, Disk, PackageSize};
-use dkms_core::cache::Cache;
-use dkms_core::cache::Filter;
+use dkms_core::cache::{Cache, Filter};
 use dkms_core::ids::PackageId;
 use dkms_core::system::System;
 use dkms_core::tree::state;

@@ -24,12 +24,10 @@ pub(crate) use record::Recorder;
 
 use crate::cli::Arguments;
 use dkms_core::error::Error;
-use dkms_core::event::Event;
-use dkms_core::event::Sink;
+use dkms_core::event::{Event, Sink};
 use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
-use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
 pub(crate) fn finish(
@@ -65,8 +63,8 @@ pub(crate) fn finish(
     if !arguments.timings {
         return;
     }
-    let written = match (recorder.file(), kept) {
-        (Some((path, mut file)), _) => file.write_all(page.as_bytes()).map(|()| path.to_owned()),
+    let written = match (recorder.write(&page), kept) {
+        (Some(written), _) => written,
         (None, Some(kept)) => kept.map_err(std::io::Error::other),
         // The reason was reported when the command began.
         (None, None) if arguments.timings_file.is_some() => return,
@@ -82,7 +80,7 @@ pub(crate) fn finish(
 
 /// Whether an error only says how many builds failed: the page shows each of them.
 fn is_summary(error: &Error) -> bool {
-    matches!(error, Error::AutoinstallFailed { .. } | Error::SeveralFailed { .. })
+    matches!(error, Error::AutoinstallFailed(_) | Error::SeveralFailed { .. })
 }
 
 /// What the events of a command mean.

@@ -1,10 +1,8 @@
 //! The page as a whole.
 
-use super::advice;
-use super::chart;
-use super::failures;
 use super::run::{Item, Outcome, Reason, Run, Step};
 use super::text::{id, link, percent, seconds};
+use super::{advice, chart, failures};
 use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
 use dkms_pages::{Html, Page, Tone};

@@ -3,7 +3,9 @@
 use crate::cli::Arguments;
 use dkms_core::event::{Event, Progress, SlotsInUse};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -45,7 +47,8 @@ impl Recorder {
     /// Begins to record, and creates the file of `--timings`. The error says why that is impossible.
     pub(crate) fn start(arguments: &Arguments) -> (Self, Option<dkms_sys::IoError>) {
         let path = arguments.timings_file.clone().filter(|_| !arguments.dry_run);
-        let file = path.map(|path| dkms_sys::fs::create_truncated(&path).map(|file| (path, file)));
+        // The page that is there stays until the new one is written.
+        let file = path.map(|path| dkms_sys::fs::open_append(&path).map(|file| (path, file)));
         let (file, error) = match file.transpose() {
             Ok(file) => (file, None),
             Err(e) => (None, Some(e)),
@@ -106,9 +109,24 @@ impl Recorder {
         self.begun.elapsed()
     }
 
-    /// The file of `--timings=FILE`.
-    pub(super) fn file(&self) -> Option<(&Path, &File)> {
-        self.file.as_ref().map(|(path, file)| (path.as_path(), file))
+    /// Writes the page to the file of `--timings=FILE`, and returns its path; `None` if there is no such file.
+    pub(super) fn write(&self, page: &str) -> Option<std::io::Result<PathBuf>> {
+        let (path, mut file) = self.file.as_ref().map(|(path, file)| (path, file))?;
+        let written = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));
+        Some(written.map(|()| path.clone()))
+    }
+
+    /// Removes the file of `--timings=FILE` if it is empty: the command ended before there was a page.
+    pub(crate) fn remove_empty_file(&self) {
+        let Some((path, file)) = &self.file else { return };
+        // With `--root`, another file may have this path now.
+        let is_this = |found: std::fs::Metadata| {
+            file.metadata()
+                .is_ok_and(|ours| ours.len() == 0 && (ours.dev(), ours.ino()) == (found.dev(), found.ino()))
+        };
+        if dkms_sys::fs::symlink_metadata(path).is_ok_and(is_this) {
+            let _ = dkms_sys::fs::remove_file(path);
+        }
     }
 
     /// What `read` makes of the entries.

@@ -1,7 +1,6 @@
-use super::page;
 use super::record::{Entry, What};
 use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
-use super::{advice, analyse};
+use super::{advice, analyse, page};
 use dkms_core::build::{BuildError, Diagnosis};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};

@@ -1,7 +1,7 @@
 //! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content,
 //! the last two padded to multiples of four bytes.
 
-use super::Damage;
+use super::damage::Damage;
 use crate::compression::Compression;
 use crate::elf::reader::until_nul;
 use crate::unpack::Source;

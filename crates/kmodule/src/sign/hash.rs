@@ -43,32 +43,12 @@ impl Hash {
     /// The name in the kernel's configuration and on sign-file's command line.
     #[must_use]
     pub fn config_name(self) -> &'static str {
-        match self {
-            Hash::Sha1 => "sha1",
-            Hash::Sha224 => "sha224",
-            Hash::Sha256 => "sha256",
-            Hash::Sha384 => "sha384",
-            Hash::Sha512 => "sha512",
-            Hash::Sha3_256 => "sha3-256",
-            Hash::Sha3_384 => "sha3-384",
-            Hash::Sha3_512 => "sha3-512",
-            Hash::Md5 => "md5",
-        }
+        self.algorithm().name
     }
 
     /// The object identifier of the digest algorithm.
     pub(super) fn oid(self) -> ObjectIdentifier {
-        match self {
-            Hash::Sha1 => sha1::Sha1::OID,
-            Hash::Sha224 => sha2::Sha224::OID,
-            Hash::Sha256 => sha2::Sha256::OID,
-            Hash::Sha384 => sha2::Sha384::OID,
-            Hash::Sha512 => sha2::Sha512::OID,
-            Hash::Sha3_256 => sha3::Sha3_256::OID,
-            Hash::Sha3_384 => sha3::Sha3_384::OID,
-            Hash::Sha3_512 => sha3::Sha3_512::OID,
-            Hash::Md5 => md5::Md5::OID,
-        }
+        self.algorithm().oid
     }
 
     pub(super) fn from_oid(oid: ObjectIdentifier) -> Option<Hash> {
@@ -76,32 +56,41 @@ impl Hash {
     }
 
     pub(super) fn digest(self, data: &[u8]) -> Vec<u8> {
-        match self {
-            Hash::Sha1 => sha1::Sha1::digest(data).to_vec(),
-            Hash::Sha224 => sha2::Sha224::digest(data).to_vec(),
-            Hash::Sha256 => sha2::Sha256::digest(data).to_vec(),
-            Hash::Sha384 => sha2::Sha384::digest(data).to_vec(),
-            Hash::Sha512 => sha2::Sha512::digest(data).to_vec(),
-            Hash::Sha3_256 => sha3::Sha3_256::digest(data).to_vec(),
-            Hash::Sha3_384 => sha3::Sha3_384::digest(data).to_vec(),
-            Hash::Sha3_512 => sha3::Sha3_512::digest(data).to_vec(),
-            Hash::Md5 => md5::Md5::digest(data).to_vec(),
-        }
+        (self.algorithm().digest)(data)
     }
 
     /// PKCS#1 v1.5 padding with this digest's prefix.
     pub(super) fn padding(self) -> Pkcs1v15Sign {
+        (self.algorithm().padding)()
+    }
+
+    fn algorithm(self) -> Algorithm {
         match self {
-            Hash::Sha1 => Pkcs1v15Sign::new::<sha1::Sha1>(),
-            Hash::Sha224 => Pkcs1v15Sign::new::<sha2::Sha224>(),
-            Hash::Sha256 => Pkcs1v15Sign::new::<sha2::Sha256>(),
-            Hash::Sha384 => Pkcs1v15Sign::new::<sha2::Sha384>(),
-            Hash::Sha512 => Pkcs1v15Sign::new::<sha2::Sha512>(),
-            Hash::Sha3_256 => Pkcs1v15Sign::new::<sha3::Sha3_256>(),
-            Hash::Sha3_384 => Pkcs1v15Sign::new::<sha3::Sha3_384>(),
-            Hash::Sha3_512 => Pkcs1v15Sign::new::<sha3::Sha3_512>(),
-            Hash::Md5 => Pkcs1v15Sign::new::<md5::Md5>(),
+            Hash::Sha1 => Algorithm::new::<sha1::Sha1>("sha1"),
+            Hash::Sha224 => Algorithm::new::<sha2::Sha224>("sha224"),
+            Hash::Sha256 => Algorithm::new::<sha2::Sha256>("sha256"),
+            Hash::Sha384 => Algorithm::new::<sha2::Sha384>("sha384"),
+            Hash::Sha512 => Algorithm::new::<sha2::Sha512>("sha512"),
+            Hash::Sha3_256 => Algorithm::new::<sha3::Sha3_256>("sha3-256"),
+            Hash::Sha3_384 => Algorithm::new::<sha3::Sha3_384>("sha3-384"),
+            Hash::Sha3_512 => Algorithm::new::<sha3::Sha3_512>("sha3-512"),
+            Hash::Md5 => Algorithm::new::<md5::Md5>("md5"),
         }
+    }
+}
+
+/// What is computed with a digest.
+struct Algorithm {
+    name: &'static str,
+    oid: ObjectIdentifier,
+    digest: fn(&[u8]) -> Vec<u8>,
+    padding: fn() -> Pkcs1v15Sign,
+}
+
+impl Algorithm {
+    fn new<D: Digest + AssociatedOid>(name: &'static str) -> Self {
+        let digest = |data: &[u8]| D::digest(data).to_vec();
+        Algorithm { name, oid: D::OID, digest, padding: Pkcs1v15Sign::new::<D> }
     }
 }
 

@@ -9,8 +9,7 @@ use super::{damage, early, relocate, signature, symbols};
 use crate::compress::{self, CompressError, XzCheck};
 use crate::compression::Compression;
 use crate::elf::{ElfError, Module};
-use crate::exports;
-use crate::sign;
+use crate::{exports, sign};
 use std::borrow::Cow;
 
 /// A module file, read once for any number of kernels.

@@ -1,5 +1,5 @@
-//! The reasons why a kernel refuses a module. Each displays as what is wrong, with the message that the kernel
-//! logs, if it logs one.
+//! The reasons why a kernel refuses a module. Each displays as what is wrong, with the message that the
+//! kernel logs, if it logs one.
 
 use crate::compression::Compression;
 use crate::elf::{AARCH64, ElfError};

@@ -168,6 +168,37 @@ impl Run<'_, '_> {
         self.image.reader.symbol_in(self.image.bytes(self.image.symbols), relocation.symbol)
     }
 
+    /// The symbol of a relocation. The kernel reads it before it checks the type.
+    fn existing_symbol(&mut self, relocation: &Relocation) -> Option<Symbol> {
+        let symbol = self.symbol(relocation);
+        if symbol.is_none() {
+            self.can_crash = true;
+            self.doubts
+                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
+        }
+        symbol
+    }
+
+    /// Records the place that a relocation changes. Returns whether it is inside its section.
+    fn add_place(
+        &mut self,
+        target: usize,
+        relocation: &Relocation,
+        symbol: &Symbol,
+        size: u64,
+        is_address: bool,
+    ) -> bool {
+        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
+        let place = Place { offset: relocation.offset, leads_to: self.section_of(symbol), goal, is_address };
+        self.places.entry(target).or_default().push(place);
+        let Some(section) = self.image.sections.get(target) else { return false };
+        let is_inside = relocation.offset.checked_add(size).is_some_and(|end| end <= section.size);
+        if !is_inside {
+            self.outside(target, relocation);
+        }
+        is_inside
+    }
+
     /// The section that a symbol is in.
     fn section_of(&self, symbol: &Symbol) -> Option<usize> {
         let index = usize::from(symbol.section);
@@ -178,13 +209,7 @@ impl Run<'_, '_> {
     fn check(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
         let image = self.image;
         let section = image.sections.get(target)?;
-        // The kernel reads the symbol before it checks the type.
-        let Some(symbol) = self.symbol(relocation) else {
-            self.can_crash = true;
-            self.doubts
-                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
-            return None;
-        };
+        let symbol = self.existing_symbol(relocation)?;
         let size: u8 = match relocation.kind {
             kind::NONE => return None,
             kind::WORD64 | kind::PC64 => 8,
@@ -192,16 +217,7 @@ impl Run<'_, '_> {
             other => return Some(Reason::Relocation { kind: other, machine: X86_64 }),
         };
         let leads_to = self.section_of(&symbol);
-        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
-        let is_address = relocation.kind == kind::WORD64;
-        self.places.entry(target).or_default().push(Place {
-            offset: relocation.offset,
-            leads_to,
-            goal,
-            is_address,
-        });
-        if relocation.offset.checked_add(size.into()).is_none_or(|end| end > section.size) {
-            self.outside(target, relocation);
+        if !self.add_place(target, relocation, &symbol, size.into(), relocation.kind == kind::WORD64) {
             return None;
         }
         let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));

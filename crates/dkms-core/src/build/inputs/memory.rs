@@ -4,8 +4,7 @@
 
 use super::tree::{Identity, Tree};
 use crate::digest::Hasher;
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;

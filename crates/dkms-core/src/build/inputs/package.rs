@@ -1,10 +1,9 @@
 //! Header files that belong to a package: what the package manager knows of them, and what differs.
 
-use super::contents;
 use super::dpkg::Dpkg;
-use super::rpm;
 use super::sums::{self, Record};
 use super::tree::Tree;
+use super::{contents, rpm};
 use crate::digest::{self, Hasher};
 use crate::host::Host;
 use dkms_sys::IoError;

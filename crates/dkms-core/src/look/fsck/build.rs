@@ -2,9 +2,9 @@
 
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
 use super::spot::{Look, What};
-use super::traces::leftover;
-use super::{names, traces};
+use super::traces::{self, leftover};
 use crate::installed;
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};

@@ -9,13 +9,11 @@ mod text;
 
 use crate::add;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request, newest};
-use crate::request::RequestError;
-use crate::request::UsageError;
+use crate::request::{RequestError, UsageError};
 use crate::system::System;
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};

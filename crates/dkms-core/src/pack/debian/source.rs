@@ -3,13 +3,12 @@
 
 use super::planned::Planned;
 use super::{payload, report_written};
-use crate::add;
-use crate::digest;
 use crate::error::Result;
 use crate::event::Sink;
 use crate::pack::Request;
 use crate::pack::tarball::{self, archive_error};
 use crate::system::System;
+use crate::{add, digest};
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::layout::Layout;

@@ -4,8 +4,7 @@
 use super::planned::Planned;
 use crate::error::Result;
 use crate::event::Sink;
-use crate::pack::tarball;
-use crate::pack::{self, Request};
+use crate::pack::{self, Request, tarball};
 use crate::program::ProgramError;
 use crate::system::System;
 use crate::time;

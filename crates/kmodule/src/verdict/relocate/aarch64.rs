@@ -5,7 +5,7 @@
 use super::super::format::{Image, text};
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
-use super::{Place, Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use super::{Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
 use crate::elf::AARCH64;
 use crate::elf::reader::{Relocation, SHF_EXECINSTR, Symbol};
 
@@ -93,12 +93,7 @@ impl Run<'_, '_> {
 
     pub(super) fn check_aarch64(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
         let section = self.image.sections.get(target)?;
-        let Some(symbol) = self.symbol(relocation) else {
-            self.can_crash = true;
-            self.doubts
-                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
-            return None;
-        };
+        let symbol = self.existing_symbol(relocation)?;
         let Some(size) = size(relocation.kind) else {
             return Some(Reason::Relocation { kind: relocation.kind, machine: AARCH64 });
         };
@@ -106,12 +101,7 @@ impl Run<'_, '_> {
             return None;
         }
         let leads_to = self.section_of(&symbol);
-        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
-        let is_address = relocation.kind == ABS64;
-        let place = Place { offset: relocation.offset, leads_to, goal, is_address };
-        self.places.entry(target).or_default().push(place);
-        if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
-            self.outside(target, relocation);
+        if !self.add_place(target, relocation, &symbol, size, relocation.kind == ABS64) {
             return None;
         }
         self.check_target(&symbol, relocation, leads_to, target);

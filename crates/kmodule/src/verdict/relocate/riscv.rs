@@ -6,7 +6,7 @@ use super::super::format::{Image, text};
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
 use super::super::release::since;
-use super::{Place, Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use super::{Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
 use crate::elf::RISCV;
 use crate::elf::reader::{Relocation, Symbol, string_at};
 use std::collections::BTreeSet;
@@ -85,12 +85,7 @@ impl Run<'_, '_> {
     ) -> Option<Reason> {
         let section = self.image.sections.get(target)?;
         let kind = relocation.kind;
-        let Some(symbol) = self.symbol(relocation) else {
-            self.can_crash = true;
-            self.doubts
-                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
-            return None;
-        };
+        let symbol = self.existing_symbol(relocation)?;
         let refused = |log| {
             let place = format!("byte {:#x} of {}", relocation.offset, text(section.name));
             Some(Reason::RelocationRefused { kind, place, log })
@@ -119,12 +114,7 @@ impl Run<'_, '_> {
                 return refused("Can not find HI20 relocation information");
             }
         }
-        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
-        let is_address = kind == WORD64;
-        let place = Place { offset: relocation.offset, leads_to, goal, is_address };
-        self.places.entry(target).or_default().push(place);
-        if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
-            self.outside(target, relocation);
+        if !self.add_place(target, relocation, &symbol, size, kind == WORD64) {
             return None;
         }
         self.check_target(&symbol, relocation, leads_to, target);

@@ -15,8 +15,7 @@ use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 const K: &str = "6.1.0-9-amd64";
