@@ -15,8 +15,8 @@ mod row;
 mod table;
 
 pub(crate) use kinds::{Effect, Kernels, Operand, Root};
-pub(crate) use option::{Group, Misplaced, OptionRow, Value};
-pub(crate) use options::{DEPRECATED, OPTIONS, Opt};
+pub(crate) use option::{Group, Misplaced, Value};
+pub(crate) use options::{DEPRECATED, OPTIONS, Opt, OptionRow};
 pub(crate) use row::ActionRow;
 pub(crate) use table::{ACTIONS, Action};
 

@@ -1,7 +1,5 @@
 //! What the columns of the table of options can contain.
 
-use super::options::Opt;
-
 /// What an option takes, which is also what shells complete after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -49,49 +47,6 @@ pub(crate) enum Misplaced {
     Ignore,
 }
 
-/// Everything about an option.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OptionRow {
-    pub opt: Opt,
-    pub short: Option<char>,
-    /// Without the dashes; empty if there is only a short name.
-    pub long: &'static str,
-    pub value: Value,
-    /// The value's name in help, such as `FILE`.
-    pub value_name: &'static str,
-    /// Several values can be given; otherwise the last one counts.
-    pub repeatable: bool,
-    pub group: Group,
-    pub misplaced: Misplaced,
-    /// One sentence without its full stop.
-    pub about: &'static str,
-    /// More sentences for dkms(8) and the help of an action; words in backticks are literal.
-    pub details: &'static str,
-}
-
-impl OptionRow {
-    /// How messages name it: the long name if there is one.
-    pub(crate) fn name(&self) -> String {
-        match self.short {
-            Some(short) if self.long.is_empty() => format!("-{short}"),
-            _ => format!("--{}", self.long),
-        }
-    }
-
-    /// How clap names it.
-    pub(crate) fn id(&self) -> &'static str {
-        if self.long.is_empty() { self.value_name } else { self.long }
-    }
-
-    pub(crate) fn takes_value(&self) -> bool {
-        self.value != Value::Flag
-    }
-
-    pub(crate) fn is_hidden(&self) -> bool {
-        self.group == Group::Former
-    }
-}
-
 impl Group {
     /// All with a heading, in the order of dkms(8).
     pub(crate) const ALL: [Self; 10] = [
@@ -124,17 +79,3 @@ impl Group {
         }
     }
 }
-
-/// A flag without a short name; what most options have in common.
-pub(super) const BASE: OptionRow = OptionRow {
-    opt: Opt::Help,
-    short: None,
-    long: "",
-    value: Value::Flag,
-    value_name: "",
-    repeatable: false,
-    group: Group::Output,
-    misplaced: Misplaced::Warn,
-    about: "",
-    details: "",
-};

@@ -4,7 +4,64 @@
 //! To add an option: its row here, the actions that it applies to in `table.rs`, and its line in
 //! [`crate::cli::Arguments`], which receives its value.
 
-use super::option::{BASE, Group, Misplaced, OptionRow, Value};
+use super::option::{Group, Misplaced, Value};
+
+/// Everything about an option.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OptionRow {
+    pub opt: Opt,
+    pub short: Option<char>,
+    /// Without the dashes; empty if there is only a short name.
+    pub long: &'static str,
+    pub value: Value,
+    /// The value's name in help, such as `FILE`.
+    pub value_name: &'static str,
+    /// Several values can be given; otherwise the last one counts.
+    pub repeatable: bool,
+    pub group: Group,
+    pub misplaced: Misplaced,
+    /// One sentence without its full stop.
+    pub about: &'static str,
+    /// More sentences for dkms(8) and the help of an action; words in backticks are literal.
+    pub details: &'static str,
+}
+
+impl OptionRow {
+    /// How messages name it: the long name if there is one.
+    pub(crate) fn name(&self) -> String {
+        match self.short {
+            Some(short) if self.long.is_empty() => format!("-{short}"),
+            _ => format!("--{}", self.long),
+        }
+    }
+
+    /// How clap names it.
+    pub(crate) fn id(&self) -> &'static str {
+        if self.long.is_empty() { self.value_name } else { self.long }
+    }
+
+    pub(crate) fn takes_value(&self) -> bool {
+        self.value != Value::Flag
+    }
+
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.group == Group::Former
+    }
+}
+
+/// A flag without a short name; what most options have in common.
+const BASE: OptionRow = OptionRow {
+    opt: Opt::Help,
+    short: None,
+    long: "",
+    value: Value::Flag,
+    value_name: "",
+    repeatable: false,
+    group: Group::Output,
+    misplaced: Misplaced::Warn,
+    about: "",
+    details: "",
+};
 
 /// Each row names the variant of [`Opt`], the long name without its dashes, the group, a sentence, and the
 /// fields of [`OptionRow`] that differ from [`BASE`].
