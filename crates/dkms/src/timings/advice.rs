@@ -22,16 +22,8 @@ pub(super) struct Advice {
 
 /// The most useful advice first.
 pub(super) fn advise(run: &Run) -> Vec<Advice> {
-    let mut list: Vec<Advice> = Vec::new();
-    list.extend(longest(run));
-    list.extend(failed(run));
-    list.extend(saturated(run));
-    list.extend(locks(run));
-    list.extend(memory(run));
-    list.extend(same_package(run));
-    list.extend(jobs(run));
-    list.extend(depmod(run));
-    list.extend(slower(run));
+    let all = [longest, failed, saturated, locks, memory, same_package, jobs, depmod, slower];
+    let mut list: Vec<Advice> = all.iter().filter_map(|advice| advice(run)).collect();
     if list.is_empty() {
         let begun = || run.builds.iter().filter(|step| step.from.is_some());
         let reused = begun().next().is_some() && begun().all(|step| !step.is_compiled());

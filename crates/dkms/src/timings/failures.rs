@@ -1,7 +1,7 @@
 //! What failed and what was left out: a line for each, with the words of the compiler behind it.
 
 use super::run::{Outcome, Run, Step};
-use super::text::id;
+use super::text::link;
 use crate::printable::without_pins;
 use dkms_pages::Html;
 
@@ -51,7 +51,7 @@ fn failure(html: &mut Html, n: usize, step: &Step, open: bool) {
         });
         message(html, short(step, error), help);
         html.within("p", &[], |html| {
-            html.element("a", &[("href", &format!("#{}", id(n)))], "Show this build and its log");
+            link(html, n, "Show this build and its log");
         });
     });
 }
@@ -67,7 +67,7 @@ fn left_out(html: &mut Html, run: &Run) {
     html.within("ul", &[], |html| {
         for (n, step) in out {
             html.within("li", &[], |html| {
-                html.element("a", &[("href", &format!("#{}", id(n)))], &step.build.to_string());
+                link(html, n, &step.build.to_string());
                 let reason = step.left_out().unwrap_or_default();
                 html.text(&format!(": {}: {}", step.state(), without_pins(reason)));
             });

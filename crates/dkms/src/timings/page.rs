@@ -1,7 +1,7 @@
 //! The page as a whole.
 
 use super::run::{Item, Outcome, Reason, Run, Step};
-use super::text::{id, percent, seconds};
+use super::text::{id, link, percent, seconds};
 use super::{advice, chart, failures};
 use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
@@ -92,7 +92,8 @@ fn advice_list(html: &mut Html, run: &Run) {
             html.within("p", &[], |html| {
                 html.element("strong", &[], &advice.seen);
                 if let Some(n) = advice.about {
-                    html.text(" ").element("a", &[("href", &format!("#{}", id(n)))], "Show this build");
+                    html.text(" ");
+                    link(html, n, "Show this build");
                 }
             });
             if !advice.remarks.is_empty() {
@@ -160,7 +161,7 @@ fn critical_path(html: &mut Html, run: &Run) {
                 match part.item {
                     Item::Build(n) => {
                         let name = run.builds.get(n).map(|step| step.build.to_string()).unwrap_or_default();
-                        html.element("a", &[("href", &format!("#{}", id(n)))], &name);
+                        link(html, n, &name);
                     }
                     Item::Span(n) => {
                         html.text(run.spans.get(n).map_or("", |span| span.name.as_str()));

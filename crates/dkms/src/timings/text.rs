@@ -1,5 +1,7 @@
 //! Numbers as people read them, and the ids of builds.
 
+use dkms_pages::Html;
+
 /// Seconds as a person reads them.
 pub(super) fn seconds(seconds: f64) -> String {
     let total = seconds.max(0.0);
@@ -21,4 +23,9 @@ pub(super) fn percent(part: f64, whole: f64) -> String {
 /// The id of a build's entry.
 pub(super) fn id(number: usize) -> String {
     format!("build-{number}")
+}
+
+/// Adds a link to a build's entry.
+pub(super) fn link(html: &mut Html, number: usize, text: &str) {
+    html.element("a", &[("href", &format!("#{}", id(number)))], text);
 }
