@@ -11,6 +11,7 @@ mod ending;
 mod estimate;
 mod fallback;
 pub mod gather;
+mod gatherer;
 pub mod keys;
 pub mod order;
 mod recorded;
@@ -20,4 +21,6 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use gatherer::Purpose;
+pub(crate) use gatherer::post_transaction;
 pub use steps::{Operation, Outlook, Plan, Step, StepId, Transactions};

@@ -6,9 +6,8 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
-use dkms_core::plan::Plan;
-use dkms_core::plan::gather::{self, Purpose};
 use dkms_core::plan::removal::Depth;
+use dkms_core::plan::{Plan, Purpose, gather};
 use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, remove, rpm_upgrade};
 

@@ -15,7 +15,7 @@ use crate::install::resign::Resigner;
 use crate::install::{Change, Ending};
 use crate::kernel::installed::decompressed;
 use crate::lock;
-use crate::plan::{self, Operation, Plan, gather};
+use crate::plan::{self, Operation, Plan};
 use crate::request::Overrides;
 use crate::system::System;
 use crate::trust::machine::Machine;
@@ -72,7 +72,7 @@ pub fn plan_rotation(
     let new_pair = (!is_made).then_some((staged.key, staged.certificate));
     // post_transaction runs once, for the first kernel whose modules change.
     let installed = builds.iter().find(|build| state::is_active(&system.layout, build));
-    let post_transaction = installed.and_then(|build| gather::post_transaction(system, sink, &build.kernel));
+    let post_transaction = installed.and_then(|build| plan::post_transaction(system, sink, &build.kernel));
     Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction).overriding(overrides))
 }
 
