@@ -33,7 +33,7 @@ setpriv --reuid=65534 --regid=65534 --clear-groups dkms status >/run/out 2>/run/
 grep -q '^single/1.0' /run/out
 grep -q 'warning: /var/lib/dkms/multi cannot be read' /run/err
 chmod 755 /var/lib/dkms/multi
-dkms status 2>&1 >/dev/null | grep -q . && exit 1 || true
+same "$(dkms status 2>&1 >/dev/null)" ''
 #: step leftovers-go 0 ours
 dkms fsck --repair
 test ! -e "/lib/modules/$K/updates/dkms/.single.ko.dkms-new"
