@@ -64,3 +64,10 @@ printf '#!/bin/sh\n: >/lib/modules/%s/modules.dep\n' "$K" >/usr/local/sbin/depmo
 dkms install single/1.0 -k "$K"
 #: step the-index-is-there 0 ours
 diff -r --no-dereference /root/before "/lib/modules/$K"
+#: step autoinstall-names-each-kernel-with-failures 11 ours
+mv /root/depmod /usr/local/sbin/depmod
+fixture failmake-1.0
+dkms add failmake/1.0
+dkms autoinstall --all-kernels 2>/run/said || code=$?
+grep -q "failed for kernel $K ($A), .* failed for kernel $K612 ($A)" /run/said
+exit "$code"
