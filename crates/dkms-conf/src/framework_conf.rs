@@ -203,8 +203,8 @@ impl<'a> Options<'a> {
         help: impl Into<String>,
     ) -> Option<T> {
         if parsed.is_none() {
-            let value = self.value(name).unwrap_or_default();
-            self.problem(name, format!("{name} is '{value}', which is {wrong}"), help);
+            let message = format!("{name} is '{}', which is {wrong}", self.value(name)?);
+            self.problem(name, message, help);
         }
         parsed
     }
@@ -227,7 +227,7 @@ impl<'a> Options<'a> {
 
     /// Absolute paths and URIs of tokens, separated by blanks.
     fn keys(&mut self, name: &str) -> Vec<String> {
-        let value = self.value(name).unwrap_or_default();
+        let Some(value) = self.value(name) else { return Vec::new() };
         let (keys, wrong): (Vec<&str>, Vec<&str>) =
             value.split_whitespace().partition(|key| key.starts_with('/') || key.starts_with("pkcs11:"));
         for key in wrong {

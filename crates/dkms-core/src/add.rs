@@ -142,8 +142,10 @@ pub fn refuse_broken(layout: &Layout, package: &PackageId) -> Result<()> {
         }
         Some(Breakage::TargetMissing) => {
             let link = layout.source_link(package);
-            let target = fs::read_link(&link).unwrap_or_default();
-            format!("its source {} is gone", target.display())
+            match fs::read_link(&link) {
+                Ok(target) => format!("its source {} is gone", target.display()),
+                Err(_) => format!("{} is neither a directory nor a link to one", link.display()),
+            }
         }
     };
     Err(PackageError::Broken { package: package.clone(), what }.into())
@@ -184,6 +186,17 @@ pub fn refuse_unless_addable(layout: &Layout, package: &PackageId) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_place_of_the_source_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { dkms_tree: dir.path().to_owned(), ..Layout::default() };
+        let foo = PackageId::new("foo", "1.0").unwrap();
+        fs::create_dir_all(layout.version_dir(&foo)).unwrap();
+        std::fs::write(layout.source_link(&foo), "").unwrap();
+        let error = refuse_broken(&layout, &foo).unwrap_err().to_string();
+        assert!(error.contains("source is neither a directory nor a link to one"), "{error}");
+    }
 
     #[test]
     fn a_wrong_split_of_name_and_version() {

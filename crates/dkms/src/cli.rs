@@ -396,7 +396,7 @@ impl Given {
         let is_given = |opt: Opt| self.matches.try_contains_id(opt.row().id()).unwrap_or(false);
         let (has_version, timings) = (is_given(Opt::ModuleVersion), is_given(Opt::Timings));
         let timings_file = self.value(Opt::Timings);
-        // Without a file, it is given all the same.
+        // The option without a file counts as given, too.
         self.note(Opt::Timings, timings && timings_file.is_none());
         let options = self.options();
         let empty_version = has_version && options.module_version.is_none();

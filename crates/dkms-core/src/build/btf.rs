@@ -208,7 +208,7 @@ fn program(
     if done.status.success() {
         return Ok(Ok(changed));
     }
-    let last = stdout.lines().last().unwrap_or_default();
+    let last = stdout.lines().last().unwrap_or("it printed no reason");
     Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
 }
 

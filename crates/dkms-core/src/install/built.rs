@@ -5,6 +5,8 @@ use super::plan::{self, Source};
 use crate::conf::load;
 use crate::error::Result;
 use crate::event::Sink;
+use crate::kernel::installed::ModuleIndex;
+use crate::look::verify::Facts;
 use crate::request::Overrides;
 use crate::system::{Settings, System};
 use dkms_tree::ids::Build;
@@ -55,4 +57,27 @@ impl Built {
         }
         Ok(())
     }
+}
+
+/// Returns what installing a build would change, as far as this is known without the kernel's lock and before
+/// PRE_INSTALL has run.
+///
+/// # Errors
+/// The error with which the installation would fail.
+pub(crate) fn preview(
+    system: &System,
+    sink: &dyn Sink,
+    build: &Build,
+    index: &ModuleIndex,
+    facts: &Facts,
+    overrides: Overrides,
+) -> Result<plan::InstallChanges> {
+    let built = Built::read(system, sink, build, overrides)?;
+    built.require_all(&system.layout, &system.settings, build)?;
+    let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
+    if planned.ops.is_empty() && !planned.refused.is_empty() {
+        return Err(InstallError::Newer(planned.refused).into());
+    }
+    crate::trust::signing::reach(system, sink).refuse_strays(&build.kernel, &planned.ops)?;
+    Ok(planned)
 }

@@ -411,29 +411,6 @@ impl Change {
     }
 }
 
-/// Returns what installing a build would change, as far as this is known without the kernel's lock and before
-/// PRE_INSTALL has run.
-///
-/// # Errors
-/// The error with which the installation would fail.
-pub(crate) fn preview(
-    system: &System,
-    sink: &dyn Sink,
-    build: &Build,
-    index: &ModuleIndex,
-    facts: &Facts,
-    overrides: Overrides,
-) -> Result<plan::InstallChanges> {
-    let built = Built::read(system, sink, build, overrides)?;
-    built.require_all(&system.layout, &system.settings, build)?;
-    let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
-    if planned.ops.is_empty() && !planned.refused.is_empty() {
-        return Err(InstallError::Newer(planned.refused).into());
-    }
-    crate::trust::signing::reach(system, sink).refuse_strays(&build.kernel, &planned.ops)?;
-    Ok(planned)
-}
-
 /// Takes the kernels' locks, and recovers what interrupted commands left.
 fn take_over(
     system: &System,

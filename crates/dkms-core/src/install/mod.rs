@@ -1,6 +1,6 @@
 //! Installs built modules into `/lib/modules/K`, and uninstalls them.
 
-mod built;
+pub(crate) mod built;
 pub mod change;
 pub mod clean;
 pub mod depmod;

@@ -19,6 +19,7 @@
 
 mod context;
 mod fallback;
+mod groups;
 mod inhibit;
 mod installing;
 mod results;
@@ -31,7 +32,7 @@ pub use task::Done;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued, Sink};
-use crate::install::{Change, Ending};
+use crate::install::Change;
 use crate::plan::Plan;
 use crate::request::Overrides;
 use crate::system::System;
@@ -400,103 +401,6 @@ impl<'a> Scheduler<'a> {
                 }
             }
             Err(e) => self.fail(id, Arc::new(e)),
-        }
-    }
-
-    /// Installs the groups that have no builds left.
-    fn close_groups(&mut self) {
-        let mut groups = std::mem::take(&mut self.groups);
-        for group in groups.iter_mut().filter(|group| !group.closed) {
-            let is_over = |id: &TaskId| self.is(*id, |task| task.is_built() || task.done().is_some());
-            if !group.tasks.iter().all(is_over) {
-                continue;
-            }
-            group.closed = true;
-            self.check_for_interrupt();
-            if let Err(e) = self.install_group(&group.tasks) {
-                self.group_failed(&group.tasks, e);
-            }
-        }
-        self.groups = groups;
-    }
-
-    /// Handles a group of which nothing could be installed.
-    fn group_failed(&mut self, tasks: &[TaskId], e: Error) {
-        let ends_the_command = e.ends_the_command();
-        let mut reason = Some(e);
-        for id in tasks.iter().copied() {
-            if !self.is(id, Task::is_built) {
-                continue;
-            }
-            match reason.take_if(|_| !ends_the_command) {
-                Some(e) => self.fail(id, Arc::new(e)),
-                None => self.end(id, Done::Dropped),
-            }
-        }
-        if let Some(e) = reason {
-            self.stop(e);
-        }
-    }
-
-    fn install_group(&mut self, group: &[TaskId]) -> Result<()> {
-        let of_group = || group.iter().filter_map(|id| self.tasks.get(*id));
-        let early: Vec<Build> =
-            of_group().filter(|task| task.installed_early).map(|task| task.build.clone()).collect();
-        let open: Vec<TaskId> = of_group().filter(|task| task.is_built()).map(|task| task.id).collect();
-        let kernels: Vec<Kernel> = of_group()
-            .filter(|task| task.installed_early || task.is_built())
-            .map(|task| task.build.kernel.clone())
-            .collect();
-        if kernels.is_empty() {
-            return Ok(());
-        }
-        if let (Some(Error::Interrupted(signal)), true) = (&self.stopped, early.is_empty()) {
-            return Err(Error::Interrupted(*signal));
-        }
-        let mut change = Change::begin(self.system, self.sink, &kernels, self.overrides)?;
-        for build in &early {
-            change.answer_for(build)?;
-        }
-        for id in open {
-            if dkms_sys::signal::interrupted().is_some() {
-                break;
-            }
-            let Some(task) = self.tasks.get(id).filter(|task| task.is_built()) else { continue };
-            match install(self.system, self.sink, &mut change, task) {
-                Ok(outcome) => self.end(id, Done::from(outcome)),
-                Err(e) => {
-                    self.fail(id, Arc::new(e));
-                    self.fail_dependents(id);
-                }
-            }
-        }
-        // Packages against which others were built stay installed, and get their depmod.
-        let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
-        let finished = change.finish(self.system, self.sink, ending)?;
-        for (kernel, e) in finished.failed {
-            self.roll_back(group, &kernel, e);
-        }
-        self.changed.extend(finished.changed);
-        Ok(())
-    }
-
-    /// depmod failed for a kernel, so nothing of the group is installed there.
-    fn roll_back(&mut self, group: &[TaskId], kernel: &Kernel, e: Error) {
-        let mut first = Some(e);
-        for id in group.iter().copied() {
-            let is_installed = |task: &Task<'_>| {
-                task.build.kernel == *kernel && matches!(task.done(), Some(Done::Installed))
-            };
-            if !self.is(id, is_installed) {
-                continue;
-            }
-            match first.take() {
-                Some(e) => self.fail(id, Arc::new(e)),
-                None => self.end(id, Done::Dropped),
-            }
-        }
-        if let Some(e) = first {
-            self.sink.warn(e.to_string());
         }
     }
 }

@@ -150,7 +150,7 @@ fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
         }
     });
     if !alike {
-        html.element("td", &[], module.signer.as_deref().unwrap_or("nobody"));
+        html.element("td", &[], module.signer.as_deref().unwrap_or("not signed"));
     }
     html.element("td", &[], version);
     html.element("td", &[], &loaded(module));
