@@ -8,8 +8,7 @@
 //! | `Image` (arm64, riscv, loongarch) | a magic number at 0x38 | it is a flat image |
 //! | `vmlinux` | ELF | it is the ELF file |
 //!
-//! A flat image is the kernel's memory without a table of sections: [`vermagic`] can be found in it,
-//! [`crate::exports`] needs the ELF file.
+//! A flat image is the kernel's memory without a table of sections. [`crate::exports`] needs the ELF file.
 
 use crate::compression::Compression;
 use crate::unpack::{self, Source};
