@@ -1,4 +1,4 @@
-//! Reads the tree and the kernels into the [`State`] that planning needs. Changes nothing, and runs no script
+//! Reads the tree and the kernels into the [`State`](super::state::State) that planning needs. Changes nothing, and runs no script
 //! of a package.
 
 use super::changes;
