@@ -352,7 +352,8 @@ pub fn writable(path: impl AsRef<Path>) -> bool {
 
 /// Whether this is a directory whose entries the effective user cannot list or reach.
 pub fn is_hidden_dir(path: impl AsRef<Path>) -> bool {
-    is_real_dir(&path) && !allows(path.as_ref(), libc::R_OK | libc::X_OK)
+    // In this order: almost all directories pass the first check, and `status` asks for each package.
+    !allows(path.as_ref(), libc::R_OK | libc::X_OK) && is_real_dir(&path)
 }
 
 fn allows(path: &Path, mode: libc::c_int) -> bool {
