@@ -1,4 +1,4 @@
-# add: from a folder of /usr/src, from any folder, from a dkms.conf; and every kind of bad dkms.conf.
+# add: from a directory of /usr/src, from any other directory, from a dkms.conf; and every kind of faulty dkms.conf.
 #: step no-source 2
 dkms add -m nowhere/1.0
 #: step by-folder 0

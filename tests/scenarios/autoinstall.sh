@@ -1,4 +1,4 @@
-# autoinstall, and the kernel_* actions the package hooks use.
+# autoinstall, and the kernel_* actions that the hooks of packages call.
 #: image
 #: kernel 6.12
 #: step nothing-there 0

@@ -1,5 +1,5 @@
-# What a manifest records of the inputs: the copy that is compiled, whatever happens to the source meanwhile. Only ours:
-# 3.0.10 has no manifests.
+# The inputs of a build that its manifest records: the copy that is compiled, even if the source changes meanwhile. Only
+# ours: 3.0.10 has no manifests.
 #: step the-same-source-twice 0 ours
 fixture single-1.0
 dkms build single/1.0 -k "$K"

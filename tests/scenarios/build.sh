@@ -1,4 +1,4 @@
-# build: what fails, with which code, and what is left behind.
+# build: the failures, their exit codes, and what they leave in the tree.
 #: kernel 6.12
 #: step not-in-tree 3
 dkms unbuild single/1.0 -k "$K"

@@ -1,4 +1,4 @@
-# The cache of builds: what is a hit, what is not, and what happens to a cache that cannot be used.
+# The cache of builds: which builds are hits and which are not, and how an unusable cache is handled.
 #: step remove-and-install-again 0 ours
 fixture single-1.0 multi-1.0 scripts-1.0
 cat >/run/functions <<'END'

@@ -1,4 +1,4 @@
-# Several modules of one name in a kernel: all are archived, all come back. Only ours: the branch is never taken in 3.x.
+# Several modules of one name in a kernel: all are archived, and all are restored. Only ours: 3.x never does this.
 #: image
 #: step several-are-archived 0 ours
 fixture single-1.0

@@ -1,4 +1,4 @@
-# The suffix of a kernel's modules decides how ours are compressed.
+# Our modules are compressed like the kernel's own modules.
 #: image
 #: step xz 0
 fixture single-1.0

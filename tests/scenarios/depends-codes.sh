@@ -1,5 +1,5 @@
-# What autoinstall ends with, in every combination of what a dependency and its dependent are. The codes are those of dkms 3.4.3,
-# where not said otherwise.
+# The exit code of autoinstall for every combination of the states of a dependency and its dependent. The codes are those
+# of dkms 3.4.3, except where a comment says otherwise.
 #: step prepare 0 ours
 cat >/root/make <<'S'
 # bash make NAME VERSION KIND [DEPENDS]: a package that is fine, excluded, failing, or without AUTOINSTALL.

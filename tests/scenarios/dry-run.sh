@@ -1,4 +1,4 @@
-# --dry-run shows what would be done and does nothing.
+# --dry-run prints the plan and changes nothing.
 #: image
 #: kernel 6.12
 #: step shows-and-does-nothing 0 ours

@@ -1,4 +1,4 @@
-# An empty value is no value: scripts pass variables that may be empty.
+# An option with an empty value counts as not given: scripts pass variables that may be empty.
 #: kernel 6.12
 #: step prepare 0
 fixture single-1.0 ver-1.9

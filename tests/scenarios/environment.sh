@@ -1,4 +1,4 @@
-# What surrounds dkms and once broke it: other trees, a full disk, a closed temporary folder, an odd environment.
+# Environments that have broken dkms: other trees, a full disk, a closed temporary directory, unusual variables.
 #: step own-trees 0
 mkdir -p /root/t/dkms /root/t/src /root/t/lib
 cp -r /e2e/fixtures/single-1.0 /root/t/src/

@@ -1,4 +1,4 @@
-# The sample packages in /examples, made by the distributions' own tools and taken by dpkg and rpm.
+# The sample packages in /examples, built with the distributions' own tools and installed with dpkg and rpm.
 #: image
 #: step dpkg-buildpackage-with-dh-dkms 0 ours
 type -P dpkg-buildpackage dh_dkms dh >/run/tools || { echo 'skipped: no dpkg-buildpackage, dh_dkms or debhelper here'; exit 0; }

@@ -1,4 +1,4 @@
-# BUILD_EXCLUSIVE_*: 77 for a whole package, left out for one module, skipped by autoinstall.
+# BUILD_EXCLUSIVE_*: exit code 77 if it excludes the package; one excluded module is left out; autoinstall skips it.
 #: kernel 6.12
 #: step whole-package 77
 fixture exclwhole-1.0

@@ -1,5 +1,5 @@
-# What a build is identified by: each change is made alone, and must or must not show in the fingerprint. `changed` lists
-# the names of the lines that differ from the first ones. Only ours: dkms 3 has no fingerprints.
+# The inputs that identify a build: each is changed alone, and must or must not change the fingerprint. `changed` lists the
+# names of the lines that differ from the first fingerprint. Only ours: dkms 3 has no fingerprints.
 #: step the-lines-and-their-digest 0 ours
 cat >/run/functions <<'BASH'
 headers=/usr/src/linux-headers-$K common=/usr/src/linux-headers-${K%-amd64}-common kbuild=$(echo /usr/lib/linux-kbuild-6.1*)

@@ -1,4 +1,4 @@
-# framework.conf: what the administrator wrote is used, or refused with a reason.
+# framework.conf: the administrator's settings are used, or refused with a reason.
 #: image
 #: step prepare 0
 fixture single-1.0

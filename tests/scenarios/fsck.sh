@@ -1,4 +1,4 @@
-# fsck: what interrupted commands and other hands left, and its repair.
+# fsck: the leftovers of interrupted commands and changes made by hand, and their repair.
 #: kernel 6.12
 #: step no-tree 2 ours
 rm -rf /var/lib/dkms

@@ -1,4 +1,4 @@
-# Help, suggestions for misspelt words, options without effect, and modules named without a version.
+# Help, suggestions for misspelt words, options without effect, and modules given without a version.
 #: step help-of-everything 0 ours
 dkms --help >/run/1; dkms help >/run/2; dkms -h status --no-such-option >/run/3 || true
 cmp /run/1 /run/2

@@ -1,4 +1,4 @@
-# The index of a kernel's modules that dkms writes is the one that depmod writes.
+# The index of modules that dkms writes equals the one that depmod writes.
 #: image
 #: step the-same-as-depmod-after-each-change 0 ours
 fixture single-1.0 multi-1.0

@@ -1,4 +1,4 @@
-# install and uninstall: versions, originals, collisions, several modules, what is left behind.
+# install and uninstall: versions, originals, collisions, several modules, and leftovers.
 #: image
 #: step kernel-not-there 6
 fixture single-1.0

@@ -1,4 +1,5 @@
-# kernel_postinst, kernel_preinst, kernel_prerm: what hooks call when kernels come and go. 3.0.10 has none of them.
+# kernel_postinst, kernel_preinst, kernel_prerm, which hooks call when kernels are installed and removed. 3.0.10 has none
+# of them.
 #: image
 #: kernel 6.12
 #: step prepare 0

@@ -1,4 +1,4 @@
-# The package that a message names is that of the distribution.
+# The packages named in messages are those of the distribution.
 #: step headers 0 ours
 fixture single-1.0
 dkms add single/1.0

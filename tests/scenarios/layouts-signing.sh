@@ -1,4 +1,4 @@
-# Where the signing key lies and which program signs what ours cannot, by os-release.
+# For each distribution (os-release): where the signing key is, and which program signs what dkms cannot sign itself.
 # shellcheck disable=SC1091 # the first step writes it
 #: step in-the-tree 0 ours
 cat >/run/as.sh <<'S'

@@ -1,5 +1,5 @@
-# Where modules go, by os-release: the identities are those of the distributions' own files, and the kernel's modules are
-# compressed as these distributions have them. The module asks for /kernel/drivers/misc.
+# For each distribution (os-release): where modules are installed. The os-release files are the distributions' own, and the
+# kernel's modules are compressed as in these distributions. The package's destination is /kernel/drivers/misc.
 # shellcheck disable=SC1091 # the first step writes it
 #: image
 #: step debian-12 0

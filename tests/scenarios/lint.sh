@@ -1,4 +1,4 @@
-# lint: what an author could do better in a dkms.conf and beside it, and what --fix fixes.
+# lint: what an author could improve in a dkms.conf and the files beside it, and the changes of --fix.
 #: step nothing-to-say 0 ours
 fixture single-1.0 scripts-1.0 badpatch-1.0 badsyntax-1.0
 same "$(dkms lint /usr/src/single-1.0)" '/usr/src/single-1.0/dkms.conf is clean'

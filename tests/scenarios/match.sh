@@ -1,4 +1,4 @@
-# match: what the template kernel has, the other gets.
+# match: the packages of the template kernel are installed for the other kernel.
 #: kernel 6.12
 #: step nothing-to-match 0
 dkms match --templatekernel "$K" -k "$K612"

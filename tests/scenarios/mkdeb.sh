@@ -1,4 +1,4 @@
-# mkdeb and mkbmdeb: packages that dpkg takes, made without its tools; the same bytes each time.
+# mkdeb and mkbmdeb: packages that dpkg accepts, made without its tools, with the same bytes each time.
 #: image
 #: kernel 6.12
 #: step not-added 3 ours

@@ -1,4 +1,4 @@
-# What has nothing to do needs nothing: no tree that can be written, no headers, no depmod, no lock. And errors name their first cause.
+# A command with nothing to do needs no writable tree, no headers, no depmod and no lock. Errors name their first cause.
 #: image
 #: kernel 6.12
 #: step prepare 0

@@ -1,4 +1,4 @@
-# Words on the command line that are wrong in themselves: codes 1 2 3 4 5 8.
+# Invalid words on the command line: exit codes 1, 2, 3, 4, 5 and 8.
 #: step unknown-option 2
 dkms status --no-such-option
 #: step unknown-action 2 ours

@@ -1,4 +1,4 @@
-# Whichever way output fails, the command ends by itself, with its work done or rolled back.
+# However output fails, the command ends by itself, and its changes are complete or rolled back.
 #: image
 #: step prepare 0
 fixture single-1.0 multi-1.0

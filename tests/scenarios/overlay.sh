@@ -1,5 +1,5 @@
-# What a lower layer of an overlay brought (an earlier step of a container image) is changed in an upper one, with directories
-# that can be renamed (redirect_dir=on) and that cannot (off, the default). Nothing is reported that is rolled back.
+# Files from a lower layer of an overlay (an earlier step of a container image) are changed in an upper layer. Directories can
+# be renamed with redirect_dir=on, and cannot with off, the default. Nothing that was rolled back is reported as done.
 #: image
 #: step prepare 0 ours
 mkdir -p /run/o; mount -t tmpfs o /run/o

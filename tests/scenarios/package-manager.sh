@@ -1,4 +1,4 @@
-# Under a package manager: plain lines although there is a terminal; a failure once, at the end, with its log.
+# Under a package manager: plain lines even on a terminal; each failure is reported once, at the end, with its log.
 #: step prepare 0
 fixture single-1.0 multi-1.0 ver-1.9
 dkms add single/1.0; dkms add multi/1.0; dkms add ver/1.9

@@ -1,4 +1,4 @@
-# Patches: chosen by kernel, and replaced by the administrator.
+# Patches: selected by kernel, and overridden by the administrator.
 #: kernel 6.12
 #: step both-on-6.1 0
 fixture patched-1.0

@@ -1,4 +1,4 @@
-# Paths, names and versions as people write them: '..' in a destination, links, versions with several words.
+# Paths, names and versions as people write them: '..' in a destination, links, versions that contain blanks.
 #: image
 #: step destination-with-dots 0 ours
 for at in /kernel/../updates/ /kernel/../extra/x /updates/../updates /kernel/drivers/../../extra /extra/./y/..; do

@@ -1,4 +1,4 @@
-# Every action that builds or installs does what --dry-run says: the same steps, the same files, and nothing else.
+# Every action that builds or installs does what --dry-run prints: the same steps and files, and nothing else.
 #: image
 #: kernel 6.12
 #: step prepare 0 ours

@@ -1,4 +1,4 @@
-# autoinstall and match do what --dry-run says, and so does what rebuilds dependents.
+# autoinstall, match and rebuilding dependents do what --dry-run prints.
 #: image
 #: kernel 6.12
 #: step prepare 0 ours

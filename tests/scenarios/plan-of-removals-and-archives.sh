@@ -1,4 +1,4 @@
-# Every action that removes, packs, loads or re-signs does what --dry-run says, and so do the hooks of kernels.
+# Every action that removes, packs, loads or re-signs does what --dry-run prints; so do the hooks of kernels.
 #: image
 #: kernel 6.12
 #: step prepare 0 ours

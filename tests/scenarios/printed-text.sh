@@ -1,4 +1,4 @@
-# Control characters in names, values, file names and the output of children are printed written out, as JSON has them.
+# Control characters in names, values, file names and the output of child processes are printed escaped, as in JSON.
 #: step a-name-with-control-characters 8 ours
 cat >/run/plain <<'PYTHON'
 #!/usr/bin/python3

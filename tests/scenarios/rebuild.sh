@@ -1,4 +1,4 @@
-# BUILD_DEPENDS_REBUILD, and symbols of another package without a word in MAKE. Only ours: 3.0.10 has neither.
+# BUILD_DEPENDS_REBUILD, and symbols of another package that MAKE does not mention. Only ours: 3.0.10 has neither.
 #: image
 #: step symbols-are-found 0 ours
 fixture depa-1.0 depc-1.0

@@ -1,4 +1,4 @@
-# SOURCE_DATE_EPOCH: two images that are made alike have the same bytes in the dkms tree and in the kernel's modules. Only
+# SOURCE_DATE_EPOCH: two images made in the same way have the same bytes in the dkms tree and in the kernel's modules. Only
 # ours: 3.0.10 records the time in make.log.
 #: step two-images 0 ours
 export SOURCE_DATE_EPOCH=1700000000

@@ -1,4 +1,4 @@
-# --root on images that try to reach the machine: by journals, manifests, .origin files, and links in every place.
+# --root on images that try to change files of the machine: with journals, manifests, .origin files, and links everywhere.
 #: step prepare 0 ours
 # One image with a build that is installed and one that is not, copied for every attempt.
 mkdir -p /img/clean/{etc,usr/lib,var/lib} /opt/built

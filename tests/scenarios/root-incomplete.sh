@@ -1,5 +1,5 @@
-# --root and a chroot without a kernel, headers, programs or a usable os-release: the error names what is missing and
-# the package that has it there, and nothing is half done.
+# --root and a chroot without a kernel, headers, programs or a usable os-release: the error names what is missing and the
+# package that contains it there, and nothing is left half-done.
 #: step prepare 0 ours
 cat >/run/incomplete.sh <<'END'
 # An image with sources and without anything else; OS-RELEASE in printf's format.

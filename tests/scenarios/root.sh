@@ -1,4 +1,4 @@
-# --root: the same work on the system in a directory, with its own programs or the machine's.
+# --root: the same actions on the system in a directory, with its programs or those of the machine.
 #: image
 #: step two-systems 0 ours
 # Of one the files alone are there, and it calls itself Fedora. The other has everything that a machine has.

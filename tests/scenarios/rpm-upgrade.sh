@@ -1,4 +1,4 @@
-# --rpm_safe_upgrade: an add in a transaction cancels the remove that follows in the same one.
+# --rpm_safe_upgrade: an add in a transaction cancels the following remove in the same transaction.
 #: step upgrade 0
 fixture single-1.0
 # The grandparent process is the transaction: two scriptlets below one shell.

@@ -1,4 +1,4 @@
-# The six scripts: order, working directory, what their failure does; overrides in /etc/dkms.
+# The six scripts: their order, their working directory, the effect of a failure; overrides in /etc/dkms.
 #: step all-six 0
 fixture scripts-1.0
 # They note down in /run that they ran; Debian's dkms takes this for a variable of no meaning.

@@ -1,4 +1,4 @@
-# The pass phrase of the signing key is in the environment of no process but the one that signs with it.
+# The pass phrase of the signing key is only in the environment of the process that signs with it.
 #: step during-a-build 0 ours
 mkdir -p /root/keys /etc/dkms/framework.conf.d
 openssl req -x509 -newkey rsa:2048 -passout pass:correct-horse -subj '/CN=Encrypted/' -keyout /root/keys/key.pem -out /root/keys/key.crt 2>/dev/null

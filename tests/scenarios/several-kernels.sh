@@ -1,4 +1,4 @@
-# Several kernels in one command: builds side by side, one transaction, one depmod for each kernel.
+# Several kernels in one command: parallel builds, one transaction, one depmod for each kernel.
 #: image
 #: kernel 6.12
 #: step install-for-two 0 ours

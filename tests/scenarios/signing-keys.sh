@@ -1,4 +1,4 @@
-# Keys of every kind: encrypted, elliptic curves, one file, one for each kernel; and who may see them.
+# All kinds of keys: encrypted, elliptic curve, in one file, one for each kernel; and who can read them.
 #: step an-encrypted-key-without-its-pass-phrase 10 ours
 mkdir -p /root/keys /etc/dkms/framework.conf.d /run/credentials
 cat >/root/keys/verify <<'PYTHON'

@@ -1,4 +1,4 @@
-# Signing: the key that is made, a key of one's own, and failures that are failures.
+# Signing: the key that dkms generates, the administrator's own key, and errors.
 #: step signs-by-itself 0
 fixture single-1.0
 dkms install single/1.0 -k "$K"

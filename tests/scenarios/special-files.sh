@@ -1,4 +1,4 @@
-# Named pipes, devices, sockets, links, directories and files of 40 GB in the place of what dkms reads and writes.
+# Named pipes, devices, sockets, links, directories and files of 40 GB where dkms reads and writes files.
 #: step install 0 ours
 fixture single-1.0
 dkms install single/1.0 -k "$K"

@@ -1,4 +1,4 @@
-# status: only its lines on stdout, no code executed, filters.
+# status: prints only its lines on stdout, runs no code; filters.
 #: kernel 6.12
 #: step empty 0
 same "$(dkms status)" ""

@@ -1,4 +1,4 @@
-# mktarball and ldtarball: round trips, refusals, and archives that try to get out.
+# mktarball and ldtarball: round trips, refused archives, and archives whose entries leave the destination.
 #: step not-added 3
 dkms mktarball single/1.0 -k "$K"
 #: step nothing-built 6

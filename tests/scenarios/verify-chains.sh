@@ -1,4 +1,4 @@
-# verify and install: which module provides a symbol, and with which taint. Real kernels are asked in tests/vm/chains.py.
+# verify and install: which module provides a symbol, and with which taint. tests/vm/chains.py asks real kernels.
 #: image
 #: step made 0 ours
 # package NAME: a package of the modules described on standard input, a line each: NAME LICENCE EXPORTS USES SOFTDEP

@@ -1,4 +1,4 @@
-# verify, ready and pending: what a kernel would say, before it is asked. Real kernels are asked in tests/vm.
+# verify, ready and pending: the verdict, without a running kernel. tests/vm asks real kernels.
 #: image
 #: kernel 6.12
 #: step nothing-installed 0 ours

@@ -1,5 +1,5 @@
-# weak-modules on a system of Red Hat's family, with a stand-in that links everything into every other kernel: what a
-# kernel would not load is not left linked.
+# weak-modules on a system of Red Hat's family, with a stand-in that links each module into every other kernel: links to
+# modules that a kernel would not load are removed.
 #: kernel 6.12
 #: step linked-where-it-loads 0 ours
 fixture single-1.0
