@@ -76,5 +76,14 @@ for page in "$top"/*.md "$top"/{docs,docs/decisions,examples,tests}/*.md; do
     if [[ -z $wide ]]; then ((++passed)); else ((++failed)); echo "FAILED: lines over 120 columns: ${page#"$top/"}: $wide"; fi
 done
 
+# --- the paths of our code that documents name, and the types that "a variant of `TYPE` in `FILE`" promises there
+while IFS='|' read -r page path; do
+    if [[ -e $top/$path ]]; then ((++passed)); else ((++failed)); echo "FAILED: ${page#"$top/"} names $path, which is not there"; fi
+done < <(grep -oE '`(crates|tests|packaging)/[A-Za-z0-9_./-]+`' "$top"/{README,CONTRIBUTING,SECURITY}.md "$top"/docs/{,decisions/}*.md |
+    tr -d '`' | tr ':' '|' | grep -v NAME | sort -u)
+while read -r type path; do
+    if grep -qE "(enum|struct) $type\b" "$top/$path"; then ((++passed)); else ((++failed)); echo "FAILED: docs/architecture.md: no $type in $path"; fi
+done < <(tr '\n' ' ' <"$top/docs/architecture.md" | tr -s ' ' | sed -nE 's/variant of `([A-Za-z]+)` in `([^`]+)`/\n@\1 \2\n/gp' | sed -n 's/^@//p')
+
 echo "options: $passed passed, $failed failed"
 ((failed == 0))
