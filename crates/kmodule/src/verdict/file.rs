@@ -134,7 +134,7 @@ impl<'a> File<'a> {
     /// Symbols that are exported already, by the names in the module's own list.
     fn duplicates(&self, module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
         let Some(symbols) = kernel.symbols.filter(|_| !module.exports.is_empty()) else { return };
-        if let Ok(list) = exports::of_module(self.plain(), "") {
+        if let Ok(list) = exports::read_module(self.plain(), "") {
             for entry in list.iter() {
                 if let Some(owner) = symbols.exported_before(entry.symbol) {
                     let (symbol, owner) = (entry.symbol.to_owned(), owner.to_owned());
