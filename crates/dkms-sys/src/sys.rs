@@ -190,9 +190,9 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
 
 /// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If that
 /// may not be seen, as by an ordinary user, what is mounted there decides; if process 1 is hidden, this is a
-/// chroot unless `/` is a mount point. The latter holds as well where process 1 is in the same chroot, as after
-/// `unshare --pid --root=DIR`: the root of a machine or a container is always a mount point. `None` without
-/// `/proc`.
+/// chroot unless `/` is a mount point. The latter holds as well where process 1 is in the same chroot, as
+/// after `unshare --pid --root=DIR`: the root of a machine or a container is always a mount point. `None`
+/// without `/proc`.
 pub fn in_chroot() -> Option<bool> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo");
     if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {

@@ -1,7 +1,7 @@
 //! DER (ITU-T X.690) values that are kept exactly as they are in the file.
 //!
-//! Kernels compare the names and serial numbers of certificates byte for byte, so they must not be decoded and
-//! encoded again.
+//! Kernels compare the names and serial numbers of certificates byte for byte, so they must not be decoded
+//! and encoded again.
 
 use der::{
     Decode, DecodeValue, EncodeValue, FixedTag, Header, Length, Reader, Result, SliceReader, Tag, Writer,

@@ -1,8 +1,8 @@
 //! Compressed modules: `.ko.gz`, `.ko.xz`, `.ko.zst`.
 //!
 //! Two programs read them: kmod in user space and, with `CONFIG_MODULE_DECOMPRESS`, the kernel itself
-//! (kernel/module/decompress.c). The kernel's xz reader supports only CRC32 as integrity check, so CRC32 is the
-//! default.
+//! (kernel/module/decompress.c). The kernel's xz reader supports only CRC32 as integrity check, so CRC32 is
+//! the default.
 
 use crate::compression::Compression;
 use flate2::{GzBuilder, bufread::MultiGzDecoder};

@@ -1,8 +1,8 @@
 //! The parts of an ELF relocatable file that matter for loading a kernel module.
 //!
-//! The reader is our own, because a module needs only one header, one table and five sections, and because its
-//! errors describe the damage exactly (docs/decisions/0020-own-parsers.md). Layout: System V gABI chapters 4
-//! and 5 (`elf.h`); module sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
+//! The reader is our own, because a module needs only one header, one table and five sections, and because
+//! its errors describe the damage exactly (docs/decisions/0020-own-parsers.md). Layout: System V gABI
+//! chapters 4 and 5 (`elf.h`); module sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
 
 use crate::modinfo::ModInfo;
 
@@ -46,8 +46,8 @@ pub struct Module {
     pub has_symbols: bool,
     /// There is a section of symbol versions; it may be empty.
     pub has_versions: bool,
-    /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order. Kernels compare
-    /// the whole word that contains a CRC, so bits above the lowest 32 are kept.
+    /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order. Kernels
+    /// compare the whole word that contains a CRC, so bits above the lowest 32 are kept.
     pub versions: Vec<(String, u64)>,
     /// Symbols it needs, in symbol-table order.
     pub undefined: Vec<UndefinedSymbol>,
@@ -117,8 +117,8 @@ impl Module {
     }
 }
 
-/// The section with the build ID of a module file, as in `/sys/module/M/notes/.note.gnu.build-id`. `None` if it
-/// has no such section, or if it is not a module.
+/// The section with the build ID of a module file, as in `/sys/module/M/notes/.note.gnu.build-id`. `None` if
+/// it has no such section, or if it is not a module.
 #[must_use]
 pub fn build_id_note(data: &[u8]) -> Option<&[u8]> {
     let reader = Reader::new(data).ok()?;
@@ -176,8 +176,8 @@ struct Symbols {
 }
 
 impl Symbols {
-    /// Symbols that share their name in the string table are listed once. All names together need at most a few
-    /// times the memory of the file: in a forged table, each symbol could start at another byte of a long
+    /// Symbols that share their name in the string table are listed once. All names together need at most a
+    /// few times the memory of the file: in a forged table, each symbol could start at another byte of a long
     /// string.
     fn read(reader: &Reader<'_>, table: &[u8], names: &[u8]) -> Symbols {
         const SHN_UNDEF: u16 = 0;
@@ -211,8 +211,8 @@ impl Symbols {
     }
 }
 
-/// Word size, `e_machine` and names of each machine, the usual name first. The numbers are those of the gABI's
-/// machine registry (`elf.h`). A name without a fixed word size (`mips`, `sparc`) means 32 bits, as in
+/// Word size, `e_machine` and names of each machine, the usual name first. The numbers are those of the
+/// gABI's machine registry (`elf.h`). A name without a fixed word size (`mips`, `sparc`) means 32 bits, as in
 /// `uname -m`.
 const MACHINES: [(Class, u16, &[&str]); 22] = [
     (Class::Elf64, 62, &["x86_64", "amd64"]),

@@ -1,5 +1,5 @@
-//! The symbols that a module or a kernel image exports, read from the object itself. This is for kernels whose
-//! headers, which contain `Module.symvers`, are not installed.
+//! The symbols that a module or a kernel image exports, read from the object itself. This is for kernels
+//! whose headers, which contain `Module.symvers`, are not installed.
 //!
 //! An exported symbol is an entry of `__ksymtab` (or `__ksymtab_gpl`): its address, its name, its namespace.
 //! Its CRC has the same index in `__kcrctab` (`_gpl`), its flags in `__kflagstab` (lowest bit: GPL only).
@@ -16,7 +16,7 @@
 
 use crate::elf::reader::{Reader, Section};
 use crate::symvers::{Entry, Symvers};
-use table::{TableReader, Layout, Target};
+use table::{Layout, TableReader, Target};
 
 mod linked;
 mod relocatable;
@@ -35,8 +35,8 @@ pub fn read_module(bytes: &[u8], name: &str) -> Result<Symvers, ExportsError> {
     read_tables(&reader, &sections, &object, name)
 }
 
-/// Reads the exports of the kernel itself (owner `vmlinux`) from the bytes of its uncompressed ELF file, which
-/// may be stripped.
+/// Reads the exports of the kernel itself (owner `vmlinux`) from the bytes of its uncompressed ELF file,
+/// which may be stripped.
 ///
 /// # Errors
 /// [`ExportsError`]; [`ExportsError::NoTable`] if there are no exports at all.

@@ -21,8 +21,8 @@ pub use cpio::Entry;
 use cpio::{Stop, Walk};
 pub use damage::Damage;
 
-/// The largest accepted size of all decompressed parts of an image together, in bytes. Today's machines do not
-/// have enough memory to unpack more.
+/// The largest accepted size of all decompressed parts of an image together, in bytes. Today's machines do
+/// not have enough memory to unpack more.
 pub const LIMIT: u64 = 4 << 30;
 
 /// Why an initramfs cannot be listed.

@@ -57,7 +57,7 @@ pub fn fuzz_module(data: &[u8]) {
         fn find(&self, _: &sign::Signed<'_>) -> verdict::Key<'_> {
             verdict::Key::Absent
         }
-        fn digest(&self, _: sign::Hash) -> Option<bool> {
+        fn supports(&self, _: sign::Hash) -> Option<bool> {
             Some(true)
         }
     }

@@ -1,7 +1,7 @@
 //! Generates a machine owner key: the key pair with which this system signs its own modules.
 //!
-//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280. Key identifiers
-//! are those of `openssl req -x509` (method 1 of section 4.2.1.2).
+//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280. Key
+//! identifiers are those of `openssl req -x509` (method 1 of section 4.2.1.2).
 
 use crate::asn1::Raw;
 use crate::pem;

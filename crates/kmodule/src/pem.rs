@@ -1,6 +1,6 @@
-//! PEM (RFC 7468): base64 between `-----BEGIN X-----` and `-----END X-----`. Like OpenSSL, this accepts several
-//! blocks in a file, lines of any length, text around the blocks, and RFC 1421 headers. The crate pem-rfc7468
-//! accepts none of these.
+//! PEM (RFC 7468): base64 between `-----BEGIN X-----` and `-----END X-----`. Like OpenSSL, this accepts
+//! several blocks in a file, lines of any length, text around the blocks, and RFC 1421 headers. The crate
+//! pem-rfc7468 accepts none of these.
 
 use base64ct::{Base64, Encoding};
 

@@ -5,8 +5,8 @@
 //! [namespace]`. Kernels 5.4 and 5.5 had the namespace before the module; kernels before 5.3 have no
 //! namespace column, very old kernels no export column.
 //!
-//! A kernel has about 25,000 of these lines, but only about a hundred are looked up. So the text is kept as it
-//! is and indexed, without an allocation per line.
+//! A kernel has about 25,000 of these lines, but only about a hundred are looked up. So the text is kept as
+//! it is and indexed, without an allocation per line.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};

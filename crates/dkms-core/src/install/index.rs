@@ -6,8 +6,8 @@
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::system::System;
-use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::IoError;
+use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::process::{Command, ProcessError, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
@@ -148,7 +148,6 @@ fn keep(sink: &dyn Sink, path: &Path, tool: &Tool, records: &[Record<'_>]) {
 fn refuse_link(cache: &Path) -> dkms_sys::Result<()> {
     cache.parent().map_or(Ok(()), fs::refuse_foreign_dir)
 }
-
 
 /// The depmod program of this system.
 struct Tool {

@@ -11,7 +11,8 @@ pub enum CompressError {
         /// The caller's limit in bytes.
         limit: usize,
     },
-    /// The compressed data is damaged or cut short, or the decoder needs more memory than it is allowed to use.
+    /// The compressed data is damaged or cut short, or the decoder needs more memory than it is allowed to
+    /// use.
     #[error("the {} data is damaged: {source}", format.name())]
     Damaged {
         /// Format of the data.

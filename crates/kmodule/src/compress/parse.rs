@@ -18,8 +18,8 @@ impl Options {
     /// Reads the words of `compress_gzip_opts`, `compress_xz_opts` or `compress_zstd_opts`. Empty text means
     /// [`Options::for_modules`].
     ///
-    /// Options of xz have the same meaning as on its command line: a level after `--lzma2=` cancels that filter
-    /// and its dictionary size. Only the default differs: without `--check`, the check is CRC32.
+    /// Options of xz have the same meaning as on its command line: a level after `--lzma2=` cancels that
+    /// filter and its dictionary size. Only the default differs: without `--check`, the check is CRC32.
     ///
     /// # Errors
     /// [`CompressError::Option`] names the word that is not supported; [`CompressError::NotForModules`].

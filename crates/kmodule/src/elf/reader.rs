@@ -108,8 +108,8 @@ impl<'a> Reader<'a> {
         }
         let ident: &[u8; 16] =
             data.get(4..).and_then(<[u8]>::first_chunk).ok_or_else(|| truncated(data, "ELF header", 20))?;
-        // For x86-64 and arm64, kernels check only the machine and ignore class and byte order; for riscv, they
-        // ignore the byte order.
+        // For x86-64 and arm64, kernels check only the machine and ignore class and byte order; for riscv,
+        // they ignore the byte order.
         let (class, order) = match *ident {
             [.., 62 | 183, 0] => (2, 1),
             [class, .., 243, 0] => (class, 1),

@@ -70,8 +70,8 @@ impl<'a> TableReader<'a> for Image<'_, 'a> {
     }
 
     /// The image does not record whether four bytes are a CRC or the distance to it. A distance always leads
-    /// into the kernel's few megabytes, except for symbols without a CRC. A CRC that is read as a distance does
-    /// so in about one of a hundred cases.
+    /// into the kernel's few megabytes, except for symbols without a CRC. A CRC that is read as a distance
+    /// does so in about one of a hundred cases.
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
         // The lower half of a word.
         let direct = |index: usize| low_word(self.reader.field(table.bytes, index * width, width));

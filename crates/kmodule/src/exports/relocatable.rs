@@ -1,5 +1,5 @@
-//! The fields of modules: relocations fill them when the module is loaded. The target of a field is symbol plus
-//! addend, stored as an address or as a distance.
+//! The fields of modules: relocations fill them when the module is loaded. The target of a field is symbol
+//! plus addend, stored as an address or as a distance.
 
 use super::table::{ExportsError, Layout, TableReader, Target, find_names, name_at};
 use crate::elf::ElfError;

@@ -92,8 +92,8 @@ impl Search {
     }
 }
 
-/// The length in bytes of the BTF that begins here, according to its header. If the header is cut off, this is
-/// the length of the header. `None`: it is not BTF.
+/// The length in bytes of the BTF that begins here, according to its header. If the header is cut off, this
+/// is the length of the header. `None`: it is not BTF.
 fn length_in_header(bytes: &[u8]) -> Option<usize> {
     let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
     let size = |at: usize| usize::try_from(word(at)?).ok();

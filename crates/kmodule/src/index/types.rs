@@ -14,7 +14,8 @@ pub enum Version {
 }
 
 impl Version {
-    /// Parses the first line of `depmod --version`; `None` for versions whose index was not compared with ours.
+    /// Parses the first line of `depmod --version`; `None` for versions whose index was not compared with
+    /// ours.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
         match line.trim().strip_prefix("kmod version ")? {

@@ -72,7 +72,8 @@ impl Certificate {
         &self.der
     }
 
-    /// The part that the issuer signed (TBSCertificate), DER. Lists of revoked certificates contain its digest.
+    /// The part that the issuer signed (TBSCertificate), DER. Lists of revoked certificates contain its
+    /// digest.
     #[must_use]
     pub fn tbs(&self) -> &[u8] {
         &self.tbs

@@ -69,8 +69,8 @@ impl Key {
     /// Reads a key file: PEM (PKCS#8 or PKCS#1; other blocks, such as certificates, are skipped) or DER.
     ///
     /// # Errors
-    /// After [`KeyError::Encrypted`] and [`KeyError::UnsupportedKeyType`], the caller can try the kernel's own
-    /// sign-file. After other errors, the file cannot be used at all.
+    /// After [`KeyError::Encrypted`] and [`KeyError::UnsupportedKeyType`], the caller can try the kernel's
+    /// own sign-file. After other errors, the file cannot be used at all.
     pub fn parse(data: &[u8]) -> Result<Key, KeyError> {
         if !pem::is_pem(data) {
             return from_der(data);
@@ -108,8 +108,8 @@ impl Key {
         self.0.as_ref()
     }
 
-    /// The PKCS#1 v1.5 signature of `data`. The computation is blinded with random numbers, so that its timing
-    /// reveals nothing about the key (RUSTSEC-2023-0071). They do not change the result.
+    /// The PKCS#1 v1.5 signature of `data`. The computation is blinded with random numbers, so that its
+    /// timing reveals nothing about the key (RUSTSEC-2023-0071). They do not change the result.
     pub(crate) fn sign(&self, data: &[u8], hash: Hash) -> Result<Vec<u8>, SignError> {
         // Without randomness, OsRng panics later. Check it here, where an error can be returned.
         OsRng.try_fill_bytes(&mut [0; 32]).map_err(SignError::NoRandomness)?;

@@ -13,8 +13,8 @@ use std::ops::Range;
 /// A readable signature at the end of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureInfo {
-    /// The common name of the certificate's issuer; for self-signed certificates, that is the signer. Empty if
-    /// the signature names its key by an identifier (sign-file -k).
+    /// The common name of the certificate's issuer; for self-signed certificates, that is the signer. Empty
+    /// if the signature names its key by an identifier (sign-file -k).
     pub signer: String,
     /// The certificate's serial number, most significant byte first, without a leading zero, or the subject
     /// key identifier.
