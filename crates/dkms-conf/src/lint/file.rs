@@ -31,8 +31,8 @@ impl File<'_> {
     }
 
     /// The position of an assignment: name, operator and value.
-    pub(super) fn at_assignment(&self, a: &Assigned<'_>) -> Option<Location> {
-        self.at(a.start..a.value.end)
+    pub(super) fn at_assignment(&self, assignment: &Assigned<'_>) -> Option<Location> {
+        self.at(assignment.start..assignment.value.end)
     }
 
     /// The position where a directive's entry is set.
@@ -40,12 +40,12 @@ impl File<'_> {
         self.at_assignment(self.scan.find(directive, index)?)
     }
 
-    pub(super) fn raw(&self, a: &Assigned<'_>) -> &str {
-        self.text.get(a.value.clone()).unwrap_or_default()
+    pub(super) fn raw(&self, assignment: &Assigned<'_>) -> &str {
+        self.text.get(assignment.value.clone()).unwrap_or_default()
     }
 
     /// Whether a change of this directive affects nothing else, because nothing reads it.
-    pub(super) fn own(&self, a: &Assigned<'_>) -> bool {
-        !self.scan.read.contains(a.name) && !a.exported && !self.scan.runs_more
+    pub(super) fn own(&self, assignment: &Assigned<'_>) -> bool {
+        !self.scan.read.contains(assignment.name) && !assignment.exported && !self.scan.runs_more
     }
 }

@@ -9,14 +9,14 @@ use crate::directives::Directives;
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
 
 /// `uname` and `nproc` in the text, and other constructs that need bash.
-pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, diagnostics: &mut Vec<Diagnostic>) {
     // If the line already has a diagnostic, that may be the construct that needs bash.
-    let mut lines: Vec<u32> = found.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
+    let mut lines: Vec<u32> = diagnostics.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
     for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
         for at in occurrences(file, command) {
             let diagnostic = uname(file, at, command, variable);
             lines.extend(diagnostic.at.as_ref().map(|l| l.line));
-            found.push(diagnostic);
+            diagnostics.push(diagnostic);
         }
     }
     for command in ["nproc", "getconf _NPROCESSORS_ONLN", "grep -c ^processor /proc/cpuinfo"] {
@@ -25,7 +25,7 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
             lines.extend(place.as_ref().map(|l| l.line));
             let message = format!("'{command}' is not needed, because dkms knows the value");
             let help = "make without -j: dkms adds it; ${parallel_jobs} is the number of jobs";
-            found.push(Diagnostic::warning(Code::Nproc, message, help).at(place));
+            diagnostics.push(Diagnostic::warning(Code::Nproc, message, help).at(place));
         }
     }
     if let Some(declined) = facts.declined.filter(|d| !lines.contains(&d.line)) {
@@ -35,7 +35,8 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
         let len = u32::try_from(rest.trim_end().chars().count()).unwrap_or(u32::MAX).max(1);
         let at = Location { line: declined.line, column: declined.column, len, text };
         let message = format!("only bash can evaluate this: {}", declined.construct);
-        found.push(Diagnostic::note(Code::NeedsBash, message, instead(&declined.construct)).at(Some(at)));
+        diagnostics
+            .push(Diagnostic::note(Code::NeedsBash, message, instead(&declined.construct)).at(Some(at)));
     }
 }
 
@@ -92,24 +93,29 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Diagnosti
 }
 
 /// Checks the MAKE commands.
-pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Diagnostic>) {
+pub(super) fn look(
+    file: &File<'_>,
+    directives: &Directives,
+    words: &[String],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let knows = |text: &str| words.iter().any(|w| !w.is_empty() && text.contains(w.as_str()));
     let prepared = knows(directives.scalar("PRE_BUILD"));
-    for i in directives.indices("MAKE").take(200) {
-        let Some(make) = directives.get("MAKE", i).filter(|m| !m.is_empty()) else { continue };
-        let at = || file.place("MAKE", Some(i));
+    for index in directives.indices("MAKE").take(200) {
+        let Some(make) = directives.get("MAKE", index).filter(|m| !m.is_empty()) else { continue };
+        let at = || file.place("MAKE", Some(index));
         if let Some(what) = installs(make) {
-            let message = format!("MAKE[{i}] installs: {what}");
+            let message = format!("MAKE[{index}] installs: {what}");
             let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION define what is installed";
-            found.push(Diagnostic::warning(Code::MakeInstalls, message, help).at(at()));
+            diagnostics.push(Diagnostic::warning(Code::MakeInstalls, message, help).at(at()));
         }
         let nothing = matches!(make.trim(), "true" | "/bin/true" | "/usr/bin/true" | ":");
         if !nothing && !prepared && !knows(make) {
-            let message = format!("MAKE[{i}] uses neither $kernelver nor $kernel_source_dir");
+            let message = format!("MAKE[{index}] uses neither $kernelver nor $kernel_source_dir");
             let help = format!(
-                "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
+                "MAKE[{index}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
             );
-            found.push(Diagnostic::warning(Code::MakeIgnoresKernel, message, help).at(at()));
+            diagnostics.push(Diagnostic::warning(Code::MakeIgnoresKernel, message, help).at(at()));
         }
     }
 }

@@ -31,12 +31,19 @@ const ARCHES: &str = "x86_64 i386 i486 i586 i686 aarch64 armv5tel armv6l armv7l 
 const TAILS: [&str; 6] =
     [".0", ".0-5-amd64", ".12-200.fc39.x86_64", ".0-91-generic", ".3-rc1+", ".21-150400.24.46-default"];
 
-pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn look(
+    file: &File<'_>,
+    directives: &Directives,
+    matcher: &Matcher<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     for (name, against) in DIRECTIVES {
         // The maximum number of diagnostics of one kind.
         for i in directives.indices(name).take(100) {
-            let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
-            one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
+            let Some(pattern) = directives.get(name, i).filter(|pattern| !pattern.is_empty()) else {
+                continue;
+            };
+            one(file, &Pattern { name, index: i, text: pattern, against }, matcher, diagnostics);
         }
     }
 }
@@ -48,60 +55,65 @@ struct Pattern<'a> {
     against: Against,
 }
 
-fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
-    let at = || file.place(p.name, Some(p.index));
-    let named = if p.index == 0 { p.name.to_owned() } else { format!("{}[{}]", p.name, p.index) };
-    let said = format!("{named} '{}'", p.text);
-    if let Err(why) = m(p.text, "6.1.0-5-amd64") {
+fn one(file: &File<'_>, pattern: &Pattern<'_>, matcher: &Matcher<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let at = || file.place(pattern.name, Some(pattern.index));
+    let named = if pattern.index == 0 {
+        pattern.name.to_owned()
+    } else {
+        format!("{}[{}]", pattern.name, pattern.index)
+    };
+    let said = format!("{named} '{}'", pattern.text);
+    if let Err(why) = matcher(pattern.text, "6.1.0-5-amd64") {
         let message = format!("{said} is not a regular expression: {why}");
         let help = "see regex(7), extended form; write a backslash before a literal character";
-        found.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
+        diagnostics.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
         return;
     }
     // One that is set in an if and matches nothing is the way to exclude the package there.
-    let excludes = file.scan.find(p.name, Some(p.index)).is_some_and(|a| !a.alone);
-    if p.against == Against::Arch {
-        if !excludes && !ARCHES.split(' ').any(|a| m(p.text, a) == Ok(true)) {
-            found.push(
+    let excludes = file.scan.find(pattern.name, Some(pattern.index)).is_some_and(|a| !a.alone);
+    if pattern.against == Against::Arch {
+        if !excludes && !ARCHES.split(' ').any(|a| matcher(pattern.text, a) == Ok(true)) {
+            diagnostics.push(
                 Diagnostic::warning(
                     Code::RegexNothing,
                     format!("{said} matches no architecture"),
-                    arch_help(p.text),
+                    arch_help(pattern.text),
                 )
                 .at(at()),
             );
         }
         return;
     }
-    if matches_nothing(p.text, m) {
+    if matches_nothing(pattern.text, matcher) {
         if excludes {
             return;
         }
         let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
-        found.push(
+        diagnostics.push(
             Diagnostic::warning(Code::RegexNothing, format!("{said} matches no kernel"), help).at(at()),
         );
         return;
     }
-    let dots = bare_dots(p.text);
+    let dots = bare_dots(pattern.text);
     if !dots.is_empty() {
-        let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
+        let help = format!("{named}=\"{}\"", escaped(pattern.text, &dots));
         let message = format!("{said} has a dot between digits, which matches any character");
         let mut diagnostic = Diagnostic::warning(Code::RegexDot, message, help).at(at());
-        diagnostic.changes = Some(p.name);
-        diagnostic.edits = escape(file, p, dots.len());
-        found.push(diagnostic);
+        diagnostic.changes = Some(pattern.name);
+        diagnostic.edits = escape(file, pattern, dots.len());
+        diagnostics.push(diagnostic);
     }
-    if unanchored(p.text) {
+    if unanchored(pattern.text) {
         let message = format!("{said} is not anchored at the beginning of the release");
-        found.push(
-            Diagnostic::warning(Code::RegexUnanchored, message, format!("{named}=\"^{}\"", p.text)).at(at()),
+        diagnostics.push(
+            Diagnostic::warning(Code::RegexUnanchored, message, format!("{named}=\"^{}\"", pattern.text))
+                .at(at()),
         );
     }
-    if let Some((meant, also)) = too_much(p.text, m) {
+    if let Some((meant, also)) = too_much(pattern.text, matcher) {
         let message = format!("{said} matches {meant}, and {also} as well");
         let help = format!("{}\\. ends the version", meant.replace('.', "\\."));
-        found.push(Diagnostic::warning(Code::RegexTooMuch, message, help).at(at()));
+        diagnostics.push(Diagnostic::warning(Code::RegexTooMuch, message, help).at(at()));
     }
 }
 
@@ -135,7 +147,7 @@ fn releases() -> impl Iterator<Item = String> {
 
 /// Only certain cases: a pattern may be for one release of one distribution, which cannot be listed. A
 /// release begins with a digit and contains no blank; `*` and `.x` mean "any" in other programs.
-fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
+fn matches_nothing(pattern: &str, matcher: &Matcher<'_>) -> bool {
     let start = pattern.trim_start_matches(['^', '(']);
     let anchored = pattern.starts_with('^') && !pattern.contains('|');
     let no_release =
@@ -144,7 +156,7 @@ fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
     let any = start.starts_with('*')
         || lower.ends_with(".x")
         || [".x.", ".x-", ".x$"].iter().any(|x| lower.contains(x));
-    (pattern.contains(' ') || no_release || any) && !releases().any(|r| m(pattern, &r) == Ok(true))
+    (pattern.contains(' ') || no_release || any) && !releases().any(|r| matcher(pattern, &r) == Ok(true))
 }
 
 /// The byte offsets of dots between digits that are neither escaped nor in a set.
@@ -182,13 +194,14 @@ fn escaped(text: &str, dots: &[usize]) -> String {
 }
 
 /// The same in the file, if the value is written there literally, inside quotes.
-fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
-    let Some(a) = file.scan.find(p.name, Some(p.index)) else { return Vec::new() };
+fn escape(file: &File<'_>, pattern: &Pattern<'_>, count: usize) -> Vec<Edit> {
+    let Some(a) = file.scan.find(pattern.name, Some(pattern.index)) else { return Vec::new() };
     let raw = file.raw(a);
     let quoted = |q: char| raw.len() > 1 && raw.starts_with(q) && raw.ends_with(q);
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    let plain = (quoted('"') || quoted('\'')) && inner == p.text && !inner.contains(['"', '\'', '$', '`']);
-    if !plain || a.index() != Some(p.index) || !file.own(a) {
+    let plain =
+        (quoted('"') || quoted('\'')) && inner == pattern.text && !inner.contains(['"', '\'', '$', '`']);
+    if !plain || a.index() != Some(pattern.index) || !file.own(a) {
         return Vec::new();
     }
     let dots = bare_dots(raw);
@@ -208,7 +221,7 @@ fn unanchored(text: &str) -> bool {
 
 /// For a version such as 6.1 that also matches the beginning of 6.10: the version, and one that was probably
 /// not intended.
-fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
+fn too_much(text: &str, matcher: &Matcher<'_>) -> Option<(String, String)> {
     if text.contains(['|', '[', '(']) {
         return None;
     }
@@ -222,6 +235,6 @@ fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
     }
     let meant = format!("{major}.{minor}");
     let also = if minor == "1" { format!("{major}.1{}", 8) } else { format!("{meant}0") };
-    let both = |v: &str| TAILS.iter().any(|tail| m(text, &format!("{v}{tail}")) == Ok(true));
+    let both = |v: &str| TAILS.iter().any(|tail| matcher(text, &format!("{v}{tail}")) == Ok(true));
     (both(&meant) && both(&also)).then_some((meant, also))
 }
