@@ -12,69 +12,19 @@ const MAX_OUTPUT: usize = 8 << 20;
 /// Higher subscripts are declined, because bash prints an error for them.
 const MAX_SUBSCRIPT: i64 = 99_999;
 
-/// Variables that are special in bash, or that dkms 3 uses, so a file must not set them.
-const SPECIAL: [&str; 40] = [
-    "IFS",
-    "PATH",
-    "HOME",
-    "PWD",
-    "OLDPWD",
-    "UID",
-    "EUID",
-    "PPID",
-    "GROUPS",
-    "RANDOM",
-    "SRANDOM",
-    "SECONDS",
-    "LINENO",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "COLUMNS",
-    "LINES",
-    "SHELLOPTS",
-    "POSIXLY_CORRECT",
-    "GLOBIGNORE",
-    "FUNCNAME",
-    "FUNCNEST",
-    "DIRSTACK",
-    "OPTIND",
-    "OPTARG",
-    "OPTERR",
-    "IGNOREEOF",
-    "TIMEFORMAT",
-    "ENV",
-    "CDPATH",
-    "EXECIGNORE",
-    "FIGNORE",
-    "MAPFILE",
-    "REPLY",
-    "CR",
-    "_",
-    "_i",
-    "_export_env",
-    "to_source_file",
-];
-/// Like [`SPECIAL`], by prefix.
-const SPECIAL_STARTS: [&str; 12] = [
-    "BASH",
-    "COMP",
-    "COPROC",
-    "EPOCH",
-    "HIST",
-    "LC_",
-    "LD_",
-    "MAIL",
-    "PS",
-    "READLINE",
-    "DKMS_DIRECTIVE",
-    "__dkms_",
-];
+/// Variables that are special in bash, or that dkms 3 uses. A file must not set them.
+const SPECIAL: &str = "\
+    IFS PATH HOME PWD OLDPWD UID EUID PPID GROUPS RANDOM SRANDOM SECONDS LINENO LANG LANGUAGE TERM COLUMNS \
+    LINES SHELLOPTS POSIXLY_CORRECT GLOBIGNORE FUNCNAME FUNCNEST DIRSTACK OPTIND OPTARG OPTERR IGNOREEOF \
+    TIMEFORMAT ENV CDPATH EXECIGNORE FIGNORE MAPFILE REPLY CR _ _i _export_env to_source_file export_envs \
+    tmpfile directive directive_name directive_value";
+/// The beginnings of more such names.
+const SPECIAL_STARTS: &str = "BASH COMP COPROC EPOCH HIST LC_ LD_ MAIL PS READLINE DKMS_DIRECTIVE __dkms_";
 
+/// Whether a file must not set this variable.
 pub(crate) fn is_special(name: &str) -> bool {
-    SPECIAL.contains(&name)
-        || SPECIAL_STARTS.iter().any(|s| name.starts_with(s))
-        || ["export_envs", "tmpfile", "directive", "directive_name", "directive_value"].contains(&name)
+    SPECIAL.split(' ').any(|special| name == special)
+        || SPECIAL_STARTS.split(' ').any(|start| name.starts_with(start))
 }
 
 /// A variable's values by index. Empty if it is known to be unset.

@@ -255,7 +255,7 @@ impl Parser<'_> {
         Ok(Some(Assignment { at, name, subscript, append, value }))
     }
 
-    /// Parses `( … )` after `NAME=`, and what may follow it.
+    /// Parses `( … )` after `NAME=`, and checks the character after it.
     fn array(&mut self) -> Parsed<Vec<Element>> {
         self.lexer.bump();
         let mut elements = Vec::new();
@@ -385,7 +385,7 @@ impl Parser<'_> {
     }
 }
 
-/// A tilde at the beginning of a path expands to a home directory.
+/// Stops at a tilde at the beginning of a path, because it expands to a home directory.
 pub(crate) fn no_tilde(word: &Word) -> Parsed<()> {
     for part in &word.parts {
         if let Part::Bare(text) = part {

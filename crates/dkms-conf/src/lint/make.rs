@@ -1,16 +1,17 @@
-//! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
+//! Checks commands: a MAKE that installs or ignores the kernel, and shell code for which a variable is
+//! enough.
 
 use super::file::{Facts, File};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Location, edit};
 use crate::directives::Directives;
 
-/// The syntax around a command whose output is used.
+/// The two forms of command substitution.
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
 
-/// `uname` and `nproc` in the text, and other constructs that need bash.
-pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    // If the line already has a diagnostic, that may be the construct that needs bash.
+/// Checks for `uname` and `nproc` in the text, and for other constructs that need bash.
+pub(super) fn check_shell(file: &File<'_>, facts: &Facts<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    // A diagnostic in the same line may be about the construct that needs bash.
     let mut lines: Vec<u32> = diagnostics.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
     for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
         for at in occurrences(file, command) {
@@ -36,13 +37,12 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, diagnostics: &mut Vec<Di
         let at = Location { line: declined.line, column: declined.column, len, text };
         let message = format!("only bash can evaluate this: {}", declined.construct);
         diagnostics
-            .push(Diagnostic::note(Code::NeedsBash, message, instead(&declined.construct)).at(Some(at)));
+            .push(Diagnostic::note(Code::NeedsBash, message, alternative(&declined.construct)).at(Some(at)));
     }
 }
 
-/// What often replaces a construct that needs bash. Whether it does here depends on what the author needs, so
-/// it is only a note.
-fn instead(construct: &str) -> &'static str {
+/// What an author can often use instead of a construct that needs bash.
+fn alternative(construct: &str) -> &'static str {
     match construct {
         "command substitution" | "pipe" => {
             "use ${kernelver%%-*} to cut, case and [[ $kernelver =~ … ]] to compare, or BUILD_EXCLUSIVE_…"
@@ -93,7 +93,7 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Diagnosti
 }
 
 /// Checks the MAKE commands.
-pub(super) fn look(
+pub(super) fn check_commands(
     file: &File<'_>,
     directives: &Directives,
     words: &[String],

@@ -1,4 +1,4 @@
-//! Names that are misspelt, unknown or obsolete, and values that are neither yes nor no.
+//! Checks for names that are misspelt, unknown or obsolete, and for values that are neither yes nor no.
 
 use super::file::File;
 use super::scan::{Assigned, literal};
@@ -23,7 +23,7 @@ const MAX_EDITS: usize = 1000;
 /// The maximum number of different names that are checked, because each is compared with the table.
 const MAX_NAMES: usize = 300;
 
-pub(super) fn look(file: &File<'_>, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(file: &File<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen = BTreeSet::new();
     let mut last: BTreeMap<(&str, usize), &Assigned<'_>> = BTreeMap::new();
     for assignment in &file.scan.assignments {
@@ -32,22 +32,22 @@ pub(super) fn look(file: &File<'_>, diagnostics: &mut Vec<Diagnostic>) {
         }
         let Some(info) = Dialect::Module.find(assignment.name) else {
             if seen.len() < MAX_NAMES && seen.insert(assignment.written()) {
-                stranger(file, assignment, diagnostics);
+                check_unknown(file, assignment, diagnostics);
             }
             continue;
         };
         if info.deprecated && seen.insert(assignment.name.to_owned()) {
-            deprecated(file, info, diagnostics);
+            check_deprecated(file, info, diagnostics);
         }
         if info.kind == Kind::YesNo {
-            yes_no(file, info.name, assignment, diagnostics);
+            check_yes_no(file, info.name, assignment, diagnostics);
         }
-        twice(file, assignment, &mut last, diagnostics);
+        check_assigned_twice(file, assignment, &mut last, diagnostics);
     }
 }
 
-/// A name that is not a directive.
-fn stranger(file: &File<'_>, assignment: &Assigned<'_>, diagnostics: &mut Vec<Diagnostic>) {
+/// Checks a name that is not a directive.
+fn check_unknown(file: &File<'_>, assignment: &Assigned<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let upper = assignment.name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     if !upper || assignment.exported || file.scan.read.contains(assignment.name) {
         return;
@@ -57,7 +57,7 @@ fn stranger(file: &File<'_>, assignment: &Assigned<'_>, diagnostics: &mut Vec<Di
         let message = format!("{} is not a directive and has no effect", assignment.name);
         let mut diagnostic = Diagnostic::warning(Code::Misspelt, message, format!("{written}=…"))
             .at(file.at_assignment(assignment));
-        // All assignments of that name and index, and only if the right name has no value.
+        // The edits change all assignments of that name and index, but only if the correct name has no value.
         let taken = |b: &Assigned<'_>| {
             b.name == meant && (b.subscript == assignment.subscript || b.whole || assignment.whole)
         };
@@ -85,12 +85,12 @@ fn stranger(file: &File<'_>, assignment: &Assigned<'_>, diagnostics: &mut Vec<Di
     );
 }
 
-fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, diagnostics: &mut Vec<Diagnostic>) {
+fn check_deprecated(file: &File<'_>, info: &'static DirectiveInfo, diagnostics: &mut Vec<Diagnostic>) {
     let (name, help) = (info.name, info.help);
     let all: Vec<&Assigned<'_>> =
         file.scan.assignments.iter().filter(|assignment| assignment.name == name).collect();
     let Some(first) = all.first() else { return };
-    // A harmless way to write that nothing needs cleaning.
+    // A common way to say that nothing needs cleaning.
     let harmless = |assignment: &&Assigned<'_>| {
         let value = literal(file.text, assignment.value.clone()).map(|(_, value)| value);
         name == "CLEAN" && matches!(value, Some("true" | "/bin/true" | "/usr/bin/true"))
@@ -99,7 +99,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, diagnostics: &mut V
         return;
     }
     let message = format!("{name} is obsolete: {help}");
-    // This one still has an effect, on which the correction depends.
+    // OBSOLETE_BY still has an effect, and the correction depends on its value.
     let by_hand = name == "OBSOLETE_BY";
     let correction =
         if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
@@ -107,7 +107,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, diagnostics: &mut V
         Diagnostic::note(Code::Deprecated, message, correction).at(file.at_assignment(first));
     if !by_hand
         && all.len() <= MAX_EDITS
-        && all.iter().all(|assignment| assignment.alone && file.own(assignment))
+        && all.iter().all(|assignment| assignment.alone && file.is_unread(assignment))
     {
         diagnostic.changes = Some(info.name);
         diagnostic.edits = all.iter().map(|assignment| whole_lines(file.text, assignment)).collect();
@@ -115,7 +115,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, diagnostics: &mut V
     diagnostics.push(diagnostic);
 }
 
-/// Removes the lines of an assignment that has these lines for itself.
+/// The edit that removes the lines of an assignment. They contain nothing else.
 fn whole_lines(text: &str, assignment: &Assigned<'_>) -> Edit {
     let start = text.get(..assignment.start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
     let end = text
@@ -125,7 +125,12 @@ fn whole_lines(text: &str, assignment: &Assigned<'_>) -> Edit {
     edit(start..end, "")
 }
 
-fn yes_no(file: &File<'_>, name: &'static str, assignment: &Assigned<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn check_yes_no(
+    file: &File<'_>,
+    name: &'static str,
+    assignment: &Assigned<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some((place, value)) = literal(file.text, assignment.value.clone()) else { return };
     if assignment.whole || value.is_empty() || ["yes", "no"].iter().any(|w| value.eq_ignore_ascii_case(w)) {
         return;
@@ -139,15 +144,15 @@ fn yes_no(file: &File<'_>, name: &'static str, assignment: &Assigned<'_>, diagno
         meant.map_or_else(|| format!("{name}=\"yes\", or {name}=\"no\""), |m| format!("{name}=\"{m}\""));
     let message = format!("{name} is '{value}', which is neither yes nor no");
     let mut diagnostic = Diagnostic::error(Code::YesNo, message, help).at(file.at_assignment(assignment));
-    if let Some(meant) = meant.filter(|_| file.own(assignment) && !assignment.append) {
+    if let Some(meant) = meant.filter(|_| file.is_unread(assignment) && !assignment.append) {
         diagnostic.changes = Some(name);
         diagnostic.edits = vec![edit(place, meant)];
     }
     diagnostics.push(diagnostic);
 }
 
-/// A directive that is set twice unconditionally, such as a copied line that was not changed.
-fn twice<'a>(
+/// Checks for a directive that is set twice unconditionally, such as a copied line that was not changed.
+fn check_assigned_twice<'a>(
     file: &File<'_>,
     assignment: &'a Assigned<'a>,
     last: &mut BTreeMap<(&'a str, usize), &'a Assigned<'a>>,

@@ -1,5 +1,5 @@
-//! Problems of the typed configuration, with positions and fixes, and entries that are missing their
-//! counterpart.
+//! Reports the problems of the typed configuration with positions and fixes, and checks for entries without
+//! their counterpart.
 
 use super::file::File;
 use crate::code::Code;
@@ -7,11 +7,11 @@ use crate::diagnostic::{Diagnostic, Edit, Location, edit};
 use crate::directives::{Dialect, Directives};
 use crate::module_conf::ModuleConf;
 
-pub(super) fn look(file: &File<'_>, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(file: &File<'_>, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
     let (conf, problems) = ModuleConf::from_directives(directives);
     // The maximum number of diagnostics of one kind.
     for problem in problems.iter().take(500) {
-        if repeated(problem, &problems, directives, diagnostics) {
+        if is_reported(problem, &problems, directives, diagnostics) {
             continue;
         }
         let at = match problem.code {
@@ -19,15 +19,15 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, diagnostics: &mut V
             _ => place(file, problem),
         };
         let edits = match problem.code {
-            Code::ModuleSuffix => suffix(file, problem).into_iter().collect(),
+            Code::ModuleSuffix => remove_suffix(file, problem).into_iter().collect(),
             _ => Vec::new(),
         };
         let changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
         diagnostics.push(Diagnostic { at, edits, changes, ..problem.clone() });
     }
-    odd_names(file, &conf, diagnostics);
-    destinations(file, &conf, diagnostics);
-    pairs(file, &conf, diagnostics);
+    check_names(file, &conf, diagnostics);
+    check_destinations(file, &conf, diagnostics);
+    check_counterparts(file, &conf, diagnostics);
 }
 
 /// The position where the entry is set; if it is missing, the position of the module's name.
@@ -44,19 +44,19 @@ fn place(file: &File<'_>, problem: &Diagnostic) -> Option<Location> {
 }
 
 /// Whether another diagnostic already reports it.
-fn repeated(
+fn is_reported(
     problem: &Diagnostic,
     all: &[Diagnostic],
     directives: &Directives,
     diagnostics: &[Diagnostic],
 ) -> bool {
     match problem.code {
-        // The names in the text are checked separately.
+        // `names` checks the names in the text.
         Code::Deprecated | Code::Misspelt => true,
         Code::YesNo => diagnostics.iter().any(|f| f.code == Code::YesNo && f.message == problem.message),
         // A gap has no position.
         Code::Destination => all.iter().any(|o| o.code == Code::ModuleUnnamed && o.index == problem.index),
-        // Without DEST_MODULE_NAME this repeats the other name.
+        // Without DEST_MODULE_NAME, the problem is that of BUILT_MODULE_NAME.
         Code::ModuleSuffix | Code::ModuleDuplicate if problem.directive == "DEST_MODULE_NAME" => {
             let unset = problem
                 .index
@@ -72,15 +72,15 @@ fn repeated(
     }
 }
 
-/// Removes `.ko` or `.o` from the end of a value.
-fn suffix(file: &File<'_>, problem: &Diagnostic) -> Option<Edit> {
+/// The edit that removes `.ko` or `.o` from the end of a value.
+fn remove_suffix(file: &File<'_>, problem: &Diagnostic) -> Option<Edit> {
     let assignment = file.scan.find(&problem.directive, problem.index)?;
     // Not if the value may belong to another entry.
     if assignment.whole
         || assignment.append
         || assignment.index().is_none()
         || assignment.index() != problem.index
-        || !file.own(assignment)
+        || !file.is_unread(assignment)
     {
         return None;
     }
@@ -90,8 +90,8 @@ fn suffix(file: &File<'_>, problem: &Diagnostic) -> Option<Edit> {
     Some(edit(assignment.value.start + stem.len()..assignment.value.start + inner.len(), ""))
 }
 
-/// Characters in names that cause problems in paths and on command lines.
-fn odd_names(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
+/// Checks for characters in names that cause problems in paths and on command lines.
+fn check_names(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
     for (name, value) in [("PACKAGE_NAME", &conf.package_name), ("PACKAGE_VERSION", &conf.package_version)] {
         // #MODULE_VERSION# and @VERSION@ are replaced when a package is built.
         let template = |sign| value.len() > 2 && value.starts_with(sign) && value.ends_with(sign);
@@ -115,8 +115,9 @@ fn odd_names(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnosti
     }
 }
 
-/// `/kernelx` begins with `/kernel` and is accepted, but it is certainly not intended.
-fn destinations(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
+/// Checks for destinations such as `/kernelx`, which begins with `/kernel` and is accepted, but is certainly
+/// not intended.
+fn check_destinations(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
     for module in &conf.modules {
         let first = module.dest_location.trim_start_matches('/').split('/').next().unwrap_or_default();
         let begins = ["kernel", "updates", "extra"].iter().find(|d| first.starts_with(**d) && first != **d);
@@ -137,14 +138,14 @@ fn destinations(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagno
     }
 }
 
-/// Entries without a counterpart of the same index.
-fn pairs(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
-    let mut lonely = |directive: &str, index: usize, message: String, help: String| {
+/// Checks for entries without a counterpart with the same index.
+fn check_counterparts(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) {
+    let mut report = |directive: &str, index: usize, message: String, help: String| {
         let at = file.place(directive, Some(index));
         diagnostics.push(Diagnostic::warning(Code::MatchWithout, message, help).at(at));
     };
     for &index in conf.make_match.keys().filter(|index| !conf.make.contains_key(index)) {
-        lonely(
+        report(
             "MAKE_MATCH",
             index,
             format!("there is no MAKE[{index}] for MAKE_MATCH[{index}]"),
@@ -153,7 +154,7 @@ fn pairs(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) 
     }
     for &index in conf.make.keys().filter(|index| **index > 0 && !conf.make_match.contains_key(index)) {
         let message = format!("MAKE[{index}] is never used: it has no MAKE_MATCH[{index}]");
-        lonely(
+        report(
             "MAKE",
             index,
             message,
@@ -161,7 +162,7 @@ fn pairs(file: &File<'_>, conf: &ModuleConf, diagnostics: &mut Vec<Diagnostic>) 
         );
     }
     for &index in conf.patch_match.keys().filter(|index| !conf.patch.contains_key(index)) {
-        lonely(
+        report(
             "PATCH_MATCH",
             index,
             format!("there is no PATCH[{index}] for PATCH_MATCH[{index}]"),

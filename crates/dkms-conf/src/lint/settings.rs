@@ -1,4 +1,4 @@
-//! Settings in framework.conf that do not exist, although the administrator expects an effect.
+//! Checks for settings in framework.conf that do not exist, although the administrator expects an effect.
 
 use super::names::FOREIGN;
 use super::scan::{Scan, scan};
@@ -50,7 +50,8 @@ fn foreign(name: &str) -> bool {
     FOREIGN.contains(&name) || name.starts_with("LC_") || name.starts_with("BASH")
 }
 
-/// Settings are written in lower case with `_`; `SIGN_FILE` and `sign-file` are recognised as misspellings.
+/// The setting that was probably meant. The names of settings are in lower case, so `SIGN_FILE` is a
+/// misspelling as well.
 fn meant(name: &str) -> Option<&'static str> {
     let folded = name.to_ascii_lowercase();
     Dialect::Framework.find(&folded).map(|d| d.name).or_else(|| closest_in(Dialect::Framework, &folded))

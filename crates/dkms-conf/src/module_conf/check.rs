@@ -72,7 +72,7 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
             let help = "use letters, digits, '.', '-', '_' and '+'";
             problems.push(Diagnostic::error(Code::NameOdd, message, help).about(name, None).strict());
         } else {
-            unprintable(name, None, value, problems);
+            check_printable(name, None, value, problems);
         }
     }
     if conf.modules.is_empty() {
@@ -87,8 +87,8 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A name with characters that a terminal does not display. The message does not repeat it.
-fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Diagnostic>) {
+/// Reports a name with characters that a terminal does not display. The message does not contain the name.
+fn check_printable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Diagnostic>) {
     let Some(c) = name.chars().find(|c| is_unprintable(*c)) else { return };
     let message = format!("{directive} contains a control character (U+{:04X})", u32::from(c));
     let help = "use letters, digits, '.', '-', '_' and '+'";
@@ -126,7 +126,7 @@ fn names(module: &ModuleEntry, problems: &mut Vec<Diagnostic>) {
     for (directive, name) in
         [("BUILT_MODULE_NAME", &module.built_name), ("DEST_MODULE_NAME", &module.dest_name)]
     {
-        unprintable(directive, Some(index), name, problems);
+        check_printable(directive, Some(index), name, problems);
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{index}]=\"{stem}\"");
             let message = format!("{directive}[{index}] ends in .ko or .o; write the name without it");
@@ -224,7 +224,7 @@ pub(super) fn patches(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
 pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Diagnostic>) {
     for info in Dialect::Module.table().iter().filter(|info| info.deprecated) {
         let Some(index) = directives.indices(info.name).next() else { continue };
-        // A harmless way to write that nothing needs cleaning.
+        // A common way to say that nothing needs cleaning.
         let value = directives.scalar(info.name);
         if info.name == "CLEAN" && ["true", "/bin/true", "/usr/bin/true"].contains(&value) {
             continue;

@@ -1,7 +1,7 @@
 //! Selects the entries of MAKE, PATCH and BUILD_EXCLUSIVE that apply to a kernel.
 
 use super::{Entries, ModuleConf};
-use crate::eval::Matcher;
+use crate::eval::{InvalidRegex, Matcher};
 use crate::kernel_match::compare_versions;
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ pub struct KernelFacts<'a> {
 
 /// An invalid regular expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {message}")]
+#[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {source}")]
 pub struct BadRegex {
     /// The directive.
     pub directive: String,
@@ -27,7 +27,7 @@ pub struct BadRegex {
     /// Its value.
     pub pattern: String,
     /// The matcher's error.
-    pub message: String,
+    pub source: InvalidRegex,
 }
 
 /// The reason why a kernel is excluded, in words; `None` if it is not.
@@ -60,11 +60,11 @@ impl ModuleConf {
     pub fn patches_for(&self, release: &str, matcher: &Matcher<'_>) -> Result<Vec<&str>, BadRegex> {
         let mut out = Vec::new();
         for (index, patch) in &self.patch {
-            let required = match self.patch_match.get(index) {
+            let applies = match self.patch_match.get(index) {
                 Some(pattern) => matches("PATCH_MATCH", *index, pattern, release, matcher)?,
                 None => true,
             };
-            if required {
+            if applies {
                 out.push(patch.as_str());
             }
         }
@@ -122,10 +122,10 @@ impl ModuleConf {
                 )));
             }
         }
-        if let Some(min) = beyond(&exclusive.kernel_min, index, kernel.release, Ordering::Less) {
+        if let Some(min) = exceeded_limit(&exclusive.kernel_min, index, kernel.release, Ordering::Less) {
             return Ok(Some(format!("kernel {} is older than {} {min}", kernel.release, name("KERNEL_MIN"))));
         }
-        if let Some(max) = beyond(&exclusive.kernel_max, index, kernel.release, Ordering::Greater) {
+        if let Some(max) = exceeded_limit(&exclusive.kernel_max, index, kernel.release, Ordering::Greater) {
             let from_obsolete = index == 0 && self.obsolete_by.as_deref() == Some(max);
             let which = if from_obsolete { "OBSOLETE_BY".into() } else { name("KERNEL_MAX") };
             return Ok(Some(format!("kernel {} is newer than {which} {max}", kernel.release)));
@@ -147,11 +147,13 @@ impl ModuleConf {
     }
 }
 
-fn beyond<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -> Option<&'a str> {
+/// The limit at `index`, if the release is on this side of it.
+fn exceeded_limit<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -> Option<&'a str> {
     let limit = table.get(&index)?;
     (compare_versions(release, limit) == side).then_some(limit)
 }
 
+/// The first option that the kernel lacks, or has although it must not.
 fn missing_option(required: &str, enabled: &dyn Fn(&str) -> bool) -> Reason {
     required.split_ascii_whitespace().find_map(|option| match option.strip_prefix('!') {
         Some(excluded) if enabled(excluded) => {
@@ -171,10 +173,10 @@ fn matches(
     text: &str,
     matcher: &Matcher<'_>,
 ) -> Result<bool, BadRegex> {
-    matcher(pattern, text).map_err(|message| BadRegex {
+    matcher(pattern, text).map_err(|source| BadRegex {
         directive: directive.to_owned(),
         index,
         pattern: pattern.to_owned(),
-        message,
+        source,
     })
 }
