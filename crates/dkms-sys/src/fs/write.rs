@@ -17,7 +17,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(
 }
 
 /// Like [`write_atomic`], but without waiting for the disk: after a crash of the machine, the file may be
-/// missing or incomplete. For files that nothing depends on.
+/// missing or incomplete. For unimportant files, such as caches.
 pub fn write_unsynced(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
     replace(path.as_ref(), mode, false, |file| file.write_all(bytes))
 }

@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// The requirements of a view.
-pub(super) struct Wanted<'a> {
+pub(super) struct Requirements<'a> {
     /// An existing private directory, in which a mount point for the tmpfs is created.
     pub(super) scratch: &'a Path,
     /// Directories that must be empty.
@@ -59,7 +59,7 @@ pub(super) struct Wanted<'a> {
     /// Files that must be empty.
     pub(super) hidden: &'a [PathBuf],
     pub(super) places: &'a [Place],
-    /// Size in bytes for everything that is written outside places.
+    /// The size in bytes of all files that the program writes outside places.
     pub(super) size: u64,
     /// The program's user, if it differs from ours.
     pub(super) user: Option<(u32, u32)>,
@@ -86,7 +86,7 @@ const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 /// The devices in the private `/dev`.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// A directory that another one covers.
+/// A directory that is covered by a directory of the tmpfs.
 struct Cover {
     path: PathBuf,
     /// Its path in the tmpfs.
@@ -94,7 +94,7 @@ struct Cover {
 }
 
 struct Planner<'a> {
-    wanted: &'a Wanted<'a>,
+    wanted: &'a Requirements<'a>,
     stage: PathBuf,
     ops: Vec<Op>,
     covers: Vec<Cover>,
@@ -106,7 +106,7 @@ impl View {
     ///
     /// # Errors
     /// A path contains a NUL byte, or the mount point for the tmpfs cannot be created.
-    pub(super) fn plan(wanted: &Wanted<'_>) -> std::io::Result<View> {
+    pub(super) fn plan(wanted: &Requirements<'_>) -> std::io::Result<View> {
         let stage = wanted.scratch.join(".view");
         match std::fs::create_dir(&stage) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
