@@ -303,24 +303,26 @@ impl Parser<'_> {
     }
 
     fn either(&mut self) -> Parsed<Condition> {
-        let mut any = vec![self.both()?];
-        loop {
-            self.lexer.skip_blanks();
-            if !self.lexer.eat("||") {
-                return Ok(Condition::Any(any));
-            }
-            any.push(self.both()?);
-        }
+        self.operands("||", Self::both).map(Condition::Any)
     }
 
     fn both(&mut self) -> Parsed<Condition> {
-        let mut all = vec![self.term()?];
+        self.operands("&&", Self::term).map(Condition::All)
+    }
+
+    /// One or more operands, with this operator between them.
+    fn operands(
+        &mut self,
+        operator: &str,
+        operand: fn(&mut Self) -> Parsed<Condition>,
+    ) -> Parsed<Vec<Condition>> {
+        let mut operands = vec![operand(self)?];
         loop {
             self.lexer.skip_blanks();
-            if !self.lexer.eat("&&") {
-                return Ok(Condition::All(all));
+            if !self.lexer.eat(operator) {
+                return Ok(operands);
             }
-            all.push(self.term()?);
+            operands.push(operand(self)?);
         }
     }
 

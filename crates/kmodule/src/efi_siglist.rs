@@ -18,7 +18,7 @@ const OWNER: usize = 16;
 pub enum Subject {
     /// An image (Authenticode digest).
     Image,
-    /// The part of a certificate that its issuer signed (TBSCertificate); such an entry revokes the
+    /// The part of a certificate that its issuer signed (TBSCertificate). An entry of this kind revokes the
     /// certificate.
     Certificate,
 }

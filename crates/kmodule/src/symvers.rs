@@ -32,7 +32,7 @@ pub struct Entry<'a> {
 pub struct SymversError {
     /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub reason: &'static str,
 }
 

@@ -8,11 +8,12 @@ use crate::directives::{Dialect, DirectiveInfo, Kind};
 use crate::locate::closest;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that bash itself or many programs read.
-pub(super) const FOREIGN: [&str; 12] = [
-    "PATH", "IFS", "LANG", "LANGUAGE", "HOME", "SHELL", "TMPDIR", "BASH_ENV", "ENV", "PS4", "OPTIND",
-    "CDPATH",
-];
+/// Whether bash itself or many programs read a variable with this name.
+pub(super) fn is_foreign(name: &str) -> bool {
+    const NAMES: [&str; 11] =
+        ["PATH", "IFS", "LANG", "LANGUAGE", "HOME", "SHELL", "TMPDIR", "ENV", "PS4", "OPTIND", "CDPATH"];
+    NAMES.contains(&name) || name.starts_with("LC_") || name.starts_with("BASH")
+}
 
 /// The maximum number of diagnostics, because each needs a search for its line.
 const MAX_FINDINGS: usize = 500;

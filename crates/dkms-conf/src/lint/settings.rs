@@ -1,6 +1,6 @@
 //! Checks for settings in framework.conf that do not exist, although the administrator expects an effect.
 
-use super::names::FOREIGN;
+use super::names::is_foreign;
 use super::scan::{Scan, scan};
 use crate::directives::Dialect;
 use crate::locate::closest_in;
@@ -32,7 +32,7 @@ pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
     let mut found: Vec<UnknownSetting> = Vec::new();
     for (file, (scan, text)) in scans.iter().zip(texts).enumerate() {
         for a in &scan.assignments {
-            let known = Dialect::Framework.find(a.name).is_some() || foreign(a.name);
+            let known = Dialect::Framework.find(a.name).is_some() || is_foreign(a.name);
             let used = a.exported || scans.iter().any(|s| s.read.contains(a.name));
             if known || used || found.len() >= MAX_REPORTED || found.iter().any(|f| f.name == a.name) {
                 continue;
@@ -43,11 +43,6 @@ pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
         }
     }
     found
-}
-
-/// Names that bash itself or many programs read.
-fn foreign(name: &str) -> bool {
-    FOREIGN.contains(&name) || name.starts_with("LC_") || name.starts_with("BASH")
 }
 
 /// The setting that was probably meant. The names of settings are in lower case, so `SIGN_FILE` is a

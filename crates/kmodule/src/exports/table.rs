@@ -21,7 +21,7 @@ pub enum ExportsError {
     Damaged {
         /// The section's name.
         section: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: &'static str,
     },
     /// A name that no list of symbols can contain.

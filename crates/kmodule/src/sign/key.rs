@@ -35,7 +35,7 @@ pub enum KeyError {
     Damaged(#[from] KeyFault),
 }
 
-/// What is wrong with a damaged RSA key.
+/// The damage of an RSA key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
     /// The lines of the PEM block cannot be decoded.

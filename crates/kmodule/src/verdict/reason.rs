@@ -371,7 +371,7 @@ pub enum Reason {
     /// A licence that taints the kernel, or none.
     #[error("module license {} taints kernel", if .license.is_empty() { "unspecified".to_owned() } else { format!("'{license}'") })]
     Taints {
-        /// The licence; empty when there is none.
+        /// The licence; empty if there is none.
         license: String,
     },
 }
