@@ -73,10 +73,7 @@ fn check_unknown(file: &File<'_>, assignment: &Assigned<'_>, diagnostics: &mut V
     }
     let assigned = file.scan.assignments.iter().filter(|b| b.name == assignment.name).count();
     let mentioned = file.scan.mentioned.get(assignment.name).copied().unwrap_or_default() > assigned;
-    let foreign = FOREIGN.contains(&assignment.name)
-        || assignment.name.starts_with("LC_")
-        || assignment.name.starts_with("BASH");
-    if mentioned || foreign || file.scan.runs_more {
+    if mentioned || is_foreign(assignment.name) || file.scan.runs_more {
         return;
     }
     let message = format!("{} is not a directive and has no effect", assignment.name);
