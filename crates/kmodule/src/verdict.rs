@@ -16,6 +16,7 @@ mod reason;
 mod release;
 mod relocate;
 mod signature;
+mod struct_module;
 mod symbols;
 
 pub use file::File;

@@ -74,29 +74,21 @@ fn check_pattern(
         diagnostics.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
         return;
     }
+    let is_arch = pattern.against == Against::Arch;
+    let (is_useless, message, help) = if is_arch {
+        let matches_none = !ARCHES.split(' ').any(|arch| matcher(pattern.text, arch) == Ok(true));
+        (matches_none, format!("{value} matches no architecture"), arch_help(pattern.text))
+    } else {
+        let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
+        let matches_none = matches_nothing(pattern.text, matcher);
+        (matches_none, format!("{value} matches no kernel"), help.to_owned())
+    };
     // A pattern that is set in an `if` and matches nothing excludes the package on purpose.
     let excludes = file.scan.find(pattern.name, Some(pattern.index)).is_some_and(|a| !a.alone);
-    if pattern.against == Against::Arch {
-        if !excludes && !ARCHES.split(' ').any(|a| matcher(pattern.text, a) == Ok(true)) {
-            diagnostics.push(
-                Diagnostic::warning(
-                    Code::RegexNothing,
-                    format!("{value} matches no architecture"),
-                    arch_help(pattern.text),
-                )
-                .at(at()),
-            );
-        }
-        return;
+    if is_useless && !excludes {
+        diagnostics.push(Diagnostic::warning(Code::RegexNothing, message, help).at(at()));
     }
-    if matches_nothing(pattern.text, matcher) {
-        if excludes {
-            return;
-        }
-        let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
-        diagnostics.push(
-            Diagnostic::warning(Code::RegexNothing, format!("{value} matches no kernel"), help).at(at()),
-        );
+    if is_useless || is_arch {
         return;
     }
     let dots = bare_dots(pattern.text);

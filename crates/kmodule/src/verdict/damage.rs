@@ -170,7 +170,7 @@ fn this_module(image: &Image<'_>, places: &Places, kernel: &KernelView<'_>, doub
     if image.reader.machine != X86_64 {
         return;
     }
-    if image.holds_more_than_a_name() {
+    if image.has_more_than_a_name() {
         doubts.add(|| "its struct module contains more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);

@@ -114,7 +114,7 @@ impl<'a> File<'a> {
         verdict.refusals.extend(relocate::aarch64::lacks_tables(&image, kernel));
         verdict.refusals.extend(relocate::riscv::lacks_tables(&image, kernel));
         verdict.refusals.extend(image.layout(kernel));
-        if image.reader.machine == X86_64 && image.holds_more_than_a_name() {
+        if image.reader.machine == X86_64 && image.has_more_than_a_name() {
             verdict.doubts.extend(damage::check(&image, &module, &relocate::Places::new(), kernel));
             return;
         }
