@@ -249,7 +249,7 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
 
 /// Returns a text that changes when the file changes; links are followed.
 fn stamp(path: &Path) -> Option<String> {
-    let Stat { size, inode, device, mtime, ctime } = Stat::stat(path)?;
+    let Stat { size, inode, device, mtime, ctime } = Stat::following_links(path)?;
     Some(format!("{size}:{inode}:{device}:{mtime}:{ctime}"))
 }
 

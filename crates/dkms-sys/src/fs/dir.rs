@@ -155,7 +155,7 @@ impl Stat {
     }
 
     /// Examines the file that a path leads to, following links; `None` if it does not exist.
-    pub fn stat(path: impl AsRef<Path>) -> Option<Self> {
+    pub fn following_links(path: impl AsRef<Path>) -> Option<Self> {
         rustix::fs::stat(path.as_ref()).ok().map(Self::from)
     }
 }
