@@ -204,7 +204,7 @@ impl Word {
             .collect()
     }
 
-    /// Whether a subscript refers to the variable.
+    /// Whether this subscript refers to the variable `name`.
     pub(crate) fn mentions(&self, name: &str) -> bool {
         let expands = |part: &Part| matches!(part, Part::Parameter(p) if p.name == name);
         self.literal().is_some_and(|text| text == name) || self.parts.iter().any(expands)

@@ -7,7 +7,8 @@
 
 use crate::directives::{Dialect, Directives, State};
 
-/// The program. Its first argument is the file, the others are `NAME=value` or `NAME[index]=value`.
+/// The program, after the line that sets `__dkms_names` to the names of all directives. Its first argument is
+/// the file, the others are `NAME=value` or `NAME[index]=value`.
 ///
 /// Pass one sources the file in a subshell and echoes each known variable, without one trailing carriage
 /// return and without quotes around the argument of echo, so that blanks are folded. Pass two evaluates those
@@ -20,17 +21,11 @@ use crate::directives::{Dialect, Directives, State};
 /// Files call three of dkms 3's functions: `override_dest_module_location`, to know where a module will be;
 /// `distro_version`; and `VER`, which pads numbers so that versions can be compared as strings.
 ///
-/// Each inner step of pass one proves that it ended normally, pass one itself by a mark at its end, and pass
-/// two by the empty record at the end of the output. So whatever is killed or cannot fork, an incomplete
-/// output is never taken for a complete one. The output consists of name, index and value, each terminated by
-/// NUL, for every known variable that is set.
-macro_rules! program {
-    ($names:literal) => {
-        concat!(
-            "readonly -a __dkms_names=(",
-            $names,
-            r#")
-shopt -s extglob
+/// Each inner step of pass one proves that it ended normally. Pass one itself ends with a mark, and the
+/// output of pass two ends with an empty record. So an incomplete output is recognised, even if a process is
+/// killed or cannot be created. The output consists of name, index and value, each terminated by NUL, for
+/// every known variable that is set.
+static PROGRAM: &str = r#"shopt -s extglob
 override_dest_module_location() {
     builtin echo "${__dkms_destination:-$1}"
 }
@@ -93,41 +88,20 @@ fi
 __dkms_pass_two "${__dkms_lines%'#dkms'}" >/dev/null
 unset IFS
 __dkms_answer
-"#
-        )
-    };
-}
+"#;
 
-/// The variable of the destination that the machine chose, for `override_dest_module_location`; empty if
-/// DEST_MODULE_LOCATION decides.
+/// The name of the variable with the machine's destination for modules, for `override_dest_module_location`.
+/// It is empty if DEST_MODULE_LOCATION decides.
 pub const DESTINATION: &str = "__dkms_destination";
 
-static MODULE_PROGRAM: &str = program!(
-    "PACKAGE_NAME PACKAGE_VERSION POST_ADD POST_BUILD POST_INSTALL POST_REMOVE PRE_BUILD PRE_INSTALL
-BUILD_DEPENDS BUILD_EXCLUSIVE_ARCH BUILD_EXCLUSIVE_CONFIG BUILD_EXCLUSIVE_KERNEL BUILD_EXCLUSIVE_KERNEL_MIN
-BUILD_EXCLUSIVE_KERNEL_MAX OBSOLETE_BY MAKE MAKE_MATCH PATCH PATCH_MATCH BUILT_MODULE_NAME BUILT_MODULE_LOCATION
-DEST_MODULE_NAME DEST_MODULE_LOCATION STRIP AUTOINSTALL NO_WEAK_MODULES BUILD_DEPENDS_REBUILD CLEAN REMAKE_INITRD
-MODULES_CONF MODULES_CONF_OBSOLETES MODULES_CONF_ALIAS_TYPE MODULES_CONF_OBSOLETE_ONLY
-CACHE CONFINE CONFINE_NETWORK CONFINE_WRITE"
-);
-
-static FRAMEWORK_PROGRAM: &str = program!(
-    "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
-modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
-build_variables post_transaction sign_file mok_signing_key mok_certificate mok_signing_key_2 mok_certificate_2
-try_sign_modules lock_timeout min_free_memory required_modules hook_failure fallback hold_kernel depmod
-continue_on_error btf cache_size build_confinement build_users registry prebuilt registry_key registry_signer"
-);
-
 /// The bash program for a kind of file. The module's documentation describes how to run it.
-pub fn bash_program(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Module => MODULE_PROGRAM,
-        Dialect::Framework => FRAMEWORK_PROGRAM,
-    }
+pub fn bash_program(dialect: Dialect) -> String {
+    let names: Vec<&str> = dialect.table().iter().map(|info| info.name).collect();
+    format!("readonly -a __dkms_names=({})\n{PROGRAM}", names.join(" "))
 }
 
-/// The arguments after the file: what is known before the file is read. Invalid variable names are left out.
+/// The arguments after the file: the values that are known before the file is read, except those with an
+/// invalid name.
 pub fn bash_arguments(before: &State) -> Vec<String> {
     let variables = before.variables.iter().filter(|(name, _)| is_name(name));
     let variables = variables.map(|(name, value)| format!("{name}={value}"));
@@ -151,7 +125,7 @@ pub enum BashError {
     /// A process of the second pass failed.
     #[error("a process of bash was killed or failed while it read the values")]
     LostProcess,
-    /// The file has `exit` or the like.
+    /// The file contains `exit` or a similar command.
     #[error("the file ended the shell before its values were printed")]
     EndedEarly,
     /// A signal ended bash.
@@ -168,25 +142,26 @@ pub enum BashError {
     /// The output is not text.
     #[error("a value is not UTF-8 text")]
     NotText(#[from] std::str::Utf8Error),
-    /// The name of a record is none.
+    /// The name of a record is not a variable name.
     #[error("the shell printed '{}', which is not a record", .0.escape_debug())]
     NotARecord(String),
-    /// The index of a record is no number.
+    /// The index of a record is not a number.
     #[error("{name} has the index '{index}'")]
     Index {
         /// The directive.
         name: String,
         /// The index.
         index: String,
-        /// What is wrong with it.
+        /// Why it is not a number.
         source: std::num::ParseIntError,
     },
-    /// Something follows the last record.
+    /// There is more output after the last record.
     #[error("the shell printed more than its values")]
     Surplus,
 }
 
-/// Why an evaluation failed, from the exit code of bash and its standard error. `None` if bash succeeded.
+/// Determines why an evaluation failed, from the exit code of bash and its standard error. `None` if bash
+/// succeeded.
 pub fn explain_failure(code: i32, errors: &str) -> Option<BashError> {
     if code == 0 {
         return None;
@@ -214,7 +189,7 @@ const ECHO_FAILED: i32 = 99;
 /// Parses the program's output.
 ///
 /// # Errors
-/// The output is incomplete (the file ended the shell), not UTF-8, or not in records.
+/// The output is incomplete (the file ended the shell), is not UTF-8, or does not consist of records.
 pub fn parse_records(out: &[u8]) -> Result<Directives, BashError> {
     let text = std::str::from_utf8(out)?;
     let mut directives = Directives::new();
@@ -242,7 +217,7 @@ pub fn parse_records(out: &[u8]) -> Result<Directives, BashError> {
     }
 }
 
-/// Whether bash accepts it as a variable name.
+/// Whether bash accepts this as the name of a variable.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -253,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_programs_know_the_tables_names_in_order() {
+    fn the_programs_contain_the_names_of_the_tables_in_order() {
         for dialect in [Dialect::Module, Dialect::Framework] {
             let program = bash_program(dialect);
             let list = program.split(['(', ')']).nth(1).unwrap_or_default();
@@ -277,8 +252,8 @@ mod tests {
             (137, "", "killed by signal 9"),
             (2, "some words", "code 2 (some words)"),
         ] {
-            let why = explain_failure(code, errors).map(|e| e.to_string()).unwrap_or_default();
-            assert!(why.contains(expected), "{code} {errors}: {why}");
+            let reason = explain_failure(code, errors).map(|e| e.to_string()).unwrap_or_default();
+            assert!(reason.contains(expected), "{code} {errors}: {reason}");
         }
         assert_eq!(explain_failure(0, "noise"), None);
     }

@@ -39,7 +39,7 @@ codes! {
     YesNo, "yes-no", "only yes and no are allowed, in upper or lower case; dkms refuses the file";
     /// PACKAGE_NAME or PACKAGE_VERSION is missing.
     NameMissing, "name-missing", "dkms identifies the package by its name and version";
-    /// PACKAGE_NAME or PACKAGE_VERSION with problematic characters.
+    /// PACKAGE_NAME or PACKAGE_VERSION contains problematic characters.
     NameOdd, "name-odd", "name and version are used in directory names and on command lines";
     /// The directory of the sources has a different name.
     DirectoryName, "directory-name", "'dkms add NAME/VERSION' looks for /usr/src/NAME-VERSION";

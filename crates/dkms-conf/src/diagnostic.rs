@@ -1,4 +1,4 @@
-//! What is wrong in a configuration: kind, severity, position, text and, for some, the edits that fix it.
+//! A problem in a configuration: kind, severity, position, text and, for some, the edits that fix it.
 
 use crate::code::Code;
 use crate::printable::is_unprintable;
@@ -34,8 +34,7 @@ pub struct Location {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
-    /// The number of characters to mark: from the assignment to the end of the line, without a comment and
-    /// trailing blanks.
+    /// The number of characters to mark.
     pub len: u32,
     /// The line, without its end.
     pub text: String,
@@ -47,8 +46,8 @@ impl Location {
         " ".repeat(self.line.to_string().len())
     }
 
-    /// The line with its number, and marks below the position. There are three lines, the last without its
-    /// end.
+    /// The line with its number, and marks below the position. The result has three lines and no newline at
+    /// the end.
     pub fn snippet(&self) -> String {
         let margin = self.margin();
         let shown: String =
@@ -83,7 +82,7 @@ pub struct Diagnostic {
     pub help: String,
     /// The edits that fix it, if that is safe without asking; otherwise empty.
     pub edits: Vec<Edit>,
-    /// The directive whose value the edits change, if it is only one.
+    /// The directive whose value the edits change; `None` if they may change several.
     pub changes: Option<&'static str>,
 }
 
@@ -127,30 +126,30 @@ impl Diagnostic {
         Self::error(code, message, help).with_severity(Severity::Note)
     }
 
-    /// With another severity.
+    /// Returns it with another severity.
     #[must_use]
     pub fn with_severity(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }
 
-    /// Refused by add, build and install only.
+    /// Returns it as an error that only add, build and install refuse.
     pub(crate) fn strict(self) -> Self {
         Self { strict_only: true, ..self }
     }
 
-    /// With the directive, and the index if it concerns one entry.
+    /// Returns it with the directive, and the index if it concerns one entry.
     #[must_use]
     pub fn about(self, directive: &str, index: Option<usize>) -> Self {
         Self { directive: directive.to_owned(), index, ..self }
     }
 
-    /// With its position.
+    /// Returns it with its position.
     #[must_use]
     pub fn at(self, at: Option<Location>) -> Self {
         Self { at, ..self }
     }
 
-    /// With the file that it concerns.
+    /// Returns it with the file that it concerns.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
         Self { path: path.to_owned(), ..self }

@@ -50,8 +50,8 @@ const fn old(name: &'static str, kind: Kind, help: &'static str) -> DirectiveInf
     DirectiveInfo { name, kind, deprecated: true, help }
 }
 
-/// In the order in which dkms 3 writes the values between its two passes. The order matters, because a value
-/// may refer to a directive that an earlier line has set.
+/// The directives of dkms.conf, in the order in which dkms 3 writes the values between its two passes. The
+/// order matters, because a value may refer to a directive that an earlier line has set.
 static MODULE: &[DirectiveInfo] = &[
     row("PACKAGE_NAME", Kind::Scalar, "name of the package (required)"),
     row("PACKAGE_VERSION", Kind::Scalar, "version of the package (required)"),
@@ -100,7 +100,7 @@ static MODULE: &[DirectiveInfo] = &[
     row("CONFINE_WRITE", Kind::Array, "directories that builds may also write to (only in /etc/dkms)"),
 ];
 
-/// Like [`MODULE`]. The signing settings are read last.
+/// The settings of framework.conf, in the order of dkms 3.
 static FRAMEWORK: &[DirectiveInfo] = &[
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
@@ -208,7 +208,12 @@ impl Directives {
 
     /// The indices that are set, in ascending order.
     pub fn indices(&self, name: &str) -> impl Iterator<Item = usize> {
-        self.values.get(name).into_iter().flat_map(|v| v.keys().copied())
+        self.entries(name).map(|(index, _)| index)
+    }
+
+    /// The indices that are set and their values, in ascending order of the index.
+    pub fn entries(&self, name: &str) -> impl Iterator<Item = (usize, &str)> {
+        self.values.get(name).into_iter().flatten().map(|(index, value)| (*index, value.as_str()))
     }
 
     /// The highest index that is set.

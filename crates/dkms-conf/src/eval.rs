@@ -25,14 +25,18 @@ use crate::lexer::{Parsed, stop};
 use crate::test_command::{number, test};
 use std::collections::BTreeMap;
 
-/// Whether a POSIX extended regular expression (first argument) matches anywhere in a text (second argument),
-/// or why it is invalid.
-pub type Matcher<'a> = dyn Fn(&str, &str) -> Result<bool, String> + 'a;
+/// Whether a POSIX extended regular expression (first argument) matches anywhere in a text (second argument).
+pub type Matcher<'a> = dyn Fn(&str, &str) -> Result<bool, InvalidRegex> + 'a;
+
+/// The error of a [`Matcher`]: why a regular expression cannot be used, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRegex(pub String);
 
 /// Larger files are declined.
 const MAX_TEXT: usize = 1 << 20;
 
-/// The native evaluator is not certain of the result: bash must evaluate the whole file.
+/// Why bash must evaluate the whole file: the first construct that this crate does not fully support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {construct}")]
 pub struct Decline {
@@ -44,44 +48,43 @@ pub struct Decline {
     pub construct: String,
 }
 
-/// Evaluates a file: the directives of `before`, overridden by those of the file.
+/// Evaluates a file. Returns the directives of `before`, overridden by those of the file.
 ///
 /// # Errors
-/// [`Decline`] at the first construct whose effect is not certain. Nothing is guessed.
+/// [`Decline`] at the first construct whose effect is not certain.
 pub fn evaluate(
     text: &[u8],
     before: &State,
     dialect: Dialect,
     matcher: &Matcher<'_>,
 ) -> Result<Directives, Decline> {
-    let decline = |construct: &str| Decline { line: 1, column: 1, construct: construct.to_owned() };
     if text.len() > MAX_TEXT {
-        return Err(decline("file larger than a megabyte"));
+        return Err(Decline { line: 1, column: 1, construct: "file larger than a megabyte".to_owned() });
     }
     let text = std::str::from_utf8(text).map_err(|e| {
         let valid = text.get(..e.valid_up_to()).unwrap_or_default();
-        place(&String::from_utf8_lossy(valid), valid.len(), "text that is not UTF-8".to_owned())
+        decline_at(&String::from_utf8_lossy(valid), valid.len(), "text that is not UTF-8".to_owned())
     })?;
-    let (variables, directives) = start(before, dialect);
+    let (variables, directives) = initial_values(before, dialect);
     let first = Variables::new(dialect, &variables, &directives);
-    let first = run(text, first, matcher, false).map_err(|s| place(text, s.at, s.construct))?;
-    let (lines, origins) = write_out(&first, dialect, text)?;
+    let first = run(text, first, matcher, false).map_err(|stop| decline_at(text, stop.at, stop.construct))?;
+    let (lines, origins) = write_lines(&first, dialect, text)?;
     let second = Variables::new(dialect, &variables, &directives);
-    let second = run(&lines, second, matcher, true).map_err(|s| {
-        let origin = origins.iter().rev().find(|o| o.start <= s.at);
-        second_pass(text, origin, &s.construct)
+    let second = run(&lines, second, matcher, true).map_err(|stop| {
+        let origin = origins.iter().rev().find(|origin| origin.start <= stop.at);
+        decline_second_pass(text, origin, &stop.construct)
     })?;
-    let mut out = Directives::new();
+    let mut result = Directives::new();
     for info in dialect.table() {
         for (index, value) in second.directive(info.name) {
-            out.set(info.name, index, value);
+            result.set(info.name, index, value);
         }
     }
-    Ok(out)
+    Ok(result)
 }
 
 /// The initial variables and directives. A variable with the name of a directive sets that directive.
-fn start(before: &State, dialect: Dialect) -> (BTreeMap<String, String>, Directives) {
+fn initial_values(before: &State, dialect: Dialect) -> (BTreeMap<String, String>, Directives) {
     let mut directives = Directives::new();
     let mut variables = before.variables.clone();
     variables.retain(|name, value| {
@@ -117,8 +120,12 @@ struct Origin {
     index: usize,
 }
 
-/// The lines that the unquoted echo writes between the two passes.
-fn write_out(variables: &Variables, dialect: Dialect, text: &str) -> Result<(String, Vec<Origin>), Decline> {
+/// The lines that the unquoted echo writes between the two passes, and where each comes from.
+fn write_lines(
+    variables: &Variables,
+    dialect: Dialect,
+    text: &str,
+) -> Result<(String, Vec<Origin>), Decline> {
     let mut lines = String::new();
     let mut origins = Vec::new();
     for info in dialect.table() {
@@ -126,12 +133,12 @@ fn write_out(variables: &Variables, dialect: Dialect, text: &str) -> Result<(Str
             let origin = Origin { start: lines.len(), name: info.name, index };
             let value = value.strip_suffix('\r').unwrap_or(value);
             let quoted = format!("{}[{index}]=\"{value}\"", info.name);
-            let mut fields = quoted.split([' ', '\t', '\n']).filter(|f| !f.is_empty());
-            for (n, field) in fields.by_ref().enumerate() {
+            let fields = quoted.split([' ', '\t', '\n']).filter(|field| !field.is_empty());
+            for (position, field) in fields.enumerate() {
                 if may_name_files(field) {
-                    return Err(second_pass(text, Some(&origin), "pathname expansion"));
+                    return Err(decline_second_pass(text, Some(&origin), "pathname expansion"));
                 }
-                if n > 0 {
+                if position > 0 {
                     lines.push(' ');
                 }
                 lines.push_str(field);
@@ -154,20 +161,21 @@ fn may_name_files(field: &str) -> bool {
     extended || pattern && field.starts_with(['/', '.'])
 }
 
-fn second_pass(text: &str, origin: Option<&Origin>, construct: &str) -> Decline {
-    let found = origin.and_then(|o| crate::locate(text, o.name, Some(o.index)));
-    let (line, column) = found.map_or((1, 1), |l| (l.line, l.column));
-    let what = origin.map_or_else(String::new, |o| format!(" in {}[{}]", o.name, o.index));
-    Decline { line, column, construct: format!("{construct}, remaining for the second evaluation{what}") }
+/// Declines a construct in a line of the second pass, at the position where its directive is set.
+fn decline_second_pass(text: &str, origin: Option<&Origin>, construct: &str) -> Decline {
+    let location = origin.and_then(|origin| crate::locate(text, origin.name, Some(origin.index)));
+    let (line, column) = location.map_or((1, 1), |location| (location.line, location.column));
+    let entry = origin.map_or_else(String::new, |origin| format!(" in {}[{}]", origin.name, origin.index));
+    Decline { line, column, construct: format!("{construct}, remaining for the second evaluation{entry}") }
 }
 
-/// Converts a byte offset to line and column.
-fn place(text: &str, at: usize, construct: String) -> Decline {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
+/// Declines the construct at a byte offset.
+fn decline_at(text: &str, offset: usize, construct: String) -> Decline {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let from_one = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
     let column = before.get(line_start..).map_or(0, |line| line.chars().count());
-    Decline { line: count(before.matches('\n').count()), column: count(column), construct }
+    Decline { line: from_one(before.matches('\n').count()), column: from_one(column), construct }
 }
 
 /// The status of a command. `None` if it is unknown, because the command was not run.
@@ -272,7 +280,7 @@ impl Shell<'_> {
             Condition::Regex(left, pattern) => {
                 let left = self.variables.text(left)?;
                 let regex = self.variables.regex(pattern)?;
-                (self.matcher)(&regex, &left).or_else(|why| stop(pattern.at, why))?
+                (self.matcher)(&regex, &left).or_else(|error| stop(pattern.at, error.to_string()))?
             }
             Condition::Number(left, comparison, right) => {
                 let (a, b) = (self.variables.text(left)?, self.variables.text(right)?);
@@ -329,7 +337,7 @@ impl Shell<'_> {
         }
     }
 
-    /// Expands a command that is not run: a failing expansion ends the shell.
+    /// Expands the words of a command without running it, because a failing expansion ends the shell.
     fn expand_only(&mut self, simple: &Simple) -> Parsed<()> {
         for assignment in &simple.assignments {
             match &assignment.value {

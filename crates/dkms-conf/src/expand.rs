@@ -3,7 +3,7 @@
 use crate::ast::{Operation, Parameter, Part, Sum, Word};
 use crate::directives::{Dialect, Directives};
 use crate::glob::Glob;
-use crate::lexer::{Parsed, stop};
+use crate::lexer::{Parsed, Stop, stop};
 use crate::test_command::number;
 use std::collections::BTreeMap;
 
@@ -12,69 +12,19 @@ const MAX_OUTPUT: usize = 8 << 20;
 /// Higher subscripts are declined, because bash prints an error for them.
 const MAX_SUBSCRIPT: i64 = 99_999;
 
-/// Variables that are special in bash, or that dkms 3 uses, so a file must not set them.
-const SPECIAL: [&str; 40] = [
-    "IFS",
-    "PATH",
-    "HOME",
-    "PWD",
-    "OLDPWD",
-    "UID",
-    "EUID",
-    "PPID",
-    "GROUPS",
-    "RANDOM",
-    "SRANDOM",
-    "SECONDS",
-    "LINENO",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "COLUMNS",
-    "LINES",
-    "SHELLOPTS",
-    "POSIXLY_CORRECT",
-    "GLOBIGNORE",
-    "FUNCNAME",
-    "FUNCNEST",
-    "DIRSTACK",
-    "OPTIND",
-    "OPTARG",
-    "OPTERR",
-    "IGNOREEOF",
-    "TIMEFORMAT",
-    "ENV",
-    "CDPATH",
-    "EXECIGNORE",
-    "FIGNORE",
-    "MAPFILE",
-    "REPLY",
-    "CR",
-    "_",
-    "_i",
-    "_export_env",
-    "to_source_file",
-];
-/// Like [`SPECIAL`], by prefix.
-const SPECIAL_STARTS: [&str; 12] = [
-    "BASH",
-    "COMP",
-    "COPROC",
-    "EPOCH",
-    "HIST",
-    "LC_",
-    "LD_",
-    "MAIL",
-    "PS",
-    "READLINE",
-    "DKMS_DIRECTIVE",
-    "__dkms_",
-];
+/// Variables that are special in bash, or that dkms 3 uses. A file must not set them.
+const SPECIAL: &str = "\
+    IFS PATH HOME PWD OLDPWD UID EUID PPID GROUPS RANDOM SRANDOM SECONDS LINENO LANG LANGUAGE TERM COLUMNS \
+    LINES SHELLOPTS POSIXLY_CORRECT GLOBIGNORE FUNCNAME FUNCNEST DIRSTACK OPTIND OPTARG OPTERR IGNOREEOF \
+    TIMEFORMAT ENV CDPATH EXECIGNORE FIGNORE MAPFILE REPLY CR _ _i _export_env to_source_file export_envs \
+    tmpfile directive directive_name directive_value";
+/// The beginnings of more such names.
+const SPECIAL_STARTS: &str = "BASH COMP COPROC EPOCH HIST LC_ LD_ MAIL PS READLINE DKMS_DIRECTIVE __dkms_";
 
+/// Whether a file must not set this variable.
 pub(crate) fn is_special(name: &str) -> bool {
-    SPECIAL.contains(&name)
-        || SPECIAL_STARTS.iter().any(|s| name.starts_with(s))
-        || ["export_envs", "tmpfile", "directive", "directive_name", "directive_value"].contains(&name)
+    SPECIAL.split(' ').any(|special| name == special)
+        || SPECIAL_STARTS.split(' ').any(|start| name.starts_with(start))
 }
 
 /// A variable's values by index. Empty if it is known to be unset.
@@ -257,41 +207,28 @@ impl Variables {
     pub(crate) fn pattern(&mut self, word: &Word) -> Parsed<Glob> {
         let mut glob = Glob::default();
         let mut bare = String::new();
+        let unsupported = || Stop { at: word.at, construct: "unsupported pattern".to_owned() };
         for part in &word.parts {
-            let supported = match part {
-                // Quotes inside a set are declined, because bash then does not find the end of the set.
-                Part::Quoted(text) => {
-                    let done = glob.push_pattern(&std::mem::take(&mut bare));
-                    glob.push_literal(text);
-                    done
-                }
-                Part::Parameter(p) if p.quoted => {
-                    let done = glob.push_pattern(&std::mem::take(&mut bare));
-                    let value = self.parameter(p)?;
+            let (text, quoted) = match part {
+                Part::Bare(text) => (text.clone(), false),
+                Part::Quoted(text) => (text.clone(), true),
+                Part::Parameter(parameter) => {
+                    let value = self.parameter(parameter)?;
                     self.spend(word.at, value.len())?;
-                    glob.push_literal(&value);
-                    done
+                    (value, parameter.quoted)
                 }
-                Part::Bare(text) => {
-                    bare.push_str(text);
-                    Some(())
-                }
-                Part::Sum(_) => None,
-                Part::Parameter(p) => {
-                    let value = self.parameter(p)?;
-                    self.spend(word.at, value.len())?;
-                    bare.push_str(&value);
-                    Some(())
-                }
+                Part::Sum(_) => return Err(unsupported()),
             };
-            if supported.is_none() {
-                return stop(word.at, "unsupported pattern");
+            if quoted {
+                // Quotes inside a set are declined, because bash then does not find the end of the set.
+                glob.push_pattern(&std::mem::take(&mut bare)).ok_or_else(unsupported)?;
+                glob.push_literal(&text);
+            } else {
+                bare.push_str(&text);
             }
         }
-        match glob.push_pattern(&bare) {
-            Some(()) => Ok(glob),
-            None => stop(word.at, "unsupported pattern"),
-        }
+        glob.push_pattern(&bare).ok_or_else(unsupported)?;
+        Ok(glob)
     }
 
     /// Expands a word to a regular expression, in which quoted text is literal.
@@ -345,7 +282,10 @@ impl Variables {
         self.spend(p.at, size)?;
         let filled = |colon: bool| value.as_ref().is_some_and(|v| !(colon && v.is_empty()));
         match &p.operation {
-            Operation::Plain => Ok(value.unwrap_or_default()),
+            Operation::Default { colon, word } if !filled(*colon) => self.text(word),
+            Operation::Plain | Operation::Default { .. } => Ok(value.unwrap_or_default()),
+            Operation::Alternative { colon, word } if filled(*colon) => self.text(word),
+            Operation::Alternative { .. } => Ok(String::new()),
             Operation::Count => Ok(count.to_string()),
             Operation::Length => {
                 let value = value.unwrap_or_default();
@@ -353,20 +293,6 @@ impl Variables {
                     return stop(p.at, "length of non-ASCII text");
                 }
                 Ok(value.len().to_string())
-            }
-            Operation::Default { colon, word } => {
-                if filled(*colon) {
-                    Ok(value.unwrap_or_default())
-                } else {
-                    self.text(word)
-                }
-            }
-            Operation::Alternative { colon, word } => {
-                if filled(*colon) {
-                    self.text(word)
-                } else {
-                    Ok(String::new())
-                }
             }
             Operation::CutStart { longest, pattern } => {
                 let glob = self.pattern(pattern)?;

@@ -1,4 +1,4 @@
-//! `framework.conf` with types, and its problems.
+//! The settings of `framework.conf` with types, and their problems.
 
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
@@ -8,23 +8,23 @@ use crate::registry;
 /// The machine's configuration. `None` means not set, so the default or an earlier file applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameworkConf {
-    /// Where the sources are.
+    /// The directory of the sources.
     pub source_tree: Option<String>,
-    /// Where dkms keeps what it built.
+    /// The directory of packages and builds.
     pub dkms_tree: Option<String>,
-    /// Where modules are installed.
+    /// The directory of installed modules.
     pub install_tree: Option<String>,
-    /// Where temporary files go.
+    /// The directory for temporary files.
     pub tmp_location: Option<String>,
-    /// Print more. Any text means yes, an empty one no.
+    /// Whether to print more. Any text means yes, an empty text means no.
     pub verbose: Option<bool>,
-    /// Install links instead of copies. Any text means yes.
+    /// Whether to install links instead of copies. Any text means yes.
     pub symlink_modules: Option<bool>,
-    /// Build for every installed kernel when a package is upgraded. Any text means yes.
+    /// Whether to build for every installed kernel when a package is upgraded. Any text means yes.
     pub autoinstall_all_kernels: Option<bool>,
-    /// Load modules after an installation. Any text means yes.
+    /// Whether to load modules after an installation. Any text means yes.
     pub modprobe_on_install: Option<bool>,
-    /// Number of parallel jobs; 0 means no limit.
+    /// The number of parallel jobs; 0 means no limit.
     pub parallel_jobs: Option<u32>,
     /// Options for gzip.
     pub compress_gzip_opts: Option<String>,
@@ -48,7 +48,7 @@ pub struct FrameworkConf {
     pub mok_signing_key_2: Option<String>,
     /// The certificate of that key.
     pub mok_certificate_2: Option<String>,
-    /// `true`, `false` or `not_in_chroot`; another value is a problem and left unset.
+    /// `true`, `false` or `not_in_chroot`. Another value is a problem, and the setting stays unset.
     pub try_sign_modules: Option<String>,
     /// Seconds to wait for another dkms; 0 means not to wait, unset means no limit.
     pub lock_timeout: Option<u64>,
@@ -69,18 +69,18 @@ pub struct FrameworkConf {
     pub depmod: Option<bool>,
     /// Whether dkms adds BTF to modules if kbuild cannot. Written as `auto` or `off`.
     pub btf: Option<bool>,
-    /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
+    /// The maximum size of the cache of builds in bytes; 0 means no cache. Written as `500M` or `2G`.
     pub cache_size: Option<u64>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
     pub build_users: Option<(u32, u32)>,
-    /// Registries of finished builds, in the order in which they are asked. Invalid names are problems and
-    /// left out.
+    /// Registries of finished builds, in the order in which dkms searches them. Invalid names are reported as
+    /// problems and left out.
     pub registry: Option<Vec<String>>,
     /// Whether builds of a registry are used.
     pub prebuilt: Option<Prebuilt>,
-    /// The private keys that sign what is pushed to a registry: files, or `pkcs11:` URIs.
+    /// The private keys that sign the builds pushed to a registry: files, or `pkcs11:` URIs.
     pub registry_key: Vec<String>,
     /// The certificate of the key that signs the modules of a fleet whose machines have no key.
     pub registry_signer: Option<String>,
@@ -89,11 +89,11 @@ pub struct FrameworkConf {
 /// Whether builds of a registry are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prebuilt {
-    /// What a registry has is used, the rest is compiled.
+    /// Builds of a registry are used if there are any; other modules are compiled.
     Prefer,
-    /// Nothing is compiled.
+    /// Only builds of a registry are used; nothing is compiled.
     Only,
-    /// No registry is asked.
+    /// Registries are not used.
     Off,
 }
 
@@ -101,9 +101,9 @@ impl Prebuilt {
     const WORDS: [(&'static str, Self); 3] =
         [("prefer", Self::Prefer), ("only", Self::Only), ("off", Self::Off)];
 
-    /// What a word in framework.conf or on the command line means.
+    /// Parses a word in framework.conf or on the command line.
     pub fn from_word(word: &str) -> Option<Self> {
-        meaning(word, &Self::WORDS)
+        value_of_word(word, &Self::WORDS)
     }
 }
 
@@ -171,7 +171,7 @@ impl FrameworkConf {
     }
 }
 
-/// Reads single options. One that is empty counts as not set, except for texts and switches.
+/// Reads single options. An empty value counts as not set, except for texts and switches.
 struct Options<'a> {
     directives: &'a Directives,
     problems: Vec<Diagnostic>,
@@ -194,7 +194,7 @@ impl<'a> Options<'a> {
         self.problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
     }
 
-    /// A value, or the problem that it is not what is expected.
+    /// Returns `parsed`. If it is `None`, adds the problem that the value is `wrong`.
     fn checked<T>(
         &mut self,
         name: &str,
@@ -209,8 +209,7 @@ impl<'a> Options<'a> {
         parsed
     }
 
-    /// The registries that framework.conf names, separated by blanks or line breaks. An empty value means
-    /// none.
+    /// Names of registries, separated by blanks or line breaks. An empty value means that there are none.
     fn registries(&mut self, name: &str) -> Option<Vec<String>> {
         let value = self.directives.get(name, 0)?;
         let mut names = Vec::new();
@@ -251,8 +250,8 @@ impl<'a> Options<'a> {
         self.checked(name, value.parse().ok().filter(|_| digits), "not a valid number for this option", help)
     }
 
-    /// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean
-    /// the same, in any case.
+    /// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB` and `MB` mean the same,
+    /// in upper or lower case.
     fn size(&mut self, name: &str) -> Option<u64> {
         let value = self.value(name)?;
         let help = format!("a whole number of bytes, or one with K, M, G or T, such as {name}=2G");
@@ -285,7 +284,7 @@ impl<'a> Options<'a> {
             [first @ .., last] => format!("{} or {last}", first.join(", ")),
             [] => String::new(),
         };
-        self.checked(name, meaning(value, words), "an unknown word", help)
+        self.checked(name, value_of_word(value, words), "an unknown word", help)
     }
 }
 
@@ -307,8 +306,8 @@ fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn meaning<T: Copy>(word: &str, words: &[(&str, T)]) -> Option<T> {
-    words.iter().find(|(name, _)| *name == word).map(|(_, meaning)| *meaning)
+fn value_of_word<T: Copy>(word: &str, words: &[(&str, T)]) -> Option<T> {
+    words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
 }
 
 #[cfg(test)]

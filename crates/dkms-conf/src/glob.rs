@@ -1,5 +1,5 @@
-//! Patterns as the shell matches them. Those of `==`, `case` and `${x#…}` in a dkms.conf are exactly `*`, `?`
-//! and simple `[…]`, and everything else is declined. Those of the command line are file name patterns.
+//! Patterns of the shell. In a dkms.conf (`==`, `case`, `${x#…}`), only `*`, `?` and simple `[…]` are
+//! supported, and everything else is declined. Patterns on the command line are file name patterns.
 
 /// The maximum number of steps for one use of a pattern.
 const MAX_WORK: usize = 20_000_000;
@@ -43,11 +43,11 @@ fn name_tokens(mut pattern: &[char]) -> Vec<Token> {
     tokens
 }
 
-/// The contents of `[...]`, after the bracket, and what follows it; `None` if it is not closed.
+/// The set `[...]`, after its bracket, and the rest of the pattern; `None` if the set is not closed.
 fn name_set(pattern: &[char]) -> Option<(Token, &[char])> {
     let negated = matches!(pattern.first(), Some('!' | '^'));
     let body = pattern.get(usize::from(negated)..)?;
-    // A closing bracket right at the beginning is a member of the set.
+    // A closing bracket at the beginning is a member of the set.
     let close = body.iter().skip(1).position(|c| *c == ']')? + 1;
     let (mut members, rest) = (body.get(..close)?, body.get(close + 1..)?);
     let mut ranges = Vec::new();
@@ -67,12 +67,12 @@ fn name_set(pattern: &[char]) -> Option<(Token, &[char])> {
 }
 
 impl Glob {
-    /// Literal text.
+    /// Appends literal text.
     pub(crate) fn push_literal(&mut self, text: &str) {
         self.tokens.extend(text.chars().map(Token::One));
     }
 
-    /// Text in which patterns are active. `None` if it has an unsupported form.
+    /// Appends a pattern; `None` if it has an unsupported form.
     pub(crate) fn push_pattern(&mut self, text: &str) -> Option<()> {
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -113,38 +113,41 @@ impl Glob {
 
     /// Whether all of `text` matches.
     pub(crate) fn matches(&self, text: &[char]) -> bool {
-        let (mut t, mut p) = (0, 0);
+        let (mut position, mut token) = (0, 0);
+        // The token after the last star, and the position up to which that star matches.
         let mut retry: Option<(usize, usize)> = None;
-        while let Some(&c) = text.get(t) {
-            match self.tokens.get(p) {
+        while let Some(&character) = text.get(position) {
+            match self.tokens.get(token) {
                 Some(Token::Star) => {
-                    retry = Some((p + 1, t));
-                    p += 1;
-                    continue;
+                    token += 1;
+                    retry = Some((token, position));
                 }
-                Some(token) if token.takes(c) => {
-                    p += 1;
-                    t += 1;
-                    continue;
+                Some(current) if current.matches(character) => {
+                    token += 1;
+                    position += 1;
                 }
-                _ => {}
+                _ => {
+                    // The last star matches one more character.
+                    let Some((after, from)) = retry else { return false };
+                    retry = Some((after, from + 1));
+                    (token, position) = (after, from + 1);
+                }
             }
-            // The last star matches one more character.
-            let Some((after, from)) = retry else { return false };
-            retry = Some((after, from + 1));
-            (p, t) = (after, from + 1);
         }
-        self.tokens.iter().skip(p).all(|t| *t == Token::Star)
+        self.tokens.iter().skip(token).all(|token| *token == Token::Star)
     }
 }
 
 impl Token {
-    fn takes(&self, c: char) -> bool {
+    /// Whether this element, if it is not a star, matches a character.
+    fn matches(&self, character: char) -> bool {
         match self {
-            Token::One(own) => *own == c,
+            Token::One(literal) => *literal == character,
             Token::Any => true,
             Token::Star => false,
-            Token::Set { negated, ranges } => ranges.iter().any(|(a, b)| (*a..=*b).contains(&c)) != *negated,
+            Token::Set { negated, ranges } => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&character)) != *negated
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// The key by which dkms compares versions: every run of digits is padded with zeros to three, blanks are
-/// dropped. The keys then compare as strings, byte by byte.
+/// The key by which dkms compares versions: every run of digits is padded with zeros to three digits, and
+/// blanks are removed. Keys are compared as strings, byte by byte.
 ///
 /// ```
 /// assert_eq!(dkms_conf::kernel_match::version_key("6.1.0-13-amd64"), "006.001.000-013-amd064");

@@ -65,19 +65,19 @@ impl<'a> Lexer<'a> {
         Some(c)
     }
 
-    /// Consumes `what` if it comes next.
-    pub(crate) fn eat(&mut self, what: &str) -> bool {
-        let found = self.rest().starts_with(what);
-        if found {
-            self.pos += what.len();
+    /// Consumes `text` if it comes next.
+    pub(crate) fn eat(&mut self, text: &str) -> bool {
+        let is_next = self.rest().starts_with(text);
+        if is_next {
+            self.pos += text.len();
         }
-        found
+        is_next
     }
 
-    /// Consumes the characters that `wanted` accepts.
-    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+    /// Consumes the characters that `accepts` accepts.
+    fn take_while(&mut self, accepts: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
-        let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+        let end = rest.find(|c| !accepts(c)).unwrap_or(rest.len());
         self.pos += end;
         rest.get(..end).unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Reads what follows a `$`.
+    /// Reads an expansion, after its `$`.
     fn dollar(&mut self, at: usize, quoted: bool, word: &mut Word) -> Parsed<()> {
         match self.peek() {
             Some('(') if self.rest().starts_with("((") => {

@@ -2,10 +2,10 @@
 //!
 //! dkms 3 sources these files with bash, twice: it writes the values of the first pass as `NAME[i]="value"`
 //! lines with an unquoted `eval echo`, and sources those lines again. Packages depend on the result, although
-//! it is odd: blanks are folded, embedded quotes disappear, a remaining `$x` is expanded a second time.
+//! it is unusual: blanks are folded, embedded quotes disappear, a remaining `$x` is expanded a second time.
 //! [`evaluate`] computes exactly that result, without a shell, for files that only assign, expand and test.
-//! At the first construct that it does not fully support it declines, and the caller passes the whole file to
-//! bash ([`bash_program`]).
+//! At the first construct that it does not fully support, it returns a [`Decline`], and the caller passes the
+//! whole file to bash ([`bash_program`]).
 //!
 //! The modules: [`lexer`] and [`parser`] build a tree with positions; [`eval`] evaluates it twice;
 //! [`directives`] is the table of names; [`module_conf`] and [`framework_conf`] convert the directives to
@@ -41,7 +41,7 @@ mod test_command;
 pub use bash::{BashError, DESTINATION, bash_arguments, bash_program, explain_failure, parse_records};
 pub use diagnostic::{Diagnostic, Edit, Location, Severity};
 pub use directives::{Dialect, Directives, State};
-pub use eval::{Decline, Matcher, evaluate};
+pub use eval::{Decline, InvalidRegex, Matcher, evaluate};
 #[doc(hidden)]
 pub use fuzz::fuzz_evaluate;
 pub use locate::{locate, suspicious, unknown_confinement};

@@ -24,63 +24,61 @@ use scan::scan;
 /// The diagnostics of one file, sorted by line.
 pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Diagnostic> {
     let file = File { text, scan: scan(text) };
-    let mut found = Vec::new();
-    names::look(&file, &mut found);
-    make::shell(&file, facts, &mut found);
+    let mut diagnostics = Vec::new();
+    names::check(&file, &mut diagnostics);
+    make::check_shell(&file, facts, &mut diagnostics);
     if let Some(directives) = facts.directives {
-        problems::look(&file, directives, &mut found);
-        patterns::look(&file, directives, facts.matcher, &mut found);
-        make::look(&file, directives, facts.kernel_words, &mut found);
+        problems::check(&file, directives, &mut diagnostics);
+        patterns::check(&file, directives, facts.matcher, &mut diagnostics);
+        make::check_commands(&file, directives, facts.kernel_words, &mut diagnostics);
     }
-    found.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
-    found
+    diagnostics.sort_by_key(|diagnostic| diagnostic.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
+    diagnostics
 }
 
-/// Applies the edits of the diagnostics to the text. If two overlap, only the first one in the text is
-/// applied. Also returns which diagnostics were fixed.
+/// Applies the edits of the diagnostics to the text. If two diagnostics have overlapping edits, only the
+/// first one is applied. Returns the new text, and for each diagnostic whether it was fixed.
 pub fn apply(text: &str, diagnostics: &[Diagnostic]) -> (String, Vec<bool>) {
-    let mut taken: Vec<&Edit> = Vec::new();
+    let mut edits: Vec<&Edit> = Vec::new();
     let mut fixed = Vec::with_capacity(diagnostics.len());
     for diagnostic in diagnostics {
-        let free =
-            |e: &Edit| taken.iter().all(|t| t == &e || e.range.1 <= t.range.0 || t.range.1 <= e.range.0);
-        let fits = !diagnostic.edits.is_empty() && diagnostic.edits.iter().all(free);
-        if fits {
-            taken.extend(&diagnostic.edits);
+        let fits = |new: &Edit| {
+            edits.iter().all(|old| old == &new || new.range.1 <= old.range.0 || old.range.1 <= new.range.0)
+        };
+        let is_fixed = !diagnostic.edits.is_empty() && diagnostic.edits.iter().all(fits);
+        if is_fixed {
+            edits.extend(&diagnostic.edits);
         }
-        fixed.push(fits);
+        fixed.push(is_fixed);
     }
-    taken.sort();
-    taken.dedup();
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    for edit in taken {
-        out.push_str(text.get(at..edit.range.0).unwrap_or_default());
-        out.push_str(&edit.with);
-        at = edit.range.1;
+    edits.sort();
+    edits.dedup();
+    let mut result = String::with_capacity(text.len());
+    let mut position = 0;
+    for edit in edits {
+        result.push_str(text.get(position..edit.range.0).unwrap_or_default());
+        result.push_str(&edit.with);
+        position = edit.range.1;
     }
-    out.push_str(text.get(at..).unwrap_or_default());
-    (out, fixed)
+    result.push_str(text.get(position..).unwrap_or_default());
+    (result, fixed)
 }
 
-/// The directives whose values differ, except those of the fixed diagnostics: a fix must not change others.
-/// Empty if one of the fixes may change any directive.
+/// The directives whose values differ, except the directives that the fixed diagnostics change: a fix must
+/// not change others. Empty if one of the fixes may change any directive.
 pub fn differing(
     before: &Directives,
     after: &Directives,
     diagnostics: &[Diagnostic],
     fixed: &[bool],
 ) -> Vec<&'static str> {
-    let done = || diagnostics.iter().zip(fixed).filter(|(_, fixed)| **fixed).map(|(f, _)| f);
-    if done().any(|f| f.changes.is_none()) {
+    let changes = diagnostics.iter().zip(fixed).filter(|(_, fixed)| **fixed);
+    let Some(changed) = changes.map(|(diagnostic, _)| diagnostic.changes).collect::<Option<Vec<_>>>() else {
         return Vec::new();
-    }
-    let values = |d: &Directives, name: &str| -> Vec<(usize, String)> {
-        d.indices(name).filter_map(|i| Some((i, d.get(name, i)?.to_owned()))).collect()
     };
     let names = Dialect::Module.table().iter().map(|info| info.name);
     names
-        .filter(|name| !done().any(|f| f.changes == Some(*name)))
-        .filter(|name| values(before, name) != values(after, name))
+        .filter(|name| !changed.contains(name))
+        .filter(|name| before.entries(name).ne(after.entries(name)))
         .collect()
 }

@@ -11,7 +11,7 @@ use crate::suggest::nearest;
 use std::collections::BTreeSet;
 
 /// A `NAME=` or `NAME[i]=` in a line.
-struct Found<'a> {
+struct Assignment<'a> {
     name: &'a str,
     /// The text between the brackets.
     subscript: Option<&'a str>,
@@ -26,15 +26,15 @@ pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> 
     let mut exact = None;
     let mut any = None;
     for (number, line) in lines(text) {
-        for found in assignments(line).filter(|f| f.name == name) {
-            let here = Some((number, line, found.start));
+        for assignment in assignments(line).filter(|assignment| assignment.name == name) {
+            let here = Some((number, line, assignment.start));
             any = here;
-            let hit = match (found.subscript, index) {
+            let sets_entry = match (assignment.subscript, index) {
                 (_, None) => true,
-                (None, Some(i)) => i == 0 || found.whole,
-                (Some(s), Some(i)) => s.trim().parse() == Ok(i),
+                (None, Some(index)) => index == 0 || assignment.whole,
+                (Some(subscript), Some(index)) => subscript.trim().parse() == Ok(index),
             };
-            if hit {
+            if sets_entry {
                 exact = here;
             }
         }
@@ -43,7 +43,7 @@ pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> 
     Some(location(number, line, start))
 }
 
-/// The position of the bytes `start..end`, at most to the end of the first line.
+/// The position of the bytes `start..end`; the marks end with the first line.
 pub(crate) fn location_of(text: &str, start: usize, end: usize) -> Location {
     let before = text.get(..start).unwrap_or_default();
     let number = u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX).saturating_add(1);
@@ -71,14 +71,14 @@ fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 }
 
 /// The assignments in a line: at its beginning, or after a blank or one of `;&|(`.
-fn assignments(line: &str) -> impl Iterator<Item = Found<'_>> {
+fn assignments(line: &str) -> impl Iterator<Item = Assignment<'_>> {
     let comment = line.trim_start().starts_with('#');
     let starts =
         std::iter::once(0).chain(line.match_indices([' ', '\t', ';', '&', '|', '(']).map(|(i, _)| i + 1));
     starts.filter(move |_| !comment).filter_map(|start| assignment_at(line, start))
 }
 
-fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
+fn assignment_at(line: &str, start: usize) -> Option<Assignment<'_>> {
     let rest = line.get(start..)?;
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|&end| end <= 100)?;
     let (name, mut rest) = rest.split_at(end);
@@ -92,61 +92,59 @@ fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
         rest = inside.get(close + 1..)?;
     }
     let value = rest.strip_prefix("+=").or_else(|| rest.strip_prefix('='))?;
-    Some(Found { name, subscript, whole: value.starts_with('('), start })
+    Some(Assignment { name, subscript, whole: value.starts_with('('), start })
 }
 
-/// Finds assignments to names that begin with CONFINE but are not directives. The permissions of a build must
-/// not depend on a word that is ignored.
-pub fn unknown_confinement(text: &str) -> Vec<Diagnostic> {
-    let mut out = Vec::new();
-    for (number, line) in lines(text) {
+/// The assignments at the beginning of lines, with the number and the text of the line.
+fn first_assignments(text: &str) -> impl Iterator<Item = (u32, &str, Assignment<'_>)> {
+    lines(text).filter_map(|(number, line)| {
         let indent = line.len() - line.trim_start().len();
-        let Some(found) = assignment_at(line, indent) else { continue };
-        if !found.name.starts_with("CONFINE") || CONFINE.contains(&found.name) {
-            continue;
-        }
-        let message = format!("{} is not a directive, so it would have no effect", found.name);
-        let help = CONFINE.join(", ");
-        let at = location(number, line, found.start);
-        out.push(
-            Diagnostic::error(Code::Confine, message, help).about(found.name, None).at(Some(at)).strict(),
-        );
-    }
-    out
+        Some((number, line, assignment_at(line, indent)?))
+    })
+}
+
+/// Finds assignments to names that begin with CONFINE but are not directives. These are errors, because the
+/// permissions of a build must not depend on a name that is ignored.
+pub fn unknown_confinement(text: &str) -> Vec<Diagnostic> {
+    let unknown = first_assignments(text).filter(|(_, _, assignment)| {
+        assignment.name.starts_with("CONFINE") && !CONFINE.contains(&assignment.name)
+    });
+    let diagnostic = |(number, line, Assignment { name, start, .. }): (u32, &str, Assignment<'_>)| {
+        let message = format!("{name} is not a directive, so it would have no effect");
+        let at = location(number, line, start);
+        Diagnostic::error(Code::Confine, message, CONFINE.join(", ")).about(name, None).at(Some(at)).strict()
+    };
+    unknown.map(diagnostic).collect()
 }
 
 /// Finds upper-case names in a dkms.conf that are one or two letters away from a directive and that the file
 /// never reads (otherwise they are the file's own variables).
 pub fn suspicious(text: &str) -> Vec<Diagnostic> {
-    let mut out = Vec::new();
-    // Each name only once, and a limited number, because each costs a search through the file.
+    let mut diagnostics = Vec::new();
+    // Each name only once, and a limited number, because each needs a search through the file.
     let mut seen = BTreeSet::new();
-    for (number, line) in lines(text) {
-        let indent = line.len() - line.trim_start().len();
-        let Some(found) = assignment_at(line, indent) else { continue };
-        if found.name.bytes().any(|b| b.is_ascii_lowercase()) || seen.contains(found.name) {
+    for (number, line, Assignment { name, subscript, start, .. }) in first_assignments(text) {
+        if name.bytes().any(|b| b.is_ascii_lowercase()) || seen.contains(name) {
             continue;
         }
-        let Some(meant) = closest(found.name) else { continue };
-        seen.insert(found.name);
+        let Some(meant) = closest(name) else { continue };
+        seen.insert(name);
         if seen.len() > 100 {
             break;
         }
-        if is_read(text, found.name) {
+        if is_read(text, name) {
             continue;
         }
-        let written = match found.subscript {
-            Some(s) => format!("{meant}[{s}]"),
-            None => meant.to_owned(),
-        };
-        let message = format!("{} is not a directive and has no effect", found.name);
-        let at = location(number, line, found.start);
-        let help = format!("did you mean {written}?");
-        out.push(Diagnostic::warning(Code::Misspelt, message, help).about(found.name, None).at(Some(at)));
+        let subscript = subscript.map_or_else(String::new, |subscript| format!("[{subscript}]"));
+        let message = format!("{name} is not a directive and has no effect");
+        let help = format!("did you mean {meant}{subscript}?");
+        let at = location(number, line, start);
+        diagnostics.push(Diagnostic::warning(Code::Misspelt, message, help).about(name, None).at(Some(at)));
     }
-    out
+    diagnostics
 }
 
+/// Whether the text contains `$name` or `${name`.
 fn is_read(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(i, _)| {
         let before = text.get(..i).unwrap_or_default();
@@ -154,12 +152,12 @@ fn is_read(text: &str, name: &str) -> bool {
     })
 }
 
-/// The directive of a dkms.conf of which a name is a misspelling.
+/// The directive of a dkms.conf that was probably meant by a misspelt name.
 pub(crate) fn closest(name: &str) -> Option<&'static str> {
     closest_in(Dialect::Module, name)
 }
 
-/// The directive of which a name is a misspelling: at most a third of its letters differ, and at most two.
+/// The directive that was probably meant by a misspelt name: at most two letters differ, and at most a third.
 pub(crate) fn closest_in(dialect: Dialect, name: &str) -> Option<&'static str> {
     if dialect.find(name).is_some() || name.len() > 40 {
         return None;

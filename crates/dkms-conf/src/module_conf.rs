@@ -1,6 +1,6 @@
 //! A package's directives with types, and their problems.
 //!
-//! The rules are those of dkms 3.4 (`read_conf`, `read_conf_strict`). What it refuses is an
+//! The rules are those of dkms 3.4 (`read_conf`, `read_conf_strict`). A value that it refuses is a
 //! `Severity::Error`, with `strict_only` if only add, build and install refuse it.
 
 mod check;

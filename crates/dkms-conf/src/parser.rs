@@ -255,7 +255,7 @@ impl Parser<'_> {
         Ok(Some(Assignment { at, name, subscript, append, value }))
     }
 
-    /// Parses `( … )` after `NAME=`, and what may follow it.
+    /// Parses `( … )` after `NAME=`, and checks the character after it.
     fn array(&mut self) -> Parsed<Vec<Element>> {
         self.lexer.bump();
         let mut elements = Vec::new();
@@ -303,24 +303,26 @@ impl Parser<'_> {
     }
 
     fn either(&mut self) -> Parsed<Condition> {
-        let mut any = vec![self.both()?];
-        loop {
-            self.lexer.skip_blanks();
-            if !self.lexer.eat("||") {
-                return Ok(Condition::Any(any));
-            }
-            any.push(self.both()?);
-        }
+        self.operands("||", Self::both).map(Condition::Any)
     }
 
     fn both(&mut self) -> Parsed<Condition> {
-        let mut all = vec![self.term()?];
+        self.operands("&&", Self::term).map(Condition::All)
+    }
+
+    /// One or more operands, with this operator between them.
+    fn operands(
+        &mut self,
+        operator: &str,
+        operand: fn(&mut Self) -> Parsed<Condition>,
+    ) -> Parsed<Vec<Condition>> {
+        let mut operands = vec![operand(self)?];
         loop {
             self.lexer.skip_blanks();
-            if !self.lexer.eat("&&") {
-                return Ok(Condition::All(all));
+            if !self.lexer.eat(operator) {
+                return Ok(operands);
             }
-            all.push(self.term()?);
+            operands.push(operand(self)?);
         }
     }
 
@@ -385,7 +387,7 @@ impl Parser<'_> {
     }
 }
 
-/// A tilde at the beginning of a path expands to a home directory.
+/// Stops at a tilde at the beginning of a path, because it expands to a home directory.
 pub(crate) fn no_tilde(word: &Word) -> Parsed<()> {
     for part in &word.parts {
         if let Part::Bare(text) = part {

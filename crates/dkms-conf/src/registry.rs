@@ -1,23 +1,25 @@
 //! Names of registries: `HOST[:PORT]/PREFIX`.
 
-/// How a name is written.
+/// The format of a name, for help.
 pub const HELP: &str =
-    "HOST[:PORT]/PREFIX, such as registry.example.org/dkms; http:// in front for one without TLS";
+    "HOST[:PORT]/PREFIX, such as registry.example.org/dkms; begin with http:// if it has no TLS";
 
-/// What is wrong with the name of a registry.
+/// Why the name of a registry is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRegistry {
     /// Another scheme.
-    #[error("only http:// and https:// can be in front of the host")]
+    #[error("only http:// and https:// are allowed before the host")]
     Scheme,
     /// The host alone.
-    #[error("there is no '/' and prefix behind the host")]
+    #[error("'/' and a prefix are missing after the host")]
     NoPrefix,
     /// `USER:PASSWORD@`.
     #[error("passwords do not belong here: log in with 'docker login' or 'podman login'")]
     Password,
-    /// The prefix cannot be that of repositories.
-    #[error("the prefix consists of lower-case letters, digits and single '.', '_' or '-' between them")]
+    /// The prefix is not allowed in names of repositories.
+    #[error(
+        "the prefix may only contain lower-case letters and digits, with single '.', '_' or '-' between them"
+    )]
     Prefix,
     /// An IPv6 address without end.
     #[error("']' is missing")]
@@ -29,14 +31,14 @@ pub enum BadRegistry {
     #[error("the host is invalid")]
     Host,
     /// Not a port.
-    #[error("the port is no number from 1 to 65535")]
+    #[error("the port is not a number from 1 to 65535")]
     Port,
 }
 
 /// Checks the name of a registry.
 ///
 /// # Errors
-/// What is wrong with it.
+/// [`BadRegistry`]: why it is invalid.
 pub fn check(name: &str) -> Result<(), BadRegistry> {
     let rest = name.strip_prefix("http://").or_else(|| name.strip_prefix("https://")).unwrap_or(name);
     if rest.contains("://") {
@@ -55,14 +57,15 @@ pub fn check(name: &str) -> Result<(), BadRegistry> {
     Ok(())
 }
 
-/// The name below the prefix under which a registry has the builds of a package. Registries accept only
-/// lower-case names, so other names are changed and marked with a digest, which keeps them apart.
+/// The name, below the prefix, of the repository with the builds of a package. Registries accept only
+/// lower-case names, so other names are changed, and a digest of the original name is appended to keep them
+/// unique.
 pub fn repository(package: &str, digest: impl FnOnce(&str) -> String) -> String {
     if package.len() <= 100 && is_component(package) {
         return package.to_owned();
     }
-    let kept = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let words: String = package.chars().take(60).map(kept).collect();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let words: String = package.chars().take(60).map(allowed).collect();
     let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
     let mark: String = digest(package).chars().take(12).collect();
     if words.is_empty() { format!("x{mark}") } else { format!("{}-x{mark}", words.join("-")) }
@@ -95,7 +98,7 @@ fn check_authority(authority: &str) -> Result<(), BadRegistry> {
     Ok(())
 }
 
-/// Whether a text is one component of a repository's name.
+/// Whether a text is a valid component of a repository's name.
 fn is_component(text: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();

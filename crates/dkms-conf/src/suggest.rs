@@ -1,12 +1,12 @@
-//! "Did you mean": the known word that is nearest to a misspelt one.
+//! "Did you mean": finds the known word that is nearest to a misspelt word.
 
-/// The word of some known ones that is nearest to a given one, if at most `limit` letters have to be
-/// inserted, deleted, replaced or exchanged with their neighbour.
+/// The word in `known` that is nearest to `word`, if at most `limit` letters must be inserted, deleted,
+/// replaced or exchanged with their neighbour.
 pub fn nearest<'a>(word: &str, limit: usize, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = word.chars().count();
     let near = known
         .into_iter()
-        // A word can be of any length; this bounds the work.
+        // This limits the work, because a word can have any length.
         .filter(|candidate| candidate.chars().count().abs_diff(letters) <= limit)
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate));
     near.filter(|(distance, _)| *distance <= limit)

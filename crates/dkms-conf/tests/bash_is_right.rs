@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Bash, state};
+use common::{Bash, regex_matches, state};
 use dkms_conf::{Dialect, State, evaluate};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
@@ -328,7 +328,7 @@ fn check(
     locale: &str,
     native: &Cell<u32>,
 ) -> Result<(), TestCaseError> {
-    let Ok(ours) = evaluate(text.as_bytes(), before, Dialect::Module, &dkms_sys::regex::matches) else {
+    let Ok(ours) = evaluate(text.as_bytes(), before, Dialect::Module, &regex_matches) else {
         return Ok(());
     };
     native.set(native.get() + 1);

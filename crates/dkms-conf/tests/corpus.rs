@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Bash, state};
+use common::{Bash, regex_matches, state};
 use dkms_conf::{Dialect, evaluate};
 
 #[test]
@@ -29,7 +29,7 @@ fn real_packages() {
             let program = bash.program_on(&name, &before, Dialect::Module, "C");
             let reference = bash.reference_on(&name, &before, Dialect::Module, "C");
             assert_eq!(program, reference, "the two bash programs differ on {name} for {kernel}");
-            match evaluate(&text, &before, Dialect::Module, &dkms_sys::regex::matches) {
+            match evaluate(&text, &before, Dialect::Module, &regex_matches) {
                 Ok(ours) => assert_eq!(Ok(ours), reference, "{name} for {kernel}"),
                 Err(decline) => why = Some(decline),
             }

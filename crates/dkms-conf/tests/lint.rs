@@ -6,11 +6,15 @@
 mod common;
 
 use dkms_conf::lint::{Code, Facts, apply, differing, lint};
-use dkms_conf::{Decline, Diagnostic, Dialect, Directives, Severity, State, evaluate};
+use dkms_conf::{Decline, Diagnostic, Dialect, Directives, InvalidRegex, Severity, State, evaluate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const KERNEL: &str = "6.1.0-56-amd64";
+
+fn regex_matches(pattern: &str, text: &str) -> Result<bool, InvalidRegex> {
+    dkms_sys::regex::matches(pattern, text).map_err(|error| InvalidRegex(error.to_string()))
+}
 
 fn evaluated(text: &str) -> Result<Directives, Decline> {
     let mut before = State::default();
@@ -22,7 +26,7 @@ fn evaluated(text: &str) -> Result<Directives, Decline> {
     ] {
         before.variables.insert(name.into(), value.into());
     }
-    evaluate(text.as_bytes(), &before, Dialect::Module, &dkms_sys::regex::matches)
+    evaluate(text.as_bytes(), &before, Dialect::Module, &regex_matches)
 }
 
 fn findings(text: &str) -> Vec<Diagnostic> {
@@ -31,7 +35,7 @@ fn findings(text: &str) -> Vec<Diagnostic> {
         directives: found.as_ref().ok(),
         declined: found.as_ref().err(),
         kernel_words: &[KERNEL.to_owned()],
-        matcher: &dkms_sys::regex::matches,
+        matcher: &regex_matches,
     };
     lint(text, &facts)
 }

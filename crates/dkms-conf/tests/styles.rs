@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Bash, state};
+use common::{Bash, regex_matches, state};
 use dkms_conf::{Dialect, evaluate};
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn well_known_styles() {
             let reference = bash.reference(&text, &before, Dialect::Module, "C");
             let program = bash.program(&text, &before, Dialect::Module, "C");
             assert_eq!(program, reference, "the two bash programs on {name}");
-            match evaluate(&text, &before, Dialect::Module, &dkms_sys::regex::matches) {
+            match evaluate(&text, &before, Dialect::Module, &regex_matches) {
                 Ok(ours) => {
                     assert!(!FOR_BASH.contains(&name.as_str()), "{name} is native now");
                     assert_eq!(Ok(ours), reference, "{name} for {kernel}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
-use dkms_sys::sandbox::{Limits, NotEnforced, Own, confine_own_process};
+use dkms_sys::sandbox::{Limits, NotEnforced, OwnProfile, confine_own_process};
 
 /// The user of the package.
 const USER: &str = "_dkms-registry";
@@ -98,7 +98,7 @@ pub(crate) fn confine() -> Result<Vec<NotEnforced>, ConfinementError> {
     read.extend(READABLE.iter().map(PathBuf::from));
     // Reading the system's random numbers needs no file, but old kernels' libraries open one.
     read.push("/dev/urandom".into());
-    Ok(confine_own_process(&Own { user, read, write: vec![".".into()], limits })?)
+    Ok(confine_own_process(&OwnProfile { user, read, write: vec![".".into()], limits })?)
 }
 
 fn user() -> (u32, u32) {

@@ -1,4 +1,4 @@
-//! The error of a file operation: what was tried, on which path, why it failed, and a remedy if there is one.
+//! The error of a file operation: the operation, the path, the reason, and a remedy if there is one.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl IoError {
     }
 }
 
-/// The error of a system call that has returned this, unless it is 0. Does not allocate.
+/// Converts the result of a system call: 0 is success, otherwise errno is the error. Does not allocate.
 pub(crate) fn check(code: impl Into<i64>) -> std::io::Result<()> {
     if code.into() == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

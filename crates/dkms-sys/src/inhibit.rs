@@ -1,9 +1,9 @@
 //! Delays shutdown and sleep by an inhibitor lock of logind (`org.freedesktop.login1`,
 //! <https://systemd.io/INHIBITOR_LOCKS/>).
 //!
-//! One D-Bus call gets a descriptor; the lock is held as long as it is open, so it is released however dkms
-//! ends. This needs so little of D-Bus that the call is written by hand: authentication, two messages, and
-//! the answer with the descriptor. Where there is no logind, nothing happens.
+//! One D-Bus call returns a descriptor. The lock is held while the descriptor is open, so it is released in
+//! any case when dkms ends. The call needs only a small part of D-Bus, which is implemented here:
+//! authentication, two messages, and the reply with the descriptor. Without logind, nothing happens.
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use std::io::{Error, ErrorKind, IoSliceMut, Read, Result, Write};
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where the bus of the system listens.
+/// The socket of the system bus.
 pub const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
-/// How long the bus and logind may take altogether.
+/// The time limit for the bus and logind together.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// The most bytes that are read until the answer.
+/// The maximum number of bytes that are read until the reply.
 const SIZE_LIMIT: usize = 64 * 1024;
 
 /// An inhibitor lock, or the request for one. Dropping it releases the lock.
@@ -34,14 +34,14 @@ struct State {
 }
 
 impl Inhibitor {
-    /// Requests a lock against shutdown and sleep in another thread, so that nothing waits for the answer.
-    /// `who` and `why` are shown to users. It does not matter whether the request succeeds.
+    /// Requests a lock against shutdown and sleep in another thread, so that the caller does not wait for the
+    /// reply. `who` and `why` are shown to users. A failure is ignored.
     #[must_use]
     pub fn request(bus: &Path, who: &str, why: &str) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let (shared, bus, who, why) = (state.clone(), PathBuf::from(bus), who.to_owned(), why.to_owned());
         if bus.exists() {
-            let ask = move || {
+            let request = move || {
                 let lock = inhibit(&bus, &who, &why);
                 let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 if let (Ok(lock), false) = (lock, state.released) {
@@ -49,7 +49,7 @@ impl Inhibitor {
                 }
             };
             // Without a thread there is no lock.
-            let _ = std::thread::Builder::new().name("inhibitor".into()).spawn(ask);
+            let _ = std::thread::Builder::new().name("inhibitor".into()).spawn(request);
         }
         Self(state)
     }
@@ -63,7 +63,7 @@ impl Drop for Inhibitor {
     }
 }
 
-/// The call. Returns the descriptor that is the lock.
+/// Calls logind. Returns the descriptor of the lock.
 fn inhibit(bus: &Path, who: &str, why: &str) -> Result<OwnedFd> {
     let mut connection = Connection::open(bus)?;
     let bus = "org.freedesktop.DBus";
@@ -71,7 +71,7 @@ fn inhibit(bus: &Path, who: &str, why: &str) -> Result<OwnedFd> {
     let login = ["org.freedesktop.login1", "org.freedesktop.login1.Manager"];
     let arguments = ["shutdown:sleep", who, why, "block"];
     connection.send(&message(2, "/org/freedesktop/login1", login[0], login[1], "Inhibit", &arguments))?;
-    connection.answer(2)
+    connection.reply(2)
 }
 
 struct Connection {
@@ -122,18 +122,18 @@ impl Connection {
         if line.starts_with(beginning.as_bytes()) { Ok(()) } else { Err(refused("authentication failed")) }
     }
 
-    /// Waits for the answer to a message, and returns the descriptor in it.
-    fn answer(&mut self, serial: u32) -> Result<OwnedFd> {
+    /// Waits for the reply to a message, and returns the descriptor in it.
+    fn reply(&mut self, serial: u32) -> Result<OwnedFd> {
         loop {
             while let Some(message) = Incoming::parse(&self.data)? {
-                let is_answer = message.reply_to == Some(serial);
+                let is_reply = message.reply_to == Some(serial);
                 let (kind, size) = (message.kind, message.size);
                 self.data.drain(..size);
                 match kind {
-                    METHOD_RETURN if is_answer => {
-                        return self.descriptors.pop().ok_or_else(|| refused("no descriptor in the answer"));
+                    METHOD_RETURN if is_reply => {
+                        return self.descriptors.pop().ok_or_else(|| refused("no descriptor in the reply"));
                     }
-                    ERROR if is_answer => return Err(refused("the request was refused")),
+                    ERROR if is_reply => return Err(refused("the request was refused")),
                     _ => {}
                 }
             }
@@ -159,7 +159,7 @@ impl Connection {
         }
         let bytes = bytes.get(..received.bytes).unwrap_or_default();
         if bytes.is_empty() || self.data.len() + bytes.len() > SIZE_LIMIT || self.descriptors.len() > 8 {
-            return Err(refused("the answer is incomplete or too long"));
+            return Err(refused("the reply is incomplete or too long"));
         }
         self.data.extend(bytes);
         Ok(())
@@ -211,11 +211,11 @@ fn align(bytes: &mut Vec<u8>, to: usize) {
     bytes.resize(bytes.len().next_multiple_of(to), 0);
 }
 
-/// What is needed of a message that was received.
+/// The needed parts of a received message.
 #[derive(Debug, PartialEq, Eq)]
 struct Incoming {
     kind: u8,
-    /// The serial number of the message that it answers.
+    /// The serial number of the message that it replies to.
     reply_to: Option<u32>,
     /// Its length.
     size: usize,
@@ -231,7 +231,7 @@ impl Incoming {
             return Ok(None);
         };
         if *order != b'l' || body > SIZE_LIMIT || fields > SIZE_LIMIT {
-            return Err(refused("the answer is not a message that is expected"));
+            return Err(refused("the reply is not a valid message"));
         }
         let size = (16 + fields).next_multiple_of(8) + body;
         let Some(header) = data.get(..size).and_then(|message| message.get(16..16 + fields)) else {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_found_by_its_serial() {
+    fn the_reply_is_found_by_its_serial() {
         let mut header = vec![6, 1, b's', 0];
         put_string(&mut header, ":1.5");
         align(&mut header, 8);

@@ -3,9 +3,9 @@
 //!
 //! The protocol is described in the GNU make manual, "Sharing Job Slots with GNU make": a pipe contains one
 //! byte for every job that may be started. To start a job, a process takes a byte; when the job ends, it puts
-//! the byte back. Every make under a jobserver has one job for free, because its parent has taken a byte for
-//! it. So the pool contains as many bytes as there are slots, we take one ([`Slots`]) before we start a make,
-//! and for additional jobs make reads the same pipe.
+//! the byte back. Every make under a jobserver may always run one job, because its parent has taken a byte
+//! for it. So the pool contains as many bytes as there are slots, dkms takes one ([`Slots`]) before it starts
+//! a make, and make takes further bytes from the same pipe for additional jobs.
 //!
 //! The pipe is passed as two descriptors, which every make since 3.78 supports; named pipes need 4.4.
 //!

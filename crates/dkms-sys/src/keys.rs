@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::print_stdout, reason = "prints why the test is skipped")]
-    fn the_session_keyring_can_be_asked_for() {
+    fn the_session_keyring_can_be_read() {
         // KEY_SPEC_SESSION_KEYRING is -3. A container's filter may forbid the call.
         match read_keyring(-3) {
             Ok(_) => assert!(read_keyring(0x7fff_fff0).is_err()),

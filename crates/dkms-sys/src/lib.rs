@@ -1,4 +1,4 @@
-//! The operating system: files, processes, signals, locks, the sandbox.
+//! The interface to the operating system: files, processes, signals, locks, the sandbox.
 //!
 //! This is the only crate of the workspace with `unsafe` code, and the only one that makes system calls. It
 //! knows nothing about dkms. It never prints, never exits, and never reads the arguments or the environment

@@ -2,9 +2,9 @@
 //! command reports the holder.
 //!
 //! The file contains a few lines about the holder, which are only used for messages; the lock itself is in
-//! the kernel. The descriptor is close-on-exec, so programs do not keep a lock alive. If dkms is killed, its
-//! supervisors (see [`crate::process`]) hold the lock until they have ended everything that dkms had started,
-//! so no other dkms starts before that.
+//! the kernel. The descriptor is close-on-exec, so other programs do not hold a lock. If dkms is killed, its
+//! supervisors (see [`crate::process`]) hold the lock until they have ended all processes that dkms had
+//! started, so no other dkms starts before that.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -24,9 +24,9 @@ use crate::{IoError, signal, sys};
 /// may be locked or allocated. A lock without an entry is released when dkms dies.
 static DESCRIPTORS: [AtomicI32; 1024] = [const { AtomicI32::new(-1) }; 1024];
 
-/// The lowest descriptor of a lock that is at least `least`.
-pub(crate) fn descriptor_from(least: i32) -> Option<i32> {
-    DESCRIPTORS.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|fd| *fd >= least).min()
+/// The lowest descriptor of a lock that is at least `lowest`.
+pub(crate) fn descriptor_from(lowest: i32) -> Option<i32> {
+    DESCRIPTORS.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|fd| *fd >= lowest).min()
 }
 
 fn register(fd: i32) {
@@ -203,20 +203,20 @@ impl Lock {
                 Err(Errno::INTR) => continue,
                 Err(e) => return Err(IoError::new("lock", path, e)),
             }
-            // The file may have been removed in the meantime. A lock on a file without a name excludes no
-            // other process.
-            if !is_still(path, &file)? {
+            // The file may have been removed in the meantime. A lock on a file without a name does not
+            // exclude other processes.
+            if !has_name(&file, path)? {
                 continue;
             }
             register(file.as_raw_fd());
             let lock = Lock { file, path: path.to_owned() };
-            lock.sign(what);
+            lock.write_holder(what);
             return Ok(Some(lock));
         }
     }
 
     /// Writes the holder to the file. A full disk does not prevent locking.
-    fn sign(&self, what: &str) {
+    fn write_holder(&self, what: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let what: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let text = format!("{}\n{since}\n{what}\n", sys::own_pid());
@@ -227,7 +227,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         forget(self.file.as_raw_fd());
-        // The last holder's name is of no use, and would make two images differ.
+        // The name of the last holder is useless, and would make two images differ.
         let _ = self.file.set_len(0);
         // Closing is not enough, because a supervisor may have the descriptor too.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
@@ -248,10 +248,11 @@ fn open(path: &Path) -> Result<File, IoError> {
     Ok(file)
 }
 
-fn is_still(path: &Path, file: &File) -> Result<bool, IoError> {
+/// Whether `path` is a name of this open file.
+fn has_name(file: &File, path: &Path) -> Result<bool, IoError> {
     let ours = file.metadata().map_err(|e| IoError::new("examine", path, e))?;
     match std::fs::symlink_metadata(path) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(IoError::new("examine", path, e)),
     }

@@ -1,7 +1,7 @@
-//! A mount namespace for one child: it sees another directory at a path, and other processes do not.
+//! Mounts that only one child sees, in its own mount namespace ([`crate::process::Command::bind`]).
 //!
-//! Used through [`crate::process::Command::bind`]. Mounts of the child are not visible outside. Later mounts
-//! on the machine are still visible inside (`MS_SLAVE`), so automounts keep working.
+//! The mounts of the child are not visible outside. Later mounts on the machine are visible inside
+//! (`MS_SLAVE`), so automounts work.
 
 use crate::error::check;
 use std::ffi::{CStr, CString};
@@ -40,7 +40,7 @@ pub(crate) fn enter_namespace() -> std::io::Result<()> {
     mount(c"none", c"/", libc::MS_REC | libc::MS_SLAVE)
 }
 
-/// Whether the null device is mounted over this file: the dkms that called us hides it from a build.
+/// Whether the null device is mounted over this file: another dkms, which called us, hides it from a build.
 pub fn is_hidden(path: &Path) -> bool {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     std::fs::symlink_metadata(path)
@@ -128,7 +128,8 @@ fn mount(source: &CStr, target: &CStr, flags: libc::c_ulong) -> std::io::Result<
 
 /// Whether private mounts are available, tested with a real one in a temporary child.
 ///
-/// Containers and unprivileged users usually lack them; then builds of one package run one after the other.
+/// They are usually unavailable in containers and to unprivileged users. Builds of one package then run one
+/// after the other.
 pub fn is_available() -> bool {
     // SAFETY: the child only makes system calls and leaves by _exit.
     unsafe {

@@ -16,63 +16,79 @@ const MAX_ANCHORS: usize = 100;
 /// them.
 const MAX_REPEAT: u64 = 4096;
 
+/// Why a regular expression cannot be used, or a text cannot be matched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
+pub enum RegexError {
+    #[error("the pattern contains a NUL byte")]
+    NulInPattern,
+    #[error("the text contains a NUL byte")]
+    NulInText,
+    #[error("the pattern is longer than {MAX_PATTERN} bytes")]
+    TooLong,
+    #[error("the pattern has more than {MAX_GROUPS} groups")]
+    TooManyGroups,
+    #[error("the pattern has more than {MAX_ANCHORS} anchors")]
+    TooManyAnchors,
+    #[error("the pattern repeats something more than {MAX_REPEAT} times")]
+    TooManyRepetitions,
+    /// The message of libc.
+    #[error("{0}")]
+    Libc(String),
+}
+
 /// Whether `pattern` matches anywhere in `text` (unanchored).
 ///
-/// An invalid pattern, a pattern with a NUL, or an unreasonably large one is an error with the reason. A text
-/// with a NUL is an error too, because shell variables cannot contain one.
-pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
+/// # Errors
+/// The pattern is invalid or unreasonably large, or one of the two contains a NUL. (Shell variables cannot
+/// contain one.)
+pub fn matches(pattern: &str, text: &str) -> Result<bool, RegexError> {
     check_size(pattern)?;
     let compiled = Compiled::new(pattern)?;
-    let text = CString::new(text).map_err(|_| "the text contains a NUL byte".to_owned())?;
-    // SAFETY: the pattern was compiled, the text is NUL-terminated, no match positions are asked for.
+    let text = CString::new(text).map_err(|_| RegexError::NulInText)?;
+    // SAFETY: the pattern is compiled, the text is NUL-terminated, and no positions of the match are
+    // requested.
     let code = unsafe { libc::regexec(&compiled.0, text.as_ptr(), 0, std::ptr::null_mut(), 0) };
     match code {
         0 => Ok(true),
         libc::REG_NOMATCH => Ok(false),
-        code => Err(compiled.message(code)),
+        code => Err(libc_error(code, &compiled.0)),
     }
 }
 
-fn check_size(pattern: &str) -> Result<(), String> {
+fn check_size(pattern: &str) -> Result<(), RegexError> {
     if pattern.len() > MAX_PATTERN {
-        return Err(format!("the pattern is longer than {MAX_PATTERN} bytes"));
+        return Err(RegexError::TooLong);
     }
     if pattern.matches('(').count() > MAX_GROUPS {
-        return Err(format!("the pattern has more than {MAX_GROUPS} groups"));
+        return Err(RegexError::TooManyGroups);
     }
     if pattern.matches(['^', '$']).count() > MAX_ANCHORS {
-        return Err(format!("the pattern has more than {MAX_ANCHORS} anchors"));
+        return Err(RegexError::TooManyAnchors);
     }
     let mut product: u64 = 1;
     for part in pattern.split('{').skip(1) {
         let bounds = part.split('}').next().unwrap_or_default();
-        let largest = bounds.split(',').filter_map(|n| n.trim().parse::<u64>().ok()).max().unwrap_or(1);
-        product = product.saturating_mul(largest.max(1));
+        let largest = bounds.split(',').filter_map(|bound| bound.trim().parse::<u64>().ok()).max();
+        product = product.saturating_mul(largest.unwrap_or(1).max(1));
     }
-    if product > MAX_REPEAT {
-        return Err(format!("the pattern repeats something more than {MAX_REPEAT} times"));
-    }
-    Ok(())
+    if product > MAX_REPEAT { Err(RegexError::TooManyRepetitions) } else { Ok(()) }
 }
 
 struct Compiled(libc::regex_t);
 
 impl Compiled {
-    fn new(pattern: &str) -> Result<Self, String> {
-        let pattern = CString::new(pattern).map_err(|_| "the pattern contains a NUL byte".to_owned())?;
+    fn new(pattern: &str) -> Result<Self, RegexError> {
+        let pattern = CString::new(pattern).map_err(|_| RegexError::NulInPattern)?;
         let mut regex = MaybeUninit::<libc::regex_t>::zeroed();
         let flags = libc::REG_EXTENDED | libc::REG_NOSUB;
         // SAFETY: `regex` is writable memory of the right size, the pattern is NUL-terminated.
         let code = unsafe { libc::regcomp(regex.as_mut_ptr(), pattern.as_ptr(), flags) };
         if code != 0 {
-            return Err(describe(code, std::ptr::null()));
+            return Err(libc_error(code, std::ptr::null()));
         }
         // SAFETY: regcomp returned 0, so it filled the structure.
         Ok(Compiled(unsafe { regex.assume_init() }))
-    }
-
-    fn message(&self, code: i32) -> String {
-        describe(code, &self.0)
     }
 }
 
@@ -83,12 +99,15 @@ impl Drop for Compiled {
     }
 }
 
-fn describe(code: i32, regex: *const libc::regex_t) -> String {
+/// The error with this code of libc. `regex` is the expression, or null.
+fn libc_error(code: i32, regex: *const libc::regex_t) -> RegexError {
     let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is as long as stated; regerror ends the text with NUL; it accepts a null regex.
+    // SAFETY: regerror writes at most the given length and terminates the text with NUL; it accepts a null
+    // regex.
     unsafe { libc::regerror(code, regex, buffer.as_mut_ptr().cast(), buffer.len()) };
-    let text = std::ffi::CStr::from_bytes_until_nul(&buffer).map(|t| t.to_string_lossy().into_owned());
-    text.ok().filter(|t| !t.is_empty()).unwrap_or_else(|| format!("regular expression error {code}"))
+    let text = std::ffi::CStr::from_bytes_until_nul(&buffer).map(|text| text.to_string_lossy().into_owned());
+    let text = text.ok().filter(|text| !text.is_empty());
+    RegexError::Libc(text.unwrap_or_else(|| format!("regular expression error {code}")))
 }
 
 #[cfg(test)]
@@ -96,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_as_bash_does() {
+    fn matches_like_bash() {
         for (pattern, text, expected) in [
             ("^6\\.1", "6.1.0-13-amd64", true),
             ("^6\\.1", "5.6.1", false),
@@ -115,17 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn wrong_patterns_say_why() {
+    fn errors_of_invalid_patterns() {
         for pattern in ["(", "[", "a{2,1}", "[[:nope:]]", "\\"] {
-            let message = matches(pattern, "x").expect_err(pattern);
-            assert!(!message.is_empty(), "{pattern}");
+            let error = matches(pattern, "x").expect_err(pattern);
+            assert!(matches!(&error, RegexError::Libc(text) if !text.is_empty()), "{pattern}: {error}");
         }
-        assert!(matches("a\0b", "x").is_err());
-        assert!(matches("a", "x\0").is_err());
+        assert_eq!(matches("a\0b", "x"), Err(RegexError::NulInPattern));
+        assert_eq!(matches("a", "x\0"), Err(RegexError::NulInText));
     }
 
     #[test]
-    fn refuses_what_would_exhaust_the_machine() {
+    fn refuses_patterns_that_need_too_much_memory_or_time() {
         assert!(matches(&"(".repeat(100_000), "").is_err());
         assert!(matches("((a{1,255}){1,255}){1,255}", "").is_err());
         for unit in ["a", "a|", "a*", "[a]", "\\\\", "*", "^", "$", "a{2}", ")", "[", "a+?"] {

@@ -96,11 +96,11 @@ pub struct Root {
     path: PathBuf,
 }
 
-/// A file or directory, kept open by its descriptor.
+/// A file or directory that is kept open.
 #[derive(Debug)]
-pub struct Held(OwnedFd);
+pub struct OpenPath(OwnedFd);
 
-impl Held {
+impl OpenPath {
     /// Opens a path of the machine.
     ///
     /// # Errors
@@ -149,8 +149,8 @@ impl Root {
     ///
     /// # Errors
     /// It cannot be examined.
-    pub fn find(&self, inside: &Path) -> Result<Option<Held>> {
-        self.resolve(inside, OFlags::PATH).map(|fd| fd.map(Held))
+    pub fn find(&self, inside: &Path) -> Result<Option<OpenPath>> {
+        self.resolve(inside, OFlags::PATH).map(|fd| fd.map(OpenPath))
     }
 
     /// Opens an absolute path of that system for reading.
@@ -177,7 +177,7 @@ impl Root {
     ///
     /// # Errors
     /// It cannot be created.
-    pub fn create_dir(&self, inside: &Path) -> Result<Held> {
+    pub fn create_dir(&self, inside: &Path) -> Result<OpenPath> {
         if let Some(there) = self.find(inside)? {
             return Ok(there);
         }
@@ -211,7 +211,7 @@ impl Root {
 ///
 /// # Errors
 /// It cannot be mounted.
-pub fn mount_over(what: &Held, target: &Held) -> Result<()> {
+pub fn mount_over(what: &OpenPath, target: &OpenPath) -> Result<()> {
     bind(&what.name(), &target.name())
 }
 
@@ -230,8 +230,8 @@ fn empty(target: &Path, more: MountFlags) -> Result<()> {
 ///
 /// # Errors
 /// One of them cannot be mounted.
-pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> {
-    let held: Vec<Held> = shown.iter().map(|path| Held::open(path)).collect::<Result<_>>()?;
+pub fn show_below(target: &OpenPath, under: &Path, shown: &[PathBuf]) -> Result<()> {
+    let held: Vec<OpenPath> = shown.iter().map(|path| OpenPath::open(path)).collect::<Result<_>>()?;
     empty(&target.name(), MountFlags::empty())?;
     // The descriptor still refers to the directory below; the new mount is reached only through the parent.
     let top = target.name().canonicalize().map_err(|e| IoError::new("find", target.name(), e))?;
@@ -242,7 +242,7 @@ pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> 
 }
 
 /// Creates a file or directory as a mount point, and mounts `what` there.
-fn make_place(what: &Held, at: &Path) -> Result<()> {
+fn make_place(what: &OpenPath, at: &Path) -> Result<()> {
     let failed = |e| IoError::new("create", at, e);
     let (directory, file) = if what.is_dir() { (Some(at), None) } else { (at.parent(), Some(at)) };
     directory.map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
@@ -252,14 +252,15 @@ fn make_place(what: &Held, at: &Path) -> Result<()> {
     bind(&what.name(), at)
 }
 
-/// At each path of the machine, shows the given file or directory, or nothing.
+/// At each path of the machine, shows the file or directory beside it; if there is none, the path is shown
+/// empty.
 ///
 /// If a path does not exist on the machine, its nearest existing parent is replaced by a mount with the same
 /// contents plus the missing path. Nothing is created on the machine itself.
 ///
 /// # Errors
 /// Something cannot be mounted.
-pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
+pub fn show(places: &[(PathBuf, Option<OpenPath>)]) -> Result<()> {
     let mut replaced: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     let mut targets = Vec::new();
     for (path, what) in places {
@@ -305,14 +306,14 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
 
 /// Replaces a directory by a mount with the same contents, to which more can be added.
 fn replace_by_mount(directory: &Path) -> Result<()> {
-    let old = Held::open(directory)?;
+    let old = OpenPath::open(directory)?;
     let names = crate::fs::list_dir(directory)?;
     empty(directory, MountFlags::empty())?;
     let restore = |name: &OsStr| -> Result<()> {
         let (from, to) = (old.name().join(name), directory.join(name));
         match std::fs::read_link(&from) {
             Ok(link) => std::os::unix::fs::symlink(link, &to).map_err(|e| IoError::new("create", &to, e)),
-            Err(_) => make_place(&Held::open(&from)?, &to),
+            Err(_) => make_place(&OpenPath::open(&from)?, &to),
         }
     };
     names.iter().try_for_each(|name| restore(name))

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_what_it_was_given() {
+    fn contains_the_original_bytes() {
         for text in [&b""[..], b"1234", &[7; 10_000]] {
             assert_eq!(SecretBytes::new(text.to_vec()).bytes(), text);
         }

@@ -20,8 +20,8 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The signals that ask dkms to stop.
 pub(crate) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// Starts recording. Call this once, early in `main`. A signal that was ignored when the program started
-/// (`nohup`) stays ignored.
+/// Installs the handlers. Call this once, early in `main`. A signal that was ignored when the program started
+/// (`nohup`) is still ignored.
 pub fn install() -> std::io::Result<()> {
     // SAFETY: getpid has no conditions.
     OWNER.store(unsafe { libc::getpid() }, Ordering::SeqCst);
@@ -40,9 +40,8 @@ pub fn install() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Restores the default action of SIGCHLD. If the parent of this program ignores it, so does the program: the
-/// kernel then forgets children that end, and waiting for them fails. Call this before the first child
-/// starts.
+/// Restores the default action of SIGCHLD. If the parent of this program ignores that signal, this program
+/// inherits it, and then it cannot wait for its children. Call this before the first child starts.
 pub fn restore_child_signal() {
     // SAFETY: the default action needs no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };

@@ -119,8 +119,7 @@ fn parse_stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// Whether a process with this number runs (also one of another user). A zombie does not: it has ended, and
-/// only its parent has not waited for it yet.
+/// Whether a process with this number runs, also as another user. A zombie has ended, so it does not run.
 pub fn process_runs(pid: u32) -> bool {
     let Some(known) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
     !matches!(rustix::process::test_kill_process(known), Err(rustix::io::Errno::SRCH))
@@ -134,7 +133,7 @@ pub fn own_pid() -> u32 {
 
 /// Whether the file descriptor (0, 1 or 2) is a terminal.
 pub fn is_terminal(fd: i32) -> bool {
-    // SAFETY: isatty takes any number and only answers.
+    // SAFETY: isatty accepts any number and changes nothing.
     unsafe { libc::isatty(fd) == 1 }
 }
 
@@ -188,11 +187,10 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
     size.map(|s| s.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If that
-/// may not be seen, as by an ordinary user, what is mounted there decides; if process 1 is hidden, this is a
-/// chroot unless `/` is a mount point. The latter holds as well where process 1 is in the same chroot, as after
-/// `unshare --pid --root=DIR`: the root of a machine or a container is always a mount point. `None` without
-/// `/proc`.
+/// Whether this process runs in a chroot: its `/` differs from that of process 1. An ordinary user may not
+/// see the root of process 1; then the mounts at `/` are compared. If process 1 is hidden, or in the same
+/// chroot (as after `unshare --pid --root=DIR`), this is a chroot unless `/` is a mount point: the root of a
+/// machine or a container always is. `None` without `/proc`.
 pub fn in_chroot() -> Option<bool> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo");
     if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {
@@ -203,7 +201,7 @@ pub fn in_chroot() -> Option<bool> {
     Some(has_other_root(&mounts.ok()?, init.as_deref()))
 }
 
-/// Compares what is mounted at `/`, by the lists of mounts of this process and of process 1.
+/// Whether the mounts at `/` differ, according to the lists of mounts of this process and of process 1.
 fn has_other_root(ours: &str, init: Option<&str>) -> bool {
     match (mounted_root(ours), init.and_then(mounted_root)) {
         (None, _) => true,

@@ -264,7 +264,7 @@ pub struct Stamp {
 impl Stamp {
     /// The stamp of a file (of the link itself, if it is one); `None` if there is none.
     pub fn of(path: &Path) -> Option<Self> {
-        dkms_sys::fs::Stat::of(path).map(Self::from)
+        dkms_sys::fs::Stat::lstat(path).map(Self::from)
     }
 }
 

@@ -12,7 +12,7 @@ use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
 use dkms_core::request::{RequestError, UsageError};
 use dkms_core::tree::layout::Layout;
-use dkms_sys::root::{self, Held, Root};
+use dkms_sys::root::{self, OpenPath, Root};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -237,10 +237,10 @@ fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be examined, or is no directory where the machine has one.
-fn find_place(system: &Root, place: &Path) -> Result<Option<Held>> {
+fn find_place(system: &Root, place: &Path) -> Result<Option<OpenPath>> {
     if OS_RELEASE.iter().any(|name| place == Path::new(name)) {
         // Anything but a file is the same as none: most actions can do without it.
-        return Ok(system.find(place).ok().flatten().filter(Held::is_file));
+        return Ok(system.find(place).ok().flatten().filter(OpenPath::is_file));
     }
     let found = system.find(place)?;
     if found.as_ref().is_some_and(|found| !found.is_dir() && place.is_dir()) {
@@ -254,7 +254,7 @@ fn find_place(system: &Root, place: &Path) -> Result<Option<Held>> {
 fn change_root(system: Root, moved: &[PathBuf]) -> Result<()> {
     for name in ["/dev", "/proc", "/sys"] {
         if let Some(there) = system.find(Path::new(name))? {
-            root::mount_over(&Held::open(Path::new(name))?, &there)?;
+            root::mount_over(&OpenPath::open(Path::new(name))?, &there)?;
         }
     }
     if !moved.is_empty() {

@@ -1,13 +1,13 @@
-//! DER (ITU-T X.690) values that are passed on exactly as they are in the file.
+//! DER (ITU-T X.690) values that are kept exactly as they are in the file.
 //!
-//! Kernels compare the names and serial numbers of certificates byte for byte, so these are never decoded and
-//! encoded again.
+//! Kernels compare the names and serial numbers of certificates byte for byte, so they must not be decoded
+//! and encoded again.
 
 use der::{
     Decode, DecodeValue, EncodeValue, FixedTag, Header, Length, Reader, Result, SliceReader, Tag, Writer,
 };
 
-/// An element of which the tag is known and the content is kept as it is.
+/// An element with a known tag, whose content is not decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw<'a, const TAG: u8>(pub(crate) &'a [u8]);
 
@@ -40,13 +40,13 @@ impl<const TAG: u8> EncodeValue for Raw<'_, TAG> {
     }
 }
 
-/// Decodes elements one after the other, up to the end or to the first that is not a `T`.
+/// Decodes one element after the other, until the end or the first element that is not a `T`.
 pub(crate) fn elements<'a, T: Decode<'a>>(bytes: &'a [u8]) -> impl Iterator<Item = T> + use<'a, T> {
     let mut reader = SliceReader::new(bytes).ok();
     std::iter::from_fn(move || T::decode(reader.as_mut()?).ok())
 }
 
-/// Decodes the first element; whatever follows it is ignored.
+/// Decodes the first element; bytes after it are ignored.
 pub(crate) fn first<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T> {
     T::decode(&mut SliceReader::new(bytes)?)
 }

@@ -1,8 +1,8 @@
 //! Compressed modules: `.ko.gz`, `.ko.xz`, `.ko.zst`.
 //!
 //! Two programs read them: kmod in user space and, with `CONFIG_MODULE_DECOMPRESS`, the kernel itself
-//! (kernel/module/decompress.c). The kernel's xz reader supports no integrity check but CRC32, hence the
-//! default.
+//! (kernel/module/decompress.c). The kernel's xz reader supports only CRC32 as integrity check, so CRC32 is
+//! the default.
 
 use crate::compression::Compression;
 use flate2::{GzBuilder, bufread::MultiGzDecoder};
@@ -17,7 +17,7 @@ pub use options::{Options, Xz};
 
 /// The integrity check of an xz file (section 2.1.1.2 of the format).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names are those of the format")]
 pub enum XzCheck {
     None,
     Crc32,
@@ -55,11 +55,11 @@ pub fn xz_check(data: &[u8]) -> Option<XzCheck> {
     })
 }
 
-/// Expands `data`, whose format is found by its magic number. Data in none of [`Compression::OF_MODULES`] is
-/// returned unchanged.
+/// Decompresses `data`. The format is recognised by its magic number; data in another format than
+/// [`Compression::OF_MODULES`] is returned unchanged.
 ///
-/// `limit` is the greatest length accepted, in bytes; no more than a little above it is ever allocated, and
-/// never more than 130 MiB for a dictionary.
+/// `limit` is the largest accepted length of the result, in bytes. Only slightly more than that is allocated,
+/// and at most 130 MiB for a dictionary.
 ///
 /// # Errors
 /// [`CompressError::TooLarge`] and [`CompressError::Damaged`].
@@ -90,10 +90,11 @@ fn decoder<'a>(format: Compression, data: &'a [u8]) -> io::Result<Box<dyn Read +
     })
 }
 
-/// Compresses `data`. The result depends on the input and the options alone: no time stamp, no file name.
+/// Compresses `data`. The result depends only on the input and the options: it contains no time stamp and no
+/// file name.
 ///
 /// # Errors
-/// [`CompressError::Encoder`], e.g. when memory runs out.
+/// [`CompressError::Encoder`], e.g. if there is not enough memory.
 pub fn compress(data: &[u8], options: &Options) -> Result<Vec<u8>, CompressError> {
     let result = match options {
         Options::Gzip { level } => gzip(data, *level),
@@ -104,7 +105,7 @@ pub fn compress(data: &[u8], options: &Options) -> Result<Vec<u8>, CompressError
     result.map_err(|source| CompressError::Encoder { format, source })
 }
 
-/// As `gzip -n`: no name, no time; 3 is Unix.
+/// The output of `gzip -n`: no name, no time; operating system 3 is Unix.
 fn gzip(data: &[u8], level: u32) -> io::Result<Vec<u8>> {
     let level = flate2::Compression::new(level);
     let mut encoder = GzBuilder::new().mtime(0).operating_system(3).write(Vec::new(), level);

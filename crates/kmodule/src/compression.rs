@@ -7,11 +7,11 @@ pub enum Compression {
     Gzip,
     /// bzip2
     Bzip2,
-    /// The format before xz, `.lzma`
+    /// The predecessor of xz, `.lzma`
     Lzma,
     /// xz, also with the filters for machine code
     Xz,
-    /// lzop; it is recognised, but not read
+    /// lzop; it is recognised, but cannot be decompressed
     Lzo,
     /// The legacy frame of lz4 (`lz4 -l`), the only one that kernels read
     Lz4,
@@ -20,10 +20,10 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// How many bytes [`Compression::detect`] needs to see.
+    /// The number of bytes that [`Compression::detect`] needs.
     pub(crate) const MAGIC: usize = 6;
 
-    /// The formats of module files: kmod and kernels read no others.
+    /// The formats of module files. kmod and kernels do not read others.
     pub const OF_MODULES: [Compression; 3] = [Compression::Gzip, Compression::Xz, Compression::Zstd];
 
     /// The format of some data, by the magic number it begins with.
@@ -62,7 +62,7 @@ impl Compression {
         self.name_and_suffix().1
     }
 
-    /// The usual name, also that of the tool and of the `compress_NAME_opts` setting.
+    /// The usual name. The tool and the setting `compress_NAME_opts` use the same name.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.name_and_suffix().0

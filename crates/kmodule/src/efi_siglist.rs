@@ -13,12 +13,12 @@ const HEADER: usize = 28;
 /// The owner's GUID before each signature.
 const OWNER: usize = 16;
 
-/// The kind of object that a digest is of.
+/// The kind of object that a digest belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An image (Authenticode digest).
     Image,
-    /// The part of a certificate that its issuer signed (TBSCertificate); such an entry revokes the
+    /// The part of a certificate that its issuer signed (TBSCertificate). An entry of this kind revokes the
     /// certificate.
     Certificate,
 }
@@ -35,7 +35,7 @@ pub struct Digest {
 /// The contents of a variable of signature lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignatureLists {
-    /// Certificates, DER, in order. Firmware stores what it is given: some may be unreadable.
+    /// Certificates, DER, in order. Firmware does not check them, so some may be unreadable.
     pub certificates: Vec<Vec<u8>>,
     /// Digests, in order.
     pub digests: Vec<Digest>,
@@ -52,18 +52,18 @@ impl SignatureLists {
     /// Reads all lists of a variable, which may be empty.
     ///
     /// # Errors
-    /// [`Damaged`] when sizes do not add up: nothing after that offset can be read.
+    /// [`Damaged`] if the sizes in a list are wrong. Nothing after that offset can be read.
     pub fn parse(data: &[u8]) -> Result<SignatureLists, Damaged> {
-        let mut found = SignatureLists::default();
+        let mut lists = SignatureLists::default();
         let mut rest = data;
         while !rest.is_empty() {
-            let at = data.len() - rest.len();
-            rest = found.read_list(rest).ok_or(Damaged(at))?;
+            let offset = data.len() - rest.len();
+            rest = lists.read_list(rest).ok_or(Damaged(offset))?;
         }
-        Ok(found)
+        Ok(lists)
     }
 
-    /// Reads one list and returns what follows it.
+    /// Reads one list and returns the bytes after it.
     fn read_list<'a>(&mut self, data: &'a [u8]) -> Option<&'a [u8]> {
         let kind: [u8; 16] = data.get(..16)?.try_into().ok()?;
         let size = number(data.get(16..20)?)?;
@@ -79,7 +79,7 @@ impl SignatureLists {
             let data = signature.get(OWNER..)?;
             match kind {
                 Kind::Certificate => self.certificates.push(data.to_vec()),
-                // A revoked certificate's digest is followed by the time of revocation.
+                // After the digest of a revoked certificate comes the time of revocation.
                 Kind::Digest(subject, length) => {
                     self.digests.push(Digest { subject, digest: data.get(..length)?.to_vec() });
                 }
@@ -101,19 +101,19 @@ impl SignatureLists {
         self.certificates.iter().filter_map(|der| Certificate::parse(der).ok())
     }
 
-    /// Whether it contains exactly this certificate.
+    /// Whether the lists contain exactly this certificate.
     #[must_use]
-    pub fn holds(&self, certificate: &Certificate) -> bool {
+    pub fn contains(&self, certificate: &Certificate) -> bool {
         // An entry may have padding after the certificate.
         self.certificates.iter().any(|der| der.starts_with(certificate.der()))
     }
 
-    /// Whether it lists this certificate or the digest of its signed part: a list of forbidden objects then
-    /// forbids the certificate.
+    /// Whether the lists, as lists of forbidden objects, forbid this certificate: they contain it, or the
+    /// digest of its signed part.
     #[must_use]
     pub fn forbids(&self, certificate: &Certificate) -> bool {
         let tbs = certificate.tbs();
-        self.holds(certificate)
+        self.contains(certificate)
             || self.digests.iter().filter(|d| d.subject == Subject::Certificate).any(|d| {
                 match d.digest.len() {
                     32 => sha2::Sha256::digest(tbs).as_slice() == d.digest,
@@ -201,7 +201,7 @@ mod tests {
         .concat();
         let found = SignatureLists::parse(&data).unwrap();
         assert_eq!(found.parsed().collect::<Vec<_>>(), std::slice::from_ref(&ours));
-        assert!(found.holds(&ours) && found.forbids(&ours) && !found.holds(&certificate()));
+        assert!(found.contains(&ours) && found.forbids(&ours) && !found.contains(&certificate()));
         let digests: Vec<u8> = found.digests.iter().map(|d| d.digest[0]).collect();
         assert_eq!((digests, found.others), (vec![1, 2], 1));
         for length in 0..data.len() {
@@ -217,7 +217,7 @@ mod tests {
         let digest = sha2::Sha256::digest(ours.tbs());
         let revoked = list(REVOKED, &[], &[&[digest.as_slice(), &[0; 16]].concat()]);
         let revoked = SignatureLists::parse(&revoked).unwrap();
-        assert!(revoked.forbids(&ours) && !revoked.holds(&ours) && !revoked.forbids(&certificate()));
+        assert!(revoked.forbids(&ours) && !revoked.contains(&ours) && !revoked.forbids(&certificate()));
         // The same digest of an image does not revoke the certificate.
         let image = SignatureLists::parse(&list(SHA256, &[], &[digest.as_slice()])).unwrap();
         assert!(!image.forbids(&ours));

@@ -1,8 +1,8 @@
 //! The parts of an ELF relocatable file that matter for loading a kernel module.
 //!
-//! The reader is our own: a module needs one header, one table and five sections, and the errors say exactly
-//! what is wrong with a damaged file (docs/decisions/0020-own-parsers.md). Layout: System V gABI chapters 4
-//! and 5 (`elf.h`); module sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
+//! The reader is our own, because a module needs only one header, one table and five sections, and because
+//! its errors describe the damage exactly (docs/decisions/0020-own-parsers.md). Layout: System V gABI
+//! chapters 4 and 5 (`elf.h`); module sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
 
 use crate::modinfo::ModInfo;
 
@@ -20,13 +20,13 @@ pub(crate) const RISCV: u16 = 243;
 /// A symbol that the module needs from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndefinedSymbol {
-    /// Its name in the symbol table; empty when the table is damaged.
+    /// Its name in the symbol table; empty if the table is damaged.
     pub name: String,
-    /// Weak: the kernel loads the module even when nothing exports the symbol.
+    /// The symbol is weak: the kernel loads the module even if nothing exports the symbol.
     pub weak: bool,
 }
 
-/// What a kernel module file says about itself.
+/// The parts of a kernel module file that matter for loading it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Module {
     /// Word size.
@@ -40,20 +40,20 @@ pub struct Module {
     /// The `.modinfo` strings.
     pub modinfo: ModInfo,
     /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for. modpost
-    /// adds this section last: without it (`None`) this is a half-built object that no kernel loads.
+    /// adds this section last. Without it (`None`), the module is incomplete, and no kernel loads it.
     pub this_module_size: Option<u64>,
     /// There is a symbol table.
     pub has_symbols: bool,
-    /// There is a section of symbol versions, empty or not.
+    /// There is a section of symbol versions; it may be empty.
     pub has_versions: bool,
-    /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order.
-    /// Kernels compare the whole word that holds a CRC, so one of more than 32 bits is kept as it is.
+    /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order. Kernels
+    /// compare the whole word that contains a CRC, so bits above the lowest 32 are kept.
     pub versions: Vec<(String, u64)>,
     /// Symbols it needs, in symbol-table order.
     pub undefined: Vec<UndefinedSymbol>,
     /// Symbols it exports, in symbol-table order.
     pub exports: Vec<String>,
-    /// The table is forged: its names overlap so much that not all of them were read.
+    /// The table is forged: so many of its names overlap that not all were read.
     pub symbols_cut: bool,
 }
 
@@ -61,7 +61,7 @@ impl Module {
     /// Reads a module from the bytes of an uncompressed `.ko` file. An appended signature is ignored.
     ///
     /// # Errors
-    /// [`ElfError`] says what kind of file it is instead, or which part of it is missing.
+    /// [`ElfError`]: it is another kind of file, or a part is missing.
     pub fn parse(data: &[u8]) -> Result<Module, ElfError> {
         let module = Module::read(data)?;
         if module.has_modinfo { Ok(module) } else { Err(ElfError::NoModinfo) }
@@ -117,8 +117,8 @@ impl Module {
     }
 }
 
-/// The section with the build ID of a module file, as `/sys/module/M/notes/.note.gnu.build-id` has it. `None`
-/// if there is none, or if this is not a module.
+/// The section with the build ID of a module file, as in `/sys/module/M/notes/.note.gnu.build-id`. `None` if
+/// it has no such section, or if it is not a module.
 #[must_use]
 pub fn build_id_note(data: &[u8]) -> Option<&[u8]> {
     let reader = Reader::new(data).ok()?;
@@ -127,7 +127,7 @@ pub fn build_id_note(data: &[u8]) -> Option<&[u8]> {
     reader.contents(section).ok()
 }
 
-/// The contents of the sections that describe a module; `None`: the file has no such section.
+/// The contents of the sections that describe a module; `None` if the file has no such section.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Parts<'a> {
     pub modinfo: Option<&'a [u8]>,
@@ -176,13 +176,13 @@ struct Symbols {
 }
 
 impl Symbols {
-    /// Symbols that share their name in the string table are listed once, and all names together need at most
-    /// a few times the memory of the file: in a forged table, each symbol can start at another byte of one
-    /// long string.
+    /// Symbols that share their name in the string table are listed once. All names together need at most a
+    /// few times the memory of the file: in a forged table, each symbol could start at another byte of a long
+    /// string.
     fn read(reader: &Reader<'_>, table: &[u8], names: &[u8]) -> Symbols {
         const SHN_UNDEF: u16 = 0;
         const STB_WEAK: u8 = 2;
-        let mut found = Symbols::default();
+        let mut symbols = Symbols::default();
         let mut seen = HashSet::new();
         let mut room = (table.len() + names.len()).saturating_mul(4);
         // The first entry is not a symbol.
@@ -195,85 +195,64 @@ impl Symbols {
                 continue;
             }
             let Some(left) = room.checked_sub(name.len()) else {
-                found.cut = true;
+                symbols.cut = true;
                 break;
             };
             room = left;
             match export {
-                Some(export) => found.exports.push(String::from_utf8_lossy(export).into_owned()),
+                Some(export) => symbols.exports.push(String::from_utf8_lossy(export).into_owned()),
                 None => {
                     let name = String::from_utf8_lossy(name).into_owned();
-                    found.undefined.push(UndefinedSymbol { name, weak });
+                    symbols.undefined.push(UndefinedSymbol { name, weak });
                 }
             }
         }
-        found
+        symbols
     }
 }
 
-/// The word size and `e_machine` of modules for `arch`, a name as `uname -m` or a distribution writes it;
-/// `None` for an unknown name. The numbers are those of the gABI's machine registry (`elf.h`).
-///
-/// An `arch` without a fixed word size (`mips`, `sparc`) means the 32-bit one, as `uname -m` does.
+/// Word size, `e_machine` and names of each machine, the usual name first. The numbers are those of the
+/// gABI's machine registry (`elf.h`). A name without a fixed word size (`mips`, `sparc`) means 32 bits, as in
+/// `uname -m`.
+const MACHINES: [(Class, u16, &[&str]); 22] = [
+    (Class::Elf64, 62, &["x86_64", "amd64"]),
+    (Class::Elf32, 3, &["i686", "i386", "i486", "i586", "x86"]),
+    (Class::Elf64, AARCH64, &["aarch64", "aarch64_be", "arm64"]),
+    (Class::Elf32, 40, &["arm", "armel", "armhf", "armhfp"]),
+    (Class::Elf64, 21, &["ppc64", "ppc64le", "ppc64el", "powerpc64", "powerpc64le"]),
+    (Class::Elf32, 20, &["ppc", "powerpc"]),
+    (Class::Elf64, 22, &["s390x"]),
+    (Class::Elf32, 22, &["s390"]),
+    (Class::Elf64, RISCV, &["riscv64"]),
+    (Class::Elf32, RISCV, &["riscv32"]),
+    (Class::Elf64, 258, &["loongarch64", "loong64"]),
+    (Class::Elf32, 8, &["mips", "mipsel"]),
+    (Class::Elf64, 8, &["mips64", "mips64el"]),
+    (Class::Elf64, 43, &["sparc64"]),
+    (Class::Elf32, 2, &["sparc"]),
+    (Class::Elf64, 0x9026, &["alpha"]),
+    (Class::Elf64, 50, &["ia64"]),
+    (Class::Elf32, 15, &["parisc", "hppa"]),
+    (Class::Elf64, 15, &["parisc64"]),
+    (Class::Elf32, 4, &["m68k"]),
+    (Class::Elf32, 42, &["sh4", "sh"]),
+    (Class::Elf32, 195, &["arc"]),
+];
+
+/// The word size and `e_machine` of modules for `arch`, a name that `uname -m` prints or a distribution uses;
+/// `None` for an unknown name.
 #[must_use]
 pub fn machine_of_arch(arch: &str) -> Option<(Class, u16)> {
-    use Class::{Elf32, Elf64};
-    Some(match arch {
-        "x86_64" | "amd64" => (Elf64, 62),
-        "i386" | "i486" | "i586" | "i686" | "x86" => (Elf32, 3),
-        "aarch64" | "aarch64_be" | "arm64" => (Elf64, 183),
-        "arm" | "armel" | "armhf" | "armhfp" => (Elf32, 40),
-        _ if arch.starts_with("armv") => (Elf32, 40),
-        "ppc64" | "ppc64le" | "ppc64el" | "powerpc64" | "powerpc64le" => (Elf64, 21),
-        "ppc" | "powerpc" => (Elf32, 20),
-        "s390x" => (Elf64, 22),
-        "s390" => (Elf32, 22),
-        "riscv64" => (Elf64, 243),
-        "riscv32" => (Elf32, 243),
-        "loongarch64" | "loong64" => (Elf64, 258),
-        "mips" | "mipsel" => (Elf32, 8),
-        "mips64" | "mips64el" => (Elf64, 8),
-        "sparc64" => (Elf64, 43),
-        "sparc" => (Elf32, 2),
-        "alpha" => (Elf64, 0x9026),
-        "ia64" => (Elf64, 50),
-        "parisc" | "hppa" => (Elf32, 15),
-        "parisc64" => (Elf64, 15),
-        "m68k" => (Elf32, 4),
-        "sh4" | "sh" => (Elf32, 42),
-        "arc" => (Elf32, 195),
-        _ => return None,
-    })
+    let name = if arch.starts_with("armv") { "arm" } else { arch };
+    let machine = MACHINES.iter().find(|(_, _, names)| names.contains(&name));
+    machine.map(|(class, machine, _)| (*class, *machine))
 }
 
 /// The usual name of an `e_machine`, for messages; `None` for an unknown number.
 #[must_use]
 pub fn machine_name(class: Class, machine: u16) -> Option<&'static str> {
-    const NAMES: &[&str] = &[
-        "x86_64",
-        "i686",
-        "aarch64",
-        "arm",
-        "ppc64",
-        "ppc",
-        "s390x",
-        "s390",
-        "riscv64",
-        "riscv32",
-        "loongarch64",
-        "mips",
-        "mips64",
-        "sparc64",
-        "sparc",
-        "alpha",
-        "ia64",
-        "parisc",
-        "parisc64",
-        "m68k",
-        "sh4",
-        "arc",
-    ];
-    NAMES.iter().copied().find(|name| machine_of_arch(name) == Some((class, machine)))
+    let known = MACHINES.iter().find(|known| (known.0, known.1) == (class, machine));
+    known.and_then(|(_, _, names)| names.first().copied())
 }
 
 #[cfg(test)]

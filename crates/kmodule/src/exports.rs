@@ -1,5 +1,5 @@
-//! The symbols that a module or a kernel image exports, read from the object itself: for kernels whose
-//! headers, and with them `Module.symvers`, are not installed.
+//! The symbols that a module or a kernel image exports, read from the object itself. This is for kernels
+//! whose headers, which contain `Module.symvers`, are not installed.
 //!
 //! An exported symbol is an entry of `__ksymtab` (or `__ksymtab_gpl`): its address, its name, its namespace.
 //! Its CRC has the same index in `__kcrctab` (`_gpl`), its flags in `__kflagstab` (lowest bit: GPL only).
@@ -16,50 +16,50 @@
 
 use crate::elf::reader::{Reader, Section};
 use crate::symvers::{Entry, Symvers};
-use table::{Follow, Layout, Target};
+use table::{Layout, TableReader, Target};
 
 mod linked;
 mod relocatable;
 mod table;
 pub use table::ExportsError;
 
-/// The exports of a module, from the bytes of its uncompressed file; an appended signature is ignored. `name`
-/// becomes the owner of every entry. A module that exports nothing has an empty list.
+/// Reads the exports of a module from the bytes of its uncompressed file; an appended signature is ignored.
+/// `name` becomes the owner of every entry. The list of a module without exports is empty.
 ///
 /// # Errors
 /// [`ExportsError`].
-pub fn of_module(bytes: &[u8], name: &str) -> Result<Symvers, ExportsError> {
+pub fn read_module(bytes: &[u8], name: &str) -> Result<Symvers, ExportsError> {
     let reader = Reader::new(bytes)?;
     let sections = reader.sections()?;
     let object = relocatable::Object::new(&reader, &sections)?;
     read_tables(&reader, &sections, &object, name)
 }
 
-/// The exports of the kernel itself (owner `vmlinux`), from the bytes of its uncompressed ELF file, stripped
-/// or not.
+/// Reads the exports of the kernel itself (owner `vmlinux`) from the bytes of its uncompressed ELF file,
+/// which may be stripped.
 ///
 /// # Errors
-/// [`ExportsError`]; [`ExportsError::NoTable`] when there are no exports at all.
-pub fn of_vmlinux(bytes: &[u8]) -> Result<Symvers, ExportsError> {
+/// [`ExportsError`]; [`ExportsError::NoTable`] if there are no exports at all.
+pub fn read_vmlinux(bytes: &[u8]) -> Result<Symvers, ExportsError> {
     let reader = Reader::any(bytes)?;
     let sections = reader.sections()?;
     let image = linked::Image::new(&reader, &sections)?;
-    let found = read_tables(&reader, &sections, &image, "vmlinux")?;
-    if found.is_empty() { Err(ExportsError::NoTable) } else { Ok(found) }
+    let exports = read_tables(&reader, &sections, &image, "vmlinux")?;
+    if exports.is_empty() { Err(ExportsError::NoTable) } else { Ok(exports) }
 }
 
-/// Endings of the tables' names, and whether only GPL modules may use what is listed. Linux 5.12 removed the
-/// last three; `_gpl_future` only warned.
+/// The endings of the tables' names, and whether only GPL modules may use the symbols. Linux 5.12 removed the
+/// last three tables; `_gpl_future` only caused a warning.
 const TABLES: [(&str, bool); 5] =
     [("", false), ("_gpl", true), ("_gpl_future", false), ("_unused", false), ("_unused_gpl", true)];
 
-/// No kernel exports more symbols than this: a forged table is stopped early.
+/// No kernel exports more symbols than this. The limit stops the reading of forged tables.
 const MOST: usize = 1 << 20;
 
 /// A name and a namespace.
 type Names<'a> = (&'a str, Option<&'a str>);
 
-fn read_tables<'a, F: Follow<'a>>(
+fn read_tables<'a, F: TableReader<'a>>(
     reader: &Reader<'a>,
     sections: &[Section<'a>],
     object: &F,
@@ -111,8 +111,8 @@ fn read_tables<'a, F: Follow<'a>>(
     Symvers::from_entries(entries.into_iter()).map_err(ExportsError::Name)
 }
 
-/// Every layout there was, the likeliest first. Nothing in the file says which one it has, but only the right
-/// one leads from every entry to a name.
+/// All layouts, the most likely first. The file does not record its layout, but only with the right one does
+/// every entry lead to a name.
 fn layouts(reader: &Reader<'_>) -> impl Iterator<Item = Layout> {
     let word = usize::from(reader.class.bits() / 8);
     [(4, 3, true), (4, 2, true), (word, 3, false), (word, 2, false)]
@@ -121,7 +121,7 @@ fn layouts(reader: &Reader<'_>) -> impl Iterator<Item = Layout> {
 }
 
 /// The names in a table of `length` bytes, if it has this layout.
-fn read_names<'a, F: Follow<'a>>(
+fn read_names<'a, F: TableReader<'a>>(
     object: &F,
     table: &F::Table,
     length: usize,

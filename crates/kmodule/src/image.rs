@@ -1,4 +1,4 @@
-//! Kernel images in `/boot`: the kernel in them, and what it says about itself.
+//! Kernel images in `/boot`, and the kernels in them.
 //!
 //! | image | recognised by | contains |
 //! |---|---|---|
@@ -19,7 +19,7 @@ mod btf;
 pub(crate) use btf::btf_within;
 pub use btf::{btf, has_btf, has_section};
 
-/// The longest kernel that is accepted, in bytes (Debian's have 60 MiB; with every debug option, about 400).
+/// The largest accepted kernel in bytes. Debian's have 60 MiB; with all debug options, it would be about 400.
 pub const LIMIT: usize = 512 << 20;
 
 /// Why a file cannot be unpacked as a kernel image.
@@ -44,7 +44,7 @@ pub enum ImageError {
     Damaged {
         /// Its compression.
         format: Compression,
-        /// What the decoder reports.
+        /// The error of the decoder.
         source: std::io::Error,
     },
     /// It expands to more than [`LIMIT`].
@@ -76,7 +76,7 @@ pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>,
     read_kernel(bytes, limit, read).map(Cow::Owned)
 }
 
-/// Reads the kernel in an image as a stream, to its end, whatever `read` leaves.
+/// Calls `read` with the kernel in an image as a stream, then reads the rest to the end to check it.
 fn read_kernel<T>(
     bytes: &[u8],
     limit: usize,
@@ -101,17 +101,17 @@ fn read_kernel<T>(
         return Err(ImageError::Unknown("its compressed data is not a kernel"));
     }
     let mut kernel = start.as_slice().chain(reader);
-    let found = read(&mut kernel).map_err(damaged)?;
+    let result = read(&mut kernel).map_err(damaged)?;
     std::io::copy(&mut kernel, &mut std::io::sink()).map_err(damaged)?;
     let (_, reader) = kernel.into_inner();
-    if reader.limit() == 0 { Err(ImageError::TooLarge { limit }) } else { Ok(found) }
+    if reader.limit() == 0 { Err(ImageError::TooLarge { limit }) } else { Ok(result) }
 }
 
-/// The part of an image that contains the kernel, compressed or not. A signature of the image is not part of
-/// it.
+/// The part of an image that contains the kernel, which may be compressed. It does not include a signature of
+/// the image.
 ///
 /// # Errors
-/// [`ImageError`], if its header is damaged.
+/// [`ImageError`] if its header is damaged.
 pub fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
     // The headers of bzImage and zboot contain the magic number of a flat image as well, so these are checked
     // first.
@@ -124,7 +124,7 @@ pub fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
 /// The end of the magic numbers that [`is_kernel`] looks for.
 const MAGIC_END: u64 = 0x3c;
 
-/// An ELF file or a flat image.
+/// Whether the bytes are an ELF file or a flat image.
 fn is_kernel(bytes: &[u8]) -> bool {
     let flat = bytes.get(0x38..0x3c).is_some_and(|magic| {
         // arch/arm64/include/asm/image.h, arch/riscv/include/asm/image.h, include/linux/pe.h (loongarch)
@@ -148,7 +148,7 @@ fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
         Some(count) => u64::from(*count),
     };
     let payload = part(bytes, (sectors + 1) * 512 + u64::from(offset), length)?;
-    // The length of the kernel follows the compressed data. Every format but lz4 marks its own end.
+    // The length of the kernel follows the compressed data. All formats except lz4 mark their own end.
     let body = match payload.split_last_chunk::<4>() {
         Some((body, _)) if Compression::detect(payload) == Some(Compression::Lz4) => body,
         _ => payload,
@@ -156,7 +156,7 @@ fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     Ok(Some(body))
 }
 
-/// The payload of an EFI zboot image; its length does not include what follows the compressed data.
+/// The payload of an EFI zboot image. Its length does not include the data after the compressed data.
 fn zboot(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
         return Ok(None);

@@ -21,8 +21,8 @@ pub use cpio::Entry;
 use cpio::{Stop, Walk};
 pub use damage::Damage;
 
-/// The most that all parts of an image together may expand to, in bytes: more than any kernel can unpack on
-/// today's machines without running out of memory.
+/// The largest accepted size of all decompressed parts of an image together, in bytes. Today's machines do
+/// not have enough memory to unpack more.
 pub const LIMIT: u64 = 4 << 30;
 
 /// Why an initramfs cannot be listed.
@@ -52,7 +52,7 @@ pub enum InitramfsError {
         offset: u64,
         /// Its compression, if it has one.
         format: Option<Compression>,
-        /// What is wrong.
+        /// The damage.
         #[source]
         damage: Damage,
     },
@@ -70,7 +70,7 @@ pub enum InitramfsError {
 /// them; a later entry replaces an earlier one with the same path. Contents are skipped.
 ///
 /// # Errors
-/// [`InitramfsError`]; `visit` was called for the entries in front of the damage.
+/// [`InitramfsError`]; `visit` was called for the entries before the damage.
 pub fn entries(input: &mut dyn BufRead, visit: &mut dyn FnMut(&Entry<'_>)) -> Result<(), InitramfsError> {
     entries_within(input, LIMIT, visit)
 }
@@ -85,16 +85,16 @@ pub(crate) fn entries_within(
     let mut left = limit;
     loop {
         let offset = source.offset();
-        walk.archives(&mut source).map_err(|stop| fault(stop, offset, None))?;
+        walk.archives(&mut source).map_err(|stop| part_error(stop, offset, None))?;
         let offset = source.offset();
-        let head = source.peek(Compression::MAGIC).map_err(|error| fault(error.into(), offset, None))?;
+        let head = source.peek(Compression::MAGIC).map_err(|error| part_error(error.into(), offset, None))?;
         if head.is_empty() {
             return if walk.seen() == 0 { Err(InitramfsError::Empty) } else { Ok(()) };
         }
         match Compression::detect(head) {
             Some(format) => {
-                let size = part(&mut source, format, left, &mut walk);
-                left -= size.map_err(|stop| fault(stop, offset, Some(format)))?;
+                let size = list_compressed(&mut source, format, left, &mut walk);
+                left -= size.map_err(|stop| part_error(stop, offset, Some(format)))?;
             }
             None if is_bootconfig(&mut source) => {}
             None => return Err(InitramfsError::Unknown { offset }),
@@ -102,8 +102,13 @@ pub(crate) fn entries_within(
     }
 }
 
-/// Lists a compressed part, which may expand to `limit` bytes. Returns how many bytes it expanded to.
-fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Walk<'_>) -> Result<u64, Stop> {
+/// Lists a compressed part, which may have at most `limit` bytes when decompressed. Returns how many it has.
+fn list_compressed(
+    source: &mut Source<'_>,
+    format: Compression,
+    limit: u64,
+    walk: &mut Walk<'_>,
+) -> Result<u64, Stop> {
     let reader = unpack::reader(format, source)?.ok_or(Stop::Unreadable(format))?;
     let mut content = BufReader::with_capacity(1 << 16, reader.take(limit.saturating_add(1)));
     let mut content = Source::new(&mut content);
@@ -113,11 +118,11 @@ fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Wal
         return Err(Stop::TooLarge);
     }
     result?;
-    // The checksum is at the end of the stream: read that far.
+    // Read to the end of the stream, where the checksum is.
     if content.peek(1)?.is_empty() { Ok(size) } else { Err(Stop::Damaged(Damage::NotAnArchive(size))) }
 }
 
-/// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and a mark.
+/// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and a mark. Reads the rest.
 fn is_bootconfig(source: &mut Source<'_>) -> bool {
     const MARK: &[u8] = b"#BOOTCONFIG\n";
     const LONGEST: u64 = (32 << 10) + 32;
@@ -126,7 +131,8 @@ fn is_bootconfig(source: &mut Source<'_>) -> bool {
     read.is_ok() && rest.ends_with(MARK) && source.peek(1).is_ok_and(<[u8]>::is_empty)
 }
 
-fn fault(stop: Stop, offset: u64, format: Option<Compression>) -> InitramfsError {
+/// The error for the part at `offset`.
+fn part_error(stop: Stop, offset: u64, format: Option<Compression>) -> InitramfsError {
     match stop {
         Stop::Damaged(damage) => InitramfsError::Damaged { offset, format, damage },
         Stop::TooLarge => InitramfsError::TooLarge { offset },
@@ -143,8 +149,8 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// The modules in an initramfs: the kernel's release, from `lib/modules/RELEASE/`, and the module's name.
-/// Compressed modules and links to modules are included.
+/// The modules in an initramfs: the kernel's release (from `lib/modules/RELEASE/`) and the module's name. The
+/// result includes compressed modules and links to modules.
 ///
 /// # Errors
 /// [`InitramfsError`]; the names found before the error are not returned.
@@ -152,14 +158,14 @@ pub fn module_names(input: &mut dyn BufRead) -> Result<BTreeSet<(String, ModuleN
     let mut names = BTreeSet::new();
     entries(input, &mut |entry| {
         if entry.is_file() || entry.target.is_some() {
-            names.extend(module_of(entry.path));
+            names.extend(parse_module_path(entry.path));
         }
     })?;
     Ok(names)
 }
 
-/// Release and name of a module's path.
-fn module_of(path: &str) -> Option<(String, ModuleName)> {
+/// Splits the path of a module into the kernel's release and the name; `None` for other paths.
+fn parse_module_path(path: &str) -> Option<(String, ModuleName)> {
     let path = path.trim_start_matches("./").trim_start_matches('/');
     let path = path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/")?;
     let (release, below) = path.split_once('/')?;

@@ -1,4 +1,4 @@
-//! Kernel module files: reading, signing, compressing and judging them.
+//! Reads, signs, compresses and checks kernel module files.
 //!
 //! Bytes in, bytes out: nothing here opens a file, starts a process, prints or reads the environment, so
 //! every function can be tested with a byte slice and none can affect the system it runs on.
@@ -7,14 +7,14 @@
 //! |---|---|
 //! | [`elf`] | what does this file contain: machine, symbols, versions, `.modinfo`? |
 //! | [`modinfo`] | the `key=value` strings: version, vermagic, licence … |
-//! | [`symvers`] | which symbols and CRCs does a kernel or module export, by `Module.symvers`? |
+//! | [`symvers`] | which symbols and CRCs does a kernel or module export, according to `Module.symvers`? |
 //! | [`exports`] | the same, read from the module or the kernel image itself |
-//! | [`image`] | which kernel is in a kernel image, and which version magic does it require? |
+//! | [`image`] | which kernel is in a kernel image? |
 //! | [`index`] | the index that depmod writes for a kernel's modules, byte for byte |
 //! | [`initramfs`] | which files and modules are in an initramfs? |
 //! | [`compression`] | in which format is this file compressed? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
-//! | [`sign`] | the appended PKCS#7 signature: make, read, check, remove |
+//! | [`sign`] | the appended PKCS#7 signature: create, read, check, remove |
 //! | [`efi_siglist`] | which certificates and digests does a firmware variable contain? |
 //! | [`mok`] | a new signing key and its certificate |
 //! | [`verdict`] | would this kernel load this module, and if not, why? |
@@ -49,8 +49,7 @@ pub use compression::Compression;
 pub use elf::{Class, machine_of_arch};
 pub use name::ModuleName;
 
-/// Runs every reader of this crate on `data`. For fuzzing and property tests: it must return, whatever the
-/// bytes are.
+/// Runs every reader of this crate on `data`, for fuzzing and property tests. It must return for any bytes.
 #[doc(hidden)]
 pub fn fuzz_module(data: &[u8]) {
     struct NoKeys;
@@ -58,11 +57,11 @@ pub fn fuzz_module(data: &[u8]) {
         fn find(&self, _: &sign::Signed<'_>) -> verdict::Key<'_> {
             verdict::Key::Absent
         }
-        fn digest(&self, _: sign::Hash) -> Option<bool> {
+        fn supports(&self, _: sign::Hash) -> Option<bool> {
             Some(true)
         }
     }
-    /// Enough for a decompressor to work, small enough for a fuzzer.
+    /// Large enough for a decompressor to work, small enough for a fuzzer.
     const LIMIT: usize = 1 << 20;
     const KERNEL: &[u8] =
         b"0x1\t_printk\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:a*\n0x2\tkfree\tvmlinux\tEXPORT_SYMBOL\tNS\n";
@@ -75,10 +74,10 @@ pub fn fuzz_module(data: &[u8]) {
     view.signatures =
         Some(verdict::Signatures { enforcement: verdict::Enforcement::SigEnforce, keys: &NoKeys });
     let _ = verdict::File::read(data, LIMIT).judge(&view);
-    let _ = exports::of_module(data, "module").map(|list| list.iter().count());
-    let _ = exports::of_vmlinux(data).map(|list| list.iter().count());
+    let _ = exports::read_module(data, "module").map(|list| list.iter().count());
+    let _ = exports::read_vmlinux(data).map(|list| list.iter().count());
     if let Ok(kernel) = image::unpack_within(data, LIMIT) {
-        let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
+        let _ = exports::read_vmlinux(&kernel).map(|list| list.iter().count());
     }
     let _ = image::btf_within(data, LIMIT);
     let _ = initramfs::entries_within(&mut &data[..], LIMIT as u64, &mut |_| {});

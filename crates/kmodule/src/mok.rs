@@ -1,7 +1,7 @@
-//! A machine owner key: the key pair this system signs its own modules with.
+//! Generates a machine owner key: the key pair with which this system signs its own modules.
 //!
-//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280; key
-//! identifiers are made as `openssl req -x509` makes them (method 1 of section 4.2.1.2).
+//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280. Key
+//! identifiers are those of `openssl req -x509` (method 1 of section 4.2.1.2).
 
 use crate::asn1::Raw;
 use crate::pem;
@@ -27,7 +27,7 @@ const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.
 /// The system's random number generator, for [`generate`].
 pub use rand_core::OsRng;
 
-/// Why no key could be made.
+/// Why a key could not be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum MokError {
     /// X.509 allows 1 to 64 characters for a common name (RFC 5280, ub-common-name).
@@ -38,24 +38,25 @@ pub enum MokError {
         "the certificate's dates cannot be written: {now} seconds since 1970 plus {days} days; check the clock"
     )]
     Dates {
-        /// The time given.
+        /// The start, in seconds since 1970.
         now: u64,
-        /// The validity given.
+        /// The number of days.
         days: u32,
     },
-    /// No key could be computed.
-    #[error("no RSA key could be made: {0}")]
+    /// The key could not be computed.
+    #[error("the RSA key could not be generated: {0}")]
     Key(#[source] rsa::Error),
     /// The certificate could not be signed.
     #[error("the new certificate could not be signed: {0}")]
     Sign(#[from] SignError),
 }
 
-/// Makes a key and its self-signed certificate: `(private key as PEM PKCS#8, certificate as DER)`.
+/// Generates a key and its self-signed certificate. Returns the private key (PEM, PKCS#8) and the certificate
+/// (DER).
 ///
 /// `common_name` is issuer and subject ([`COMMON_NAME`]); the certificate is valid for `days` days
-/// ([`DAYS`]) from `now_unix_seconds`; `rng` is [`OsRng`] outside tests. The caller must store the key
-/// readable for root only. This takes about a quarter of a second.
+/// ([`DAYS`]) from `now_unix_seconds`; `rng` is [`OsRng`] outside tests. The caller must store the key in a
+/// file that only root can read. This takes about a quarter of a second.
 ///
 /// # Errors
 /// [`MokError`]: a name or a time that a certificate cannot contain, or no random numbers.
@@ -82,7 +83,7 @@ pub fn generate(
     Ok((pem.into_bytes(), certificate))
 }
 
-/// A certificate (DER) as PEM, for files that contain key and certificate.
+/// Encodes a certificate (DER) as PEM, for files that contain both the key and the certificate.
 #[must_use]
 pub fn to_pem(certificate: &[u8]) -> Vec<u8> {
     pem::encode("CERTIFICATE", certificate).into_bytes()
@@ -95,7 +96,7 @@ fn certificate(
     key: &Key,
 ) -> Result<Vec<u8>, SignError> {
     let name = Attribute { id: x509::COMMON_NAME, value: Utf8StringRef::new(common_name)?.into() };
-    let name = x509::name_of(&name)?;
+    let name = x509::encode_name(&name)?;
     let public = key.public().to_pkcs1_der().map_err(|error| SignError::Rsa(error.into()))?;
     let key_id = sha1::Sha1::digest(public.as_bytes());
     let extensions = extensions(&key_id)?;

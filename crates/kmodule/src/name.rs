@@ -9,7 +9,7 @@ use std::fmt;
 pub struct ModuleName(String);
 
 impl ModuleName {
-    /// The kernel's name for a module that is called `name` somewhere else.
+    /// The kernel's name for a module that a file or a setting calls `name`.
     #[must_use]
     pub fn new(name: &str) -> ModuleName {
         ModuleName(name.replace('-', "_"))

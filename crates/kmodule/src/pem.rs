@@ -1,5 +1,5 @@
-//! PEM (RFC 7468): base64 between `-----BEGIN X-----` and `-----END X-----`. Read leniently, as OpenSSL does:
-//! several blocks in a file, lines of any length, text around the blocks, RFC 1421 headers. The crate
+//! PEM (RFC 7468): base64 between `-----BEGIN X-----` and `-----END X-----`. Like OpenSSL, this accepts
+//! several blocks in a file, lines of any length, text around the blocks, and RFC 1421 headers. The crate
 //! pem-rfc7468 accepts none of these.
 
 use base64ct::{Base64, Encoding};
@@ -17,13 +17,13 @@ pub(crate) struct Block {
 pub(crate) enum Content {
     /// Decoded.
     Der(Vec<u8>),
-    /// RFC 1421 headers say that it is encrypted.
+    /// It is encrypted, according to its RFC 1421 headers.
     Encrypted,
     /// It is not base64.
     Damaged,
 }
 
-/// True when the bytes contain a PEM block (otherwise they may be DER).
+/// Whether the bytes contain a PEM block (otherwise they may be DER).
 pub(crate) fn is_pem(data: &[u8]) -> bool {
     data.windows(11).any(|window| window == b"-----BEGIN ")
 }
@@ -48,7 +48,7 @@ fn marker<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(begin)?.strip_suffix(b"-----")
 }
 
-/// A block whose end was not seen yet.
+/// A block whose end is not read yet.
 struct Open<'a> {
     label: &'a [u8],
     encrypted: bool,

@@ -23,13 +23,13 @@ pub use hex::hex;
 pub use key::{Key, KeyError};
 pub use signed::{SignatureInfo, Signed, signature, verify};
 
-/// Signs a module: returns it with the signature appended. Signatures that it already has are replaced. With
-/// several keys, they sign in one message, and a kernel that trusts any of them accepts the module.
+/// Returns `module` with a signature appended. Existing signatures are replaced. Several keys sign in one
+/// message, and a kernel that trusts any of them accepts the module.
 ///
 /// `module` is the uncompressed file. The result is byte-identical to that of the kernel's sign-file.
 ///
 /// # Errors
-/// [`SignError`]. Key types other than RSA are refused when the key is read.
+/// [`SignError`]. A key of another type than RSA is refused earlier, when it is read.
 pub fn sign_with(module: &[u8], signers: &[(&Key, &Certificate)], hash: Hash) -> Result<Vec<u8>, SignError> {
     let module = strip_signature(module);
     let mut signatures = Vec::new();

@@ -5,8 +5,8 @@
 //! [namespace]`. Kernels 5.4 and 5.5 had the namespace before the module; kernels before 5.3 have no
 //! namespace column, very old kernels no export column.
 //!
-//! A kernel has about 25,000 of these lines, of which a hundred are looked up. So the text is kept as it is
-//! and indexed, without an allocation per line.
+//! A kernel has about 25,000 of these lines, but only about a hundred are looked up. So the text is kept as
+//! it is and indexed, without an allocation per line.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -14,13 +14,13 @@ use std::hash::{BuildHasher, RandomState};
 /// One line of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The symbol's CRC; 0 when the kernel was built without `CONFIG_MODVERSIONS`.
+    /// The symbol's CRC; 0 if the kernel was built without `CONFIG_MODVERSIONS`.
     pub crc: u32,
     /// The symbol's name.
     pub symbol: &'a str,
-    /// What exports it: `vmlinux`, or a module as its path without suffix.
+    /// `vmlinux`, or the path without suffix of the module that exports it.
     pub module: &'a str,
-    /// It is only for modules with a GPL-compatible licence.
+    /// Only modules with a GPL-compatible licence may use it.
     pub export_gpl: bool,
     /// Its namespace, if it has one.
     pub namespace: Option<&'a str>,
@@ -32,7 +32,7 @@ pub struct Entry<'a> {
 pub struct SymversError {
     /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub reason: &'static str,
 }
 
@@ -42,7 +42,7 @@ pub struct Symvers {
     text: String,
     /// Start and end of each line in `text`.
     lines: Vec<(u32, u32)>,
-    /// Open addressing: 1 + index into `lines`, 0 for a free place; at most half full.
+    /// A hash table with open addressing: 1 + index into `lines`, 0 for a free slot; at most half full.
     table: Vec<u32>,
     hasher: RandomState,
 }
@@ -54,14 +54,14 @@ impl Default for Symvers {
 }
 
 impl Symvers {
-    /// Reads the whole file. Empty lines and CRLF are accepted; of a symbol that is listed twice, the first
-    /// line counts.
+    /// Parses a whole file. Empty lines and CRLF are accepted. If a symbol is listed twice, the first line
+    /// counts.
     ///
     /// # Errors
     /// [`SymversError`] names the first line that is not text, has too few fields or no hexadecimal CRC.
     pub fn from_vec(data: Vec<u8>) -> Result<Symvers, SymversError> {
         let text = String::from_utf8(data).map_err(|error| SymversError {
-            line: line_of(error.as_bytes(), error.utf8_error().valid_up_to()),
+            line: line_number(error.as_bytes(), error.utf8_error().valid_up_to()),
             reason: "it is not text",
         })?;
         if u32::try_from(text.len()).is_err() {
@@ -80,7 +80,7 @@ impl Symvers {
         Ok(Symvers::index(text, lines))
     }
 
-    /// The list of these entries, as if they were read from a file.
+    /// Creates the list with these entries, as if they came from a file.
     ///
     /// # Errors
     /// A name that cannot be in a file; `line` is the number of the entry.
@@ -111,12 +111,12 @@ impl Symvers {
     }
 
     fn index(text: String, lines: Vec<(u32, u32)>) -> Symvers {
-        // RandomState: the file may come from an untrusted build, which must not be able to choose
-        // collisions.
+        // RandomState is used because the file may come from an untrusted build, which could otherwise choose
+        // names that collide.
         let places = lines.len().saturating_mul(2).max(2).next_power_of_two();
         let mut symvers = Symvers { text, lines, table: vec![0; places], hasher: RandomState::new() };
         for index in 0..symvers.lines.len() {
-            let Some(symbol) = symvers.line(index).and_then(symbol_of) else { continue };
+            let Some(symbol) = symvers.line(index).and_then(symbol_in_line) else { continue };
             let place = symvers.place(symbol);
             if let Some(slot @ 0) = symvers.table.get_mut(place) {
                 *slot = offset(index + 1);
@@ -132,12 +132,12 @@ impl Symvers {
         fields(self.line(usize::try_from(index).ok()?)?).ok()
     }
 
-    /// Every line, in file order (a symbol listed twice comes twice).
+    /// All lines, in file order; a symbol may occur twice.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.lines.len()).filter_map(|index| fields(self.line(index)?).ok())
     }
 
-    /// True when no symbol is listed.
+    /// Whether no symbol is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -151,12 +151,12 @@ impl Symvers {
     /// The slot of `symbol`, or the free slot for it.
     fn place(&self, symbol: &str) -> usize {
         let mask = self.table.len() - 1;
-        // The hash is cut to the size of the table on purpose.
+        // The hash is reduced to the size of the table on purpose.
         let mut place = self.hasher.hash_one(symbol) as usize & mask;
         loop {
             let taken = self.table.get(place).and_then(|slot| slot.checked_sub(1));
             let Some(index) = taken.and_then(|index| usize::try_from(index).ok()) else { return place };
-            if self.line(index).and_then(symbol_of) == Some(symbol) {
+            if self.line(index).and_then(symbol_in_line) == Some(symbol) {
                 return place;
             }
             place = (place + 1) & mask;
@@ -169,11 +169,12 @@ fn offset(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-fn line_of(data: &[u8], at: usize) -> usize {
-    1 + data.iter().take(at).filter(|byte| **byte == b'\n').count()
+/// The number, from 1, of the line that contains byte `position`.
+fn line_number(data: &[u8], position: usize) -> usize {
+    1 + data.iter().take(position).filter(|byte| **byte == b'\n').count()
 }
 
-fn symbol_of(line: &str) -> Option<&str> {
+fn symbol_in_line(line: &str) -> Option<&str> {
     line.split('\t').nth(1)
 }
 

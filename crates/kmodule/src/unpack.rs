@@ -1,5 +1,5 @@
-//! The compressed streams of kernel images and initramfs images. They are read piece by piece: memory does
-//! not grow with the size of the image.
+//! The compressed streams of kernel images and initramfs images. They are read piece by piece, so the memory
+//! usage does not depend on the size of the image.
 
 use crate::compression::Compression;
 use liblzma::stream::Stream;
@@ -9,8 +9,8 @@ mod lz4;
 mod source;
 pub(crate) use source::Source;
 
-/// A decoder for the stream that begins at the position of `source`. Only that stream is read from the
-/// source: what follows stays there. `None`: there is no decoder for the format.
+/// A decoder for the stream that begins at the position of `source`. It reads only that stream, and leaves
+/// the data after it in the source. `None`: there is no decoder for the format.
 ///
 /// No decoder uses more than about 140 MiB of memory, enough for `xz -9` and `zstd --ultra -22`.
 pub(crate) fn reader<'a>(

@@ -1,6 +1,6 @@
-//! Would this kernel load this module? The checks of kernel/module/{main,signing,version}.c in their order,
-//! made before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences
-//! and namespaces.
+//! Predicts whether a kernel would load a module, with the checks of kernel/module/{main,signing,version}.c
+//! in the same order: signature, format, machine, version magic, symbols, their CRCs, licences and
+//! namespaces.
 
 mod damage;
 mod doubts;
@@ -16,12 +16,13 @@ mod reason;
 mod release;
 mod relocate;
 mod signature;
+mod struct_module;
 mod symbols;
 
 pub use file::File;
 pub use kernel::{Enforcement, KernelView, Key, Keys, Loader, Signatures};
 pub use license::is_gpl_compatible;
-pub use lookup::{Found, KERNEL, Symbols};
+pub use lookup::{ExportedSymbol, KERNEL, Symbols};
 pub use outcome::{Outcome, Verdict};
 pub use reason::{Cause, Reason, Unsupported};
 pub use release::since;

@@ -83,7 +83,7 @@ pub(crate) struct Extension<'a> {
     pub(crate) value: OctetStringRef<'a>,
 }
 
-/// basicConstraints. What follows `ca` is not needed here.
+/// basicConstraints. Other fields are not needed here.
 #[derive(Sequence)]
 pub(crate) struct BasicConstraints {
     #[asn1(default = "Default::default")]
@@ -92,7 +92,7 @@ pub(crate) struct BasicConstraints {
     pub(crate) longest_path: Option<u8>,
 }
 
-/// authorityKeyIdentifier, in the form that names the key only.
+/// authorityKeyIdentifier that contains only the identifier of the key.
 #[derive(Sequence)]
 pub(crate) struct AuthorityKeyId<'a> {
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
@@ -110,7 +110,7 @@ pub(crate) struct Attribute<'a> {
 }
 
 impl Attribute<'_> {
-    /// The value as text: a BMPString is UTF-16, the other string types are read as UTF-8.
+    /// The value as text: BMPString is UTF-16, all other string types are read as UTF-8.
     pub(crate) fn text(&self) -> String {
         match self.value.decode_as::<BmpString>() {
             Ok(text) => text.to_string(),
@@ -129,8 +129,8 @@ pub(crate) fn common_name(name: Name<'_>) -> Option<String> {
     attributes(name).filter(|attribute| attribute.id == COMMON_NAME).last().map(|attribute| attribute.text())
 }
 
-/// The DER content of a name that consists of one attribute.
-pub(crate) fn name_of(attribute: &Attribute<'_>) -> der::Result<Vec<u8>> {
+/// Encodes the content of a name with one attribute.
+pub(crate) fn encode_name(attribute: &Attribute<'_>) -> der::Result<Vec<u8>> {
     Raw::<0x31>(&attribute.to_der()?).to_der()
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_written_as_certificates_want_them() {
+    fn dates_have_the_type_that_certificates_require() {
         let cases: [(u64, &[u8]); 7] = [
             (0, b"\x17\x0d700101000000Z"),
             (951_782_400, b"\x17\x0d000229000000Z"),
@@ -164,7 +164,7 @@ mod tests {
         let bmp = attribute(der::Tag::BmpString, b"\0k\0e\0y");
         let latin = attribute(der::Tag::TeletexString, b"k\xe9y");
         assert_eq!((bmp.text(), latin.text()), ("key".to_owned(), "k\u{fffd}y".to_owned()));
-        let two = [name_of(&latin).unwrap(), name_of(&bmp).unwrap()].concat();
+        let two = [encode_name(&latin).unwrap(), encode_name(&bmp).unwrap()].concat();
         assert_eq!(common_name(Raw(&two)).as_deref(), Some("key"));
         assert_eq!(common_name(Raw(b"\x31\x02\x30\x00")), None);
     }

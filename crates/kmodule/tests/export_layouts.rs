@@ -110,9 +110,9 @@ fn every_form_in_modules_and_images() {
             run(Command::new("strip").args(stripped).arg(path("stripped")).arg(path("vmlinux")));
             let read = |name: &str| fs::read(path(name)).unwrap();
             let lists = [
-                exports::of_module(&read("list.o"), "drivers/some/list"),
-                exports::of_vmlinux(&read("vmlinux")),
-                exports::of_vmlinux(&read("stripped")),
+                exports::read_module(&read("list.o"), "drivers/some/list"),
+                exports::read_vmlinux(&read("vmlinux")),
+                exports::read_vmlinux(&read("stripped")),
             ];
             for list in lists {
                 let list = list.unwrap_or_else(|error| panic!("{} {bits}: {error}", form.name));

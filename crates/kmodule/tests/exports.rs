@@ -38,7 +38,7 @@ fn exports_of_kernel_images() {
     for kernel in &kernels {
         let bytes = fs::read(&kernel.image).unwrap();
         let vmlinux = image::unpack(&bytes).unwrap();
-        let found: Vec<Line> = exports::of_vmlinux(&vmlinux).unwrap().iter().map(line).collect();
+        let found: Vec<Line> = exports::read_vmlinux(&vmlinux).unwrap().iter().map(line).collect();
         assert!(found.len() > 1000);
         let expected = expected(kernel).remove("vmlinux").unwrap();
         assert_eq!(found.len(), expected.len(), "{}", kernel.release);
@@ -60,7 +60,7 @@ fn exports_of_every_module() {
         for file in &files {
             let path = file.strip_prefix(kernel.modules.join("kernel")).unwrap().to_str().unwrap();
             let name = path.split(".ko").next().unwrap();
-            let found = exports::of_module(&read_module(file), name).unwrap();
+            let found = exports::read_module(&read_module(file), name).unwrap();
             assert!(found.iter().all(|entry| entry.module == name));
             let lines: BTreeSet<Line> = found.iter().map(line).collect();
             assert_eq!(found.iter().count(), lines.len());

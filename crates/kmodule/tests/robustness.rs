@@ -15,7 +15,7 @@ fn exporting() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
     MODULE.get_or_init(|| {
         let exports =
-            |data: &Vec<u8>| exports::of_module(data, "m").is_ok_and(|list| list.iter().count() > 2);
+            |data: &Vec<u8>| exports::read_module(data, "m").is_ok_and(|list| list.iter().count() > 2);
         let all = modules(2000).into_iter().map(|file| fs::read(file).unwrap());
         all.filter(exports).min_by_key(Vec::len).unwrap_or_else(|| module().to_vec())
     })
@@ -48,7 +48,7 @@ fn cut_at_every_97th_byte() {
             // The section table is at the end of the compiler's output, so every cut is noticed.
             assert!(Module::parse(cut).is_err(), "cut at {length}");
             assert!(sign::signature(cut).is_none());
-            assert!(exports::of_module(cut, "m").is_err());
+            assert!(exports::read_module(cut, "m").is_err());
         }
         for length in (plain.len()..data.len()).step_by(7) {
             let _ = sign::signature(&data[..length]);
@@ -159,8 +159,8 @@ proptest! {
         for (place, value) in flips {
             data[place.index(length)] = value;
         }
-        let _ = exports::of_module(&data, "m").map(|list| list.iter().count());
-        let _ = exports::of_vmlinux(&data).map(|list| list.iter().count());
+        let _ = exports::read_module(&data, "m").map(|list| list.iter().count());
+        let _ = exports::read_vmlinux(&data).map(|list| list.iter().count());
     }
 
     #[test]
@@ -172,8 +172,8 @@ proptest! {
         for (place, value) in flips {
             data[length - 1 - place.min(length - 1)] ^= value;
         }
-        let _ = exports::of_module(&data, "m").map(|list| list.iter().count());
-        let _ = exports::of_vmlinux(&data).map(|list| list.iter().count());
+        let _ = exports::read_module(&data, "m").map(|list| list.iter().count());
+        let _ = exports::read_vmlinux(&data).map(|list| list.iter().count());
     }
 
     #[test]

@@ -11,8 +11,12 @@ fn state() -> State {
     state
 }
 
-fn contains(pattern: &str, text: &str) -> Result<bool, String> {
-    if pattern == "(" { Err("unbalanced".into()) } else { Ok(text.contains(pattern.trim_start_matches('^'))) }
+fn contains(pattern: &str, text: &str) -> Result<bool, InvalidRegex> {
+    if pattern == "(" {
+        Err(InvalidRegex("unbalanced".into()))
+    } else {
+        Ok(text.contains(pattern.trim_start_matches('^')))
+    }
 }
 
 fn run_with(text: &str, before: &State) -> Result<Directives, Decline> {

@@ -11,9 +11,9 @@ use std::ops::Range;
 pub struct Facts<'a> {
     /// The evaluated file, for the kernel below; `None` if it could not be evaluated.
     pub directives: Option<&'a Directives>,
-    /// Why bash had to evaluate the file, if it had to.
+    /// Why bash had to evaluate the file; `None` if it was evaluated natively.
     pub declined: Option<&'a Decline>,
-    /// Texts of which the MAKE command must contain one: the kernel's release, its source directory.
+    /// The kernel's release and its source directory. The MAKE command must contain one of these.
     pub kernel_words: &'a [String],
     /// The matcher for regular expressions.
     pub matcher: &'a Matcher<'a>,
@@ -31,21 +31,22 @@ impl File<'_> {
     }
 
     /// The position of an assignment: name, operator and value.
-    pub(super) fn at_assignment(&self, a: &Assigned<'_>) -> Option<Location> {
-        self.at(a.start..a.value.end)
+    pub(super) fn at_assignment(&self, assignment: &Assigned<'_>) -> Option<Location> {
+        self.at(assignment.start..assignment.value.end)
     }
 
-    /// The position where a directive's entry is set.
+    /// The position where an entry of a directive is set.
     pub(super) fn place(&self, directive: &str, index: Option<usize>) -> Option<Location> {
         self.at_assignment(self.scan.find(directive, index)?)
     }
 
-    pub(super) fn raw(&self, a: &Assigned<'_>) -> &str {
-        self.text.get(a.value.clone()).unwrap_or_default()
+    /// The value of an assignment as written, with its quotes.
+    pub(super) fn raw(&self, assignment: &Assigned<'_>) -> &str {
+        self.text.get(assignment.value.clone()).unwrap_or_default()
     }
 
     /// Whether a change of this directive affects nothing else, because nothing reads it.
-    pub(super) fn own(&self, a: &Assigned<'_>) -> bool {
-        !self.scan.read.contains(a.name) && !a.exported && !self.scan.runs_more
+    pub(super) fn is_unread(&self, assignment: &Assigned<'_>) -> bool {
+        !self.scan.read.contains(assignment.name) && !assignment.exported && !self.scan.runs_more
     }
 }

@@ -1,22 +1,23 @@
-//! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
+//! Checks commands: a MAKE that installs or ignores the kernel, and shell code for which a variable is
+//! enough.
 
 use super::file::{Facts, File};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Location, edit};
 use crate::directives::Directives;
 
-/// The syntax around a command whose output is used.
+/// The two forms of command substitution.
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
 
-/// `uname` and `nproc` in the text, and other constructs that need bash.
-pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    // If the line already has a diagnostic, that may be the construct that needs bash.
-    let mut lines: Vec<u32> = found.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
+/// Checks for `uname` and `nproc` in the text, and for other constructs that need bash.
+pub(super) fn check_shell(file: &File<'_>, facts: &Facts<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    // A diagnostic in the same line may be about the construct that needs bash.
+    let mut lines: Vec<u32> = diagnostics.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
     for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
         for at in occurrences(file, command) {
             let diagnostic = uname(file, at, command, variable);
             lines.extend(diagnostic.at.as_ref().map(|l| l.line));
-            found.push(diagnostic);
+            diagnostics.push(diagnostic);
         }
     }
     for command in ["nproc", "getconf _NPROCESSORS_ONLN", "grep -c ^processor /proc/cpuinfo"] {
@@ -25,7 +26,7 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
             lines.extend(place.as_ref().map(|l| l.line));
             let message = format!("'{command}' is not needed, because dkms knows the value");
             let help = "make without -j: dkms adds it; ${parallel_jobs} is the number of jobs";
-            found.push(Diagnostic::warning(Code::Nproc, message, help).at(place));
+            diagnostics.push(Diagnostic::warning(Code::Nproc, message, help).at(place));
         }
     }
     if let Some(declined) = facts.declined.filter(|d| !lines.contains(&d.line)) {
@@ -35,13 +36,13 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
         let len = u32::try_from(rest.trim_end().chars().count()).unwrap_or(u32::MAX).max(1);
         let at = Location { line: declined.line, column: declined.column, len, text };
         let message = format!("only bash can evaluate this: {}", declined.construct);
-        found.push(Diagnostic::note(Code::NeedsBash, message, instead(&declined.construct)).at(Some(at)));
+        diagnostics
+            .push(Diagnostic::note(Code::NeedsBash, message, alternative(&declined.construct)).at(Some(at)));
     }
 }
 
-/// What often replaces a construct that needs bash. Whether it does here depends on what the author needs, so
-/// it is only a note.
-fn instead(construct: &str) -> &'static str {
+/// What an author can often use instead of a construct that needs bash.
+fn alternative(construct: &str) -> &'static str {
     match construct {
         "command substitution" | "pipe" => {
             "use ${kernelver%%-*} to cut, case and [[ $kernelver =~ … ]] to compare, or BUILD_EXCLUSIVE_…"
@@ -92,24 +93,29 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Diagnosti
 }
 
 /// Checks the MAKE commands.
-pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Diagnostic>) {
+pub(super) fn check_commands(
+    file: &File<'_>,
+    directives: &Directives,
+    words: &[String],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let knows = |text: &str| words.iter().any(|w| !w.is_empty() && text.contains(w.as_str()));
     let prepared = knows(directives.scalar("PRE_BUILD"));
-    for i in directives.indices("MAKE").take(200) {
-        let Some(make) = directives.get("MAKE", i).filter(|m| !m.is_empty()) else { continue };
-        let at = || file.place("MAKE", Some(i));
+    for index in directives.indices("MAKE").take(200) {
+        let Some(make) = directives.get("MAKE", index).filter(|m| !m.is_empty()) else { continue };
+        let at = || file.place("MAKE", Some(index));
         if let Some(what) = installs(make) {
-            let message = format!("MAKE[{i}] installs: {what}");
+            let message = format!("MAKE[{index}] installs: {what}");
             let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION define what is installed";
-            found.push(Diagnostic::warning(Code::MakeInstalls, message, help).at(at()));
+            diagnostics.push(Diagnostic::warning(Code::MakeInstalls, message, help).at(at()));
         }
         let nothing = matches!(make.trim(), "true" | "/bin/true" | "/usr/bin/true" | ":");
         if !nothing && !prepared && !knows(make) {
-            let message = format!("MAKE[{i}] uses neither $kernelver nor $kernel_source_dir");
+            let message = format!("MAKE[{index}] uses neither $kernelver nor $kernel_source_dir");
             let help = format!(
-                "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
+                "MAKE[{index}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
             );
-            found.push(Diagnostic::warning(Code::MakeIgnoresKernel, message, help).at(at()));
+            diagnostics.push(Diagnostic::warning(Code::MakeIgnoresKernel, message, help).at(at()));
         }
     }
 }

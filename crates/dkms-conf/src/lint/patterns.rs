@@ -1,6 +1,6 @@
-//! Regular expressions that are invalid, match nothing, or match too much.
+//! Checks for regular expressions that are invalid, match nothing, or match too much.
 //!
-//! They are tried on the releases and architectures of real kernels, with the same matcher as in a build.
+//! They are tried on the releases and architectures of real kernels, with the same matcher as in builds.
 
 use super::file::File;
 use crate::code::Code;
@@ -31,12 +31,19 @@ const ARCHES: &str = "x86_64 i386 i486 i586 i686 aarch64 armv5tel armv6l armv7l 
 const TAILS: [&str; 6] =
     [".0", ".0-5-amd64", ".12-200.fc39.x86_64", ".0-91-generic", ".3-rc1+", ".21-150400.24.46-default"];
 
-pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(
+    file: &File<'_>,
+    directives: &Directives,
+    matcher: &Matcher<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     for (name, against) in DIRECTIVES {
         // The maximum number of diagnostics of one kind.
         for i in directives.indices(name).take(100) {
-            let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
-            one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
+            let Some(pattern) = directives.get(name, i).filter(|pattern| !pattern.is_empty()) else {
+                continue;
+            };
+            check_pattern(file, &Pattern { name, index: i, text: pattern, against }, matcher, diagnostics);
         }
     }
 }
@@ -48,60 +55,62 @@ struct Pattern<'a> {
     against: Against,
 }
 
-fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
-    let at = || file.place(p.name, Some(p.index));
-    let named = if p.index == 0 { p.name.to_owned() } else { format!("{}[{}]", p.name, p.index) };
-    let said = format!("{named} '{}'", p.text);
-    if let Err(why) = m(p.text, "6.1.0-5-amd64") {
-        let message = format!("{said} is not a regular expression: {why}");
+fn check_pattern(
+    file: &File<'_>,
+    pattern: &Pattern<'_>,
+    matcher: &Matcher<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let at = || file.place(pattern.name, Some(pattern.index));
+    let named = if pattern.index == 0 {
+        pattern.name.to_owned()
+    } else {
+        format!("{}[{}]", pattern.name, pattern.index)
+    };
+    let value = format!("{named} '{}'", pattern.text);
+    if let Err(error) = matcher(pattern.text, "6.1.0-5-amd64") {
+        let message = format!("{value} is not a regular expression: {error}");
         let help = "see regex(7), extended form; write a backslash before a literal character";
-        found.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
+        diagnostics.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
         return;
     }
-    // One that is set in an if and matches nothing is the way to exclude the package there.
-    let excludes = file.scan.find(p.name, Some(p.index)).is_some_and(|a| !a.alone);
-    if p.against == Against::Arch {
-        if !excludes && !ARCHES.split(' ').any(|a| m(p.text, a) == Ok(true)) {
-            found.push(
-                Diagnostic::warning(
-                    Code::RegexNothing,
-                    format!("{said} matches no architecture"),
-                    arch_help(p.text),
-                )
-                .at(at()),
-            );
-        }
-        return;
-    }
-    if matches_nothing(p.text, m) {
-        if excludes {
-            return;
-        }
+    let is_arch = pattern.against == Against::Arch;
+    let (is_useless, message, help) = if is_arch {
+        let matches_none = !ARCHES.split(' ').any(|arch| matcher(pattern.text, arch) == Ok(true));
+        (matches_none, format!("{value} matches no architecture"), arch_help(pattern.text))
+    } else {
         let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
-        found.push(
-            Diagnostic::warning(Code::RegexNothing, format!("{said} matches no kernel"), help).at(at()),
-        );
+        let matches_none = matches_nothing(pattern.text, matcher);
+        (matches_none, format!("{value} matches no kernel"), help.to_owned())
+    };
+    // A pattern that is set in an `if` and matches nothing excludes the package on purpose.
+    let excludes = file.scan.find(pattern.name, Some(pattern.index)).is_some_and(|a| !a.alone);
+    if is_useless && !excludes {
+        diagnostics.push(Diagnostic::warning(Code::RegexNothing, message, help).at(at()));
+    }
+    if is_useless || is_arch {
         return;
     }
-    let dots = bare_dots(p.text);
+    let dots = bare_dots(pattern.text);
     if !dots.is_empty() {
-        let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
-        let message = format!("{said} has a dot between digits, which matches any character");
+        let help = format!("{named}=\"{}\"", escaped(pattern.text, &dots));
+        let message = format!("{value} has a dot between digits, which matches any character");
         let mut diagnostic = Diagnostic::warning(Code::RegexDot, message, help).at(at());
-        diagnostic.changes = Some(p.name);
-        diagnostic.edits = escape(file, p, dots.len());
-        found.push(diagnostic);
+        diagnostic.changes = Some(pattern.name);
+        diagnostic.edits = escape_edits(file, pattern, dots.len());
+        diagnostics.push(diagnostic);
     }
-    if unanchored(p.text) {
-        let message = format!("{said} is not anchored at the beginning of the release");
-        found.push(
-            Diagnostic::warning(Code::RegexUnanchored, message, format!("{named}=\"^{}\"", p.text)).at(at()),
+    if is_unanchored(pattern.text) {
+        let message = format!("{value} is not anchored at the beginning of the release");
+        diagnostics.push(
+            Diagnostic::warning(Code::RegexUnanchored, message, format!("{named}=\"^{}\"", pattern.text))
+                .at(at()),
         );
     }
-    if let Some((meant, also)) = too_much(p.text, m) {
-        let message = format!("{said} matches {meant}, and {also} as well");
+    if let Some((meant, also)) = also_matched(pattern.text, matcher) {
+        let message = format!("{value} matches {meant}, and {also} as well");
         let help = format!("{}\\. ends the version", meant.replace('.', "\\."));
-        found.push(Diagnostic::warning(Code::RegexTooMuch, message, help).at(at()));
+        diagnostics.push(Diagnostic::warning(Code::RegexTooMuch, message, help).at(at()));
     }
 }
 
@@ -133,9 +142,10 @@ fn releases() -> impl Iterator<Item = String> {
     versions.flat_map(|v| TAILS.iter().map(move |tail| format!("{v}{tail}")))
 }
 
-/// Only certain cases: a pattern may be for one release of one distribution, which cannot be listed. A
-/// release begins with a digit and contains no blank; `*` and `.x` mean "any" in other programs.
-fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
+/// Whether the pattern certainly matches no release. A pattern may be for one release of one distribution, so
+/// only these mistakes are recognised: a release begins with a digit and contains no blank, and `*` and `.x`
+/// mean "any" in other programs.
+fn matches_nothing(pattern: &str, matcher: &Matcher<'_>) -> bool {
     let start = pattern.trim_start_matches(['^', '(']);
     let anchored = pattern.starts_with('^') && !pattern.contains('|');
     let no_release =
@@ -144,7 +154,7 @@ fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
     let any = start.starts_with('*')
         || lower.ends_with(".x")
         || [".x.", ".x-", ".x$"].iter().any(|x| lower.contains(x));
-    (pattern.contains(' ') || no_release || any) && !releases().any(|r| m(pattern, &r) == Ok(true))
+    (pattern.contains(' ') || no_release || any) && !releases().any(|r| matcher(pattern, &r) == Ok(true))
 }
 
 /// The byte offsets of dots between digits that are neither escaped nor in a set.
@@ -170,6 +180,7 @@ fn bare_dots(text: &str) -> Vec<usize> {
     dots
 }
 
+/// The text with backslashes before these dots.
 fn escaped(text: &str, dots: &[usize]) -> String {
     let mut out = String::with_capacity(text.len() + dots.len());
     for (i, c) in text.char_indices() {
@@ -181,14 +192,15 @@ fn escaped(text: &str, dots: &[usize]) -> String {
     out
 }
 
-/// The same in the file, if the value is written there literally, inside quotes.
-fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
-    let Some(a) = file.scan.find(p.name, Some(p.index)) else { return Vec::new() };
+/// The edits that add the backslashes in the file, if the value is written there literally, inside quotes.
+fn escape_edits(file: &File<'_>, pattern: &Pattern<'_>, count: usize) -> Vec<Edit> {
+    let Some(a) = file.scan.find(pattern.name, Some(pattern.index)) else { return Vec::new() };
     let raw = file.raw(a);
     let quoted = |q: char| raw.len() > 1 && raw.starts_with(q) && raw.ends_with(q);
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    let plain = (quoted('"') || quoted('\'')) && inner == p.text && !inner.contains(['"', '\'', '$', '`']);
-    if !plain || a.index() != Some(p.index) || !file.own(a) {
+    let plain =
+        (quoted('"') || quoted('\'')) && inner == pattern.text && !inner.contains(['"', '\'', '$', '`']);
+    if !plain || a.index() != Some(pattern.index) || !file.is_unread(a) {
         return Vec::new();
     }
     let dots = bare_dots(raw);
@@ -198,17 +210,17 @@ fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
     dots.iter().map(|d| edit(a.value.start + d..a.value.start + d, "\\")).collect()
 }
 
-/// Whether it begins with a version, but not at the beginning of the release.
-fn unanchored(text: &str) -> bool {
+/// Whether the pattern begins with a version, but may match in the middle of a release.
+fn is_unanchored(text: &str) -> bool {
     let start = text.trim_start_matches('(');
     let set = start.strip_prefix('[').and_then(|s| s.bytes().next());
     let digit = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_digit());
     (digit(start.bytes().next()) || digit(set)) && (text.contains('.') || text.len() < 3)
 }
 
-/// For a version such as 6.1 that also matches the beginning of 6.10: the version, and one that was probably
-/// not intended.
-fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
+/// For a pattern such as `^6.1`, which also matches 6.10: the version, and a matched version that was
+/// probably not intended.
+fn also_matched(text: &str, matcher: &Matcher<'_>) -> Option<(String, String)> {
     if text.contains(['|', '[', '(']) {
         return None;
     }
@@ -222,6 +234,6 @@ fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
     }
     let meant = format!("{major}.{minor}");
     let also = if minor == "1" { format!("{major}.1{}", 8) } else { format!("{meant}0") };
-    let both = |v: &str| TAILS.iter().any(|tail| m(text, &format!("{v}{tail}")) == Ok(true));
+    let both = |v: &str| TAILS.iter().any(|tail| matcher(text, &format!("{v}{tail}")) == Ok(true));
     (both(&meant) && both(&also)).then_some((meant, also))
 }

@@ -24,7 +24,7 @@ pub(super) struct Assigned<'a> {
     pub whole: bool,
     /// The value as written, with its quotes.
     pub value: Range<usize>,
-    /// Whether it is always executed and has its lines for itself.
+    /// Whether it is always executed, and its lines contain nothing else.
     pub alone: bool,
     /// Whether other programs see it, because it is exported or precedes a command.
     pub exported: bool,
@@ -78,12 +78,12 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         Scanner { text, pos: 0, out: Scan::default(), depth: 0, parens: 0, first: 0, exporting: false };
     scanner.run();
     let mut out = scanner.out;
-    words(text, &mut out);
+    collect_names(text, &mut out);
     out
 }
 
-/// The names in the text: those that are read, and those that are mentioned.
-fn words<'a>(text: &'a str, out: &mut Scan<'a>) {
+/// Collects the names that the text reads, and counts the names that it mentions.
+fn collect_names<'a>(text: &'a str, out: &mut Scan<'a>) {
     let mut at = 0;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     while let Some(found) = text.get(at..).and_then(|rest| rest.find(is_word)) {

@@ -1,6 +1,6 @@
-//! Settings in framework.conf that do not exist, although the administrator expects an effect.
+//! Checks for settings in framework.conf that do not exist, although the administrator expects an effect.
 
-use super::names::FOREIGN;
+use super::names::is_foreign;
 use super::scan::{Scan, scan};
 use crate::directives::Dialect;
 use crate::locate::closest_in;
@@ -32,7 +32,7 @@ pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
     let mut found: Vec<UnknownSetting> = Vec::new();
     for (file, (scan, text)) in scans.iter().zip(texts).enumerate() {
         for a in &scan.assignments {
-            let known = Dialect::Framework.find(a.name).is_some() || foreign(a.name);
+            let known = Dialect::Framework.find(a.name).is_some() || is_foreign(a.name);
             let used = a.exported || scans.iter().any(|s| s.read.contains(a.name));
             if known || used || found.len() >= MAX_REPORTED || found.iter().any(|f| f.name == a.name) {
                 continue;
@@ -45,12 +45,8 @@ pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
     found
 }
 
-/// Names that bash itself or many programs read.
-fn foreign(name: &str) -> bool {
-    FOREIGN.contains(&name) || name.starts_with("LC_") || name.starts_with("BASH")
-}
-
-/// Settings are written in lower case with `_`; `SIGN_FILE` and `sign-file` are recognised as misspellings.
+/// The setting that was probably meant. The names of settings are in lower case, so `SIGN_FILE` is a
+/// misspelling as well.
 fn meant(name: &str) -> Option<&'static str> {
     let folded = name.to_ascii_lowercase();
     Dialect::Framework.find(&folded).map(|d| d.name).or_else(|| closest_in(Dialect::Framework, &folded))

@@ -72,7 +72,7 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
             let help = "use letters, digits, '.', '-', '_' and '+'";
             problems.push(Diagnostic::error(Code::NameOdd, message, help).about(name, None).strict());
         } else {
-            unprintable(name, None, value, problems);
+            check_printable(name, None, value, problems);
         }
     }
     if conf.modules.is_empty() {
@@ -87,8 +87,8 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A name with characters that a terminal does not display. The message does not repeat it.
-fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Diagnostic>) {
+/// Reports a name with characters that a terminal does not display. The message does not contain the name.
+fn check_printable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Diagnostic>) {
     let Some(c) = name.chars().find(|c| is_unprintable(*c)) else { return };
     let message = format!("{directive} contains a control character (U+{:04X})", u32::from(c));
     let help = "use letters, digits, '.', '-', '_' and '+'";
@@ -97,83 +97,90 @@ fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut
 
 pub(super) fn modules(conf: &ModuleConf, directives: &Directives, problems: &mut Vec<Diagnostic>) {
     let mut built = BTreeMap::new();
-    let mut dest = BTreeMap::new();
-    for m in &conf.modules {
-        names(m, problems);
-        location(m, directives.get("DEST_MODULE_LOCATION", m.index).unwrap_or_default(), problems);
-        strip(m.index, directives, problems);
-        if m.built_name.is_empty() {
+    let mut destinations = BTreeMap::new();
+    for module in &conf.modules {
+        names(module, problems);
+        location(module, directives.get("DEST_MODULE_LOCATION", module.index).unwrap_or_default(), problems);
+        strip(module.index, directives, problems);
+        if module.built_name.is_empty() {
             continue;
         }
-        let place = format!("{}{}", m.built_location, m.built_name);
-        duplicate("BUILT_MODULE_NAME", place, m.index, &mut built, problems);
-        duplicate("DEST_MODULE_NAME", m.dest_name.clone(), m.index, &mut dest, problems);
+        let place = format!("{}{}", module.built_location, module.built_name);
+        duplicate("BUILT_MODULE_NAME", place, module.index, &mut built, problems);
+        duplicate("DEST_MODULE_NAME", module.dest_name.clone(), module.index, &mut destinations, problems);
     }
 }
 
-fn names(m: &ModuleEntry, problems: &mut Vec<Diagnostic>) {
-    let i = m.index;
-    if m.built_name.is_empty() {
+fn names(module: &ModuleEntry, problems: &mut Vec<Diagnostic>) {
+    let index = module.index;
+    if module.built_name.is_empty() {
         problems.push(
             Diagnostic::error(
                 Code::ModuleUnnamed,
-                format!("module {i} has no name"),
-                format!("add BUILT_MODULE_NAME[{i}]=\"name\", or renumber the modules without gaps"),
+                format!("module {index} has no name"),
+                format!("add BUILT_MODULE_NAME[{index}]=\"name\", or renumber the modules without gaps"),
             )
-            .about("BUILT_MODULE_NAME", Some(i)),
+            .about("BUILT_MODULE_NAME", Some(index)),
         );
     }
-    for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
-        unprintable(directive, Some(i), name, problems);
+    for (directive, name) in
+        [("BUILT_MODULE_NAME", &module.built_name), ("DEST_MODULE_NAME", &module.dest_name)]
+    {
+        check_printable(directive, Some(index), name, problems);
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
-            let help = format!("{directive}[{i}]=\"{stem}\"");
-            let message = format!("{directive}[{i}] ends in .ko or .o; write the name without it");
-            problems.push(Diagnostic::error(Code::ModuleSuffix, message, help).about(directive, Some(i)));
+            let help = format!("{directive}[{index}]=\"{stem}\"");
+            let message = format!("{directive}[{index}] ends in .ko or .o; write the name without it");
+            problems.push(Diagnostic::error(Code::ModuleSuffix, message, help).about(directive, Some(index)));
         }
     }
-    if m.dest_name.contains('/') || m.dest_name == "." || m.dest_name == ".." {
-        let from_built = m.dest_name == m.built_name;
+    if module.dest_name.contains('/') || module.dest_name == "." || module.dest_name == ".." {
+        let from_built = module.dest_name == module.built_name;
         let directive = if from_built { "BUILT_MODULE_NAME" } else { "DEST_MODULE_NAME" };
         let other = if from_built { "BUILT_MODULE_LOCATION" } else { "DEST_MODULE_LOCATION" };
-        let message = format!("{directive}[{i}] '{}' is not a plain file name", m.dest_name);
-        let help = format!("put the directory into {other}[{i}]");
-        problems.push(Diagnostic::error(Code::ModulePath, message, help).about(directive, Some(i)).strict());
-    } else if m.built_name.contains('/') {
-        let message = format!("BUILT_MODULE_NAME[{i}] '{}' contains a directory", m.built_name);
-        let help = format!("put the directory into BUILT_MODULE_LOCATION[{i}]");
+        let message = format!("{directive}[{index}] '{}' is not a plain file name", module.dest_name);
+        let help = format!("put the directory into {other}[{index}]");
         problems
-            .push(Diagnostic::warning(Code::ModulePath, message, help).about("BUILT_MODULE_NAME", Some(i)));
+            .push(Diagnostic::error(Code::ModulePath, message, help).about(directive, Some(index)).strict());
+    } else if module.built_name.contains('/') {
+        let message = format!("BUILT_MODULE_NAME[{index}] '{}' contains a directory", module.built_name);
+        let help = format!("put the directory into BUILT_MODULE_LOCATION[{index}]");
+        problems.push(
+            Diagnostic::warning(Code::ModulePath, message, help).about("BUILT_MODULE_NAME", Some(index)),
+        );
     }
-    if has_dot_dot(&m.built_location) || m.built_location.starts_with('/') {
-        let message = format!("BUILT_MODULE_LOCATION[{i}] '{}' leaves the build directory", m.built_location);
+    if has_dot_dot(&module.built_location) || module.built_location.starts_with('/') {
+        let message =
+            format!("BUILT_MODULE_LOCATION[{index}] '{}' leaves the build directory", module.built_location);
         let help = "a directory below the top of the package's source, such as src/";
         problems.push(
-            Diagnostic::warning(Code::ModulePath, message, help).about("BUILT_MODULE_LOCATION", Some(i)),
+            Diagnostic::warning(Code::ModulePath, message, help).about("BUILT_MODULE_LOCATION", Some(index)),
         );
     }
 }
 
 /// `written` is the value in the file, with the `..` that [`ModuleEntry::dest_location`] no longer contains.
-fn location(m: &ModuleEntry, written: &str, problems: &mut Vec<Diagnostic>) {
-    let i = m.index;
-    let help = format!("DEST_MODULE_LOCATION[{i}]=\"/updates\" is suitable for most packages");
-    let place = &m.dest_location;
+fn location(module: &ModuleEntry, written: &str, problems: &mut Vec<Diagnostic>) {
+    let index = module.index;
+    let help = format!("DEST_MODULE_LOCATION[{index}]=\"/updates\" is suitable for most packages");
+    let place = &module.dest_location;
     let message = if place.is_empty() {
-        format!("module {i} has no DEST_MODULE_LOCATION")
+        format!("module {index} has no DEST_MODULE_LOCATION")
     } else if !["/kernel", "/updates", "/extra"].iter().any(|start| written.starts_with(start)) {
-        format!("DEST_MODULE_LOCATION[{i}] '{place}' does not begin with /kernel, /updates or /extra")
+        format!("DEST_MODULE_LOCATION[{index}] '{place}' does not begin with /kernel, /updates or /extra")
     } else if has_dot_dot(place) {
-        let message = format!("DEST_MODULE_LOCATION[{i}] '{place}' leaves the kernel's modules with '..'");
+        let message =
+            format!("DEST_MODULE_LOCATION[{index}] '{place}' leaves the kernel's modules with '..'");
         problems.push(
             Diagnostic::error(Code::Destination, message, help)
-                .about("DEST_MODULE_LOCATION", Some(i))
+                .about("DEST_MODULE_LOCATION", Some(index))
                 .strict(),
         );
         return;
     } else {
         return;
     };
-    problems.push(Diagnostic::error(Code::Destination, message, help).about("DEST_MODULE_LOCATION", Some(i)));
+    problems
+        .push(Diagnostic::error(Code::Destination, message, help).about("DEST_MODULE_LOCATION", Some(index)));
 }
 
 fn strip(index: usize, directives: &Directives, problems: &mut Vec<Diagnostic>) {
@@ -207,25 +214,25 @@ fn duplicate(
 }
 
 pub(super) fn patches(conf: &ModuleConf, problems: &mut Vec<Diagnostic>) {
-    for (&i, patch) in conf.patch.iter().filter(|(_, p)| has_dot_dot(p)) {
-        let message = format!("PATCH[{i}] '{patch}' leaves the patches directory");
+    for (&index, patch) in conf.patch.iter().filter(|(_, p)| has_dot_dot(p)) {
+        let message = format!("PATCH[{index}] '{patch}' leaves the patches directory");
         let help = "the name of a file in the package's patches/ directory, without '..'";
-        problems.push(Diagnostic::error(Code::PatchPath, message, help).about("PATCH", Some(i)).strict());
+        problems.push(Diagnostic::error(Code::PatchPath, message, help).about("PATCH", Some(index)).strict());
     }
 }
 
 pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Diagnostic>) {
-    for d in Dialect::Module.table().iter().filter(|d| d.deprecated) {
-        let Some(index) = directives.indices(d.name).next() else { continue };
-        // A harmless way to write that nothing needs cleaning.
-        let value = directives.scalar(d.name);
-        if d.name == "CLEAN" && ["true", "/bin/true", "/usr/bin/true"].contains(&value) {
+    for info in Dialect::Module.table().iter().filter(|info| info.deprecated) {
+        let Some(index) = directives.indices(info.name).next() else { continue };
+        // A common way to say that nothing needs cleaning.
+        let value = directives.scalar(info.name);
+        if info.name == "CLEAN" && ["true", "/bin/true", "/usr/bin/true"].contains(&value) {
             continue;
         }
-        let message = format!("{} is obsolete: {}", d.name, d.help);
+        let message = format!("{} is obsolete: {}", info.name, info.help);
         problems.push(
-            Diagnostic::note(Code::Deprecated, message, format!("remove {}", d.name))
-                .about(d.name, Some(index)),
+            Diagnostic::note(Code::Deprecated, message, format!("remove {}", info.name))
+                .about(info.name, Some(index)),
         );
     }
 }

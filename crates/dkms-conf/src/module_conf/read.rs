@@ -5,12 +5,13 @@ use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::directives::Directives;
 
-/// The maximum number of modules. The highest index counts, so a larger number is a mistake, such as a date.
+/// The maximum number of modules: one more than the highest index. A larger index is a mistake, such as a
+/// date.
 pub const MAX_MODULES: usize = 1000;
 
 impl ModuleConf {
-    /// Converts the directives to types. The configuration is as complete as possible despite problems. It
-    /// may only be used if none of them is an error for the current action.
+    /// Converts the directives to types. If there are problems, the configuration is as complete as possible.
+    /// It may only be used if none of the problems is an error for the current action.
     pub fn from_directives(directives: &Directives) -> (ModuleConf, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let text = |name: &str| Some(directives.scalar(name).to_owned()).filter(|v| !v.is_empty());
@@ -129,8 +130,8 @@ fn modules(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<Modul
     out
 }
 
-/// Normalises a destination: real packages use `/kernel/../updates`. One that leaves the kernel's directory
-/// or points to its headers stays as it is, which is an error.
+/// Normalises a destination, because real packages use `/kernel/../updates`. A destination outside the
+/// kernel's directory or in its headers is returned unchanged, which is an error later.
 fn without_dots(written: &str) -> String {
     if !check::has_dot_dot(written) {
         return written.to_owned();

@@ -1,7 +1,7 @@
 //! Selects the entries of MAKE, PATCH and BUILD_EXCLUSIVE that apply to a kernel.
 
 use super::{Entries, ModuleConf};
-use crate::eval::Matcher;
+use crate::eval::{InvalidRegex, Matcher};
 use crate::kernel_match::compare_versions;
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ pub struct KernelFacts<'a> {
 
 /// An invalid regular expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {message}")]
+#[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {source}")]
 pub struct BadRegex {
     /// The directive.
     pub directive: String,
@@ -27,7 +27,7 @@ pub struct BadRegex {
     /// Its value.
     pub pattern: String,
     /// The matcher's error.
-    pub message: String,
+    pub source: InvalidRegex,
 }
 
 /// The reason why a kernel is excluded, in words; `None` if it is not.
@@ -39,14 +39,14 @@ impl ModuleConf {
     ///
     /// # Errors
     /// An invalid MAKE_MATCH.
-    pub fn make_command(&self, release: &str, m: &Matcher<'_>) -> Result<Option<&str>, BadRegex> {
+    pub fn make_command(&self, release: &str, matcher: &Matcher<'_>) -> Result<Option<&str>, BadRegex> {
         let mut command = None;
         if !self.make_match.contains_key(&0) {
             command = self.make.get(&0);
         }
         for (index, make) in &self.make {
             let Some(pattern) = self.make_match.get(index) else { continue };
-            if matches("MAKE_MATCH", *index, pattern, release, m)? {
+            if matches("MAKE_MATCH", *index, pattern, release, matcher)? {
                 command = Some(make);
             }
         }
@@ -57,14 +57,14 @@ impl ModuleConf {
     ///
     /// # Errors
     /// An invalid PATCH_MATCH.
-    pub fn patches_for(&self, release: &str, m: &Matcher<'_>) -> Result<Vec<&str>, BadRegex> {
+    pub fn patches_for(&self, release: &str, matcher: &Matcher<'_>) -> Result<Vec<&str>, BadRegex> {
         let mut out = Vec::new();
         for (index, patch) in &self.patch {
-            let wanted = match self.patch_match.get(index) {
-                Some(pattern) => matches("PATCH_MATCH", *index, pattern, release, m)?,
+            let applies = match self.patch_match.get(index) {
+                Some(pattern) => matches("PATCH_MATCH", *index, pattern, release, matcher)?,
                 None => true,
             };
-            if wanted {
+            if applies {
                 out.push(patch.as_str());
             }
         }
@@ -75,9 +75,14 @@ impl ModuleConf {
     ///
     /// # Errors
     /// An invalid BUILD_EXCLUSIVE_KERNEL or _ARCH.
-    pub fn excluded(&self, index: usize, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
-        let package = self.excluded_by(0, k, m)?;
-        if package.is_some() || index == 0 { Ok(package) } else { self.excluded_by(index, k, m) }
+    pub fn excluded(
+        &self,
+        index: usize,
+        kernel: &KernelFacts<'_>,
+        matcher: &Matcher<'_>,
+    ) -> Result<Reason, BadRegex> {
+        let package = self.excluded_by(0, kernel, matcher)?;
+        if package.is_some() || index == 0 { Ok(package) } else { self.excluded_by(index, kernel, matcher) }
     }
 
     /// Why the package is not built for this kernel: every module is excluded. `None` if one is left, or
@@ -85,10 +90,10 @@ impl ModuleConf {
     ///
     /// # Errors
     /// As for [`ModuleConf::excluded`].
-    pub fn all_excluded(&self, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
+    pub fn all_excluded(&self, kernel: &KernelFacts<'_>, matcher: &Matcher<'_>) -> Result<Reason, BadRegex> {
         let mut reasons: Vec<String> = Vec::new();
         for module in &self.modules {
-            match self.excluded(module.index, k, m)? {
+            match self.excluded(module.index, kernel, matcher)? {
                 None => return Ok(None),
                 Some(reason) if reasons.contains(&reason) => {}
                 Some(reason) => reasons.push(reason),
@@ -97,51 +102,62 @@ impl ModuleConf {
         Ok(Some(reasons.join("; ")).filter(|r| !r.is_empty()))
     }
 
-    fn excluded_by(&self, index: usize, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
-        let x = &self.exclusive;
+    fn excluded_by(
+        &self,
+        index: usize,
+        kernel: &KernelFacts<'_>,
+        matcher: &Matcher<'_>,
+    ) -> Result<Reason, BadRegex> {
+        let exclusive = &self.exclusive;
         let name = |what: &str| match index {
             0 => format!("BUILD_EXCLUSIVE_{what}"),
             i => format!("BUILD_EXCLUSIVE_{what}[{i}]"),
         };
-        if let Some(pattern) = x.kernel.get(&index) {
-            if !matches("BUILD_EXCLUSIVE_KERNEL", index, pattern, k.release, m)? {
+        if let Some(pattern) = exclusive.kernel.get(&index) {
+            if !matches("BUILD_EXCLUSIVE_KERNEL", index, pattern, kernel.release, matcher)? {
                 return Ok(Some(format!(
                     "kernel {} does not match {} '{pattern}'",
-                    k.release,
+                    kernel.release,
                     name("KERNEL")
                 )));
             }
         }
-        if let Some(min) = beyond(&x.kernel_min, index, k.release, Ordering::Less) {
-            return Ok(Some(format!("kernel {} is older than {} {min}", k.release, name("KERNEL_MIN"))));
+        if let Some(min) = exceeded_limit(&exclusive.kernel_min, index, kernel.release, Ordering::Less) {
+            return Ok(Some(format!("kernel {} is older than {} {min}", kernel.release, name("KERNEL_MIN"))));
         }
-        if let Some(max) = beyond(&x.kernel_max, index, k.release, Ordering::Greater) {
+        if let Some(max) = exceeded_limit(&exclusive.kernel_max, index, kernel.release, Ordering::Greater) {
             let from_obsolete = index == 0 && self.obsolete_by.as_deref() == Some(max);
             let which = if from_obsolete { "OBSOLETE_BY".into() } else { name("KERNEL_MAX") };
-            return Ok(Some(format!("kernel {} is newer than {which} {max}", k.release)));
+            return Ok(Some(format!("kernel {} is newer than {which} {max}", kernel.release)));
         }
-        if let Some(pattern) = x.arch.get(&index) {
-            if !matches("BUILD_EXCLUSIVE_ARCH", index, pattern, k.arch, m)? {
+        if let Some(pattern) = exclusive.arch.get(&index) {
+            if !matches("BUILD_EXCLUSIVE_ARCH", index, pattern, kernel.arch, matcher)? {
                 return Ok(Some(format!(
                     "architecture {} does not match {} '{pattern}'",
-                    k.arch,
+                    kernel.arch,
                     name("ARCH")
                 )));
             }
         }
-        Ok(x.config.get(&index).zip(k.config).and_then(|(wanted, enabled)| missing_option(wanted, enabled)))
+        Ok(exclusive
+            .config
+            .get(&index)
+            .zip(kernel.config)
+            .and_then(|(required, enabled)| missing_option(required, enabled)))
     }
 }
 
-fn beyond<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -> Option<&'a str> {
+/// The limit at `index`, if the release is on this side of it.
+fn exceeded_limit<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -> Option<&'a str> {
     let limit = table.get(&index)?;
     (compare_versions(release, limit) == side).then_some(limit)
 }
 
-fn missing_option(wanted: &str, enabled: &dyn Fn(&str) -> bool) -> Reason {
-    wanted.split_ascii_whitespace().find_map(|option| match option.strip_prefix('!') {
-        Some(unwanted) if enabled(unwanted) => {
-            Some(format!("the kernel has {unwanted}, which BUILD_EXCLUSIVE_CONFIG excludes"))
+/// The first option that the kernel lacks, or has although it must not.
+fn missing_option(required: &str, enabled: &dyn Fn(&str) -> bool) -> Reason {
+    required.split_ascii_whitespace().find_map(|option| match option.strip_prefix('!') {
+        Some(excluded) if enabled(excluded) => {
+            Some(format!("the kernel has {excluded}, which BUILD_EXCLUSIVE_CONFIG excludes"))
         }
         None if !enabled(option) => {
             Some(format!("the kernel lacks {option}, which BUILD_EXCLUSIVE_CONFIG requires"))
@@ -155,12 +171,12 @@ fn matches(
     index: usize,
     pattern: &str,
     text: &str,
-    m: &Matcher<'_>,
+    matcher: &Matcher<'_>,
 ) -> Result<bool, BadRegex> {
-    m(pattern, text).map_err(|message| BadRegex {
+    matcher(pattern, text).map_err(|source| BadRegex {
         directive: directive.to_owned(),
         index,
         pattern: pattern.to_owned(),
-        message,
+        source,
     })
 }

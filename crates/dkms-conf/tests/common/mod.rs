@@ -3,10 +3,15 @@
 
 #![allow(dead_code, clippy::print_stderr)]
 
-use dkms_conf::{Dialect, Directives, State, bash_arguments, bash_program, parse_records};
+use dkms_conf::{Dialect, Directives, InvalidRegex, State, bash_arguments, bash_program, parse_records};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Matches regular expressions as the product does.
+pub fn regex_matches(pattern: &str, text: &str) -> Result<bool, InvalidRegex> {
+    dkms_sys::regex::matches(pattern, text).map_err(|error| InvalidRegex(error.to_string()))
+}
 
 /// `reference.sh FILE TEMPORARY NAMES ARGUMENTS…`; its output has the same records as that of the product's
 /// program.
@@ -120,8 +125,7 @@ impl Bash {
         dialect: Dialect,
         locale: &str,
     ) -> Result<Directives, String> {
-        let mut arguments =
-            vec!["-c".to_owned(), bash_program(dialect).to_owned(), "dkms".into(), file.to_owned()];
+        let mut arguments = vec!["-c".to_owned(), bash_program(dialect), "dkms".into(), file.to_owned()];
         arguments.extend(bash_arguments(before));
         self.run(&arguments, locale)
     }

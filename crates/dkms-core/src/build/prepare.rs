@@ -57,7 +57,7 @@ pub(super) fn copy_of(sink: &dyn Sink, source: &Path, dir: &Path) -> Result<()> 
 /// A PATCH_MATCH that does not compile.
 pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&'a str>> {
     let release = &build.kernel.release;
-    let names = loaded.conf.patches_for(release, &dkms_sys::regex::matches);
+    let names = loaded.conf.patches_for(release, &crate::conf::regex_matches);
     names.map_err(|e| bad_regex(loaded, &e.to_string()))
 }
 

@@ -61,7 +61,7 @@ pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<S
     let release = &build.kernel.release;
     let chosen = loaded
         .conf
-        .make_command(release, &dkms_sys::regex::matches)
+        .make_command(release, &crate::conf::regex_matches)
         .map_err(|e| bad_regex(loaded, &e.to_string()))?;
     let mut line = match chosen {
         Some(line) => line.to_owned(),

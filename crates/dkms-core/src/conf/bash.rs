@@ -175,7 +175,7 @@ impl Evaluation<'_> {
         }
         let cwd = file.parent().filter(|_| self.in_source).unwrap_or(&home).to_owned();
         let done = Command::new(&self.bash)
-            .args(["--noprofile", "--norc", "-c", dkms_conf::bash_program(self.dialect), "dkms"])
+            .args(["--noprofile", "--norc", "-c", &dkms_conf::bash_program(self.dialect), "dkms"])
             .arg(&file)
             .args(dkms_conf::bash_arguments(self.before))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

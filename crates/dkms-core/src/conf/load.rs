@@ -199,7 +199,7 @@ pub fn evaluate_one(
     before: &State,
     dialect: Dialect,
 ) -> Result<(Directives, FileUsed)> {
-    match dkms_conf::evaluate(text, before, dialect, &dkms_sys::regex::matches) {
+    match dkms_conf::evaluate(text, before, dialect, &crate::conf::regex_matches) {
         Ok(directives) => Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: None })),
         Err(decline) => match bash::evaluate(evaluator, path, text, before, dialect) {
             Ok(directives) => {
@@ -319,7 +319,7 @@ pub fn exclusion(
         arch: &kernel.arch,
         config: config.is_some().then_some(&enabled as &dyn Fn(&str) -> bool),
     };
-    let m = &dkms_sys::regex::matches;
+    let m = &crate::conf::regex_matches;
     let bad = |e: dkms_conf::module_conf::BadRegex| bad_regex(loaded, &e.to_string());
     let mut out =
         Exclusion { whole: loaded.conf.all_excluded(&facts, m).map_err(bad)?, ..Exclusion::default() };

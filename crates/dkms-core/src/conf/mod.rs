@@ -11,3 +11,8 @@ pub mod framework;
 pub mod load;
 
 pub use error::ConfError;
+
+/// Matches a regular expression of dkms.conf with libc (see [`dkms_conf::Matcher`]).
+pub(crate) fn regex_matches(pattern: &str, text: &str) -> Result<bool, dkms_conf::InvalidRegex> {
+    dkms_sys::regex::matches(pattern, text).map_err(|error| dkms_conf::InvalidRegex(error.to_string()))
+}

@@ -75,7 +75,7 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
     };
     clear_torn(&modules);
     keep_index(&modules);
-    let before = Stat::of(&index);
+    let before = Stat::lstat(&index);
     let started = Instant::now();
     let done = match super::index::make(system, sink, kernel, &modules, &program, Update::Cache) {
         Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
@@ -149,7 +149,7 @@ fn index_now(
     }
     // On a full disk, depmod reports success even if the index is missing or empty.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
-    if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
+    if Stat::lstat(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
         let last = stderr.lines().last().unwrap_or("is the disk full?");
         let reason = format!("it wrote no new {} ({last})", index.display());
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());

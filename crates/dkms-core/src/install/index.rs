@@ -6,18 +6,52 @@
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::system::System;
+use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit, Stat};
-use dkms_sys::process::{Command, Stream};
+use dkms_sys::process::{Command, ProcessError, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
+use kmodule::compress::CompressError;
 use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The directories of depmod.d(5). A file in a later directory hides files of the same name in earlier
 /// directories.
 const CONFIG_DIRS: [&str; 5] =
     ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
+
+type Result<T, E = LeftToDepmod> = std::result::Result<T, E>;
+
+/// Why depmod has to run: a setting, a program, a file or a module for which our index was not compared with
+/// depmod's, or an error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LeftToDepmod {
+    #[error(transparent)]
+    Declined(#[from] Decline),
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Program(#[from] ProcessError),
+    #[error("{path}: {source}")]
+    Module { path: String, source: Decline },
+    #[error("{path}: {source}")]
+    Compressed { path: String, source: CompressError },
+    #[error("depmod=program in framework.conf")]
+    Configured,
+    #[error("{} is gone", .0.display())]
+    ProgramGone(PathBuf),
+    #[error("this is {0}, whose index was not compared with ours")]
+    OtherVersion(String),
+    #[error("the C library is musl")]
+    Musl,
+    #[error("{} is not text", .0.display())]
+    NotText(PathBuf),
+    #[error("{} is neither a file nor a directory", .0.display())]
+    Special(PathBuf),
+    #[error("{} is not a file", .0.display())]
+    NotAFile(PathBuf),
+}
 
 /// Whether [`make`] updates the cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,8 +86,7 @@ pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> 
 /// most the cache.
 ///
 /// # Errors
-/// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
-/// depmod's.
+/// [`LeftToDepmod`]: depmod has to run.
 pub(super) fn make(
     system: &System,
     sink: &dyn Sink,
@@ -61,12 +94,12 @@ pub(super) fn make(
     dir: &Path,
     program: &Path,
     update: Update,
-) -> Result<Vec<IndexFile>, Decline> {
+) -> Result<Vec<IndexFile>> {
     if system.settings.framework.depmod == Some(true) {
-        return Err(decline("depmod=program in framework.conf"));
+        return Err(LeftToDepmod::Configured);
     }
     let path = system.layout.index_cache(kernel);
-    refuse_link(&path).map_err(|e| decline(e.to_string()))?;
+    refuse_link(&path)?;
     let text = fs::read_text(&path, Limit::RECORD).unwrap_or_default();
     let cache = Cache::parse(&text);
     let tool = Tool::find(program, cache.tool())?;
@@ -76,7 +109,7 @@ pub(super) fn make(
     let selected = index::select(&found, &config)?;
     let records =
         selected.into_iter().filter_map(|at| found.get(at)).map(|file| Record::read(file, dir, &cache));
-    let records = records.collect::<Result<Vec<_>, _>>()?;
+    let records = records.collect::<Result<Vec<_>>>()?;
     let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(record.facts())).collect();
     let modules: Vec<Module<'_>> =
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
@@ -116,10 +149,6 @@ fn refuse_link(cache: &Path) -> dkms_sys::Result<()> {
     cache.parent().map_or(Ok(()), fs::refuse_foreign_dir)
 }
 
-fn decline(reason: impl Into<String>) -> Decline {
-    Decline::new(reason)
-}
-
 /// The depmod program of this system.
 struct Tool {
     version: Version,
@@ -129,25 +158,25 @@ struct Tool {
 
 impl Tool {
     /// `known` is what an earlier command recorded; the program is run only if its file has changed since.
-    fn find(program: &Path, known: &str) -> Result<Self, Decline> {
-        let stamp = stamp(program).ok_or_else(|| decline(format!("{} is gone", program.display())))?;
+    fn find(program: &Path, known: &str) -> Result<Self> {
+        let stamp = stamp(program).ok_or_else(|| LeftToDepmod::ProgramGone(program.to_owned()))?;
         let version = match known.split_once(' ') {
             Some((old, version)) if old == stamp => version.to_owned(),
             _ => ask_version(program)?,
         };
-        let supported = Version::from_line(&version)
-            .ok_or_else(|| decline(format!("this is {version}, whose index was not compared with ours")))?;
+        let supported =
+            Version::from_line(&version).ok_or_else(|| LeftToDepmod::OtherVersion(version.clone()))?;
         // The C library of musl sorts equal elements in another order.
         if is_musl() {
-            return Err(decline("the C library is musl"));
+            return Err(LeftToDepmod::Musl);
         }
         Ok(Self { version: supported, line: format!("{stamp} {version}") })
     }
 }
 
-fn ask_version(program: &Path) -> Result<String, Decline> {
-    let output = Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run();
-    let output = output.map_err(|e| decline(e.to_string()))?;
+fn ask_version(program: &Path) -> Result<String> {
+    let output =
+        Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run()?;
     Ok(output.stdout_text().lines().next().unwrap_or_default().trim().to_owned())
 }
 
@@ -157,19 +186,19 @@ fn is_musl() -> bool {
 }
 
 /// Reads the files of depmod.d for one kernel.
-fn config(release: &str) -> Result<Config, Decline> {
+fn config(release: &str) -> Result<Config> {
     let mut files = BTreeMap::new();
     for dir in CONFIG_DIRS {
-        for name in fs::list_dir_optional(dir).map_err(|e| decline(e.to_string()))? {
+        for name in fs::list_dir_optional(dir)? {
             let path = Path::new(dir).join(&name);
             let Some(name) = name.to_str().filter(|name| is_config(name)) else { continue };
             files.insert(name.to_owned(), path);
         }
     }
-    let read = |path| fs::read_text(path, Limit::CONFIG).map_err(|e| decline(e.to_string()));
-    let texts = files.values().map(read).collect::<Result<Vec<_>, _>>()?;
+    let texts = files.values().map(|path| fs::read_text(path, Limit::CONFIG));
+    let texts = texts.collect::<dkms_sys::Result<Vec<_>>>()?;
     let matches = |pattern: &str| dkms_sys::regex::matches(pattern, release).unwrap_or(false);
-    Config::parse(texts.iter().map(String::as_str), &matches)
+    Ok(Config::parse(texts.iter().map(String::as_str), &matches)?)
 }
 
 fn is_config(name: &str) -> bool {
@@ -189,17 +218,16 @@ impl AsRef<str> for FoundFile {
 }
 
 /// Finds the module files in directory order, which is the order in which depmod reads them.
-fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
-    let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
-    for entry in fs::read_dir(dir).map_err(|e| decline(e.to_string()))? {
+fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
         let Ok(name) = entry.file_name().into_string() else {
-            return Err(decline(format!("{} is not text", entry.path().display())));
+            return Err(LeftToDepmod::NotText(entry.path()));
         };
         if config.excludes(&name) {
             continue;
         }
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-        let kind = entry.file_type().map_err(error)?;
+        let kind = entry.file_type().map_err(|e| IoError::new("examine", entry.path(), e))?;
         if kind.is_dir() {
             walk(&entry.path(), &path, config, found)?;
             continue;
@@ -210,10 +238,10 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
             if is_file {
                 continue;
             }
-            return Err(decline(format!("{} is neither a file nor a directory", entry.path().display())));
+            return Err(LeftToDepmod::Special(entry.path()));
         }
         let stamp = stamp(&entry.path()).filter(|_| is_file);
-        let stamp = stamp.ok_or_else(|| decline(format!("{} is not a file", entry.path().display())))?;
+        let stamp = stamp.ok_or_else(|| LeftToDepmod::NotAFile(entry.path()))?;
         found.push(FoundFile { path, stamp });
     }
     Ok(())
@@ -221,7 +249,7 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
 
 /// Returns a text that changes when the file changes; links are followed.
 fn stamp(path: &Path) -> Option<String> {
-    let Stat { size, inode, device, mtime, ctime } = Stat::followed(path)?;
+    let Stat { size, inode, device, mtime, ctime } = Stat::following_links(path)?;
     Some(format!("{size}:{inode}:{device}:{mtime}:{ctime}"))
 }
 
@@ -233,13 +261,15 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn read(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
+    fn read(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self> {
         let known = cache.facts(&file.path, &file.stamp);
         let mut read = String::new();
         if known.is_none() {
-            let bytes = fs::read(dir.join(&file.path)).map_err(|e| decline(e.to_string()))?;
-            let module = decompressed(&bytes).map_err(|e| decline(format!("{}: {e}", file.path)))?;
-            let facts = Facts::read(&module).map_err(|e| decline(format!("{}: {e}", file.path)))?;
+            let path = || file.path.clone();
+            let module = decompressed(&fs::read(dir.join(&file.path))?)
+                .map_err(|source| LeftToDepmod::Compressed { path: path(), source })?;
+            let facts =
+                Facts::read(&module).map_err(|source| LeftToDepmod::Module { path: path(), source })?;
             facts.append_to(&mut read);
         }
         Ok(Self { file, known, read })
@@ -262,11 +292,10 @@ struct ListTexts {
 }
 
 impl ListTexts {
-    fn read(dir: &Path) -> Result<Self, Decline> {
-        let read =
-            |name: &str| fs::read_bounded(dir.join(name), Limit::INDEX).map_err(|e| decline(e.to_string()));
+    fn read(dir: &Path) -> Result<Self> {
+        let read = |name: &str| fs::read_bounded(dir.join(name), Limit::INDEX);
         let text =
-            |name: &str| String::from_utf8(read(name)?).map_err(|_| decline(format!("{name} is not text")));
+            |name: &str| String::from_utf8(read(name)?).map_err(|_| LeftToDepmod::NotText(name.into()));
         Ok(Self {
             order: text("modules.order")?,
             builtin: text("modules.builtin")?,

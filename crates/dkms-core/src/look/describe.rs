@@ -132,7 +132,7 @@ pub fn describe(
     };
     let patches = loaded
         .conf
-        .patches_for(&kernel.release, &dkms_sys::regex::matches)
+        .patches_for(&kernel.release, &crate::conf::regex_matches)
         .map_err(|e| load::bad_regex(&loaded, &e.to_string()))?;
     Ok(Description {
         schema: 1,

@@ -147,7 +147,7 @@ fn examine(
 ) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(system, None, kernel), directives: Directives::new() };
-    let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
+    let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &crate::conf::regex_matches).err();
     // bash runs in another directory, so the path is made absolute.
     let shown_at = shown_at.unwrap_or(path);
     let shown_at = std::path::absolute(shown_at).unwrap_or_else(|_| shown_at.to_path_buf());
@@ -165,7 +165,7 @@ fn examine(
         // A file that cannot be evaluated at all is reported once.
         declined: declined.as_ref().filter(|_| refused.is_none()),
         kernel_words: &words,
-        matcher: &dkms_sys::regex::matches,
+        matcher: &crate::conf::regex_matches,
     };
     let mut diagnostics = lint::lint(&text, &facts);
     if let Some(error) = refused {

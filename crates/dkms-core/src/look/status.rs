@@ -274,7 +274,7 @@ fn native_destinations(system: &System, build: &Build) -> Vec<(String, String)> 
         directives: dkms_conf::Directives::new(),
     };
     let evaluated =
-        dkms_conf::evaluate(&text, &before, dkms_conf::Dialect::Module, &dkms_sys::regex::matches);
+        dkms_conf::evaluate(&text, &before, dkms_conf::Dialect::Module, &crate::conf::regex_matches);
     let Ok(directives) = evaluated else { return Vec::new() };
     let (conf, _) = dkms_conf::module_conf::ModuleConf::from_directives(&directives);
     conf.modules.into_iter().map(|m| (m.dest_name, m.dest_location)).collect()

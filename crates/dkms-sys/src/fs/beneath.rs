@@ -75,7 +75,7 @@ pub fn find_escape(tree: impl AsRef<Path>, path: impl AsRef<Path>, last: Last) -
         .run(&inside, last)
 }
 
-/// The part of a path after its tree, in whatever form the tree is written in the path.
+/// The part of a path after its tree, which may be written in another form in the path.
 fn below(tree: &Path, path: &Path) -> Option<PathBuf> {
     if let Ok(rest) = path.strip_prefix(tree) {
         return Some(rest.to_owned());
@@ -84,8 +84,8 @@ fn below(tree: &Path, path: &Path) -> Option<PathBuf> {
         return None;
     }
     let identity = |p: &Path| p.metadata().ok().map(|m| (m.dev(), m.ino()));
-    let wanted = identity(tree)?;
-    let same = path.ancestors().find(|a| identity(a) == Some(wanted))?;
+    let tree_identity = identity(tree)?;
+    let same = path.ancestors().find(|ancestor| identity(ancestor) == Some(tree_identity))?;
     path.strip_prefix(same).ok().map(Path::to_owned)
 }
 
@@ -94,13 +94,13 @@ fn is_plain(path: &Path) -> bool {
 }
 
 fn kernel_stays_beneath(top: &OwnedFd, inside: &Path, last: Last) -> bool {
-    let wanted = match last {
+    let followed = match last {
         Last::Followed => Some(inside),
         Last::Name => inside.parent().filter(|parent| !parent.as_os_str().is_empty()),
     };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    wanted.is_none_or(|path| openat2(top, path, flags, Mode::empty(), resolve).is_ok())
+    followed.is_none_or(|path| openat2(top, path, flags, Mode::empty(), resolve).is_ok())
 }
 
 /// A walk down from the tree. Every directory of the path is kept open.

@@ -35,7 +35,7 @@ fn copy_open_file(mut source: File, src: &Path, meta: &Metadata, dst: &Path, own
     });
     result.map_err(|e| {
         let _ = std::fs::remove_file(dst);
-        // An error is rarely the source's, and "no space on the source" would be misleading.
+        // Most errors concern the target, and "no space" with the path of the source would be misleading.
         if e.raw_os_error() == Some(libc::EISDIR) {
             IoError::new("read", src, e)
         } else {
@@ -74,14 +74,14 @@ pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<Vec<Pat
         let target = super::write::parent(dst);
         if let Ok(real) = std::fs::canonicalize(target) {
             if real.starts_with(&src) && !super::is_symlink(dst) {
-                let why = std::io::Error::other("the destination is inside the source");
-                return Err(IoError::new("copy a tree into", dst, why));
+                let reason = std::io::Error::other("the destination is inside the source");
+                return Err(IoError::new("copy a tree into", dst, reason));
             }
         }
     }
     if !meta.is_dir() && !meta.is_file() {
         let what =
-            format!("it is {}, neither a directory nor a regular file", read::name_of(meta.file_type()));
+            format!("it is {}, neither a directory nor a regular file", read::describe(meta.file_type()));
         return Err(IoError::new("copy", src, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)));
     }
     let owner = rustix::process::geteuid().is_root();

@@ -57,7 +57,7 @@ impl Dir {
     pub fn entries(&self) -> Vec<(String, Kind)> {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 4096];
         let mut raw = RawDir::new(&self.0, &mut buffer);
-        let mut found = Vec::new();
+        let mut entries = Vec::new();
         while let Some(Ok(entry)) = raw.next() {
             let Ok(name) = entry.file_name().to_str() else { continue };
             if name.starts_with('.') {
@@ -68,10 +68,10 @@ impl Dir {
                 FileType::Unknown => self.kind(name),
                 kind => Self::kind_of(kind),
             };
-            found.push((name.to_owned(), kind));
+            entries.push((name.to_owned(), kind));
         }
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        found
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        entries
     }
 
     fn kind_of(kind: FileType) -> Kind {
@@ -103,7 +103,7 @@ impl Dir {
             .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
     }
 
-    /// The stat of the name itself, without following a link.
+    /// Examines the name itself, without following a link.
     pub fn stat(&self, name: impl AsRef<Path>) -> Option<Stat> {
         statat(&self.0, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok().map(Stat::from)
     }
@@ -149,13 +149,13 @@ impl Dir {
 }
 
 impl Stat {
-    /// The stat of the path itself; `None` if it does not exist.
-    pub fn of(path: impl AsRef<Path>) -> Option<Self> {
+    /// Examines the path itself, without following a link; `None` if it does not exist.
+    pub fn lstat(path: impl AsRef<Path>) -> Option<Self> {
         rustix::fs::lstat(path.as_ref()).ok().map(Self::from)
     }
 
-    /// The stat of what a path leads to through links; `None` when it leads nowhere.
-    pub fn followed(path: impl AsRef<Path>) -> Option<Self> {
+    /// Examines the file that a path leads to, following links; `None` if it does not exist.
+    pub fn following_links(path: impl AsRef<Path>) -> Option<Self> {
         rustix::fs::stat(path.as_ref()).ok().map(Self::from)
     }
 }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looking_around() {
+    fn reads_below_an_open_directory() {
         let t = crate::fs::TempDir::new_in(std::env::temp_dir(), "dir").unwrap();
         std::fs::create_dir_all(t.path().join("b/c")).unwrap();
         std::fs::write(t.path().join("a"), vec![7u8; 40_000]).unwrap();
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(d.read("a", &mut buffer), Some(&b"short"[..]));
         assert!(d.read("none", &mut buffer).is_none() && d.read("b", &mut buffer).is_none());
         assert_eq!(d.stat("a").map(|s| s.size), Some(5));
-        assert_eq!(d.stat("a"), Stat::of(t.path().join("a")));
+        assert_eq!(d.stat("a"), Stat::lstat(t.path().join("a")));
         assert_eq!(d.below("b").map(|b| b.entries().len()), Some(1));
         let counted = d.subdirectories("b");
         assert!(counted.is_none() || counted == Some(1), "{counted:?}");

@@ -114,7 +114,7 @@ pub fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     std::fs::hard_link(from, to).map_err(|e| IoError::new("link", to, e))
 }
 
-/// Whether two paths are names of the same file (`lstat`: for a link, of the link itself).
+/// Whether two paths are names of the same file (`lstat`: a link is compared itself).
 pub fn same_file(a: impl AsRef<Path>, b: impl AsRef<Path>) -> bool {
     match (a.as_ref().symlink_metadata(), b.as_ref().symlink_metadata()) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
@@ -178,8 +178,8 @@ pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     }
 }
 
-/// Checks that one of our directories is a real directory, if it exists. If it could be a link, its creator
-/// would decide where we create and delete files.
+/// Checks that one of dkms's own directories is a real directory, if it exists. If it were a link, its
+/// creator would decide where dkms creates and removes files.
 ///
 /// # Errors
 /// It is a link or not a directory.
@@ -189,7 +189,7 @@ pub fn refuse_foreign_dir(path: impl AsRef<Path>) -> Result<()> {
     if meta.is_dir() {
         return Ok(());
     }
-    let what = format!("it is {}, not a directory (remove it)", read::name_of(meta.file_type()));
+    let what = format!("it is {}, not a directory (remove it)", read::describe(meta.file_type()));
     Err(IoError::new("use", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
@@ -264,8 +264,8 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
     file.take(64 * 1024).read_to_end(chunk).map(drop)
 }
 
-/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error.
-/// A file that has other names too (hard links) is replaced, so that its contents stay under those.
+/// Creates or truncates a file for writing, such as a log. A link or a special file with that name is an
+/// error. A file with other names (hard links) is replaced, so that its contents are kept under those names.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = open_own(path, OpenOptions::new().write(true), "create")?;
@@ -273,8 +273,8 @@ pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     Ok(file)
 }
 
-/// Opens a file for appending, and creates it if it is missing. A link or a special file of that name is an
-/// error. A file that has other names too (hard links) is replaced by an empty one.
+/// Opens a file for appending, and creates it if it is missing. A link or a special file with that name is an
+/// error. A file with other names (hard links) is replaced by an empty one.
 pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
     open_own(path.as_ref(), OpenOptions::new().append(true), "write")
 }
@@ -287,14 +287,14 @@ fn open_own(path: &Path, options: &mut OpenOptions, op: &'static str) -> Result<
     with_one_name(path, file, op)
 }
 
-/// Replaces a file that has several names by a new one. The others may be outside the tree or image to which
-/// `path` belongs: they keep the old contents.
+/// Replaces a file with several names by a new one. The other names may be outside the tree or image of
+/// `path`, and keep the old contents.
 fn with_one_name(path: &Path, file: File, op: &'static str) -> Result<File> {
     if file.metadata().map_err(|e| IoError::new("examine", path, e))?.nlink() <= 1 {
         return Ok(file);
     }
     std::fs::remove_file(path).map_err(|e| IoError::new("remove", path, e))?;
-    // Exclusively: what appears there meanwhile is not opened.
+    // O_EXCL: if another file appears there in the meantime, it is not opened.
     let new = OpenOptions::new().append(true).create(true).mode(0o666).custom_flags(libc::O_EXCL).open(path);
     new.map_err(|e| IoError::new(op, path, e))
 }
@@ -305,7 +305,7 @@ pub(crate) fn only_regular(path: &Path, file: &File, op: &'static str) -> Result
     if kind.is_file() {
         return Ok(());
     }
-    let what = format!("it is {}, not a regular file (remove it)", read::name_of(kind));
+    let what = format!("it is {}, not a regular file (remove it)", read::describe(kind));
     Err(IoError::new(op, path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
@@ -363,7 +363,7 @@ fn allows(path: &Path, mode: libc::c_int) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
 }
 
-/// Like [`writable`], with the reason if not.
+/// Like [`writable`], but returns the reason as an error.
 pub fn require_writable(path: impl AsRef<Path>) -> Result<()> {
     if writable(&path) {
         return Ok(());

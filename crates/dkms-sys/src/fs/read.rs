@@ -123,24 +123,23 @@ pub(super) fn check_size(path: &Path, meta: &Metadata, limit: Limit) -> Result<(
 
 fn open_regular(op: &'static str, path: &Path) -> Result<(File, Metadata)> {
     let error = |e| IoError::new(op, path, e);
-    let fit = |meta: &Metadata| match is_readable(meta) {
+    let check = |meta: &Metadata| match is_readable(meta) {
         true => Ok(()),
         false => Err(error(unfit(path, meta.file_type()).into())),
     };
     // Opening a device can have side effects, such as starting a watchdog.
-    fit(&std::fs::metadata(path).map_err(error)?)?;
+    check(&std::fs::metadata(path).map_err(error)?)?;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
         .open(path)
         .map_err(error)?;
     let meta = file.metadata().map_err(error)?;
-    fit(&meta)?;
+    check(&meta)?;
     Ok((file, meta))
 }
 
-/// Whether the file is regular, or `/dev/null`, which stands for an empty file if it is mounted or linked
-/// there.
+/// Whether the file is regular, or `/dev/null`, which counts as an empty file.
 fn is_readable(meta: &Metadata) -> bool {
     meta.is_file() || is_null(meta)
 }
@@ -150,17 +149,17 @@ fn is_null(meta: &Metadata) -> bool {
     meta.file_type().is_char_device() && meta.rdev() == NULL
 }
 
-/// Whether `/dev/null` is mounted or linked there, as a sign that there is no such file.
+/// Whether `/dev/null` is mounted or linked there, which means that the file counts as missing.
 pub fn is_masked(path: impl AsRef<Path>) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| is_null(&meta))
 }
 
 fn unfit(path: &Path, kind: FileType) -> Unfit {
-    if path.is_symlink() { Unfit::LinkToSpecial(name_of(kind)) } else { Unfit::Special(name_of(kind)) }
+    if path.is_symlink() { Unfit::LinkToSpecial(describe(kind)) } else { Unfit::Special(describe(kind)) }
 }
 
-/// The name of a file type, with its article.
-pub(super) fn name_of(kind: FileType) -> &'static str {
+/// A file type in words, with an article.
+pub(super) fn describe(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a directory"
     } else if kind.is_fifo() {

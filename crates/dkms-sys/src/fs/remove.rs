@@ -1,5 +1,5 @@
-//! Removes files and trees, relative to open directories, so that a link that is inserted meanwhile is never
-//! followed.
+//! Removes files and trees, relative to open directories, so that a link that is created in the meantime is
+//! never followed.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,14 +19,14 @@ pub fn remove_file(path: impl AsRef<Path>) -> Result<bool> {
     match rustix::fs::unlink(path) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-        Err(e) if refused_without_looking(e, path) => Ok(false),
+        Err(e) if refused_although_missing(e, path) => Ok(false),
         Err(e) => Err(IoError::new("remove", path, e)),
     }
 }
 
-/// A read-only file system, or a directory without write permission, refuses to remove even a file that does
-/// not exist.
-fn refused_without_looking(e: Errno, path: &Path) -> bool {
+/// Whether this is an error although the file does not exist: read-only file systems and directories without
+/// write permission refuse to remove even missing files.
+fn refused_although_missing(e: Errno, path: &Path) -> bool {
     matches!(e, Errno::ROFS | Errno::ACCESS | Errno::PERM)
         && matches!(rustix::fs::lstat(path), Err(Errno::NOENT | Errno::NOTDIR))
 }
@@ -40,7 +40,7 @@ pub fn remove_tree(path: impl AsRef<Path>) -> Result<bool> {
     match rustix::fs::unlink(path) {
         Ok(()) => return Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
-        Err(e) if refused_without_looking(e, path) => return Ok(false),
+        Err(e) if refused_although_missing(e, path) => return Ok(false),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(e) if !super::is_real_dir(path) => return Err(IoError::new("remove", path, e)),
         Err(_) => {}
@@ -146,7 +146,7 @@ pub fn remove_empty_below(root: impl AsRef<Path>) -> Result<usize> {
     match open_directory(CWD, root) {
         Ok(fd) => {
             let mut count = 0;
-            empties(&fd, root, 0, &mut count)?;
+            remove_empty(&fd, root, 0, &mut count)?;
             Ok(count)
         }
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(0),
@@ -154,8 +154,9 @@ pub fn remove_empty_below(root: impl AsRef<Path>) -> Result<usize> {
     }
 }
 
-/// Returns whether the directory is empty now.
-fn empties(fd: &OwnedFd, shown: &Path, depth: usize, count: &mut usize) -> Result<bool> {
+/// Removes the empty directories in an open directory, and adds their number to `count`. Returns whether the
+/// directory is empty now.
+fn remove_empty(fd: &OwnedFd, shown: &Path, depth: usize, count: &mut usize) -> Result<bool> {
     use std::os::unix::ffi::OsStrExt;
     if depth > MAX_DEPTH {
         return Ok(false);
@@ -170,7 +171,7 @@ fn empties(fd: &OwnedFd, shown: &Path, depth: usize, count: &mut usize) -> Resul
         let path = shown.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
         let gone = is_directory(fd.as_fd(), name)
             && match open_directory(fd.as_fd(), name) {
-                Ok(sub) => empties(&sub, &path, depth + 1, count)?,
+                Ok(sub) => remove_empty(&sub, &path, depth + 1, count)?,
                 Err(_) => false,
             }
             && match rustix::fs::unlinkat(fd, name, AtFlags::REMOVEDIR) {

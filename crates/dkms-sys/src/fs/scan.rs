@@ -1,4 +1,5 @@
-//! Lists everything below a directory with the data that shows changes, in few system calls.
+//! Lists everything below a directory, with the data that shows whether a file has changed, in few system
+//! calls.
 
 use super::dir::Stat;
 use crate::{IoError, Result};
@@ -9,17 +10,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The most levels of directories. No source tree has as many.
+/// The maximum number of levels of directories. No source tree has as many.
 const DEPTH: usize = 64;
 
 /// An entry below the directory of a [`scan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
-    /// Its path: that of the directory, and the names below it.
+    /// Its path, which begins with the path of the directory.
     pub path: PathBuf,
-    /// What it is.
+    /// Its type.
     pub kind: ScannedKind,
-    /// Its stat, without following a link.
+    /// The data of the entry itself, without following a link.
     pub stat: Stat,
 }
 
@@ -38,15 +39,15 @@ pub enum ScannedKind {
     Special,
 }
 
-/// Lists what is below a directory, in the order of the paths: a directory, then what is in it. Links are not
-/// followed. An entry for which `wanted` returns false is left out with everything below it. If `path` is not
-/// a directory, it is the only entry.
+/// Lists the entries below a directory in the order of their paths, so a directory comes before its entries.
+/// Links are not followed. `includes` gets the directory and the name of an entry; if it returns false, the
+/// entry and everything below it are left out. If `path` is not a directory, it is the only entry.
 ///
 /// # Errors
 /// A directory cannot be read; there are more entries than `limit`, or more than 64 levels.
 pub fn scan(
     path: impl AsRef<Path>,
-    wanted: &dyn Fn(&Path, &OsStr) -> bool,
+    includes: &dyn Fn(&Path, &OsStr) -> bool,
     limit: usize,
 ) -> Result<Vec<Scanned>> {
     let path = path.as_ref();
@@ -54,7 +55,7 @@ pub fn scan(
     let stat = rustix::fs::lstat(path).map_err(|e| IoError::new("examine", path, e))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         let dir = open(rustix::fs::CWD, path.as_os_str(), path)?;
-        below(&dir, path, &Rules { wanted, limit }, 0, &mut all)?;
+        add_entries(&dir, path, &Rules { includes, limit }, 0, &mut all)?;
     } else {
         all.push(Scanned { path: path.to_owned(), kind: kind(&stat), stat: stat.into() });
     }
@@ -62,31 +63,37 @@ pub fn scan(
 }
 
 struct Rules<'a> {
-    wanted: &'a dyn Fn(&Path, &OsStr) -> bool,
+    includes: &'a dyn Fn(&Path, &OsStr) -> bool,
     limit: usize,
 }
 
-fn below(dir: &OwnedFd, path: &Path, rules: &Rules<'_>, depth: usize, all: &mut Vec<Scanned>) -> Result<()> {
+fn add_entries(
+    dir: &OwnedFd,
+    path: &Path,
+    rules: &Rules<'_>,
+    depth: usize,
+    all: &mut Vec<Scanned>,
+) -> Result<()> {
     for name in names(dir, path)? {
-        if !(rules.wanted)(path, &name) {
+        if !(rules.includes)(path, &name) {
             continue;
         }
         let path = path.join(&name);
         let stat = match statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            // It was removed meanwhile.
+            // It was removed in the meantime.
             Err(rustix::io::Errno::NOENT) => continue,
             Err(e) => return Err(IoError::new("examine", path, e)),
         };
         if all.len() >= rules.limit || depth >= DEPTH {
-            let why = std::io::Error::other("there are more files or levels below it than dkms reads");
-            return Err(IoError::new("examine", path, why));
+            let reason = std::io::Error::other("there are more files or levels below it than dkms reads");
+            return Err(IoError::new("examine", path, reason));
         }
         let kind = kind(&stat);
         all.push(Scanned { path: path.clone(), kind, stat: stat.into() });
         if kind == ScannedKind::Directory {
             let dir = open(dir, &name, &path)?;
-            below(&dir, &path, rules, depth + 1, all)?;
+            add_entries(&dir, &path, rules, depth + 1, all)?;
         }
     }
     Ok(())

@@ -15,16 +15,12 @@ impl TempDir {
     /// Creates `PARENT/PREFIXxxxxxxxxxxxxxxxx`.
     pub fn new_in(parent: impl AsRef<Path>, prefix: &str) -> Result<Self> {
         let parent = parent.as_ref();
-        let mut last = std::io::Error::from_raw_os_error(libc::EEXIST);
-        for _ in 0..100 {
+        let path = super::write::retry_names(|| {
             let path = parent.join(format!("{prefix}{}", super::write::random_name()));
-            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(TempDir { path: Some(path) }),
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => last = e,
-                Err(e) => return Err(IoError::new("create a temporary directory in", parent, e)),
-            }
-        }
-        Err(IoError::new("create a temporary directory in", parent, last))
+            std::fs::DirBuilder::new().mode(0o700).create(&path).map(|()| path)
+        });
+        let path = path.map_err(|e| IoError::new("create a temporary directory in", parent, e))?;
+        Ok(TempDir { path: Some(path) })
     }
 
     /// Its path.

@@ -8,12 +8,12 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The maximum size of a record. A journal needs some hundred bytes for each file that changes.
-const RECORD_LIMIT: u64 = 64 << 20;
+/// The maximum size of a record in bytes.
+const RECORD_LIMIT: u64 = super::Limit::RECORD.0;
 
 /// Why a file or directory is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
+#[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum Distrust {
     #[error("it is a symbolic link")]
     Link,
@@ -71,8 +71,8 @@ pub fn read_trusted(path: impl AsRef<Path>) -> Result<std::result::Result<Vec<u8
     if !meta.is_file() {
         return Ok(Err(Distrust::NotFile));
     }
-    if let Some(why) = written_by_others(&meta) {
-        return Ok(Err(why));
+    if let Some(reason) = written_by_others(&meta) {
+        return Ok(Err(reason));
     }
     let mut bytes = Vec::new();
     if meta.len() <= RECORD_LIMIT {

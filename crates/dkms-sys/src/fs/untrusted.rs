@@ -44,8 +44,8 @@ pub fn open_untrusted(dir: impl AsRef<Path>, name: impl AsRef<Path>, owner: Opti
     Err(error(std::io::Error::new(std::io::ErrorKind::InvalidData, wrong)))
 }
 
-/// Reads a file like [`open_untrusted`], of at most 1 GiB ([`super::Limit::MODULE`]). It must not change
-/// meanwhile.
+/// Reads a file like [`open_untrusted`], of at most 1 GiB ([`super::Limit::MODULE`]). Its size must not
+/// change while it is read.
 ///
 /// # Errors
 /// As for [`open_untrusted`]; it is too large; its size changes while it is read.
@@ -79,13 +79,14 @@ fn open_step_by_step(top: OwnedFd, name: &Path, flags: OFlags) -> std::result::R
     Err(Errno::XDEV)
 }
 
+/// The error with a message that fits the rules of [`open_untrusted`].
 fn explained(e: Errno) -> std::io::Error {
-    let why = match e {
+    let reason = match e {
         Errno::LOOP => "it is a symbolic link",
         Errno::XDEV => "its path leads out of the directory",
         other => return other.into(),
     };
-    std::io::Error::new(std::io::ErrorKind::InvalidData, why)
+    std::io::Error::new(std::io::ErrorKind::InvalidData, reason)
 }
 
 #[cfg(test)]

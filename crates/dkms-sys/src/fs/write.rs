@@ -17,7 +17,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(
 }
 
 /// Like [`write_atomic`], but without waiting for the disk: after a crash of the machine, the file may be
-/// missing or incomplete. For files that nothing depends on.
+/// missing or incomplete. For unimportant files, such as caches.
 pub fn write_unsynced(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
     replace(path.as_ref(), mode, false, |file| file.write_all(bytes))
 }
@@ -77,39 +77,38 @@ pub fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
 /// error.
 pub fn symlink_replace(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
     let (target, link) = (target.as_ref(), link.as_ref());
-    for _ in 0..ATTEMPTS {
+    let temp = retry_names(|| {
         let temp = temporary_name(link);
-        match std::os::unix::fs::symlink(target, &temp) {
-            Ok(()) => {
-                let guard = RemoveOnDrop(Some(temp.clone()));
-                super::rename(&temp, link)?;
-                guard.disarm();
-                return super::sync_dir(parent(link));
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(IoError::new("create link", link, e)),
-        }
-    }
-    Err(no_name(link))
+        std::os::unix::fs::symlink(target, &temp).map(|()| temp)
+    });
+    let temp = temp.map_err(|e| IoError::new("create link", link, e))?;
+    let guard = RemoveOnDrop(Some(temp.clone()));
+    super::rename(&temp, link)?;
+    guard.disarm();
+    super::sync_dir(parent(link))
 }
 
-const ATTEMPTS: u32 = 100;
-
-fn no_name(path: &Path) -> IoError {
-    IoError::new("find a free temporary name next to", path, std::io::Error::from_raw_os_error(libc::EEXIST))
+/// Calls `create`, which chooses a random name, until the name is free.
+///
+/// # Errors
+/// Another error than `AlreadyExists`, or `AlreadyExists` after a hundred attempts.
+pub(super) fn retry_names<T>(create: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
+    for _ in 1..100 {
+        match create() {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    create()
 }
 
 /// Creates a file next to `path` that other users cannot read yet.
 fn create_temporary(path: &Path) -> Result<(PathBuf, File)> {
-    for _ in 0..ATTEMPTS {
+    let created = retry_names(|| {
         let temp = temporary_name(path);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
-            Ok(file) => return Ok((temp, file)),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(IoError::new("write", path, e)),
-        }
-    }
-    Err(no_name(path))
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).map(|file| (temp, file))
+    });
+    created.map_err(|e| IoError::new("write", path, e))
 }
 
 /// `DIR/.NAME.RANDOM`. NAME is truncated so that the result has at most 255 bytes.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// Retries take at most three seconds. A file that is busy for longer is really being written.
+/// Retries take at most three seconds. A file that is busy for longer is in fact being written.
 const ATTEMPTS: u32 = 160;
 
 /// Starts a program. `life` is our end of its supervisor's pipe; the report of a failed attempt's supervisor

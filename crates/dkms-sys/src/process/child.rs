@@ -38,7 +38,7 @@ struct Supervisor {
 impl Plan {
     /// Runs in the first fork. Forks again: the parent becomes the supervisor and never returns, the child
     /// returns to call exec.
-    pub(super) fn carry_out(&mut self) -> std::io::Result<()> {
+    pub(super) fn run_in_child(&mut self) -> std::io::Result<()> {
         self.notes.at(Step::Supervise);
         // SAFETY: this process has one thread, and nothing in it allocates, locks or panics.
         unsafe {
@@ -125,7 +125,7 @@ impl Plan {
             match libc::fork() {
                 -1 => Err(std::io::Error::last_os_error()),
                 0 => Ok(1),
-                program => be_process_one(program, &self.notes),
+                program => run_process_one(program, &self.notes),
             }
         }
     }
@@ -133,8 +133,7 @@ impl Plan {
     fn enter_inner_namespaces(&self) -> std::io::Result<()> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
         self.notes.at(Step::Namespaces);
-        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked
-        // with.
+        // SAFETY: a plain number. Directories for mounts get exactly the requested modes.
         unsafe { libc::umask(0) };
         let missing = sandbox.enter_inner_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
         self.notes.add_missing(missing);
@@ -144,7 +143,8 @@ impl Plan {
     /// # Safety
     /// Only in the child, before exec.
     unsafe fn prepare(&mut self) -> std::io::Result<()> {
-        // What dkms inherited itself (a package manager's lock, a jobserver) is not the program's business.
+        // The program must not inherit descriptors that dkms has inherited, such as the lock of a package
+        // manager or a jobserver.
         // SAFETY: only close-on-exec flags change; the standard streams are below 3.
         unsafe { close_on_exec_from(3) };
         for fd in &self.pass {
@@ -152,7 +152,7 @@ impl Plan {
             unsafe { keep_on_exec(fd.as_raw_fd())? };
         }
         self.notes.at(Step::Mount);
-        // For a confined program these are among its places.
+        // The binds of a confined program are among its places.
         if !self.binds.is_empty() && !self.sandbox_binds {
             mount::enter_namespace()?;
             for bind in &self.binds {
@@ -189,10 +189,10 @@ unsafe fn is_dead(pidfd: RawFd) -> bool {
 ///
 /// # Safety
 /// Only in a fork that is process 1 of a namespace; all descriptors are closed.
-unsafe fn be_process_one(program: i32, notes: &Notes) -> ! {
+unsafe fn run_process_one(program: i32, notes: &Notes) -> ! {
     // SAFETY: system calls on plain numbers; the process has one thread.
     unsafe {
-        // For the case that it has the same user as the program.
+        // It may have the same user as the program.
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"dkms-init".as_ptr());
         libc::chdir(c"/".as_ptr());

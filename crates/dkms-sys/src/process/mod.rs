@@ -7,10 +7,10 @@
 //! dkms ── supervisor ── the program (its own process group) ── whatever it starts
 //! ```
 //!
-//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes
-//! its child and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel
-//! sends it SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of
-//! locks and a pipe, on which it reports how the program ended.
+//! The supervisor is the subreaper of all its descendants: a grandchild that called `setsid` and lost its
+//! parent becomes its child and can be found. After SIGTERM, it ends all of them with SIGTERM, after SIGUSR1
+//! with SIGKILL. The kernel sends it SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only
+//! descriptors are those of locks and a pipe, on which it reports how the program ended.
 //!
 //! Processes that the program leaves running when it exits (a daemon started by a script) survive, unless
 //! [`Command::end_leftovers`] or a sandbox is used.
@@ -314,8 +314,8 @@ impl Command {
         self
     }
 
-    /// Runs it in a sandbox; implies [`Command::end_leftovers`]. It has no terminal, and nothing of it
-    /// survives: an interrupt kills it at once.
+    /// Runs it in a sandbox; implies [`Command::end_leftovers`]. It has no terminal, none of its processes
+    /// survives, and an interrupt kills it immediately.
     pub fn confine(mut self, profile: Profile) -> Self {
         self.profile = Some(profile);
         self.end_leftovers = true;
@@ -330,8 +330,8 @@ impl Command {
         self
     }
 
-    /// When the flag becomes true, the program is ended with everything it started, as after a timeout; this
-    /// is no error.
+    /// When the flag becomes true, the program is ended with everything it started, as after a timeout, but
+    /// this is not an error.
     pub fn stop_on(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
         self
@@ -362,7 +362,7 @@ impl Command {
         self
     }
 
-    /// For cleaning up: starts even after a signal asked dkms to stop. Only a further signal ends it.
+    /// For cleanup: it starts even after a signal asked dkms to stop. Only another signal ends it.
     pub fn ignore_interrupt(mut self) -> Self {
         self.ignore_interrupt = true;
         self

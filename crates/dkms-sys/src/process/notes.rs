@@ -1,5 +1,5 @@
-//! How far a child got: written between fork and exec, read by its parent. Writing neither allocates nor
-//! locks.
+//! The progress of a child, written between fork and exec and read by its parent. Writing neither allocates
+//! nor locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

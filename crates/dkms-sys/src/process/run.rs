@@ -26,8 +26,8 @@ use crate::signal;
 
 /// Time to keep reading pipes after the program ended, if a process that it left behind keeps them open.
 const DRAIN: Duration = Duration::from_millis(500);
-/// Longer than the supervisor's own time limit.
-const GIVE_UP: Duration = Duration::from_secs(15);
+/// The time after which the supervisor itself is killed; longer than its own time limit.
+const SUPERVISOR_LIMIT: Duration = Duration::from_secs(15);
 
 impl Command {
     /// Runs it to completion.
@@ -48,7 +48,7 @@ fn run(mut command: Command) -> Result<Finished, ProcessError> {
     let (child, streams, life, enforced) = start_child(&mut command, &line)?;
     let mut child = child;
     let mut watch = Watch::new(&command, &child.0, streams, life, start);
-    watch.until_the_end();
+    watch.wait_for_end();
     let Watch { streams: [out, err], report, ended_by, .. } = watch;
     let fallback = child.finish();
     let finished = Finished {
@@ -69,7 +69,7 @@ fn run(mut command: Command) -> Result<Finished, ProcessError> {
     }
 }
 
-/// The supervisor, which is killed and reaped whatever happens.
+/// The supervisor, which is killed and reaped in any case.
 struct Child(std::process::Child);
 
 impl Child {
@@ -173,8 +173,8 @@ fn try_to_start(
         sandbox: sandbox.clone(),
         notes: notes.clone(),
     };
-    // SAFETY: `carry_out` neither allocates nor locks; all it needs was made above.
-    unsafe { std_command.pre_exec(move || plan.carry_out()) };
+    // SAFETY: `run_in_child` neither allocates nor locks; everything that it needs was created above.
+    unsafe { std_command.pre_exec(move || plan.run_in_child()) };
     let spawned = super::busy::spawn(&mut std_command, &life);
     drop(std_command);
     match (spawned, notes.refused()) {
@@ -217,7 +217,7 @@ fn std_command(command: &Command, program: &Path, sandbox: Option<&Prepared>) ->
 fn directory(command: &Command, sandbox: Option<&Prepared>) -> Option<PathBuf> {
     let at_home = command.cwd.as_ref().map(|dir| dir.as_os_str()) == command.env_value("HOME");
     let home = private_home(command, sandbox).filter(|_| at_home).cloned();
-    // Its mounts are prepared in a directory that it must not see.
+    // It must not see the directory in which its mounts are prepared.
     home.or_else(|| command.cwd.clone()).or_else(|| sandbox.map(|_| "/".into()))
 }
 
@@ -269,14 +269,14 @@ struct Watch<'a> {
     life: Option<File>,
     report: Option<Status>,
     ended_by: Option<Reason>,
-    /// The time at which everything is killed, after it was asked to end.
-    hard_at: Option<Instant>,
+    /// The time at which everything is killed if it has not ended after SIGTERM.
+    kill_at: Option<Instant>,
     killed_at: Option<Instant>,
     deadline: Option<(Instant, Duration)>,
     grace: Duration,
-    /// The number of signals that had already arrived, or that it may ignore.
-    overlooked: Option<u32>,
-    gone_at: Option<Instant>,
+    /// The number of signals that do not end it.
+    ignored_signals: Option<u32>,
+    ended_at: Option<Instant>,
     limits: Limits,
     stop: Option<Arc<AtomicBool>>,
 }
@@ -295,12 +295,12 @@ impl<'a> Watch<'a> {
             life: Some(File::from(life)),
             report: None,
             ended_by: None,
-            hard_at: None,
+            kill_at: None,
             killed_at: None,
             deadline: command.timeout.and_then(|t| Some((start.checked_add(t)?, t))),
             grace: command.grace,
-            overlooked: command.ignore_interrupt.then(|| signal::count().max(1)),
-            gone_at: None,
+            ignored_signals: command.ignore_interrupt.then(|| signal::count().max(1)),
+            ended_at: None,
             limits: command.profile.as_ref().map(|p| p.limits.clone()).unwrap_or_default(),
             stop: command.stop.clone(),
         }
@@ -323,18 +323,18 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn until_the_end(&mut self) {
+    fn wait_for_end(&mut self) {
         loop {
             self.poll();
             let now = Instant::now();
-            if let Some(gone) = self.gone_at {
-                let silent = self.streams.iter().all(|s| s.pipe.is_none());
-                if silent || now.duration_since(gone) >= DRAIN {
+            if let Some(ended_at) = self.ended_at {
+                let all_closed = self.streams.iter().all(|stream| stream.pipe.is_none());
+                if all_closed || now.duration_since(ended_at) >= DRAIN {
                     return;
                 }
             } else {
-                self.look_at_the_clock(now);
-                if self.killed_at.is_some_and(|at| now.duration_since(at) >= GIVE_UP) {
+                self.end_if_necessary(now);
+                if self.killed_at.is_some_and(|at| now.duration_since(at) >= SUPERVISOR_LIMIT) {
                     Child::signal(self.child, rustix::process::Signal::KILL);
                     return;
                 }
@@ -342,12 +342,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Starts and escalates ending the program, because of a limit or a signal.
-    fn look_at_the_clock(&mut self, now: Instant) {
+    /// Sends SIGTERM because of a limit or a signal, and SIGKILL if the program has not ended after that.
+    fn end_if_necessary(&mut self, now: Instant) {
         let count = signal::count();
         if self.ended_by.is_none() {
-            let signal = match self.overlooked {
-                Some(overlooked) if count <= overlooked => None,
+            let signal = match self.ignored_signals {
+                Some(ignored) if count <= ignored => None,
                 _ => signal::interrupted(),
             };
             self.ended_by = match (signal, self.deadline) {
@@ -362,11 +362,11 @@ impl<'a> Watch<'a> {
                 return;
             }
             Child::signal(self.child, rustix::process::Signal::TERM);
-            self.hard_at = now.checked_add(self.grace);
+            self.kill_at = now.checked_add(self.grace);
         }
-        let pressed = count > self.overlooked.unwrap_or(0).max(1);
-        let out_of_patience = self.hard_at.is_some_and(|at| now >= at);
-        if self.killed_at.is_none() && (out_of_patience || pressed) {
+        let is_interrupted_again = count > self.ignored_signals.unwrap_or(0).max(1);
+        let grace_is_over = self.kill_at.is_some_and(|at| now >= at);
+        if self.killed_at.is_none() && (grace_is_over || is_interrupted_again) {
             Child::signal(self.child, rustix::process::Signal::USR1);
             self.killed_at = Some(now);
         }
@@ -376,11 +376,11 @@ impl<'a> Watch<'a> {
     fn poll(&mut self) {
         let [out, err] = &self.streams;
         let mut fds = Vec::with_capacity(4);
-        let mut whose = Vec::with_capacity(4);
+        let mut sources = Vec::with_capacity(4);
         for (number, file) in [(0, &out.pipe), (1, &err.pipe), (2, &self.life)] {
             if let Some(file) = file {
                 fds.push(PollFd::new(file, PollFlags::IN));
-                whose.push(number);
+                sources.push(number);
             }
         }
         // After a signal the descriptor stays readable, so from then on the time is checked often instead.
@@ -388,14 +388,14 @@ impl<'a> Watch<'a> {
         if let Some(fd) = &wake {
             fds.push(PollFd::new(fd, PollFlags::IN));
         }
-        let limit = self.patience();
+        let limit = self.time_to_next_action();
         let time = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
         if rustix::event::poll(&mut fds, Some(&time)).is_err() {
             return;
         }
         let ready: Vec<usize> = fds
             .iter()
-            .zip(whose)
+            .zip(sources)
             .filter(|(fd, _)| !fd.revents().is_empty())
             .map(|(_, number)| number)
             .collect();
@@ -409,12 +409,12 @@ impl<'a> Watch<'a> {
     }
 
     /// The time until the next action, if no event arrives.
-    fn patience(&self) -> Duration {
+    fn time_to_next_action(&self) -> Duration {
         let now = Instant::now();
         let mut limit = Duration::from_secs(60);
         let deadline = self.deadline.map(|(at, _)| at).filter(|_| self.ended_by.is_none());
-        let hard_at = self.hard_at.filter(|_| self.killed_at.is_none());
-        for at in [deadline, hard_at, self.gone_at.map(|at| at + DRAIN)] {
+        let kill_at = self.kill_at.filter(|_| self.killed_at.is_none());
+        for at in [deadline, kill_at, self.ended_at.map(|at| at + DRAIN)] {
             if let Some(left) = at.map(|at| at.saturating_duration_since(now)) {
                 limit = limit.min(left.max(Duration::from_millis(1)));
             }
@@ -435,6 +435,6 @@ impl<'a> Watch<'a> {
             self.report = Some(if kind == 0 { Status::Exited(value) } else { Status::Signaled(value) });
         }
         self.life = None;
-        self.gone_at = Some(Instant::now());
+        self.ended_at = Some(Instant::now());
     }
 }

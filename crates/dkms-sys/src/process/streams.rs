@@ -28,7 +28,7 @@ pub(super) fn stdin(stdin: Stdin) -> std::io::Result<OwnedFd> {
         Stdin::Null => File::open("/dev/null").map_err(|e| with_name("/dev/null", &e))?.into(),
         Stdin::Stream(fd) => fd,
         Stdin::Inherit => std::io::stdin().as_fd().try_clone_to_owned()?,
-        // A file in memory, which the program may read as slowly and as little as it likes.
+        // A file in memory: the program may read it slowly, or only a part of it.
         Stdin::Bytes(bytes) => {
             use std::io::{Seek, Write};
             let fd = rustix::fs::memfd_create(c"dkms-stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
@@ -45,10 +45,10 @@ fn with_name(path: &str, error: &std::io::Error) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
-/// The child's end of a stream, and the reader of ours.
+/// Returns the child's end of a stream, and the reader of our end.
 ///
-/// A confined program never gets one of our files: it could truncate it, or could not open it through
-/// `/dev/stdout`.
+/// A confined program does not get our file itself, because it could truncate it, or could not open it
+/// through `/dev/stdout`.
 pub(super) fn output(stream: Stream, number: i32, confined: bool) -> std::io::Result<(OwnedFd, Reader)> {
     Ok(match stream {
         Stream::Null => {
@@ -84,7 +84,7 @@ impl Reader {
         Reader { pipe: None, kept: Vec::new(), cut: false, function: None }
     }
 
-    /// Reads what is available. The caller knows that there is something, or that the stream has ended.
+    /// Reads the available bytes. To be called only if there are any, or if the stream has ended.
     pub(super) fn take(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut chunk = [0u8; 64 * 1024];

@@ -21,7 +21,7 @@ pub(super) struct Rows(Vec<Row>);
 
 /// The maximum number of processes in the list. Unused pages are never touched.
 const MOST: usize = 32 * 1024;
-/// How long to wait for processes after SIGKILL: a process in an uninterruptible wait may not end.
+/// The time to wait for processes after SIGKILL. A process in an uninterruptible wait may not end.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
 

@@ -19,11 +19,11 @@ use crate::error::check;
 /// The Landlock version of the running kernel; 0 if it has none or it is disabled.
 pub fn abi() -> u32 {
     const VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag the kernel takes a null pointer and size 0, and only answers a number.
-    let answer = unsafe {
+    // SAFETY: with this flag, the kernel accepts a null pointer and size 0, and only returns a number.
+    let version = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
     };
-    u32::try_from(answer).unwrap_or(0)
+    u32::try_from(version).unwrap_or(0)
 }
 
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
@@ -54,14 +54,7 @@ impl Rules {
         unseen: &[&Path],
         no_network: bool,
     ) -> Result<Option<Self>, RulesetError> {
-        let all = AccessFs::from_all(KNOWN);
-        let mut set = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
-        if no_network {
-            set = set.handle_access(AccessNet::from_all(ABI::V4))?;
-        }
-        let set: Option<OwnedFd> = set.create()?.into();
-        let Some(set) = set else { return Ok(None) };
-        let handled = all & AccessFs::from_all(ABI::from(i32::try_from(abi()).unwrap_or(i32::MAX)));
+        let Some((set, handled)) = create_ruleset(no_network)? else { return Ok(None) };
         let read = AccessFs::from_read(KNOWN) & handled;
         let file = AccessFs::from_file(KNOWN) & handled;
         let mut rules: Vec<(PathBuf, BitFlags<AccessFs>)> =
@@ -90,11 +83,7 @@ impl Rules {
     /// Allows reading `read` and everything below it, and using `write`, and nothing else: no file can be
     /// executed. `None` if this kernel enforces nothing.
     pub(super) fn only(read: &[PathBuf], write: &[PathBuf]) -> Result<Option<Self>, RulesetError> {
-        let all = AccessFs::from_all(KNOWN);
-        let set = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
-        let set: Option<OwnedFd> = set.create()?.into();
-        let Some(set) = set else { return Ok(None) };
-        let handled = all & AccessFs::from_all(ABI::from(i32::try_from(abi()).unwrap_or(i32::MAX)));
+        let Some((set, handled)) = create_ruleset(false)? else { return Ok(None) };
         let usable = handled & !AccessFs::Execute;
         let readable = AccessFs::from_read(KNOWN) & usable;
         let paths = read.iter().map(|path| (path, readable)).chain(write.iter().map(|path| (path, usable)));
@@ -127,8 +116,21 @@ impl Rules {
     }
 }
 
-/// The largest directories and files below `dir` that contain nothing `unseen`: Landlock rules can only allow
-/// access.
+/// Creates a ruleset without rules. Returns it with the access rights to files that this kernel restricts;
+/// `None` if this kernel enforces nothing.
+fn create_ruleset(no_network: bool) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>, RulesetError> {
+    let all = AccessFs::from_all(KNOWN);
+    let mut set = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
+    if no_network {
+        set = set.handle_access(AccessNet::from_all(ABI::V4))?;
+    }
+    let set: Option<OwnedFd> = set.create()?.into();
+    let supported = AccessFs::from_all(ABI::from(i32::try_from(abi()).unwrap_or(i32::MAX)));
+    Ok(set.map(|set| (set, all & supported)))
+}
+
+/// The largest directories and files below `dir` that contain nothing `unseen`. Landlock rules can only allow
+/// access, not deny it.
 fn readable(dir: &Path, unseen: &[&Path]) -> Vec<PathBuf> {
     if unseen.contains(&dir) {
         return Vec::new();

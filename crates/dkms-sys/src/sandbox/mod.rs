@@ -1,10 +1,10 @@
 //! The sandbox of a child: a separate user, private namespaces, restricted writing, no network, no keys,
 //! limits.
 //!
-//! Everything is prepared in the parent and enabled in the child between fork and exec. What this machine
-//! cannot enforce is not dropped silently: the program is started without it, [`Enforced`] lists it, and the
-//! caller decides. Several parts overlap on purpose, so that a machine that lacks one still has another:
-//! writing is restricted by read-only mounts, by Landlock, and by the user's permissions.
+//! Everything is prepared in the parent and enabled in the child between fork and exec. If this machine
+//! cannot enforce a part, the program is started without it, [`Enforced`] lists it, and the caller decides.
+//! Several parts overlap on purpose, so that a machine that lacks one still has another: writing is
+//! restricted by read-only mounts, by Landlock, and by the user's permissions.
 
 mod landlock;
 mod operation;
@@ -20,12 +20,12 @@ use crate::error::check;
 use crate::mount::{self, unshare};
 use landlock::Rules;
 pub use landlock::abi as landlock_abi;
-pub use own::{NotEnforced, Own, confine_own_process};
+pub use own::{NotEnforced, OwnProfile, confine_own_process};
 use parts::{Capability, Parts};
 pub use parts::{Part, can_become, is_mapped, lacks};
 use seccomp::Sockets;
 pub use view::{Access, Place};
-use view::{View, Wanted};
+use view::{Requirements, View};
 
 /// The permissions of a child. [`Profile::new`] is the strictest profile that this machine supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ struct UserMaps {
 pub(crate) struct Prepared {
     tried: Parts,
     user: Option<(u32, u32)>,
-    user_asked: bool,
+    user_requested: bool,
     network: bool,
     maps: Option<UserMaps>,
     view: Option<View>,
@@ -145,7 +145,7 @@ impl Profile {
         let (empty, hidden): (Vec<PathBuf>, Vec<PathBuf>) =
             self.hidden.iter().filter(|p| p.exists()).cloned().partition(|p| p.is_dir());
         let view = tried.has(Part::Mounts).then(|| {
-            View::plan(&Wanted {
+            View::plan(&Requirements {
                 scratch: &self.scratch,
                 empty: &empty,
                 hidden: &hidden,
@@ -175,7 +175,7 @@ impl Profile {
         Ok(Prepared {
             tried,
             user,
-            user_asked: self.user.is_some(),
+            user_requested: self.user.is_some(),
             network: self.network,
             maps,
             view,
@@ -199,8 +199,8 @@ impl Profile {
         if own_namespace {
             tried = tried.with(Part::UserNamespace);
         }
-        let wanted = [Part::Mounts, Part::Processes, Part::Ipc, Part::Network, Part::Landlock];
-        for part in wanted.into_iter().filter(|p| !lacks(*p)) {
+        let optional = [Part::Mounts, Part::Processes, Part::Ipc, Part::Network, Part::Landlock];
+        for part in optional.into_iter().filter(|part| !lacks(*part)) {
             let needs_capability = part != Part::Landlock;
             if (part != Part::Network || !self.network) && (capable || own_namespace || !needs_capability) {
                 tried = tried.with(part);
@@ -227,9 +227,9 @@ impl Profile {
     }
 
     fn rlimits(&self, own_user: bool) -> Vec<(Resource, u64)> {
-        // The kernel counts processes per user, so this works only for a user that no other program has. The
-        // kernel's limit is higher than ours: then our count finds that the limit is exceeded and can report
-        // it, instead of failing forks, and the number is still bounded between two counts.
+        // The kernel counts processes per user, so this works only for a user without other programs. The
+        // kernel's limit is higher than ours, so that our own count exceeds the limit first and can report
+        // it. Between two counts, the kernel's limit applies.
         let processes = self.limits.processes.filter(|_| own_user).map(|limit| limit.saturating_add(64));
         Limits { processes, ..self.limits.clone() }.of_process()
     }
@@ -349,7 +349,7 @@ impl Prepared {
         Ok(more)
     }
 
-    /// What is enforced, given the parts that the child recorded as missing.
+    /// The enforced parts, given the parts that the child recorded as missing.
     pub(crate) fn enforced(&self, missing: u32) -> Enforced {
         let missing = Parts::from_bits(missing);
         let has = |part: Part| self.tried.has(part) && !missing.has(part);
@@ -367,7 +367,7 @@ impl Prepared {
         };
         let absent = [
             (
-                !enforced.user && self.user_asked,
+                !enforced.user && self.user_requested,
                 "it runs as the same user as dkms: no other user is available",
             ),
             (
@@ -398,10 +398,10 @@ impl Prepared {
     }
 }
 
-/// The type of `libc::RLIMIT_CPU` and its like.
+/// The type of `libc::RLIMIT_CPU` and similar constants.
 #[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
-/// The type of `libc::RLIMIT_CPU` and its like.
+/// The type of `libc::RLIMIT_CPU` and similar constants.
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 

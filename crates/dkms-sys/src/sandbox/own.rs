@@ -1,6 +1,6 @@
-//! Confinement of the own process: for a program that gives up what it does not need before it handles
-//! untrusted input. It needs no supervisor and no namespaces, so it costs a millisecond less, and works
-//! wherever the program is started from.
+//! Confinement of this process: for a program that gives up unneeded rights before it handles untrusted
+//! input. It needs no supervisor and no namespaces, so it takes a millisecond less, and does not depend on
+//! the program that starts it.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use super::parts::{can_become, drop_capabilities};
 use super::seccomp::{self, Sockets};
 use super::{Limits, become_user, forbid_new_privileges, install, set_limit};
 
-/// What the process keeps. The network is always among it.
+/// The rights that the process keeps. It also keeps the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Own {
+pub struct OwnProfile {
     /// The user and group to become; supplementary groups are dropped.
     pub user: Option<(u32, u32)>,
     /// Files and directories that stay readable.
@@ -22,7 +22,7 @@ pub struct Own {
     pub limits: Limits,
 }
 
-/// What this machine cannot enforce.
+/// A restriction that this machine cannot enforce.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEnforced {
     /// Access to files.
@@ -36,24 +36,25 @@ pub enum NotEnforced {
     SystemCalls,
 }
 
-/// Gives up everything that is not in `own`, for good, including executing programs (if the kernel has
-/// Landlock). Must be called before the process starts threads: a thread that exists already keeps its
-/// rights. Returns what is not enforced.
+/// Permanently gives up all rights that are not in `profile`, including the right to execute programs (if the
+/// kernel has Landlock). Must be called before the process starts threads, because existing threads keep
+/// their rights. Returns the restrictions that are not enforced.
 ///
 /// # Errors
 /// Limits or the user cannot be set. The process must not continue then.
-pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<NotEnforced>> {
+pub fn confine_own_process(profile: &OwnProfile) -> std::io::Result<Vec<NotEnforced>> {
     let mut missing = Vec::new();
-    for (resource, value) in own.limits.of_process() {
+    for (resource, value) in profile.limits.of_process() {
         set_limit(resource, value)?;
     }
     forbid_new_privileges()?;
-    // Before the change of the user, who may not be able to reach the directories.
-    match Rules::only(&own.read, &own.write).map_err(std::io::Error::other)? {
+    // This comes before the change of the user, because the new user may not be able to reach the
+    // directories.
+    match Rules::only(&profile.read, &profile.write).map_err(std::io::Error::other)? {
         Some(rules) => rules.enforce()?,
         None => missing.push(NotEnforced::Files),
     }
-    match own.user {
+    match profile.user {
         Some((uid, gid)) if can_become(uid) && can_become(gid) => become_user(uid, gid)?,
         Some(_) => missing.push(NotEnforced::User),
         None => {}

@@ -1,7 +1,7 @@
-//! The parts of the sandbox, and which of them this machine lacks.
+//! The parts of the sandbox, and the parts that this machine lacks.
 //!
-//! Nothing is probed in advance. Each part is tried with the first confined program. If the kernel or the
-//! container denies it, that is recorded for the rest of this process, the program is started again without
+//! Parts are not tested in advance. Each part is tried with the first confined program. If the kernel or the
+//! container denies it, this is recorded for the rest of this process, the program is started again without
 //! the part, and [`super::Enforced`] lists it.
 
 use crate::error::check;
@@ -113,16 +113,16 @@ struct Data {
 }
 
 /// Whether this process has all of these capabilities (in its user namespace).
-pub(crate) fn is_capable(wanted: &[Capability]) -> bool {
+pub(crate) fn is_capable(capabilities: &[Capability]) -> bool {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let mut data = [Data::default(); 2];
     // SAFETY: both structures are as linux/capability.h has them for this version, and outlive the call.
     let code = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
-    code == 0 && wanted.iter().all(|c| data[0].effective & (1 << *c as u32) != 0)
+    code == 0 && capabilities.iter().all(|number| data[0].effective & (1 << *number as u32) != 0)
 }
 
-/// Drops all capabilities. Only in a child that will call exec, with no_new_privs set: then exec restores
-/// none, not even for user 0 of a user namespace.
+/// Drops all capabilities. Only with no_new_privs set: then exec does not restore them, not even for user 0
+/// of a user namespace.
 pub(crate) fn drop_capabilities() -> std::io::Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let data = [Data::default(); 2];

@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// The requirements of a view.
-pub(super) struct Wanted<'a> {
+pub(super) struct Requirements<'a> {
     /// An existing private directory, in which a mount point for the tmpfs is created.
     pub(super) scratch: &'a Path,
     /// Directories that must be empty.
@@ -59,7 +59,7 @@ pub(super) struct Wanted<'a> {
     /// Files that must be empty.
     pub(super) hidden: &'a [PathBuf],
     pub(super) places: &'a [Place],
-    /// Size in bytes for everything that is written outside places.
+    /// The size in bytes of all files that the program writes outside places.
     pub(super) size: u64,
     /// The program's user, if it differs from ours.
     pub(super) user: Option<(u32, u32)>,
@@ -86,7 +86,7 @@ const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 /// The devices in the private `/dev`.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// A directory that another one covers.
+/// A directory that is covered by a directory of the tmpfs.
 struct Cover {
     path: PathBuf,
     /// Its path in the tmpfs.
@@ -94,7 +94,7 @@ struct Cover {
 }
 
 struct Planner<'a> {
-    wanted: &'a Wanted<'a>,
+    requirements: &'a Requirements<'a>,
     stage: PathBuf,
     ops: Vec<Op>,
     covers: Vec<Cover>,
@@ -106,14 +106,14 @@ impl View {
     ///
     /// # Errors
     /// A path contains a NUL byte, or the mount point for the tmpfs cannot be created.
-    pub(super) fn plan(wanted: &Wanted<'_>) -> std::io::Result<View> {
-        let stage = wanted.scratch.join(".view");
+    pub(super) fn plan(requirements: &Requirements<'_>) -> std::io::Result<View> {
+        let stage = requirements.scratch.join(".view");
         match std::fs::create_dir(&stage) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
         let mut planner =
-            Planner { wanted, stage, ops: Vec::new(), covers: Vec::new(), made: BTreeSet::new() };
+            Planner { requirements, stage, ops: Vec::new(), covers: Vec::new(), made: BTreeSet::new() };
         planner.plan()
     }
 
@@ -151,15 +151,18 @@ impl Planner<'_> {
     }
 
     fn plan(&mut self) -> std::io::Result<View> {
-        for file in self.wanted.hidden {
+        for file in self.requirements.hidden {
             let (source, target) = (c_string(Path::new("/dev/null"))?, c_string(file)?);
             self.ops.push(Op::Bind { source, target });
         }
         // Before the tmpfs and the binds, so that it does not affect them. However, a bind mount inherits the
         // flag of its source.
         self.ops.push(Op::ReadOnly);
-        let data =
-            format!("mode=0755,size={},nr_inodes={}", self.wanted.size, self.wanted.size / 2048 + 1024);
+        let data = format!(
+            "mode=0755,size={},nr_inodes={}",
+            self.requirements.size,
+            self.requirements.size / 2048 + 1024
+        );
         let stage = c_string(&self.stage)?;
         self.ops.push(Op::Tmpfs { target: stage.clone(), data: CString::new(data)? });
         self.ops.push(Op::Enter { path: stage });
@@ -178,7 +181,7 @@ impl Planner<'_> {
         for (number, place) in places.iter().enumerate() {
             self.bind(&self.place(number), &place.target)?;
         }
-        if self.wanted.own_proc && Path::new("/proc").is_dir() {
+        if self.requirements.own_proc && Path::new("/proc").is_dir() {
             self.ops.push(Op::Proc);
         }
         self.ops.push(Op::Detach);
@@ -187,15 +190,15 @@ impl Planner<'_> {
 
     /// Covers the directories that must be empty or private, outermost first. Returns the private ones.
     fn plan_covers(&mut self) -> std::io::Result<Vec<PathBuf>> {
-        let mut wanted: Vec<(PathBuf, libc::mode_t)> = Vec::new();
+        let mut covered: Vec<(PathBuf, libc::mode_t)> = Vec::new();
         let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir() && p != Path::new("/"));
-        wanted.extend(TEMPORARY.iter().filter_map(|p| Some((real(Path::new(p))?, 0o1777))));
-        wanted.extend(self.wanted.empty.iter().filter_map(|p| Some((real(p)?, 0o755))));
-        wanted.extend(self.closed_directories().into_iter().map(|p| (p, 0o755)));
-        wanted.sort();
-        wanted.dedup_by(|later, first| later.0 == first.0);
+        covered.extend(TEMPORARY.iter().filter_map(|p| Some((real(Path::new(p))?, 0o1777))));
+        covered.extend(self.requirements.empty.iter().filter_map(|p| Some((real(p)?, 0o755))));
+        covered.extend(self.closed_directories().into_iter().map(|p| (p, 0o755)));
+        covered.sort();
+        covered.dedup_by(|later, first| later.0 == first.0);
         let mut temporary = Vec::new();
-        for (path, mode) in wanted {
+        for (path, mode) in covered {
             if mode == 0o1777 {
                 temporary.push(path.clone());
             }
@@ -217,7 +220,7 @@ impl Planner<'_> {
 
     /// For each place, its outermost parent that the program's user, if it differs from ours, may not enter.
     fn closed_directories(&self) -> Vec<PathBuf> {
-        let Some((uid, _)) = self.wanted.user else { return Vec::new() };
+        let Some((uid, _)) = self.requirements.user else { return Vec::new() };
         let closed =
             |dir: &Path| dir.metadata().is_ok_and(|m| m.is_dir() && m.mode() & 0o001 == 0 && m.uid() != uid);
         let above = |place: &Place| {
@@ -225,7 +228,7 @@ impl Planner<'_> {
             outermost_first.reverse();
             outermost_first.into_iter().find(|dir| closed(dir)).map(Path::to_owned)
         };
-        self.wanted.places.iter().filter_map(above).filter(|p| p != Path::new("/")).collect()
+        self.requirements.places.iter().filter_map(above).filter(|p| p != Path::new("/")).collect()
     }
 
     /// The path in the tmpfs of a path that is covered.
@@ -237,7 +240,7 @@ impl Planner<'_> {
         let Some(home) = temporary.first().map(|tmp| tmp.join(HOME)) else { return Ok(None) };
         let Some(inside) = self.inside_covers(&home) else { return Ok(None) };
         self.ops.push(Op::Directory { path: self.name(&inside)?, mode: 0o700 });
-        if let Some(user) = self.wanted.user {
+        if let Some(user) = self.requirements.user {
             self.ops.push(Op::Owner { path: self.name(&inside)?, user });
         }
         Ok(Some(home))
@@ -251,7 +254,7 @@ impl Planner<'_> {
                     || place.source != place.target
                     || self.inside_covers(&place.target).is_some())
         };
-        let mut places: Vec<Place> = self.wanted.places.iter().filter(needed).cloned().collect();
+        let mut places: Vec<Place> = self.requirements.places.iter().filter(needed).cloned().collect();
         places.sort_by(|a, b| a.target.cmp(&b.target));
         places
     }
@@ -292,7 +295,7 @@ impl Planner<'_> {
         let (upper, work) = (self.stage.join(format!("u{number}")), self.stage.join(format!("w{number}")));
         self.ops.push(Op::Directory { path: self.name(&upper)?, mode: 0o755 });
         self.ops.push(Op::Directory { path: self.name(&work)?, mode: 0o755 });
-        if let Some(user) = self.wanted.user {
+        if let Some(user) = self.requirements.user {
             self.ops.push(Op::Owner { path: self.name(&upper)?, user });
         }
         let mut data = b"lowerdir=".to_vec();
@@ -301,7 +304,7 @@ impl Planner<'_> {
             data.extend_from_slice(name);
             data.extend(escaped(dir.strip_prefix(&self.stage).unwrap_or(dir)));
         }
-        if self.wanted.own_user_namespace {
+        if self.requirements.own_user_namespace {
             data.extend_from_slice(b",userxattr");
         }
         self.ops.push(Op::Overlay { target: self.name(staged)?, data: CString::new(data)? });
@@ -312,7 +315,7 @@ impl Planner<'_> {
     fn copy(&mut self, source: &Path, path: &Path, top: bool) -> std::io::Result<()> {
         let meta = if top { source.metadata()? } else { source.symlink_metadata()? };
         let mode = meta.mode() & 0o777 | 0o600;
-        let user = self.wanted.user;
+        let user = self.requirements.user;
         if meta.is_dir() {
             let to = self.name(path)?;
             self.ops.push(Op::Directory { path: to.clone(), mode: mode | 0o700 });

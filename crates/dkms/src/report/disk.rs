@@ -26,7 +26,7 @@ pub(super) fn usage(system: &System, builds: &[BuildState]) -> Disk {
         installed: builds
             .iter()
             .flat_map(|b| &b.modules)
-            .filter_map(|m| Stat::of(&m.path))
+            .filter_map(|m| Stat::lstat(&m.path))
             .map(|f| f.size)
             .sum(),
         free: dkms_sys::fs::free_space(&system.layout.dkms_tree).ok(),

@@ -1,30 +1,31 @@
-//! The errors of compressing and decompressing.
+//! Errors of compression and decompression.
 
 use crate::compression::Compression;
 
-/// Why data could not be compressed or expanded, or options not be understood.
+/// Why data could not be compressed or decompressed, or why options are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
     /// The expanded data would be larger than the caller allows.
-    #[error("the data expands to more than {limit} bytes; this is no kernel module")]
+    #[error("the data expands to more than {limit} bytes; this is not a kernel module")]
     TooLarge {
-        /// The limit given, in bytes.
+        /// The caller's limit in bytes.
         limit: usize,
     },
-    /// The compressed data is damaged, cut short, or needs more memory than a module can.
+    /// The compressed data is damaged or cut short, or the decoder needs more memory than it is allowed to
+    /// use.
     #[error("the {} data is damaged: {source}", format.name())]
     Damaged {
         /// Format of the data.
         format: Compression,
-        /// What the decoder reports.
+        /// The error of the decoder.
         source: std::io::Error,
     },
     /// The encoder failed.
     #[error("{} compression failed: {source}", format.name())]
     Encoder {
-        /// The wanted format.
+        /// The requested format.
         format: Compression,
-        /// What the encoder reports.
+        /// The error of the encoder.
         source: std::io::Error,
     },
     /// Neither kmod nor kernels read modules in this format.
@@ -35,9 +36,9 @@ pub enum CompressError {
     Option {
         /// The format that the options are for.
         format: Compression,
-        /// The word in question.
+        /// The invalid word.
         option: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: &'static str,
     },
 }

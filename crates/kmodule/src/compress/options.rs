@@ -27,11 +27,11 @@ pub enum Options {
 /// The settings of xz.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Xz {
-    /// Level and the "extreme" bit, as liblzma takes them.
+    /// The level and the "extreme" bit, in the form that liblzma expects.
     pub preset: u32,
-    /// Size of the dictionary in bytes; `None`: that of the preset.
+    /// The size of the dictionary in bytes; `None`: the size of the preset.
     pub dictionary: Option<u32>,
-    /// CRC32 as integrity check, or none: kernels support no other.
+    /// Whether the integrity check is CRC32, the only one that kernels support. Otherwise there is none.
     pub crc32: bool,
 }
 

@@ -1,6 +1,6 @@
 //! The words of `compress_gzip_opts`, `compress_xz_opts` and `compress_zstd_opts`, which dkms 3 passed to the
-//! command line tools. Words that affect the output are applied, words that only affect the tool are
-//! accepted, and words whose effect is not available here are errors.
+//! command line tools. Options that affect the output are applied. Options that only affect the tool are
+//! accepted and ignored. All other options are errors.
 
 use super::error::CompressError;
 use super::options::{Options, Xz};
@@ -18,8 +18,8 @@ impl Options {
     /// Reads the words of `compress_gzip_opts`, `compress_xz_opts` or `compress_zstd_opts`. Empty text means
     /// [`Options::for_modules`].
     ///
-    /// For xz the words have the meaning they have on its command line: a level after `--lzma2=` cancels that
-    /// filter and its dictionary size. One thing differs: without `--check` the check is CRC32.
+    /// Options of xz have the same meaning as on its command line: a level after `--lzma2=` cancels that
+    /// filter and its dictionary size. Only the default differs: without `--check`, the check is CRC32.
     ///
     /// # Errors
     /// [`CompressError::Option`] names the word that is not supported; [`CompressError::NotForModules`].
@@ -48,7 +48,7 @@ impl Options {
     }
 }
 
-/// The reason why a word is not supported.
+/// Why a word is not supported.
 type Fault = &'static str;
 
 /// The command line of one tool.
@@ -57,7 +57,7 @@ trait Words {
     const WITH_VALUE: &'static [char];
     /// Long options whose value may be the next word.
     const LONG_WITH_VALUE: &'static [&'static str];
-    /// A level is one digit; of several digits the last counts.
+    /// A level is one digit; if there are several digits, the last one counts.
     const ONE_DIGIT: bool;
 
     fn level(&mut self, level: u8) -> Result<(), Fault>;
@@ -86,15 +86,14 @@ fn read<W: Words>(words: &mut W, format: Compression, text: &str) -> Result<(), 
     Ok(())
 }
 
-/// Reads one-letter options and levels, several in a word.
+/// Reads the one-letter options and levels of one word. `rest` are the words after it.
 fn read_letters<'w, W: Words>(
     words: &mut W,
     mut left: &str,
     rest: &mut impl Iterator<Item = &'w str>,
 ) -> Result<(), Fault> {
-    let mut letters = left.chars();
-    while let Some(letter) = letters.next() {
-        let after = letters.as_str();
+    while let Some(letter) = left.chars().next() {
+        let after = &left[letter.len_utf8()..];
         if letter.is_ascii_digit() {
             let others =
                 if W::ONE_DIGIT { after } else { after.trim_start_matches(|c: char| c.is_ascii_digit()) };
@@ -105,13 +104,12 @@ fn read_letters<'w, W: Words>(
             let value = if after.is_empty() { rest.next() } else { Some(after) };
             return words.letter(letter, value);
         } else {
-            // Quiet, verbose, force, keep: the same in every tool, and without effect on the output.
+            // Quiet, verbose, force, keep: they are the same in every tool and do not affect the output.
             if !matches!(letter, 'q' | 'v' | 'f' | 'k') {
                 words.letter(letter, None)?;
             }
             left = after;
         }
-        letters = left.chars();
     }
     Ok(())
 }
@@ -149,7 +147,7 @@ struct XzWords {
     level: u32,
     extreme: u32,
     crc32: bool,
-    /// Preset and dictionary of `--lzma2=`, if no level follows it.
+    /// The preset and the dictionary of `--lzma2=`, if no level follows it.
     lzma2: Option<(u32, Option<u32>)>,
 }
 
@@ -179,7 +177,7 @@ impl XzWords {
         Ok(())
     }
 
-    /// `--lzma2=[preset=N[e],][dict=SIZE]`: starts from preset 6, whatever level was given before.
+    /// Reads `--lzma2=[preset=N[e],][dict=SIZE]`. It starts from preset 6, even if another level came before.
     fn lzma2(&mut self, value: &str) -> Result<(), Fault> {
         let (mut preset, mut dictionary) = (6, None);
         for part in value.split(',').filter(|part| !part.is_empty()) {
@@ -249,7 +247,7 @@ struct ZstdWords {
 }
 
 impl ZstdWords {
-    /// Without `--ultra` the tool, too, limits the level, with a warning.
+    /// Without `--ultra`, the level is limited to 19. The tool does the same, with a warning.
     fn finish(self) -> Options {
         let level = if self.ultra { self.level } else { self.level.min(19) };
         Options::Zstd { level, checksum: self.checksum }
@@ -297,7 +295,7 @@ impl Words for ZstdWords {
     }
 }
 
-/// A number of threads, which does not affect the output.
+/// Checks the number of threads, which does not affect the output.
 fn check_number(value: Option<&str>) -> Result<(), Fault> {
     match value {
         Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
@@ -305,7 +303,7 @@ fn check_number(value: Option<&str>) -> Result<(), Fault> {
     }
 }
 
-/// A size as xz reads it: a number with an optional k, M, G (also KiB, MiB …; all mean powers of 1024).
+/// Parses a size as xz does: a number with an optional k, M or G (also KiB, MiB …; all are powers of 1024).
 fn parse_size(text: &str) -> Option<u32> {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;

@@ -1,4 +1,4 @@
-//! The word size of an ELF file, and the errors of reading it.
+//! The word size of ELF files, and the errors when reading them.
 
 /// Word size of a module, `EI_CLASS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ impl Class {
 /// Why bytes are not a readable kernel module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
-    /// No ELF magic: some other kind of file.
+    /// No ELF magic number: another kind of file.
     #[error("not an ELF file{}", if *empty { ": the file is empty" } else { "" })]
     NotElf {
         /// The file has no bytes at all.
@@ -59,7 +59,7 @@ pub enum ElfError {
     /// A relocatable file without `.modinfo`: an ordinary object file.
     #[error("not a kernel module: the object file has no .modinfo section")]
     NoModinfo,
-    /// An ELF file whose table of sections is missing or was removed.
+    /// An ELF file without a section table.
     #[error("the ELF file has no table of sections")]
     NoSections,
 }

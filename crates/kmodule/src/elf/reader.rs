@@ -76,7 +76,7 @@ pub(crate) struct Relocation {
     pub addend: Option<u64>,
 }
 
-/// The string at an offset of a string table, cut at [`LONGEST_NAME`]; empty when the offset is outside the
+/// The string at an offset in a string table, cut off at [`LONGEST_NAME`]; empty if the offset is outside the
 /// table.
 pub(crate) fn string_at(strings: &[u8], offset: usize) -> &[u8] {
     let rest = strings.get(offset..).unwrap_or_default();
@@ -84,7 +84,7 @@ pub(crate) fn string_at(strings: &[u8], offset: usize) -> &[u8] {
 }
 
 /// Names are read up to this length. The kernel's symbols have less than 512 bytes (`KSYM_NAME_LEN`), so a
-/// longer name matches none; and entries of a forged file that share one long string do not multiply it.
+/// longer name does not match any. In a forged file, many entries could share one long string.
 pub(crate) const LONGEST_NAME: usize = 1024;
 
 /// The bytes before the first NUL, or all of them.
@@ -108,8 +108,8 @@ impl<'a> Reader<'a> {
         }
         let ident: &[u8; 16] =
             data.get(4..).and_then(<[u8]>::first_chunk).ok_or_else(|| truncated(data, "ELF header", 20))?;
-        // For x86-64 and arm64, kernels check the machine only and ignore these two bytes; for riscv, they
-        // ignore the second one.
+        // For x86-64 and arm64, kernels check only the machine and ignore class and byte order; for riscv,
+        // they ignore the byte order.
         let (class, order) = match *ident {
             [.., 62 | 183, 0] => (2, 1),
             [class, .., 243, 0] => (class, 1),
@@ -155,20 +155,20 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Every section with its name. The count and the index of the name table may be in the first entry
-    /// (files with more than 65,279 sections).
+    /// All sections with their names. In files with more than 65,279 sections, the first entry contains the
+    /// number of sections and the index of the name table.
     pub(crate) fn sections(&self) -> Result<Vec<Section<'a>>, ElfError> {
         const SHN_XINDEX: u16 = 0xffff;
-        let least = match self.class {
+        let expected = match self.class {
             Class::Elf32 => 40,
             Class::Elf64 => 64,
         };
         if self.section_table == 0 {
             return Err(ElfError::NoSections);
         }
-        if self.section_size < least {
+        if self.section_size < expected {
             let size = self.section_size;
-            return Err(ElfError::Malformed(format!("section headers of {size} bytes, {least} expected")));
+            return Err(ElfError::Malformed(format!("section headers of {size} bytes, {expected} expected")));
         }
         let size = u64::from(self.section_size);
         let first = self.raw_section(self.range("section table", self.section_table, size)?);
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
         for section in &mut sections {
             section.name = string_at(names, usize::try_from(section.name_offset).unwrap_or(usize::MAX));
         }
-        // The kernel refuses a file when any section does not fit, needed or not.
+        // The kernel refuses a file if any section is outside it, even one that it does not need.
         for section in sections.iter().filter(|section| section.kind != SHT_NULL) {
             self.contents(section)?;
         }
@@ -235,13 +235,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of a section; none when it occupies no space in the file.
+    /// The bytes of a section; empty if it occupies no space in the file.
     pub(crate) fn contents(&self, section: &Section<'_>) -> Result<&'a [u8], ElfError> {
         if section.kind == SHT_NOBITS {
             return Ok(&[]);
         }
-        let part = || format!("section {}", String::from_utf8_lossy(section.name));
-        self.range_of(part, section.offset, section.size)
+        let name = || format!("section {}", String::from_utf8_lossy(section.name));
+        self.part(name, section.offset, section.size)
     }
 
     /// The entries in the bytes of a symbol table.
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         bytes.get(start..start.checked_add(size)?).map(|entry| self.raw_symbol(entry))
     }
 
-    /// Kernels ignore the size of an entry in the section header.
+    /// The standard size. Kernels ignore the size of an entry in the section header.
     fn symbol_size(&self) -> usize {
         match self.class {
             Class::Elf32 => 16,
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The relocations in a section; none when it is not a table of relocations.
+    /// The relocations in a section; none if it is not a table of relocations.
     pub(crate) fn relocations(
         &self,
         table: &Section<'_>,
@@ -326,7 +326,7 @@ impl<'a> Reader<'a> {
         if self.little_endian { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
     }
 
-    /// A field of an entry; zero when the entry is too short for it.
+    /// A field of an entry; zero if the entry is too short for it.
     pub(crate) fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         self.number(entry.get(at..at.saturating_add(length)).unwrap_or_default())
     }
@@ -337,10 +337,10 @@ impl<'a> Reader<'a> {
     }
 
     fn range(&self, part: &str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
-        self.range_of(|| part.to_owned(), offset, size)
+        self.part(|| part.to_owned(), offset, size)
     }
 
-    /// All bytes of the file from an offset on; none when it is beyond the end.
+    /// The bytes of the file from an offset to the end; empty if the offset is beyond the end.
     pub(crate) fn rest_at(&self, offset: u64) -> &'a [u8] {
         usize::try_from(offset).ok().and_then(|start| self.data.get(start..)).unwrap_or_default()
     }
@@ -350,12 +350,10 @@ impl<'a> Reader<'a> {
         self.rest_at(offset).get(..usize::try_from(size).ok()?)
     }
 
-    fn range_of(&self, part: impl Fn() -> String, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
-        let end = offset.saturating_add(size);
-        let place = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-        place
-            .and_then(|(start, end)| self.data.get(start..end))
-            .ok_or_else(|| truncated(self.data, &part(), end))
+    /// `size` bytes at an offset. `name` names that part of the file for the error.
+    fn part(&self, name: impl Fn() -> String, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
+        let missing = || truncated(self.data, &name(), offset.saturating_add(size));
+        self.bytes_at(offset, size).ok_or_else(missing)
     }
 }
 

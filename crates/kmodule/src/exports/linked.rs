@@ -1,6 +1,6 @@
-//! In a linked kernel image, fields contain addresses or distances from their own address.
+//! The fields of linked kernel images: addresses, or distances from their own address.
 
-use super::table::{ExportsError, Follow, Layout, Target, string, strings};
+use super::table::{ExportsError, Layout, TableReader, Target, find_names, name_at};
 use crate::elf::reader::{Reader, Section, low_word};
 use crate::elf::{Class, ElfError};
 
@@ -23,7 +23,7 @@ impl<'r, 'a> Image<'r, 'a> {
         reader: &'r Reader<'a>,
         sections: &'r [Section<'a>],
     ) -> Result<Image<'r, 'a>, ExportsError> {
-        let (index, bytes) = strings(reader, sections)?.ok_or(ExportsError::NoTable)?;
+        let (index, bytes) = find_names(reader, sections)?.ok_or(ExportsError::NoTable)?;
         let address = sections.get(index).map_or(0, |section| section.address);
         let loaded = sections.iter().filter(|section| section.is_loaded());
         let mut loaded: Vec<(u64, &[u8])> = loaded
@@ -40,7 +40,7 @@ impl<'r, 'a> Image<'r, 'a> {
         if self.reader.class == Class::Elf32 { address & 0xffff_ffff } else { address }
     }
 
-    /// Four bytes of the running kernel.
+    /// The number in the four bytes at an address.
     fn number_at(&self, address: u64) -> Option<u32> {
         let after = self.loaded.partition_point(|(begin, _)| *begin <= address);
         let (begin, bytes) = self.loaded.get(after.checked_sub(1)?)?;
@@ -49,7 +49,7 @@ impl<'r, 'a> Image<'r, 'a> {
     }
 }
 
-impl<'a> Follow<'a> for Image<'_, 'a> {
+impl<'a> TableReader<'a> for Image<'_, 'a> {
     type Table = Table<'a>;
 
     fn table(&self, index: usize) -> Result<Table<'a>, ExportsError> {
@@ -65,13 +65,13 @@ impl<'a> Follow<'a> for Image<'_, 'a> {
             return Target::Nothing;
         }
         let address = if layout.relative { self.relative(table, at) } else { value };
-        let text = address.checked_sub(self.strings.0).and_then(|offset| string(self.strings.1, offset));
+        let text = address.checked_sub(self.strings.0).and_then(|offset| name_at(self.strings.1, offset));
         text.map_or(Target::Other, Target::Text)
     }
 
-    /// Nothing in the image says whether four bytes are a CRC or the distance to it. A CRC read as a distance
-    /// leads into the kernel's few megabytes once in a hundred times; a distance always does, except for
-    /// symbols without a CRC.
+    /// The image does not record whether four bytes are a CRC or the distance to it. A distance always leads
+    /// into the kernel's few megabytes, except for symbols without a CRC. A CRC that is read as a distance
+    /// does so in about one of a hundred cases.
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
         // The lower half of a word.
         let direct = |index: usize| low_word(self.reader.field(table.bytes, index * width, width));

@@ -1,7 +1,7 @@
-//! In a module, fields are filled by relocations when it is loaded: symbol plus addend is what a field leads
-//! to, whether it is stored as an address or as a distance.
+//! The fields of modules: relocations fill them when the module is loaded. The target of a field is symbol
+//! plus addend, stored as an address or as a distance.
 
-use super::table::{ExportsError, Follow, Layout, Target, string, strings};
+use super::table::{ExportsError, Layout, TableReader, Target, find_names, name_at};
 use crate::elf::ElfError;
 use crate::elf::reader::{Reader, Relocation, Section, Symbol};
 
@@ -28,7 +28,7 @@ impl<'r, 'a> Object<'r, 'a> {
         reader: &'r Reader<'a>,
         sections: &'r [Section<'a>],
     ) -> Result<Object<'r, 'a>, ExportsError> {
-        let strings = strings(reader, sections)?.unwrap_or((usize::MAX, &[]));
+        let strings = find_names(reader, sections)?.unwrap_or((usize::MAX, &[]));
         Ok(Object { reader, sections, strings })
     }
 
@@ -43,9 +43,9 @@ impl<'r, 'a> Object<'r, 'a> {
         Some((symbol, addend))
     }
 
-    /// A CRC by relocation: an absolute symbol is the CRC itself, any other symbol is its address. An
-    /// undefined symbol means that there is no CRC.
-    fn distant_crc(&self, symbol: &Symbol, addend: u64) -> Option<u32> {
+    /// The CRC that a relocation leads to. An absolute symbol is the CRC itself, any other symbol is its
+    /// address, and an undefined symbol means that there is no CRC.
+    fn relocated_crc(&self, symbol: &Symbol, addend: u64) -> Option<u32> {
         let value = symbol.value.wrapping_add(addend);
         match symbol.section {
             SHN_UNDEF => Some(0),
@@ -59,19 +59,20 @@ impl<'r, 'a> Object<'r, 'a> {
     }
 }
 
-impl<'a> Follow<'a> for Object<'_, 'a> {
+impl<'a> TableReader<'a> for Object<'_, 'a> {
     type Table = Table<'a>;
 
     fn table(&self, index: usize) -> Result<Table<'a>, ExportsError> {
         let bytes = self.sections.get(index).map(|section| self.reader.contents(section)).transpose()?;
         let mut table = Table { bytes: bytes.unwrap_or_default(), relocations: Vec::new(), symbols: 0 };
         for section in self.sections.iter().filter(|section| usize::try_from(section.info) == Ok(index)) {
-            let mut found = self.reader.relocations(section)?.peekable();
-            if found.peek().is_some() {
+            let mut relocations = self.reader.relocations(section)?.peekable();
+            if relocations.peek().is_some() {
                 table.symbols = usize::try_from(section.link)
                     .map_err(|_| ElfError::Malformed("relocations without symbols".to_owned()))?;
                 let machine = self.reader.machine;
-                table.relocations.extend(found.filter(|relocation| !subtracts(machine, relocation.kind)));
+                let kept = relocations.filter(|relocation| !subtracts(machine, relocation.kind));
+                table.relocations.extend(kept);
             }
         }
         table.relocations.sort_by_key(|relocation| relocation.offset);
@@ -86,12 +87,12 @@ impl<'a> Follow<'a> for Object<'_, 'a> {
         if usize::from(symbol.section) != self.strings.0 {
             return Target::Other;
         }
-        string(self.strings.1, symbol.value.wrapping_add(addend)).map_or(Target::Other, Target::Text)
+        name_at(self.strings.1, symbol.value.wrapping_add(addend)).map_or(Target::Other, Target::Text)
     }
 
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
         let read_crc = |at: usize| match self.relocation_at(table, at) {
-            Some((symbol, addend)) => self.distant_crc(&symbol, addend),
+            Some((symbol, addend)) => self.relocated_crc(&symbol, addend),
             None => u32::try_from(self.reader.field(table.bytes, at, width) & 0xffff_ffff).ok(),
         };
         let reason = "a CRC lies outside the file";

@@ -1,10 +1,10 @@
-//! What tables of exported symbols have in common in linked images and in relocatable files.
+//! The common parts of the tables of exported symbols in linked images and in relocatable files.
 
 use crate::elf::ElfError;
 use crate::elf::reader::{Reader, Section};
 use crate::symvers::SymversError;
 
-/// The longest name: kernels allow 512 bytes (KSYM_NAME_LEN).
+/// The longest accepted name in bytes: kernels allow 512 (KSYM_NAME_LEN).
 const LONGEST: usize = 1024;
 
 /// Why the exports of an object cannot be read.
@@ -13,15 +13,15 @@ pub enum ExportsError {
     /// It is not a readable ELF file.
     #[error(transparent)]
     Elf(#[from] ElfError),
-    /// A kernel image without lists of symbols: it is built without modules, or the lists were stripped.
+    /// A kernel image without lists of symbols: it was built without modules, or the lists were stripped.
     #[error("the kernel image has no list of exported symbols (section __ksymtab)")]
     NoTable,
-    /// A table whose entries do not refer to anything.
+    /// A table of symbols, CRCs or flags that cannot be read.
     #[error("the list of exported symbols is damaged: section {section}: {reason}")]
     Damaged {
         /// The section's name.
         section: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: &'static str,
     },
     /// A name that no list of symbols can contain.
@@ -32,11 +32,11 @@ pub enum ExportsError {
 /// The width of the fields of an entry, and how they refer to their target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Bytes of one field.
+    /// The number of bytes of a field.
     pub(super) field: usize,
-    /// Fields of one entry: 3 with a namespace, otherwise 2.
+    /// The number of fields of an entry: 3 with a namespace, otherwise 2.
     pub(super) fields: usize,
-    /// Distances instead of addresses; no difference in a relocatable file.
+    /// The fields contain distances, not addresses; the same in a relocatable file.
     pub(super) relative: bool,
 }
 
@@ -50,8 +50,8 @@ pub(super) enum Target<'a> {
     Other,
 }
 
-/// What differs between a linked image and a relocatable file.
-pub(super) trait Follow<'a> {
+/// Reads the fields of tables. This differs between linked images and relocatable files.
+pub(super) trait TableReader<'a> {
     type Table: 'a;
     /// Prepares a table of symbols or CRCs.
     fn table(&self, index: usize) -> Result<Self::Table, ExportsError>;
@@ -61,19 +61,19 @@ pub(super) trait Follow<'a> {
     fn crcs(&self, table: &Self::Table, count: usize, width: usize) -> Result<Vec<u32>, ExportsError>;
 }
 
-/// The string at `offset` of a section of strings.
-pub(super) fn string(strings: &[u8], offset: u64) -> Option<&str> {
+/// The name or namespace at `offset` in the section that contains them.
+pub(super) fn name_at(strings: &[u8], offset: u64) -> Option<&str> {
     let rest = strings.get(usize::try_from(offset).ok()?..)?;
     let end = rest.iter().take(LONGEST + 1).position(|byte| *byte == 0)?;
     let text = std::str::from_utf8(rest.get(..end)?).ok()?;
     text.bytes().all(|byte| byte.is_ascii_graphic()).then_some(text)
 }
 
-/// The section that contains names and namespaces.
-pub(super) fn strings<'a>(
+/// Index and bytes of the section that contains names and namespaces; `None` if there is none.
+pub(super) fn find_names<'a>(
     reader: &Reader<'a>,
     sections: &[Section<'a>],
 ) -> Result<Option<(usize, &'a [u8])>, ElfError> {
-    let found = sections.iter().enumerate().find(|(_, section)| section.name == b"__ksymtab_strings");
-    found.map(|(index, section)| Ok((index, reader.contents(section)?))).transpose()
+    let named = sections.iter().enumerate().find(|(_, section)| section.name == b"__ksymtab_strings");
+    named.map(|(index, section)| Ok((index, reader.contents(section)?))).transpose()
 }

@@ -1,4 +1,4 @@
-use super::{ExportsError, of_module, of_vmlinux};
+use super::{ExportsError, read_module, read_vmlinux};
 use crate::elf::ElfError;
 
 /// An ELF-64 file, little endian, of named sections without addresses.
@@ -37,7 +37,7 @@ fn missing_and_damaged_tables_are_reported() {
     let entry: &[u8] = &[64, 0, 0, 0, 0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     let strings: (&str, &[u8]) = ("__ksymtab_strings", b"\0name\0");
     let good = [("__ksymtab_gpl", entry), strings, ("__kcrctab_gpl", &[1, 2, 3, 4])];
-    let list = of_vmlinux(&object(2, &good)).unwrap();
+    let list = read_vmlinux(&object(2, &good)).unwrap();
     let found = list.lookup("name").unwrap();
     assert_eq!(
         (found.crc, found.module, found.export_gpl, found.namespace),
@@ -48,7 +48,7 @@ fn missing_and_damaged_tables_are_reported() {
         let mut sections = good.to_vec();
         sections.retain(|section| section.0 != name);
         sections.push((name, bytes));
-        of_vmlinux(&object(2, &sections)).map(|list| list.lookup("name").map(|found| found.crc))
+        read_vmlinux(&object(2, &sections)).map(|list| list.lookup("name").map(|found| found.crc))
     };
     assert_eq!(with("__kflagstab_gpl", &[0]), Ok(Some(0x0403_0201)));
     for (name, bytes, section) in [
@@ -70,14 +70,14 @@ fn missing_and_damaged_tables_are_reported() {
 
 #[test]
 fn files_without_exports() {
-    assert_eq!(of_vmlinux(&object(2, &[(".text", b"code")])).err(), Some(ExportsError::NoTable));
+    assert_eq!(read_vmlinux(&object(2, &[(".text", b"code")])).err(), Some(ExportsError::NoTable));
     let strings: [(&str, &[u8]); 1] = [("__ksymtab_strings", b"\0")];
-    assert_eq!(of_vmlinux(&object(2, &strings)).err(), Some(ExportsError::NoTable));
-    assert!(of_module(&object(1, &[(".text", b"code")]), "m").unwrap().is_empty());
-    let error = of_module(&object(2, &[]), "m").err();
+    assert_eq!(read_vmlinux(&object(2, &strings)).err(), Some(ExportsError::NoTable));
+    assert!(read_module(&object(1, &[(".text", b"code")]), "m").unwrap().is_empty());
+    let error = read_module(&object(2, &[]), "m").err();
     assert_eq!(error, Some(ExportsError::Elf(ElfError::WrongType { e_type: 2 })));
-    assert!(matches!(of_vmlinux(b"MZ"), Err(ExportsError::Elf(ElfError::NotElf { .. }))));
+    assert!(matches!(read_vmlinux(b"MZ"), Err(ExportsError::Elf(ElfError::NotElf { .. }))));
     let mut bare = object(2, &[]);
     bare[40..48].fill(0);
-    assert_eq!(of_vmlinux(&bare).err(), Some(ExportsError::Elf(ElfError::NoSections)));
+    assert_eq!(read_vmlinux(&bare).err(), Some(ExportsError::Elf(ElfError::NoSections)));
 }

@@ -11,17 +11,17 @@ const HEADER: usize = 24;
 /// The start of BTF in little-endian kernels: magic number 0xeb9f, version 1, no flags.
 const START: [u8; 4] = [0x9f, 0xeb, 1, 0];
 
-/// The longest BTF that is accepted, in bytes; Debian's kernels have 4 to 7 MB.
+/// The largest accepted BTF in bytes. Debian's kernels have 4 to 7 MB.
 const LONGEST: usize = 64 << 20;
 
-/// How much of a kernel is read at once.
+/// The number of bytes of a kernel that are read at once.
 const PIECE: u64 = 1 << 20;
 
 /// The BTF of the kernel in an image (see [`super`] for the formats); `None` if it has none.
 ///
-/// The kernel is read piece by piece and never held as a whole, so its sections are not looked up: BTF is
-/// recognised by its header, whose sizes must describe two adjacent parts, and by the first and the last byte
-/// of its strings. A kernel of this type has been seen with one only; data in it may look like a small one.
+/// The kernel is read piece by piece and is never in memory as a whole, so its section table is not used. BTF
+/// is recognised by its header, whose sizes must describe two adjacent parts, and by the first and the last
+/// byte of its strings. Other data may look like small BTF, so the longest match is returned.
 ///
 /// # Errors
 /// As [`super::unpack`].
@@ -32,28 +32,28 @@ pub fn btf(image: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
 pub(crate) fn btf_within(image: &[u8], limit: usize) -> Result<Option<Vec<u8>>, ImageError> {
     super::read_kernel(image, limit, |kernel| {
         let mut search = Search::default();
-        while search.more(kernel)? {
-            search.take();
+        while search.read_more(kernel)? {
+            search.scan();
         }
-        Ok(search.found)
+        Ok(search.longest)
     })
 }
 
 /// Searches for BTF in a stream.
 #[derive(Default)]
 struct Search {
-    /// What is read and not yet dealt with.
+    /// The bytes that are read, but not scanned yet.
     window: Vec<u8>,
-    /// So much of it has to be there before it is worth looking again.
+    /// The number of bytes in `window` that the next scan needs.
     needed: usize,
     ended: bool,
-    /// The longest so far.
-    found: Option<Vec<u8>>,
+    /// The longest BTF so far.
+    longest: Option<Vec<u8>>,
 }
 
 impl Search {
-    /// Reads on, and says whether there is anything to look at.
-    fn more(&mut self, kernel: &mut dyn Read) -> std::io::Result<bool> {
+    /// Fills the window. Returns whether there is anything to scan.
+    fn read_more(&mut self, kernel: &mut dyn Read) -> std::io::Result<bool> {
         while !self.ended && self.window.len() < self.needed.max(HEADER) {
             let read = (&mut *kernel).take(PIECE).read_to_end(&mut self.window)?;
             self.ended = read == 0;
@@ -61,15 +61,15 @@ impl Search {
         Ok(!self.window.is_empty())
     }
 
-    /// Looks at what is there, and drops it up to a place that needs more.
-    fn take(&mut self) {
+    /// Scans the window, and keeps only the bytes that the next scan needs.
+    fn scan(&mut self) {
         let mut rest = self.window.as_slice();
         // The start of BTF may be cut by the end of the window.
         let mut kept = if self.ended { 0 } else { rest.len().min(START.len() - 1) };
         self.needed = 0;
         while let Some(at) = memchr::memmem::find(rest, &START) {
             rest = &rest[at..];
-            let Some(length) = claimed(rest) else {
+            let Some(length) = length_in_header(rest) else {
                 rest = &rest[1..];
                 continue;
             };
@@ -78,9 +78,9 @@ impl Search {
                     (self.needed, kept) = (length, rest.len());
                     break;
                 }
-                Some(btf) if terminated(btf) => {
-                    if self.found.as_ref().is_none_or(|found| found.len() < btf.len()) {
-                        self.found = Some(btf.to_vec());
+                Some(btf) if has_terminated_strings(btf) => {
+                    if self.longest.as_ref().is_none_or(|longest| longest.len() < btf.len()) {
+                        self.longest = Some(btf.to_vec());
                     }
                     rest = &rest[length..];
                     kept = kept.min(rest.len());
@@ -92,9 +92,9 @@ impl Search {
     }
 }
 
-/// The length of the BTF that begins here, in bytes, as its header says; that of the header alone if the
-/// header is cut. `None`: it is not BTF.
-fn claimed(bytes: &[u8]) -> Option<usize> {
+/// The length in bytes of the BTF that begins here, according to its header. If the header is cut off, this
+/// is the length of the header. `None`: it is not BTF.
+fn length_in_header(bytes: &[u8]) -> Option<usize> {
     let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
     let size = |at: usize| usize::try_from(word(at)?).ok();
     let (Some(header), Some(types), Some(types_size), Some(strings), Some(strings_size)) =
@@ -110,8 +110,8 @@ fn claimed(bytes: &[u8]) -> Option<usize> {
     (length <= LONGEST).then_some(length)
 }
 
-/// Whether the strings of what a header describes begin and end with a zero byte.
-fn terminated(btf: &[u8]) -> bool {
+/// Whether the strings of this BTF begin and end with a zero byte.
+fn has_terminated_strings(btf: &[u8]) -> bool {
     let word = |at: usize| btf.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
     let start = word(4).zip(word(16)).and_then(|(header, strings)| header.checked_add(strings));
     let first = start.and_then(|start| btf.get(usize::try_from(start).ok()?));
@@ -124,7 +124,7 @@ pub fn has_btf(module: &[u8]) -> bool {
     section(module, b".BTF").is_some_and(|btf| !btf.is_empty())
 }
 
-/// Whether an ELF file has a section of this name.
+/// Whether an ELF file has a section with this name.
 #[must_use]
 pub fn has_section(file: &[u8], name: &str) -> bool {
     section(file, name.as_bytes()).is_some()
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(btf(&image).unwrap(), Some(good));
     }
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {
@@ -179,16 +179,16 @@ mod tests {
             for piece in [1, 7, 28, 4096, 1 << 20] {
                 let mut search = Search::default();
                 let mut kernel = Slow(&stream, piece);
-                while search.more(&mut kernel).unwrap() {
-                    search.take();
+                while search.read_more(&mut kernel).unwrap() {
+                    search.scan();
                 }
-                assert_eq!(search.found.as_deref(), Some(&good[..]), "{before} {after} {piece}");
+                assert_eq!(search.longest.as_deref(), Some(&good[..]), "{before} {after} {piece}");
             }
         }
     }
 
     #[test]
-    fn what_only_begins_like_it_is_not_btf() {
+    fn data_that_only_begins_like_btf_is_not_btf() {
         let cut = sample(40, b"\0int\0");
         let flat = |bytes: &[u8]| [&[0; 0x38][..], b"ARM\x64", bytes].concat();
         for bad in [&cut[..cut.len() - 1], &sample(0, b"\0a\0"), &sample(4, b"ab\0"), &sample(4, b"\0ab")] {

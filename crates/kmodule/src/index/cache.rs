@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 const START: &str = "dkms-index 1 ";
 
-/// A cache that was read.
+/// The contents of a cache file.
 #[derive(Debug, Default)]
 pub struct Cache<'a> {
     tool: &'a str,
@@ -53,7 +53,7 @@ impl<'a> Cache<'a> {
         self.tool
     }
 
-    /// The facts of the module at a path, as text, if it still has this stamp.
+    /// The facts of the module at `path`, as text; `None` if they are not cached, or with another stamp.
     #[must_use]
     pub fn facts(&self, path: &str, stamp: &str) -> Option<&'a str> {
         self.records.get(path).filter(|record| record.stamp == stamp).map(|record| record.facts)
@@ -72,7 +72,7 @@ impl<'a> Cache<'a> {
     }
 }
 
-/// A cache that is being written.
+/// The contents of a new cache file.
 #[derive(Debug)]
 pub struct NewCache {
     body: String,

@@ -25,15 +25,14 @@ impl Config {
     /// regular expression (the first argument) matches the kernel's release.
     ///
     /// # Errors
-    /// Lines for which depmod would print a warning, and features left to depmod: `external` and continued
-    /// lines.
+    /// A line for which depmod would print a warning, or that is left to depmod: `external`, continued lines.
     pub fn parse<'a>(
         texts: impl IntoIterator<Item = &'a str>,
         matches: &dyn Fn(&str) -> bool,
     ) -> Result<Self, Decline> {
         let mut config = Self::default();
         for line in texts.into_iter().flat_map(str::lines) {
-            config.line(line, matches)?;
+            config.add_line(line, matches)?;
         }
         if config.searches.is_empty() {
             config.searches.push(Search::Directory("updates".to_owned()));
@@ -41,12 +40,12 @@ impl Config {
         Ok(config)
     }
 
-    fn line(&mut self, line: &str, matches: &dyn Fn(&str) -> bool) -> Result<(), Decline> {
+    fn add_line(&mut self, line: &str, matches: &dyn Fn(&str) -> bool) -> Result<(), Decline> {
         if line.starts_with('#') {
             return Ok(());
         }
         if line.contains(['\\', '\r', '\0']) {
-            return Err(Decline::new(format!("depmod.d: '{}' is left to depmod", line.escape_debug())));
+            return Err(Decline::Setting(line.escape_debug().to_string()));
         }
         let mut words = line.split(['\t', ' ']).filter(|word| !word.is_empty());
         match words.next() {
@@ -59,7 +58,7 @@ impl Config {
                 let (Some(module), Some(release), Some(directory)) =
                     (words.next(), words.next(), words.next())
                 else {
-                    return Err(Decline::new(format!("depmod.d: '{line}' lacks words")));
+                    return Err(Decline::IncompleteSetting(line.to_owned()));
                 };
                 if release == "*" || matches(release) {
                     self.overrides.push(format!("{directory}/{module}"));
@@ -68,10 +67,10 @@ impl Config {
             Some("exclude") => self.excludes.extend(words.map(str::to_owned)),
             // depmod accepts both and ignores them.
             Some("include" | "make_map_files") => {}
-            Some(other) => return Err(Decline::new(format!("depmod.d: '{other}' is left to depmod"))),
+            Some(other) => return Err(Decline::Setting(other.to_owned())),
         }
         if self.searches.contains(&Search::Directory("external".to_owned())) {
-            return Err(Decline::new("depmod.d: 'search external' is left to depmod"));
+            return Err(Decline::Setting("search external".to_owned()));
         }
         Ok(())
     }
@@ -82,8 +81,8 @@ impl Config {
         matches!(name, "build" | "source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// Whether the module at `new` replaces the one of the same name that was found before, at `old`. Paths
-    /// are relative to the kernel's directory and have no extensions.
+    /// Whether depmod prefers the module at `new` to a module of the same name at `old`, which it found
+    /// earlier. Paths are relative to the kernel's directory and have no extensions.
     pub(super) fn replaces(&self, new: &str, old: &str) -> bool {
         for chosen in self.overrides.iter().rev() {
             if chosen == new {

@@ -13,8 +13,8 @@ const LONGEST: usize = LONGEST_NAME;
 pub struct Facts<'a> {
     /// Symbols that the module exports.
     pub exports: Vec<&'a str>,
-    /// Symbols that it needs: the undefined ones of its symbol table, in that order, then those that are only
-    /// in its `__versions`.
+    /// Symbols that it needs: first the undefined symbols of its symbol table, in that order, then those that
+    /// are only in `__versions`.
     pub needs: Vec<&'a str>,
     /// Values of `alias` in `.modinfo`, in order.
     pub aliases: Vec<&'a str>,
@@ -31,13 +31,12 @@ impl<'a> Facts<'a> {
     /// Anything that kmod might interpret differently: a file that is not an ELF object, two sections with
     /// the same name, tables of unexpected sizes, names outside ASCII.
     pub fn read(module: &'a [u8]) -> Result<Self, Decline> {
-        let reader = Reader::new(module).map_err(|e| Decline::new(e.to_string()))?;
+        let reader = Reader::new(module)?;
         // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined on these architectures.
         if [2, 18, 43].contains(&reader.machine) {
-            return Err(Decline::new("modules of SPARC are left to depmod"));
+            return Err(Decline::Sparc);
         }
-        let sections = reader.sections().map_err(|e| Decline::new(e.to_string()))?;
-        let file = File { reader, sections };
+        let file = File { sections: reader.sections()?, reader };
         let mut facts = Self { exports: file.exports()?, needs: file.needs()?, ..Self::default() };
         for entry in file.contents(".modinfo")?.split(|byte| *byte == 0) {
             for (key, list) in [
@@ -51,7 +50,7 @@ impl<'a> Facts<'a> {
             }
             // A key without a value is an entry with an empty value.
             if [&b"alias"[..], b"softdep", b"weakdep"].contains(&entry) {
-                return Err(Decline::new("an entry of .modinfo has no value"));
+                return Err(Decline::DamagedModule("an entry of .modinfo has no value"));
             }
         }
         Ok(facts)
@@ -105,21 +104,21 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     /// The bytes of the section with this name; empty if there is no such section.
-    fn contents(&self, name: &str) -> Result<&'a [u8], Decline> {
-        let mut found = self.sections.iter().skip(1).filter(|section| section.name == name.as_bytes());
-        let Some(section) = found.next() else { return Ok(&[]) };
-        if found.next().is_some() {
-            return Err(Decline::new(format!("two sections are called {name}")));
+    fn contents(&self, name: &'static str) -> Result<&'a [u8], Decline> {
+        let mut sections = self.sections.iter().skip(1).filter(|section| section.name == name.as_bytes());
+        let Some(section) = sections.next() else { return Ok(&[]) };
+        if sections.next().is_some() {
+            return Err(Decline::DuplicateSection(name));
         }
-        self.reader.contents(section).map_err(|e| Decline::new(e.to_string()))
+        Ok(self.reader.contents(section)?)
     }
 
-    /// The symbol table, whose entries have the standard size, and its strings.
+    /// The symbol table and its strings.
     fn symbols(&self) -> Result<(&'a [u8], &'a [u8]), Decline> {
         let (table, strings) = (self.contents(".symtab")?, self.contents(".strtab")?);
         let entry = usize::from(self.reader.class.bits()) / 8 * 2 + 8;
         if table.len() % entry != 0 {
-            return Err(Decline::new("the symbol table has half an entry"));
+            return Err(Decline::DamagedModule("the symbol table ends in the middle of an entry"));
         }
         Ok((table, strings))
     }
@@ -131,7 +130,7 @@ impl<'a> File<'a> {
         let mut exports = Vec::new();
         for symbol in self.reader.symbols_in(table).skip(1) {
             if symbol.name >= strings.len() {
-                return Err(Decline::new("a symbol's name is outside the string table"));
+                return Err(Decline::DamagedModule("a symbol's name is outside the string table"));
             }
             if let Some(name) = string_at(strings, symbol.name).strip_prefix(b"__crc_") {
                 exports.push(text(name)?);
@@ -144,14 +143,13 @@ impl<'a> File<'a> {
         Ok(exports)
     }
 
+    /// The undefined symbols, then the other symbols in `__versions`.
     fn needs(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
         let versions = self.versions()?;
         // An entry counts as seen if it is the first with its name and a symbol has that name.
-        let mut first: HashMap<&[u8], usize> = HashMap::new();
-        for (at, name) in versions.iter().enumerate() {
-            first.entry(name).or_insert(at);
-        }
+        let first: HashMap<&[u8], usize> =
+            versions.iter().enumerate().rev().map(|(index, name)| (*name, index)).collect();
         let mut seen: HashSet<&usize> = HashSet::new();
         let mut needs = Vec::new();
         for symbol in self.reader.symbols_in(table).skip(1).filter(|symbol| symbol.section == 0) {
@@ -162,8 +160,7 @@ impl<'a> File<'a> {
             seen.extend(first.get(name));
             needs.push(text(name)?);
         }
-        let unseen = versions.iter().enumerate().filter(|(at, _)| !seen.contains(at));
-        for (_, name) in unseen {
+        for (_, name) in versions.iter().enumerate().filter(|(index, _)| !seen.contains(index)) {
             needs.push(text(name)?);
         }
         Ok(needs)
@@ -175,25 +172,26 @@ impl<'a> File<'a> {
         let word = usize::from(self.reader.class.bits()) / 8;
         let table = self.contents("__versions")?;
         if table.len() % ENTRY != 0 {
-            return Err(Decline::new("__versions has half an entry"));
+            return Err(Decline::DamagedModule("__versions ends in the middle of an entry"));
         }
         let name = |entry: &'a [u8]| until_nul(entry.get(word..).unwrap_or_default());
         let names: Vec<&[u8]> = table.chunks_exact(ENTRY).map(name).collect();
         if names.iter().any(|name| name.len() == ENTRY - word) {
-            return Err(Decline::new("a name in __versions has no end"));
+            return Err(Decline::DamagedModule("a name in __versions is not terminated"));
         }
         Ok(names)
     }
 }
 
+/// A name or value as text, if it is short enough for kmod, ASCII, and without a newline.
 fn text(bytes: &[u8]) -> Result<&str, Decline> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && !text.contains('\n'));
     match text {
         Some(text) if text.len() < LONGEST => Ok(text),
-        Some(_) => Err(Decline::new(format!("a name or value has {LONGEST} characters or more"))),
+        Some(_) => Err(Decline::TooLong(LONGEST)),
         None => {
-            let shown: String = String::from_utf8_lossy(bytes).chars().take(80).collect();
-            Err(Decline::new(format!("'{}' is not ASCII text", shown.escape_debug())))
+            let start: String = String::from_utf8_lossy(bytes).chars().take(80).collect();
+            Err(Decline::NotAscii(start.escape_debug().to_string()))
         }
     }
 }

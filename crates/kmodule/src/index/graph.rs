@@ -6,7 +6,7 @@ use super::types::{Module, Name};
 use crate::index::facts::Facts;
 use std::collections::{BTreeSet, HashMap};
 
-/// The number of buckets of kmod's hash tables of modules and of symbols.
+/// The number of buckets in kmod's hash tables of modules and symbols.
 const MODULE_BUCKETS: u32 = 512;
 const SYMBOL_BUCKETS: u32 = 2048;
 
@@ -37,30 +37,27 @@ impl<'a> Graph<'a> {
     pub(super) fn new(modules: &[Module<'a>], order: &str) -> Result<Self, Decline> {
         let mut nodes = nodes(modules)?;
         sort(&mut nodes, order)?;
-        let owners = owners(&nodes);
-        for at in 0..nodes.len() {
-            let needs = needed(&nodes, &owners, at);
-            if let Some(node) = nodes.get_mut(at) {
-                node.needs = needs;
-            }
+        let exporters = exporters(&nodes);
+        for node in &mut nodes {
+            node.needs = needs(node.facts, &exporters);
         }
         rank(&mut nodes)?;
-        let mut symbols: Vec<(&str, usize)> = owners.into_iter().collect();
+        let mut symbols: Vec<(&str, usize)> = exporters.into_iter().collect();
         sort_by_bucket(&mut symbols, SYMBOL_BUCKETS, |symbol| symbol.0);
         Ok(Self { nodes, symbols })
     }
 
     /// All direct and indirect dependencies of a module, in topological order.
     pub(super) fn all_needs(&self, node: &Node<'_>) -> Vec<&Node<'a>> {
-        let mut found = BTreeSet::new();
+        let mut ranked = BTreeSet::new();
         let mut open = node.needs.clone();
-        while let Some(at) = open.pop() {
-            let Some(needed) = self.nodes.get(at) else { continue };
-            if found.insert((needed.rank, at)) {
+        while let Some(index) = open.pop() {
+            let Some(needed) = self.nodes.get(index) else { continue };
+            if ranked.insert((needed.rank, index)) {
                 open.extend(&needed.needs);
             }
         }
-        found.into_iter().filter_map(|(_, at)| self.nodes.get(at)).collect()
+        ranked.into_iter().filter_map(|(_, index)| self.nodes.get(index)).collect()
     }
 }
 
@@ -83,7 +80,7 @@ fn nodes<'a>(modules: &[Module<'a>]) -> Result<Vec<Node<'a>>, Decline> {
 /// module hash table.
 fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
     if !order.is_empty() && !order.ends_with('\n') {
-        return Err(Decline::new("modules.order has no newline at its end"));
+        return Err(Decline::NoFinalNewline);
     }
     // A path that is listed twice takes its last position.
     let places: HashMap<&str, usize> = order
@@ -97,26 +94,26 @@ fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
 }
 
 /// Maps each symbol to the last module that exports it.
-fn owners<'a>(nodes: &[Node<'a>]) -> HashMap<&'a str, usize> {
-    let exports = nodes.iter().enumerate().map(|(at, node)| (at, node.facts));
-    exports.flat_map(|(at, facts)| facts.exports.iter().map(move |name| (*name, at))).collect()
+fn exporters<'a>(nodes: &[Node<'a>]) -> HashMap<&'a str, usize> {
+    let exports = nodes.iter().enumerate().map(|(index, node)| (index, node.facts));
+    exports.flat_map(|(index, facts)| facts.exports.iter().map(move |name| (*name, index))).collect()
 }
 
 /// The modules whose symbols a module needs, without duplicates.
-fn needed(nodes: &[Node<'_>], owners: &HashMap<&str, usize>, at: usize) -> Vec<usize> {
+fn needs(facts: &Facts<'_>, exporters: &HashMap<&str, usize>) -> Vec<usize> {
     let mut needs = Vec::new();
-    for symbol in nodes.get(at).map(|node| &node.facts.needs).into_iter().flatten() {
+    for symbol in &facts.needs {
         // The same lookup as in kmod: on 64-bit PowerPC, function names begin with a dot.
         let symbol = symbol.strip_prefix('.').unwrap_or(symbol);
-        if let Some(owner) = owners.get(symbol).filter(|owner| !needs.contains(*owner)) {
-            needs.push(*owner);
+        if let Some(exporter) = exporters.get(symbol).filter(|exporter| !needs.contains(*exporter)) {
+            needs.push(*exporter);
         }
     }
     needs
 }
 
-/// Numbers the modules so that each comes before its dependencies. The next one is always the last module
-/// that became free of unnumbered dependents.
+/// Numbers the modules so that each comes before its dependencies. Of the modules whose dependents all have
+/// numbers, the one that joined them last is next.
 fn rank(nodes: &mut [Node<'_>]) -> Result<(), Decline> {
     let mut users = vec![0usize; nodes.len()];
     for needed in nodes.iter().flat_map(|node| &node.needs) {
@@ -138,5 +135,5 @@ fn rank(nodes: &mut [Node<'_>]) -> Result<(), Decline> {
             }
         }
     }
-    if ranked == nodes.len() { Ok(()) } else { Err(Decline::new("some modules need each other in a circle")) }
+    if ranked == nodes.len() { Ok(()) } else { Err(Decline::DependencyCycle) }
 }

@@ -21,33 +21,40 @@ pub(super) fn files(
         ("modules.dep", lines.iter().flat_map(|line| [line.as_bytes(), b"\n"]).flatten().copied().collect()),
         (
             "modules.dep.bin",
-            binary(named(graph).zip(&lines).map(|((at, node), line)| (&*node.name, &**line, at)), order)?,
+            binary(
+                numbered(graph).zip(&lines).map(|((number, node), line)| (&*node.name, &**line, number)),
+                order,
+            )?,
         ),
         ("modules.alias", aliases(graph)),
         ("modules.alias.bin", aliases_binary(graph, order)?),
-        ("modules.softdep", keyed(graph, "Soft dependencies", "softdep", |node| &node.facts.softdeps)),
+        (
+            "modules.softdep",
+            keyword_lines(graph, "Soft dependencies", "softdep", |node| &node.facts.softdeps),
+        ),
     ];
     if version == Version::Kmod34 {
         files.push((
             "modules.weakdep",
-            keyed(graph, "Weak dependencies", "weakdep", |node| &node.facts.weakdeps),
+            keyword_lines(graph, "Weak dependencies", "weakdep", |node| &node.facts.weakdeps),
         ));
     }
     files.extend([
         ("modules.symbols", symbols(graph)),
         ("modules.symbols.bin", symbols_binary(graph, order)?),
-        ("modules.builtin.bin", builtin(lists.builtin, order)?),
+        ("modules.builtin.bin", builtin_names(lists.builtin, order)?),
         ("modules.builtin.alias.bin", builtin_aliases(lists.builtin_modinfo, order)?),
         ("modules.devname", device_names(graph)?),
     ]);
     Ok(files.into_iter().map(|(name, bytes)| IndexFile { name, bytes }).collect())
 }
 
-/// The modules with their number, which kmod calls the priority.
-fn named<'g, 'a>(graph: &'g Graph<'a>) -> impl Iterator<Item = (u32, &'g Node<'a>)> {
+/// The modules with their numbers; kmod calls the number the priority.
+fn numbered<'g, 'a>(graph: &'g Graph<'a>) -> impl Iterator<Item = (u32, &'g Node<'a>)> {
     (0..).zip(&graph.nodes)
 }
 
+/// A binary file with these keys, values and priorities.
 fn binary<'k, K: AsRef<str>>(
     entries: impl IntoIterator<Item = (K, &'k str, u32)>,
     order: Order,
@@ -56,10 +63,10 @@ fn binary<'k, K: AsRef<str>>(
     for (key, value, priority) in entries {
         trie.insert(key.as_ref(), value, priority);
     }
-    trie.bytes(order).ok_or_else(|| Decline::new("an index would have more than 256 MiB"))
+    trie.bytes(order).ok_or(Decline::TooLarge)
 }
 
-/// Lines of the form `PATH: PATH...`.
+/// A line of the form `PATH: PATH...`.
 fn dependencies(graph: &Graph<'_>, node: &Node<'_>) -> String {
     let mut line = format!("{}:", node.path);
     for needed in graph.all_needs(node) {
@@ -80,41 +87,34 @@ fn aliases(graph: &Graph<'_>) -> Vec<u8> {
 }
 
 fn aliases_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
-    let of_node = |(at, node): (u32, &'_ Node<'_>)| {
-        node.facts
-            .aliases
-            .iter()
-            .map(|alias| Ok((normal_alias(alias)?, at)))
-            .collect::<Result<Vec<_>, Decline>>()
-    };
     let mut entries = Vec::new();
-    for (at, node) in named(graph) {
-        entries.extend(of_node((at, node))?.into_iter().map(|(alias, at)| (alias, &*node.name, at)));
+    for (number, node) in numbered(graph) {
+        for alias in &node.facts.aliases {
+            entries.push((normalize_alias(alias)?, &*node.name, number));
+        }
     }
     binary(entries, order)
 }
 
 /// Replaces `-` with `_`, except between brackets.
-fn normal_alias(alias: &str) -> Result<String, Decline> {
+fn normalize_alias(alias: &str) -> Result<String, Decline> {
+    let brackets = || Decline::AliasBrackets(alias.to_owned());
     let mut inside = false;
     let mut normal = String::with_capacity(alias.len());
     for character in alias.chars() {
         match (character, inside) {
-            ('-', false) => normal.push('_'),
-            (other, _) => normal.push(other),
-        }
-        match (character, inside) {
             ('[', false) => inside = true,
             (']', true) => inside = false,
-            (']', false) => return Err(Decline::new(format!("alias {alias}: ']' without '['"))),
+            (']', false) => return Err(brackets()),
             _ => {}
         }
+        normal.push(if character == '-' && !inside { '_' } else { character });
     }
-    if inside { Err(Decline::new(format!("alias {alias}: '[' without ']'"))) } else { Ok(normal) }
+    if inside { Err(brackets()) } else { Ok(normal) }
 }
 
 /// A file of `KEYWORD MODULE VALUE` lines.
-fn keyed<'a>(
+fn keyword_lines<'a>(
     graph: &'a Graph<'_>,
     title: &str,
     keyword: &str,
@@ -131,8 +131,8 @@ fn keyed<'a>(
 
 fn symbols(graph: &Graph<'_>) -> Vec<u8> {
     let mut text = "# Aliases for symbols, used by symbol_request().\n".to_owned();
-    for (symbol, owner) in &graph.symbols {
-        if let Some(node) = graph.nodes.get(*owner) {
+    for (symbol, exporter) in &graph.symbols {
+        if let Some(node) = graph.nodes.get(*exporter) {
             text.extend(["alias symbol:", symbol, " ", &node.name, "\n"]);
         }
     }
@@ -140,15 +140,15 @@ fn symbols(graph: &Graph<'_>) -> Vec<u8> {
 }
 
 fn symbols_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
-    let entry = |(symbol, owner): &(&str, usize)| {
-        let node = graph.nodes.get(*owner)?;
-        Some((format!("symbol:{symbol}"), &*node.name, u32::try_from(*owner).ok()?))
+    let entry = |(symbol, exporter): &(&str, usize)| {
+        let node = graph.nodes.get(*exporter)?;
+        Some((format!("symbol:{symbol}"), &*node.name, u32::try_from(*exporter).ok()?))
     };
     binary(graph.symbols.iter().filter_map(entry), order)
 }
 
 /// The names of the built-in modules; their values are empty.
-fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
+fn builtin_names(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
     let mut names = Vec::new();
     for line in list.split_inclusive('\n') {
         let file = line.rsplit('/').next().unwrap_or(line);
@@ -156,7 +156,7 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
         let is_path =
             line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.is_ascii() && line.len() < 4096;
         if !is_path || name.is_empty() || !file.contains('.') {
-            return Err(Decline::new(format!("modules.builtin: '{}' is odd", line.escape_debug())));
+            return Err(Decline::BuiltinLine(line.escape_debug().to_string()));
         }
         names.push(String::from(ModuleName::new(name)));
     }
@@ -165,23 +165,23 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
 
 /// Aliases of built-in modules, from NUL-terminated strings `MODULE.KEY=VALUE`.
 fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
-    let odd = || Decline::new("modules.builtin.modinfo is not a list of MODULE.KEY=VALUE");
+    const DAMAGED: Decline = Decline::BuiltinModinfo;
     let mut entries = Vec::new();
     let Some(strings) = modinfo.strip_suffix(b"\0") else {
-        return if modinfo.is_empty() { binary(entries, order) } else { Err(odd()) };
+        return if modinfo.is_empty() { binary(entries, order) } else { Err(DAMAGED) };
     };
     for string in strings.split(|byte| *byte == 0) {
-        let dot = string.iter().position(|byte| *byte == b'.').filter(|at| *at > 0).ok_or_else(odd)?;
+        let dot = string.iter().position(|byte| *byte == b'.').filter(|dot| *dot > 0).ok_or(DAMAGED)?;
         let (module, rest) = string.split_at(dot);
-        let equals = rest.iter().position(|byte| *byte == b'=').ok_or_else(odd)?;
+        let equals = rest.iter().position(|byte| *byte == b'=').ok_or(DAMAGED)?;
         let (key, value) =
             (rest.get(1..equals).unwrap_or_default(), rest.get(equals + 1..).unwrap_or_default());
-        let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).ok_or_else(odd);
+        let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).ok_or(DAMAGED);
         if string.len() >= 4096 {
-            return Err(odd());
+            return Err(DAMAGED);
         }
         if key == b"alias" && !value.is_empty() {
-            entries.push((normal_alias(text(value)?)?, text(module)?, 0));
+            entries.push((normalize_alias(text(value)?)?, text(module)?, 0));
         }
     }
     binary(entries, order)
@@ -194,12 +194,12 @@ fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
     for node in &graph.nodes {
         let (mut name, mut device) = (None, None);
         for alias in &node.facts.aliases {
-            if let Some(found) = alias.strip_prefix("devname:") {
-                name = Some(found);
+            if let Some(node_name) = alias.strip_prefix("devname:") {
+                name = Some(node_name);
             } else if let Some(numbers) = alias.strip_prefix("char-major-") {
-                device = numbers_of(numbers)?.map(|(major, minor)| ('c', major, minor)).or(device);
+                device = parse_device_number(numbers)?.map(|(major, minor)| ('c', major, minor)).or(device);
             } else if let Some(numbers) = alias.strip_prefix("block-major-") {
-                device = numbers_of(numbers)?.map(|(major, minor)| ('b', major, minor)).or(device);
+                device = parse_device_number(numbers)?.map(|(major, minor)| ('b', major, minor)).or(device);
             }
             if name.is_some() && device.is_some() {
                 break;
@@ -213,7 +213,7 @@ fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
                 text.push_str(&format!("{} {name} {kind}{major}:{minor}\n", node.name));
             }
             (Some(name), None) => {
-                return Err(Decline::new(format!("{} names {name} without a device number", node.path)));
+                return Err(Decline::NoDeviceNumber { path: node.path.to_owned(), name: name.to_owned() });
             }
             _ => {}
         }
@@ -221,12 +221,13 @@ fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
     Ok(text.into_bytes())
 }
 
-/// Parses `MAJOR-MINOR` as `scanf` reads two unsigned numbers: anything after them is ignored.
-fn numbers_of(text: &str) -> Result<Option<(u32, u32)>, Decline> {
-    let odd = || Decline::new(format!("alias with the device number {text}"));
+/// Parses `MAJOR-MINOR` as `scanf` reads two unsigned numbers: anything after them is ignored. `None`: these
+/// are not two numbers.
+fn parse_device_number(text: &str) -> Result<Option<(u32, u32)>, Decline> {
+    let unusual = || Decline::DeviceNumber(text.to_owned());
     // scanf accepts signs and blanks before numbers, and wraps numbers that are too large.
     if text.contains(['+', ' ', '\t']) || text.contains("--") || text.starts_with('-') {
-        return Err(odd());
+        return Err(unusual());
     }
     let Some((major, rest)) = text.split_once('-') else { return Ok(None) };
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -235,5 +236,5 @@ fn numbers_of(text: &str) -> Result<Option<(u32, u32)>, Decline> {
     if !is_number(major) || !is_number(minor) {
         return Ok(None);
     }
-    Ok(Some((major.parse().map_err(|_| odd())?, minor.parse().map_err(|_| odd())?)))
+    Ok(Some((major.parse().map_err(|_| unusual())?, minor.parse().map_err(|_| unusual())?)))
 }

@@ -14,7 +14,8 @@ pub enum Version {
 }
 
 impl Version {
-    /// Parses the first line of `depmod --version`; `None` for versions that were not compared.
+    /// Parses the first line of `depmod --version`; `None` for versions whose index was not compared with
+    /// ours.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
         match line.trim().strip_prefix("kmod version ")? {
@@ -71,12 +72,10 @@ impl<'a> Name<'a> {
         let name = file.split('.').next().unwrap_or(file);
         let extension = file.get(name.len()..).unwrap_or_default();
         if !plain(path) || name.is_empty() || !EXTENSIONS.contains(&extension) {
-            return Err(Decline::new(format!("{} has an odd name", path.escape_debug())));
+            return Err(Decline::ModulePath(path.escape_debug().to_string()));
         }
         if extension == ".ko.gz" {
-            return Err(Decline::new(format!(
-                "{path} is compressed with gzip, which not every kmod can read"
-            )));
+            return Err(Decline::Gzip(path.to_owned()));
         }
         let stem = path.get(..path.len() - extension.len()).unwrap_or(path);
         Ok(Self { module: ModuleName::new(name), stem })

@@ -8,8 +8,9 @@ use crate::unpack::Source;
 use std::io::{BufRead, Read};
 
 const HEADER: usize = 110;
-/// `PATH_MAX`: the kernel accepts no longer names and link targets.
+/// `PATH_MAX`: the kernel does not accept longer names and link targets.
 const LONGEST: u32 = 4096;
+/// The largest accepted number of entries.
 const MOST: u64 = 1 << 20;
 const FORMAT: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
@@ -20,7 +21,7 @@ const SYMLINK: u32 = 0o120_000;
 pub struct Entry<'a> {
     /// The path in the archive, usually without a leading `/`; bytes that are not UTF-8 are replaced.
     pub path: &'a str,
-    /// Kind and permissions, as `st_mode`.
+    /// Type and permissions, in the format of `st_mode`.
     pub mode: u32,
     /// Length of its content in bytes. Of several hard links only the last has content.
     pub size: u64,
@@ -29,7 +30,7 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// A regular file.
+    /// Whether this is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.mode & FORMAT == REGULAR
@@ -59,7 +60,7 @@ impl<'v> Walk<'v> {
         self.seen
     }
 
-    /// Reads archives and the zeros around them, up to the end or to other data. As in the kernel, an archive
+    /// Reads archives and the zeros around them, until the end or other data. As in the kernel, an archive
     /// begins at a multiple of four bytes.
     pub(super) fn archives(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
         let mut open = false;
@@ -79,7 +80,7 @@ impl<'v> Walk<'v> {
         if open { Err(Stop::Damaged(Damage::NoEnd)) } else { Ok(()) }
     }
 
-    /// Reads one entry. False: it was the trailer that ends an archive.
+    /// Reads one entry. Returns whether the archive goes on: false after the trailer, which ends an archive.
     fn entry(&mut self, source: &mut Source<'_>) -> Result<bool, Stop> {
         let mut header = [0; HEADER];
         source.read_exact(&mut header)?;
@@ -119,7 +120,7 @@ impl<'v> Walk<'v> {
     }
 }
 
-/// Reads `length` bytes and the padding after them; the padding also depends on the `before` bytes in front.
+/// Reads `length` bytes and the padding after them. `before` is the number of bytes of the entry before them.
 fn padded(source: &mut Source<'_>, length: u32, before: usize) -> Result<Vec<u8>, Stop> {
     let length = usize::try_from(length).map_err(|_| Stop::TooLarge)?;
     let mut bytes = vec![0; (before + length).next_multiple_of(4) - before];

@@ -1,17 +1,17 @@
-//! What can be wrong with an initramfs.
+//! Damage of an initramfs.
 
 use std::io;
 
-/// What is wrong with a part of an initramfs. Positions are those in the decompressed part.
+/// Damage of a part of an initramfs. Positions are those in the decompressed part.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
-    /// It ends too early.
+    /// The part ends too early.
     #[error("it is cut short")]
     CutShort,
-    /// It cannot be decompressed.
+    /// The part cannot be decompressed.
     #[error(transparent)]
     Read(io::Error),
-    /// The decompressed data go on with something else.
+    /// The decompressed data contains something other than archives.
     #[error("its content at byte {0} is not an archive")]
     NotAnArchive(u64),
     /// The last archive has no trailer.
@@ -20,16 +20,16 @@ pub enum Damage {
     /// An entry is damaged.
     #[error("the entry at byte {offset}: {damage}")]
     Entry {
-        /// Where it begins.
+        /// The position of the entry.
         offset: u64,
-        /// What is wrong with it.
+        /// The damage of the entry.
         #[source]
         damage: Box<Damage>,
     },
-    /// cpio of another kind.
+    /// Another format of cpio.
     #[error("an old cpio format, which kernels do not read")]
     OldFormat,
-    /// Something else than the header of an entry.
+    /// Data that is not the header of an entry.
     #[error("not a cpio header")]
     NotAHeader,
     /// A header without hexadecimal digits.

@@ -1,4 +1,4 @@
-use super::{InitramfsError, entries, entries_within, module_names, module_of};
+use super::{InitramfsError, entries, entries_within, module_names, parse_module_path};
 use crate::compress::{Options, compress};
 use crate::compression::Compression;
 use crate::name::ModuleName;
@@ -94,7 +94,7 @@ fn module_paths() {
         ("root/lib/modules/6.1/x.ko", None),
     ] {
         let expected = expected.map(|(release, name)| (release.to_owned(), ModuleName::new(name)));
-        assert_eq!(module_of(path), expected, "{path}");
+        assert_eq!(parse_module_path(path), expected, "{path}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// The last bytes of a signed module.
 pub const MAGIC: &[u8] = b"~Module signature appended~\n";
 
-/// Length of `struct module_signature`: eight bytes, of which only the third matters, and a length.
+/// Length of `struct module_signature`: eight bytes (kernels use only the third one) and a length.
 pub(super) const INFO_LENGTH: usize = 12;
 
 /// `PKEY_ID_PKCS7`, the only kind of signature that kernels since 4.3 accept.
@@ -21,7 +21,7 @@ pub(super) struct Appended {
 }
 
 impl Appended {
-    /// Reads the end of a file. `None`: there is no magic line.
+    /// Reads the end of a file; `None` if it has no magic line.
     pub(super) fn locate(data: &[u8]) -> Option<Result<Appended, SignatureFault>> {
         let body = data.strip_suffix(MAGIC)?;
         Some(Appended::read(body))
@@ -52,23 +52,23 @@ pub(super) fn trailer(length: u32) -> Vec<u8> {
     [&[0, 0, ID_PKCS7, 0, 0, 0, 0, 0][..], &length.to_be_bytes(), MAGIC].concat()
 }
 
-/// How many bytes of a file the kernel takes for the module (module_sig_check, mod_verify_sig): everything in
-/// front of the last signature, even a bad one. When that is not a PKCS#7 signature, only the magic line is
-/// cut off.
+/// The number of bytes of a file that the kernel regards as the module (module_sig_check, mod_verify_sig):
+/// everything before the last signature, even if that is invalid. If it is not a PKCS#7 signature, only the
+/// magic line is cut off.
 pub(crate) fn length_without_signature(data: &[u8]) -> usize {
     let Some(body) = data.strip_suffix(MAGIC).filter(|body| !body.is_empty()) else { return data.len() };
     match Appended::read(body) {
-        Ok(found) if found.is_pkcs7() => found.message.start,
+        Ok(signature) if signature.is_pkcs7() => signature.message.start,
         _ => body.len(),
     }
 }
 
-/// The module without its signature: all of `data` when it has none. Of stacked signatures all are removed.
+/// The module without its signatures, or all of `data` if there are none.
 #[must_use]
 pub fn strip_signature(data: &[u8]) -> &[u8] {
     let mut rest = data;
-    while let Some(Ok(found)) = Appended::locate(rest) {
-        match rest.get(..found.message.start) {
+    while let Some(Ok(signature)) = Appended::locate(rest) {
+        match rest.get(..signature.message.start) {
             Some(shorter) => rest = shorter,
             None => break,
         }

@@ -1,7 +1,7 @@
-//! X.509 certificates (RFC 5280), as far as signing and checking modules needs them.
+//! The parts of X.509 certificates (RFC 5280) that are needed to sign and to check modules.
 //!
-//! An extension or a key that cannot be read counts as absent: firmware contains odd certificates, and
-//! kernels compare most of their parts as bytes only.
+//! An extension or a key that cannot be read counts as absent: firmware contains unusual certificates, and
+//! kernels only compare the bytes of most parts.
 
 use super::error::VerifyError;
 use super::hash::Hash;
@@ -12,7 +12,6 @@ use crate::x509::{self, Extension, RSA_ENCRYPTION, TbsCertificate};
 use der::Encode;
 use der::asn1::OctetStringRef;
 use der::oid::ObjectIdentifier;
-use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, RsaPublicKey, pkcs1};
 use sha2::Digest;
 use spki::SubjectPublicKeyInfoRef;
@@ -24,7 +23,7 @@ pub use names::KeyType;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// Neither a PEM nor a DER certificate.
-    #[error("the file holds no X.509 certificate (PEM or DER)")]
+    #[error("the file contains no X.509 certificate (PEM or DER)")]
     NotACertificate,
     /// It begins like a certificate, but a field is missing or wrong.
     #[error("the X.509 certificate is damaged: {0}")]
@@ -43,7 +42,7 @@ pub struct Certificate {
     not_before: i64,
     not_after: i64,
     key_type: KeyType,
-    /// The key, if it is RSA and small enough to compute with.
+    /// The key, if it is RSA and has at most [`MAX_BITS`].
     public: Option<RsaPublicKey>,
     key_id: Option<Vec<u8>>,
     is_ca: bool,
@@ -54,7 +53,7 @@ impl Certificate {
     /// Reads the first certificate of a PEM file (which may contain keys as well), or a DER file.
     ///
     /// # Errors
-    /// [`CertificateError`] distinguishes a damaged certificate from a file that is none.
+    /// [`CertificateError`] distinguishes a damaged certificate from another kind of file.
     pub fn parse(data: &[u8]) -> Result<Certificate, CertificateError> {
         if !pem::is_pem(data) {
             return read(data);
@@ -73,7 +72,7 @@ impl Certificate {
         &self.der
     }
 
-    /// The part that the issuer signed (TBSCertificate), DER: lists of revoked certificates name it by its
+    /// The part that the issuer signed (TBSCertificate), DER. Lists of revoked certificates contain its
     /// digest.
     #[must_use]
     pub fn tbs(&self) -> &[u8] {
@@ -92,7 +91,7 @@ impl Certificate {
         &self.subject
     }
 
-    /// The subject's common name; empty when there is none.
+    /// The subject's common name; empty if there is none.
     #[must_use]
     pub fn subject_cn(&self) -> &str {
         &self.subject_cn
@@ -140,30 +139,29 @@ impl Certificate {
         self.key_id.as_deref()
     }
 
-    /// The kind of key it is for.
+    /// The type of its key.
     #[must_use]
     pub fn key_type(&self) -> &KeyType {
         &self.key_type
     }
 
-    /// Whether it may sign other certificates (basicConstraints). Without the extension it may not.
+    /// Whether it may sign other certificates (basicConstraints). Without that extension, it may not.
     #[must_use]
     pub fn is_ca(&self) -> bool {
         self.is_ca
     }
 
-    /// The purposes the key may be used for (extendedKeyUsage), by name where it is known here, otherwise by
-    /// object identifier; empty: all purposes.
+    /// The allowed purposes of the key (extendedKeyUsage): names, or object identifiers of unknown purposes.
+    /// Empty means all purposes.
     #[must_use]
     pub fn extended_key_usage(&self) -> &[String] {
         &self.extended_key_usage
     }
 
-    /// True when the certificate is for this key.
+    /// Whether the certificate is for this key.
     #[must_use]
     pub fn matches(&self, key: &Key) -> bool {
-        let ours = key.public();
-        self.public.as_ref().is_some_and(|public| public.n() == ours.n() && public.e() == ours.e())
+        self.public.as_ref() == Some(key.public())
     }
 
     pub(super) fn verify(&self, content: &[u8], hash: Hash, signature: &[u8]) -> Result<(), VerifyError> {
@@ -172,7 +170,7 @@ impl Certificate {
     }
 }
 
-/// Reads a DER certificate. Bytes after it are ignored: firmware pads its lists.
+/// Reads a DER certificate. Bytes after it are ignored, because firmware pads its lists.
 fn read(data: &[u8]) -> Result<Certificate, CertificateError> {
     let outer: x509::Certificate<'_> = first(data).map_err(|_| CertificateError::NotACertificate)?;
     read_fields(&outer).map_err(CertificateError::Damaged)
@@ -217,7 +215,7 @@ fn is_ca(value: &[u8]) -> bool {
     first::<x509::BasicConstraints>(value).is_ok_and(|constraints| constraints.ca)
 }
 
-/// The key in a SubjectPublicKeyInfo, when it is RSA and its size is acceptable.
+/// The key in a SubjectPublicKeyInfo, if it is RSA and has at most [`MAX_BITS`].
 fn rsa_key(info: &SubjectPublicKeyInfoRef<'_>) -> Option<RsaPublicKey> {
     let bits = Some(info.subject_public_key.as_bytes()?).filter(|_| info.algorithm.oid == RSA_ENCRYPTION)?;
     let key: pkcs1::RsaPublicKey<'_> = first(bits).ok()?;

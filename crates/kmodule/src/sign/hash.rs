@@ -1,4 +1,4 @@
-//! The digests a kernel can be configured to sign modules with (`CONFIG_MODULE_SIG_HASH`).
+//! The digests that a kernel can be configured to sign modules with (`CONFIG_MODULE_SIG_HASH`).
 
 use der::oid::{AssociatedOid, ObjectIdentifier};
 use rsa::Pkcs1v15Sign;
@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names are those of the algorithms")]
 pub enum Hash {
     Sha1,
     Sha224,
@@ -34,7 +34,7 @@ impl Hash {
         Hash::Sha3_512,
     ];
 
-    /// The digest that `CONFIG_MODULE_SIG_HASH` calls `name`, e.g. `sha256` or `sha3-384`.
+    /// The digest with this name in `CONFIG_MODULE_SIG_HASH`, e.g. `sha256` or `sha3-384`.
     #[must_use]
     pub fn from_config_name(name: &str) -> Option<Hash> {
         Hash::ALL.into_iter().find(|hash| hash.config_name() == name)
@@ -79,7 +79,7 @@ impl Hash {
     }
 }
 
-/// What is computed with a digest.
+/// The properties of a digest.
 struct Algorithm {
     name: &'static str,
     oid: ObjectIdentifier,

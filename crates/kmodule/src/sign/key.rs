@@ -15,27 +15,27 @@ use rsa::{RsaPrivateKey, RsaPublicKey};
 use spki::AlgorithmIdentifierRef;
 use std::fmt;
 
-/// The largest modulus that is accepted, in bits; larger ones only waste time.
+/// The largest accepted modulus in bits. Larger ones only waste time.
 pub(super) const MAX_BITS: usize = 16_384;
 
-/// Why a key cannot be used here.
+/// Why a file cannot be used as a key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Neither a PEM nor a DER private key.
-    #[error("the file holds no private key (PEM or DER)")]
+    #[error("the file contains no private key (PEM or DER)")]
     NotAKey,
     /// Protected by a passphrase: the kernel's sign-file can ask for it (KBUILD_SIGN_PIN).
     #[error("the private key is encrypted with a passphrase")]
     Encrypted,
-    /// Another kind of key, e.g. elliptic curve: the kernel's sign-file may know it.
+    /// Another type of key, e.g. elliptic curve. The kernel's sign-file may support it.
     #[error("the private key is not RSA ({0})")]
     UnsupportedKeyType(String),
-    /// An RSA key that is cut short, or with numbers that do not fit together.
+    /// An RSA key that is cut short, or whose numbers are inconsistent.
     #[error("the RSA private key is damaged: {0}")]
     Damaged(#[from] KeyFault),
 }
 
-/// What is wrong with a damaged RSA key.
+/// The damage of an RSA key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
     /// The lines of the PEM block cannot be decoded.
@@ -47,10 +47,10 @@ pub enum KeyFault {
     /// The key itself is too long.
     #[error("{0} bits are more than {MAX_BITS}")]
     TooManyBits(usize),
-    /// The structure of the file.
+    /// The structure of the file is invalid.
     #[error(transparent)]
     Structure(#[from] der::Error),
-    /// The contents of the structure.
+    /// The numbers of the key are invalid.
     #[error(transparent)]
     Contents(#[from] rsa::Error),
 }
@@ -69,8 +69,8 @@ impl Key {
     /// Reads a key file: PEM (PKCS#8 or PKCS#1; other blocks, such as certificates, are skipped) or DER.
     ///
     /// # Errors
-    /// After [`KeyError::Encrypted`] and [`KeyError::UnsupportedKeyType`] the caller can try the kernel's own
-    /// sign-file; the others mean that the file is useless.
+    /// After [`KeyError::Encrypted`] and [`KeyError::UnsupportedKeyType`], the caller can try the kernel's
+    /// own sign-file. After other errors, the file cannot be used at all.
     pub fn parse(data: &[u8]) -> Result<Key, KeyError> {
         if !pem::is_pem(data) {
             return from_der(data);
@@ -108,10 +108,10 @@ impl Key {
         self.0.as_ref()
     }
 
-    /// The PKCS#1 v1.5 signature of `data`. Blinded with random numbers, so that timing reveals nothing about
-    /// the key (RUSTSEC-2023-0071); they do not change the result.
+    /// The PKCS#1 v1.5 signature of `data`. The computation is blinded with random numbers, so that its
+    /// timing reveals nothing about the key (RUSTSEC-2023-0071). They do not change the result.
     pub(crate) fn sign(&self, data: &[u8], hash: Hash) -> Result<Vec<u8>, SignError> {
-        // Where the system has no randomness, OsRng panics later: check here, where an error can be returned.
+        // Without randomness, OsRng panics later. Check it here, where an error can be returned.
         OsRng.try_fill_bytes(&mut [0; 32]).map_err(SignError::NoRandomness)?;
         self.0.sign_with_rng(&mut OsRng, hash.padding(), &hash.digest(data)).map_err(|error| match error {
             rsa::Error::MessageTooLong => SignError::KeyTooShort { bits: self.bits(), hash },
@@ -122,7 +122,7 @@ impl Key {
 
 /// Reads a DER file. The first two elements of its outer SEQUENCE show which format it has.
 fn from_der(data: &[u8]) -> Result<Key, KeyError> {
-    // A key of MAX_BITS has some 9,400 bytes; more would only keep the arithmetic busy.
+    // A key of MAX_BITS has about 9,400 bytes.
     const LONGEST: usize = 16 * 1024;
     if data.first() != Some(&0x30) {
         return Err(KeyError::NotAKey);

@@ -1,4 +1,4 @@
-//! The PKCS#7 / CMS SignedData message (RFC 5652) as far as module signatures use it.
+//! The parts of PKCS#7 / CMS SignedData messages (RFC 5652) that module signatures use.
 
 use super::certificate::Certificate;
 use super::hash::Hash;
@@ -32,7 +32,7 @@ struct SignedData<'a> {
     signers: RawSet<'a>,
 }
 
-/// The data that is signed. For a module that is the file in front of the message, so `content` is absent.
+/// The signed data. For a module, that is the file before the message, so `content` is absent.
 #[derive(Sequence)]
 struct Encapsulated<'a> {
     kind: ObjectIdentifier,
@@ -66,10 +66,10 @@ struct CertificateId<'a> {
     serial: RawInteger<'a>,
 }
 
-/// How a message names the key that signed.
+/// The key that signed, as the message names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signer<'a> {
-    /// By its certificate: the content of the issuer's name, and the serial number without leading zero.
+    /// By its certificate: the content of the issuer's name, and the serial number without a leading zero.
     Certificate { issuer: &'a [u8], serial: &'a [u8] },
     /// By the subject key identifier (sign-file -k).
     KeyId(&'a [u8]),
@@ -94,8 +94,7 @@ pub(super) struct Signature<'a> {
     pub(super) signature: &'a [u8],
 }
 
-/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL
-/// write it.
+/// Encodes a detached message with these signatures and their certificates, as `sign-file` and OpenSSL do.
 pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::Result<Vec<u8>> {
     let infos = signatures.iter().map(|(certificate, signature)| signer_info(certificate, hash, signature));
     let mut infos = infos.collect::<der::Result<Vec<_>>>()?;
@@ -114,7 +113,7 @@ pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::
     ContentInfo { kind: SIGNED_DATA, content }.to_der()
 }
 
-/// Digest identifiers have no parameters, the RSA one has NULL, as OpenSSL writes them.
+/// Encodes one signature. As in OpenSSL, digest identifiers have no parameters, and that of RSA has NULL.
 fn signer_info(certificate: &Certificate, hash: Hash, signature: &[u8]) -> der::Result<Vec<u8>> {
     let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None };
     let id = CertificateId { issuer: Raw(certificate.issuer()), serial: Raw(certificate.raw_serial()) };
@@ -130,7 +129,7 @@ fn signer_info(certificate: &Certificate, hash: Hash, signature: &[u8]) -> der::
     .to_der()
 }
 
-/// Reads a message with all of its signers. `None` when the bytes are anything else.
+/// Reads a message with all of its signers; `None` if the bytes are not a message.
 pub(super) fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let outer: ContentInfo<'_> = first(bytes).ok()?;
     let signed = Some(outer).filter(|outer| outer.kind == SIGNED_DATA)?.content;

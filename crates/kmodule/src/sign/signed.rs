@@ -13,13 +13,13 @@ use std::ops::Range;
 /// A readable signature at the end of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureInfo {
-    /// CN of the certificate's issuer, which for self-signed certificates is the signer. Empty when the
-    /// signature names its key by an identifier (sign-file -k).
+    /// The common name of the certificate's issuer; for self-signed certificates, that is the signer. Empty
+    /// if the signature names its key by an identifier (sign-file -k).
     pub signer: String,
-    /// The certificate's serial number, most significant byte first, without leading zero; or the subject key
-    /// identifier.
+    /// The certificate's serial number, most significant byte first, without a leading zero, or the subject
+    /// key identifier.
     pub serial: Vec<u8>,
-    /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
+    /// The digest that was signed; `None`: not one of [`enum@Hash`].
     pub hash: Option<Hash>,
     /// The names of further signers.
     pub others: Vec<String>,
@@ -28,30 +28,30 @@ pub struct SignatureInfo {
 }
 
 impl SignatureInfo {
-    /// The serial number as `modinfo -F sig_key` prints it: `0A:FF:…`.
+    /// The serial number in the format of `modinfo -F sig_key`: `0A:FF:…`.
     #[must_use]
     pub fn serial_hex(&self) -> String {
         hex(&self.serial)
     }
 }
 
-/// The signature of a module; `None` when it is not signed or the signature is not readable PKCS#7.
+/// The signature of a module; `None` if it is not signed, or if the signature is not readable PKCS#7.
 #[must_use]
 pub fn signature(data: &[u8]) -> Option<SignatureInfo> {
-    let found = Appended::locate(data)?.ok().filter(Appended::is_pkcs7)?;
-    let message = pkcs7::parse(data.get(found.message.clone())?)?;
+    let appended = Appended::locate(data)?.ok().filter(Appended::is_pkcs7)?;
+    let message = pkcs7::parse(data.get(appended.message.clone())?)?;
     let (signature, others) = message.signatures.split_first()?;
     Some(SignatureInfo {
         signer: signature.signer.common_name(),
         serial: signature.signer.serial().to_vec(),
         hash: signature.hash,
         others: others.iter().map(|other| other.signer.common_name()).collect(),
-        pkcs7: found.message,
+        pkcs7: appended.message,
     })
 }
 
 impl<'a> Signer<'a> {
-    /// CN of the issuer; empty when there is none.
+    /// The common name of the issuer; empty if there is none.
     fn common_name(self) -> String {
         match self {
             Signer::Certificate { issuer, .. } => common_name(Raw(issuer)).unwrap_or_default(),
@@ -68,7 +68,7 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// The signature of one signer of a module, read as the kernel reads it (mod_verify_sig and mod_check_sig).
+/// The signature of one signer of a module, as the kernel reads it (mod_verify_sig and mod_check_sig).
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
     content: &'a [u8],
@@ -76,46 +76,46 @@ pub struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// Reads the (last) signature of a module: at least one signer.
+    /// Reads the last signature of a module. The result has at least one signer.
     ///
     /// # Errors
     /// [`VerifyError::NotSigned`], [`VerifyError::OtherKind`] and [`VerifyError::Malformed`].
     pub fn read(module: &'a [u8]) -> Result<Vec<Signed<'a>>, VerifyError> {
-        let found = Appended::locate(module).ok_or(VerifyError::NotSigned)??;
-        if !found.is_pkcs7() {
+        let appended = Appended::locate(module).ok_or(VerifyError::NotSigned)??;
+        if !appended.is_pkcs7() {
             return Err(VerifyError::OtherKind);
         }
-        if !found.has_zero_fields() {
+        if !appended.has_zero_fields() {
             return Err(SignatureFault::NonZeroFields.into());
         }
-        let content = module.get(..found.message.start).ok_or(SignatureFault::DoesNotFit)?;
-        let message = module.get(found.message).and_then(pkcs7::parse).ok_or(SignatureFault::NotPkcs7)?;
+        let content = module.get(..appended.message.start).ok_or(SignatureFault::DoesNotFit)?;
+        let message = module.get(appended.message).and_then(pkcs7::parse).ok_or(SignatureFault::NotPkcs7)?;
         if message.has_content {
-            return Err(SignatureFault::HoldsData.into());
+            return Err(SignatureFault::ContainsData.into());
         }
         Ok(message.signatures.into_iter().map(|message| Signed { content, message }).collect())
     }
 
-    /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
+    /// The digest that was signed; `None`: not one of [`enum@Hash`].
     #[must_use]
     pub fn hash(&self) -> Option<Hash> {
         self.message.hash
     }
 
-    /// The message has signed attributes: no kernel accepts that for a module.
+    /// Whether the message has signed attributes, which no kernel accepts for a module.
     #[must_use]
     pub fn has_signed_attributes(&self) -> bool {
         self.message.has_signed_attributes
     }
 
-    /// CN of the certificate's issuer; empty when there is none.
+    /// The common name of the certificate's issuer; empty if there is none.
     #[must_use]
     pub fn issuer_cn(&self) -> String {
         self.message.signer.common_name()
     }
 
-    /// The certificate's serial number without leading zero, or the key identifier that the signature has
-    /// instead.
+    /// The certificate's serial number without a leading zero, or the key identifier that the signature
+    /// contains instead.
     #[must_use]
     pub fn serial(&self) -> &'a [u8] {
         self.message.signer.serial()
@@ -144,7 +144,7 @@ impl<'a> Signed<'a> {
     /// Checks the signature with the certificate's key.
     ///
     /// # Errors
-    /// [`VerifyError`]: another signer, or changed afterwards.
+    /// [`VerifyError`]: another key signed it, or the module was changed afterwards.
     pub fn verify(&self, certificate: &Certificate) -> Result<(), VerifyError> {
         if !self.names(certificate) {
             return Err(VerifyError::OtherSigner { signer: self.issuer_cn(), serial: hex(self.serial()) });
@@ -157,12 +157,12 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Checks a module's (last) signature against a certificate that it should have been made with. Other signers
-/// do not matter.
+/// Checks that the last signature of a module was created with the key of `certificate`. There may be other
+/// signers as well.
 ///
 /// # Errors
-/// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module
-/// was changed afterwards.
+/// [`VerifyError`]: the module is not signed, its signature is unreadable, another key signed it, or the
+/// module was changed afterwards.
 pub fn verify(module: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
     let signers = Signed::read(module)?;
     let named = signers.iter().find(|signed| signed.names(certificate));

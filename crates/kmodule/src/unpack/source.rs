@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-/// A reader that counts what was consumed and can look ahead.
+/// A reader that counts the consumed bytes and can look ahead.
 pub(crate) struct Source<'a> {
     inner: &'a mut dyn BufRead,
     /// Read from `inner`, but not consumed yet.
@@ -13,14 +13,14 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// The longest look ahead.
+    /// The largest number of bytes to look ahead.
     const AHEAD: usize = 8;
 
     pub(crate) fn new(inner: &'a mut dyn BufRead) -> Source<'a> {
         Source { inner, ahead: [0; Source::AHEAD], begin: 0, end: 0, offset: 0 }
     }
 
-    /// Bytes consumed so far.
+    /// The number of consumed bytes.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }

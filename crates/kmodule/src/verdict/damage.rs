@@ -1,9 +1,9 @@
-//! Signs of damage in parts that a kernel trusts without a check. It may load such a module, refuse it for a
-//! consequence of the damage, or crash. So these signs are doubts: neither refusals, nor does the module
-//! load.
+//! Signs of damage in parts that the kernel does not check. It may load a module with such damage, refuse it
+//! because of a consequence of the damage, or crash. So the result is a doubt: neither that the kernel
+//! refuses the module, nor that it loads it.
 //!
-//! Compilers, linkers and modpost always produce files that pass these checks; docs/verify.md describes the
-//! limits.
+//! The files that compilers, linkers and modpost produce always pass these checks. docs/verify.md describes
+//! the limits.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};
@@ -25,7 +25,7 @@ pub(super) fn check(
         doubts.add(|| "the names of its symbols overlap".to_owned());
     }
     if image.has_endless_name() {
-        doubts.add(|| "the name in its struct module has no end".to_owned());
+        doubts.add(|| "the name in its struct module is not terminated".to_owned());
     }
     coverage(image, &mut doubts);
     for (index, section) in image.sections.iter().enumerate() {
@@ -68,7 +68,8 @@ fn coverage(image: &Image<'_>, doubts: &mut Doubts) {
     }
 }
 
-/// Whether a section with this name is writable and executable; the same in every module.
+/// Whether a section with this name is writable, and whether it is executable. This is the same in all
+/// modules; `None` for other names.
 fn expected(name: &[u8]) -> Option<(bool, bool)> {
     const WRITABLE: [&[u8]; 6] =
         [b".data", b".bss", b".gnu.linkonce.this_module", b"__jump_table", b"__bug_table", b"_ftrace_events"];
@@ -141,7 +142,7 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
 /// Checks that symbols are within their section, and functions in code.
 fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     const FUNCTION: u8 = 2;
-    let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
+    let names = image.names_to_end();
     for symbol in image.reader.symbols_in(image.bytes(image.symbols)).skip(1) {
         let index = usize::from(symbol.section);
         let Some(section) = image.sections.get(index).filter(|_| index != 0) else { continue };
@@ -169,11 +170,11 @@ fn this_module(image: &Image<'_>, places: &Places, kernel: &KernelView<'_>, doub
     if image.reader.machine != X86_64 {
         return;
     }
-    if image.holds_more_than_a_name() {
+    if image.has_more_than_a_name() {
         doubts.add(|| "its struct module contains more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);
-    let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
+    let names = image.names_to_end();
     let symbols = image.reader.symbols_in(image.bytes(image.symbols));
     let entries =
         symbols.filter(|symbol| symbol.section != 0 && ENTRIES.contains(&string_at(names, symbol.name)));
@@ -196,7 +197,8 @@ fn this_module(image: &Image<'_>, places: &Places, kernel: &KernelView<'_>, doub
 /// The first and the last function of a module.
 const ENTRIES: [&[u8]; 2] = [b"init_module", b"cleanup_module"];
 
-/// Tables that the kernel reads at once: size of an entry, and whether its first field points to code.
+/// Tables that the kernel reads immediately: the size of an entry, and whether its first field points to
+/// code.
 const TABLES: [(&str, u64, bool); 19] = [
     ("__param", 40, false),
     ("__ksymtab", 12, false),
@@ -222,10 +224,8 @@ const TABLES: [(&str, u64, bool); 19] = [
 /// Checks that each entry of a table begins with a field that a relocation fills.
 fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
     for (name, entry, code) in TABLES {
-        let Some((index, section)) = image.allocated(name).and_then(|i| Some((i, image.sections.get(i)?)))
-        else {
-            continue;
-        };
+        let Some(index) = image.allocated(name) else { continue };
+        let Some(section) = image.sections.get(index) else { continue };
         if section.size % entry != 0 {
             doubts.add(|| format!("{name} ends in the middle of an entry"));
         }
@@ -248,7 +248,7 @@ fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
             });
         }
     }
-    let size = |name: &str| image.allocated(name).and_then(|index| image.sections.get(index)).map(|s| s.size);
+    let size = |name: &str| image.sections.get(image.allocated(name)?).map(|section| section.size);
     if let (Some(places), Some(entries)) = (size(".orc_unwind_ip"), size(".orc_unwind")) {
         if entries % 6 != 0 || places / 4 != entries / 6 {
             doubts.add(|| "the tables for unwinding the stack do not match".to_owned());

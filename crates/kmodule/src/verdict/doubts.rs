@@ -1,16 +1,16 @@
-//! Damage that no kernel checks, and that can crash it.
+//! Damage that no kernel checks and that can crash it.
 
 use super::reason::Reason;
 
-/// A damaged file is damaged in many places; this many are reported.
+/// A damaged file is often damaged in many places. Only this many are reported.
 pub(super) const MOST: usize = 5;
 
-/// A reason of this kind.
+/// The doubt for damage that is described by `what`.
 pub(super) fn unchecked(what: impl Into<String>) -> Reason {
     Reason::Unchecked { what: what.into() }
 }
 
-/// The first few doubts.
+/// Descriptions of damage, up to [`MOST`].
 #[derive(Debug, Default)]
 pub(super) struct Doubts(Vec<String>);
 

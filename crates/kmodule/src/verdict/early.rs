@@ -1,4 +1,4 @@
-//! The checks before memory is laid out.
+//! The checks that the kernel makes before it lays out memory.
 
 use super::kernel::KernelView;
 use super::license::is_gpl_compatible;
@@ -15,7 +15,7 @@ pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verd
     {
         verdict.refusals.push(Reason::Blacklisted { name: name.to_owned() });
     }
-    symbols::layout(module, kernel, verdict);
+    symbols::check_layout(module, kernel, verdict);
     vermagic(module, kernel, verdict);
     let license = module.modinfo.license().unwrap_or("");
     if !is_gpl_compatible(license) {
@@ -23,8 +23,8 @@ pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verd
     }
 }
 
-/// Compares the version magic. When the module has CRCs the kernel ignores the release in it (same_magic in
-/// kernel/module/version.c): the CRCs stand for it.
+/// Compares the version magic. If the module has CRCs, the kernel compares these instead of the release
+/// (same_magic in kernel/module/version.c).
 fn vermagic(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
     let Some(magic) = module.modinfo.vermagic() else {
         let list = if kernel.force_load { &mut verdict.notes } else { &mut verdict.refusals };
@@ -36,8 +36,8 @@ fn vermagic(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
     let release = module.modinfo.vermagic_release();
     let same_release = release == Some(kernel.release);
     let same = match kernel.vermagic {
-        Some(wanted) if by_crcs => flags(wanted) == flags(magic),
-        Some(wanted) => wanted == magic,
+        Some(expected) if by_crcs => flags(expected) == flags(magic),
+        Some(expected) => expected == magic,
         None => by_crcs || same_release,
     };
     if !same {

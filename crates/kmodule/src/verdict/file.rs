@@ -1,4 +1,4 @@
-//! A module file and everything that a kernel checks in it.
+//! A module file, and the verdict about it.
 
 use super::format::Image;
 use super::kernel::KernelView;
@@ -22,8 +22,8 @@ pub struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// Reads the bytes of a file as it is on disk, compressed or not; decompressed it may have `limit` bytes.
-    /// Every file can be read; the verdict says what is wrong with it.
+    /// Reads the bytes of a file, which may be compressed. Decompressed, it may have at most `limit` bytes.
+    /// This does not fail: if the file is damaged, the verdict contains the reason.
     #[must_use]
     pub fn read(bytes: &'a [u8], limit: usize) -> File<'a> {
         let format = Compression::detect_module(bytes);
@@ -35,7 +35,7 @@ impl<'a> File<'a> {
         File { bytes, format, plain, module }
     }
 
-    /// What it says about itself, if it is a module.
+    /// The parsed module; `None` if it is not a module.
     #[must_use]
     pub fn module(&self) -> Option<&Module> {
         self.module.as_ref().ok().filter(|module| module.has_modinfo)
@@ -56,19 +56,19 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The bytes without compression; none when they cannot be decompressed.
+    /// The decompressed bytes; empty if they cannot be decompressed.
     #[must_use]
     pub fn plain(&self) -> &[u8] {
         self.plain.as_deref().unwrap_or(&[])
     }
 
-    /// It is compressed.
+    /// Whether the file is compressed.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.format.is_some()
     }
 
-    /// Would this kernel load it?
+    /// Predicts whether this kernel would load the module.
     #[must_use]
     pub fn judge(&self, kernel: &KernelView<'_>) -> Verdict {
         let mut verdict = Verdict::default();
@@ -77,7 +77,7 @@ impl<'a> File<'a> {
             return Verdict { refusals: vec![Reason::NotModule { error }], ..verdict };
         }
         match self.format.and_then(|format| decompression(format, self.bytes, kernel)) {
-            // A file that kmod does not read is passed to the kernel as it is.
+            // kmod passes a file that it cannot read to the kernel as it is.
             Some(Obstacle::Refusal(reason @ Reason::Compression { .. })) => {
                 check_signature(self.bytes, kernel, &mut verdict);
                 verdict.refusals.push(reason);
@@ -114,7 +114,7 @@ impl<'a> File<'a> {
         verdict.refusals.extend(relocate::aarch64::lacks_tables(&image, kernel));
         verdict.refusals.extend(relocate::riscv::lacks_tables(&image, kernel));
         verdict.refusals.extend(image.layout(kernel));
-        if image.reader.machine == X86_64 && image.holds_more_than_a_name() {
+        if image.reader.machine == X86_64 && image.has_more_than_a_name() {
             verdict.doubts.extend(damage::check(&image, &module, &relocate::Places::new(), kernel));
             return;
         }
@@ -131,10 +131,10 @@ impl<'a> File<'a> {
         verdict.doubts.extend(damage::check(&image, &module, &relocated.places, kernel));
     }
 
-    /// Symbols that are exported already, by the names in the module's own list.
+    /// Checks for exported symbols that something else exports already.
     fn duplicates(&self, module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
         let Some(symbols) = kernel.symbols.filter(|_| !module.exports.is_empty()) else { return };
-        if let Ok(list) = exports::of_module(self.plain(), "") {
+        if let Ok(list) = exports::read_module(self.plain(), "") {
             for entry in list.iter() {
                 if let Some(owner) = symbols.exported_before(entry.symbol) {
                     let (symbol, owner) = (entry.symbol.to_owned(), owner.to_owned());
@@ -151,7 +151,7 @@ fn check_signature(bytes: &[u8], kernel: &KernelView<'_>, verdict: &mut Verdict)
     }
 }
 
-/// Why a file may not be decompressed.
+/// Why a file is not decompressed, or may not be.
 enum Obstacle {
     Refusal(Reason),
     Doubt(Reason),

@@ -1,9 +1,9 @@
-//! A module as the kernel's loader reads it, and the loader's checks of the file's structure: in its order,
-//! with the messages of its log.
+//! Reads a module as the kernel's loader does, with the loader's checks of the file's structure in the same
+//! order, and with the messages of its log.
 //!
-//! Three generations of kernel/module/main.c: `elf_validity_check` and `setup_load_info` (before 6.4), one
-//! `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and the same split up and extended
-//! (since 6.13). [`super::damage`] has the parts that a kernel trusts without a check.
+//! There are three generations of kernel/module/main.c: `elf_validity_check` and `setup_load_info` (before
+//! 6.4), one `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and several functions with
+//! further checks (since 6.13). [`super::damage`] checks the parts that the kernel does not check.
 
 use super::doubts::{MOST, unchecked};
 use super::kernel::KernelView;
@@ -18,9 +18,6 @@ use crate::elf::{Class, ElfError, Module, Parts};
 use std::collections::HashSet;
 
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
-
-/// The position of the name, with its NUL, in `struct module` of 64-bit kernels.
-const NAME: std::ops::Range<usize> = 24..80;
 
 /// The sections of a module, as one generation of kernels finds them.
 pub(super) struct Image<'a> {
@@ -70,14 +67,14 @@ impl<'a> Image<'a> {
             doubts: Vec::new(),
         };
         if generation.split {
-            image.first_section()?;
-            image.contents(generation)?;
+            image.check_first_section()?;
+            image.check_contents(generation)?;
             image.name_sections(generation)?;
-            image.all_names()?;
+            image.check_all_names()?;
         } else {
             image.name_sections(generation)?;
-            image.first_section()?;
-            image.contents(generation)?;
+            image.check_first_section()?;
+            image.check_contents(generation)?;
         }
         image.find_sections(generation, kernel)?;
         image.versions = image.allocated("__versions");
@@ -86,15 +83,15 @@ impl<'a> Image<'a> {
             image.find_extended_versions()?;
         }
         if generation.symbol_names {
-            image.symbol_names()?;
+            image.check_symbol_names()?;
         } else {
-            image.suspect_symbol_names()?;
+            image.doubt_symbol_names()?;
         }
         Ok(image)
     }
 
-    /// Finds the table of section names, and in it the name of each section. The kernel reads names that
-    /// start outside the table, too.
+    /// Finds the table of section names and sets the name of each section. The kernel also reads names that
+    /// start outside the table.
     fn name_sections(&mut self, generation: Generation) -> Result<(), Reason> {
         let index = usize::from(self.reader.names_index);
         let Some(table) = self.sections.get(index).filter(|_| index != 0) else {
@@ -137,7 +134,7 @@ impl<'a> Image<'a> {
         Err(invalid(&log, "it is not a string table"))
     }
 
-    fn first_section(&self) -> Result<(), Reason> {
+    fn check_first_section(&self) -> Result<(), Reason> {
         match self.sections.first() {
             Some(first) if first.kind == SHT_NULL && first.size == 0 && first.address == 0 => Ok(()),
             Some(first) => {
@@ -153,13 +150,13 @@ impl<'a> Image<'a> {
     }
 
     /// Checks that each section's bytes are in the file.
-    fn contents(&self, generation: Generation) -> Result<(), Reason> {
+    fn check_contents(&self, generation: Generation) -> Result<(), Reason> {
         for (index, section) in self.sections.iter().enumerate().skip(1) {
             if matches!(section.kind, SHT_NULL | SHT_NOBITS) {
                 continue;
             }
             if section.kind == SHT_SYMTAB && !generation.split {
-                self.strings_of(section)?;
+                self.string_table(section)?;
             }
             if !self.fits(section) {
                 let what = format!(
@@ -172,18 +169,18 @@ impl<'a> Image<'a> {
                 return Err(invalid("Invalid ELF section in module", what));
             }
             if section.is_allocated() && !generation.split {
-                self.name_fits(index, section)?;
+                self.check_name(index, section)?;
             }
         }
         Ok(())
     }
 
-    fn all_names(&self) -> Result<(), Reason> {
+    fn check_all_names(&self) -> Result<(), Reason> {
         let mut named = self.sections.iter().enumerate().filter(|(_, section)| section.kind != SHT_NULL);
-        named.try_for_each(|(index, section)| self.name_fits(index, section))
+        named.try_for_each(|(index, section)| self.check_name(index, section))
     }
 
-    fn name_fits(&self, index: usize, section: &Section<'_>) -> Result<(), Reason> {
+    fn check_name(&self, index: usize, section: &Section<'_>) -> Result<(), Reason> {
         let table = self.sections.get(usize::from(self.reader.names_index));
         let size = table.map_or(0, |table| table.size);
         if u64::from(section.name_offset) < size {
@@ -193,8 +190,8 @@ impl<'a> Image<'a> {
         Err(invalid("Invalid ELF section name in module", what))
     }
 
-    /// The string table of a symbol table.
-    fn strings_of(&self, symbols: &Section<'_>) -> Result<usize, Reason> {
+    /// The index of the string table of a symbol table.
+    fn string_table(&self, symbols: &Section<'_>) -> Result<usize, Reason> {
         let link = usize::try_from(symbols.link).unwrap_or(usize::MAX);
         if link != 0 && link < self.sections.len() {
             return Ok(link);
@@ -215,7 +212,7 @@ impl<'a> Image<'a> {
 
     /// Finds the sections that must exist once, as this generation counts them.
     fn find_sections(&mut self, generation: Generation, kernel: &KernelView<'_>) -> Result<(), Reason> {
-        let found = |name: &str| -> Vec<usize> {
+        let first_two = |name: &str| -> Vec<usize> {
             let kind =
                 |section: &Section<'_>| generation.split || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
             let named = self.sections.iter().enumerate().skip(1);
@@ -229,10 +226,10 @@ impl<'a> Image<'a> {
             self.modinfo = self.allocated(".modinfo");
             self.symbols = tables.first().copied().ok_or(Reason::Stripped)?;
             self.this_module = self.allocated(THIS_MODULE).ok_or(Reason::NotLinked { counted: false })?;
-            self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.strings_of(table))?;
+            self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.string_table(table))?;
             return Ok(());
         }
-        self.modinfo = match found(".modinfo")[..] {
+        self.modinfo = match first_two(".modinfo")[..] {
             [] => None,
             [index] => Some(index),
             _ => {
@@ -249,13 +246,13 @@ impl<'a> Image<'a> {
         if !generation.split {
             symbols.clone()?;
         }
-        self.this_module = match found(THIS_MODULE)[..] {
+        self.this_module = match first_two(THIS_MODULE)[..] {
             [index] => index,
             _ => return Err(Reason::NotLinked { counted: true }),
         };
         self.check_this_module(kernel)?;
         self.symbols = symbols?;
-        self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.strings_of(table))?;
+        self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.string_table(table))?;
         self.sections
             .get(self.names)
             .map_or(Ok(()), |table| self.check_type(generation, "symbol string table", table))
@@ -298,7 +295,7 @@ impl<'a> Image<'a> {
     }
 
     /// Checks the string table of the symbols (elf_validity_cache_strtab).
-    fn symbol_names(&self) -> Result<(), Reason> {
+    fn check_symbol_names(&self) -> Result<(), Reason> {
         let names = self.bytes(self.names);
         let what = "the string table of the symbols is damaged";
         match (names.first(), names.last()) {
@@ -313,8 +310,8 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// Older kernels read names that start outside the table, too.
-    fn suspect_symbol_names(&mut self) -> Result<(), Reason> {
+    /// Adds a doubt if a name starts outside the table: older kernels read it anyway.
+    fn doubt_symbol_names(&mut self) -> Result<(), Reason> {
         let Some(table) = self.sections.get(self.names) else { return Ok(()) };
         let rest = self.reader.rest_at(table.offset).len();
         let last = self.reader.symbols_in(self.bytes(self.symbols)).map(|symbol| symbol.name).max();
@@ -327,13 +324,29 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// A section's bytes in the file, even if its type is `SHT_NOBITS`; none when they are outside the file.
+    /// A section's bytes in the file, even if its type is `SHT_NOBITS`; empty if they are outside the file.
     pub(super) fn bytes(&self, index: usize) -> &'a [u8] {
         let section = self.sections.get(index);
         section.and_then(|section| self.reader.bytes_at(section.offset, section.size)).unwrap_or_default()
     }
 
-    /// As [`Self::bytes`], extended to the end of the last string if that is outside the section.
+    /// The file from the start of the symbols' string table to the end: kernels before 6.13 read names that
+    /// start or end outside the table.
+    pub(super) fn names_to_end(&self) -> &'a [u8] {
+        self.sections.get(self.names).map_or(&[], |table| self.reader.rest_at(table.offset))
+    }
+
+    /// Whether there is a section with this name.
+    pub(super) fn has_section(&self, name: &str) -> bool {
+        self.sections.iter().any(|section| section.name == name.as_bytes())
+    }
+
+    /// The name of a section, for messages.
+    pub(super) fn section_name(&self, index: usize) -> String {
+        self.sections.get(index).map(|section| text(section.name)).unwrap_or_default()
+    }
+
+    /// Like [`Self::bytes`], but extended to the end of the last string if that is outside the section.
     fn text(&self, index: usize) -> &'a [u8] {
         let bytes = self.bytes(index);
         let Some(section) = self.sections.get(index).filter(|_| bytes.last().is_some_and(|last| *last != 0))
@@ -344,14 +357,13 @@ impl<'a> Image<'a> {
         self.reader.bytes_at(section.offset, section.size.saturating_add(beyond as u64)).unwrap_or(bytes)
     }
 
-    /// What the module says about itself, as this kernel reads it.
+    /// The parsed module, as this kernel reads it.
     pub(super) fn module(&self) -> Module {
-        let section = |index: usize| self.sections.get(index);
         let parts = Parts {
             modinfo: self.modinfo.map(|index| self.text(index)),
-            this_module_size: section(self.this_module).map(|section| section.size),
+            this_module_size: self.sections.get(self.this_module).map(|section| section.size),
             symbols: Some(self.bytes(self.symbols)),
-            names: section(self.names).map_or(&[], |section| self.reader.rest_at(section.offset)),
+            names: self.names_to_end(),
             versions: self.versions.map(|index| self.bytes(index)),
             extended_versions: self
                 .extended_versions
@@ -360,7 +372,8 @@ impl<'a> Image<'a> {
         Module::assemble(&self.reader, &parts)
     }
 
-    /// The checks between those of `.modinfo` and those of symbols, when the kernel lays out memory.
+    /// The checks that the kernel makes when it lays out memory: after those of `.modinfo`, before those of
+    /// symbols.
     pub(super) fn layout(&self, kernel: &KernelView<'_>) -> Option<Reason> {
         const PAGE: u64 = 4096;
         /// `PCPU_MIN_UNIT_SIZE`
@@ -396,28 +409,28 @@ impl<'a> Image<'a> {
         const LIVEPATCH: u16 = 0xff20;
         const ABS: u16 = 0xfff1;
         const COMMON: u16 = 0xfff2;
-        let names = self.sections.get(self.names).map_or(&[][..], |table| self.reader.rest_at(table.offset));
-        let mut found: Vec<Reason> = Vec::new();
+        let names = self.names_to_end();
+        let mut reasons: Vec<Reason> = Vec::new();
         for symbol in self.reader.symbols_in(self.bytes(self.symbols)).skip(1) {
             let name = || text(string_at(names, symbol.name));
             match symbol.section {
                 ABS | LIVEPATCH => {}
                 COMMON if string_at(names, symbol.name).starts_with(b"__gnu_lto") => {}
-                COMMON => found.push(Reason::CommonSymbol { symbol: name() }),
+                COMMON => reasons.push(Reason::CommonSymbol { symbol: name() }),
                 index if usize::from(index) >= self.sections.len() => {
-                    found.push(Reason::SymbolSection { symbol: name(), index });
+                    reasons.push(Reason::SymbolSection { symbol: name(), index });
                 }
                 _ => {}
             }
-            if found.len() >= MOST {
+            if reasons.len() >= MOST {
                 break;
             }
         }
-        found
+        reasons
     }
 
-    /// Finds a name that two sections in memory share: since 6.13 kernels fail when they cannot create a file
-    /// in /sys/module for each.
+    /// Finds a name that two sections in memory share. Since 6.13, kernels fail if they cannot create a file
+    /// in /sys/module for each section.
     pub(super) fn same_name(&self, kernel: &KernelView<'_>) -> Option<Reason> {
         let mut seen = HashSet::new();
         let named = self
@@ -429,30 +442,7 @@ impl<'a> Image<'a> {
         Generation::from_release(kernel.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
-    /// `struct module` has no name, so the kernel cannot create files in /sys. When it contains other data,
-    /// the kernel may fail earlier.
-    pub(super) fn lacks_name(&self) -> bool {
-        let bytes = self.bytes(self.this_module);
-        self.reader.class == Class::Elf64
-            && !self.holds_more_than_a_name()
-            && bytes.get(NAME).is_some_and(|name| name.first() == Some(&0))
-    }
-
-    /// `struct module` contains more than a name. The kernel adds to the sizes that it finds there.
-    pub(super) fn holds_more_than_a_name(&self) -> bool {
-        let bytes = self.bytes(self.this_module);
-        let before = bytes.get(..NAME.start).unwrap_or_default();
-        let after = bytes.get(NAME.end..).unwrap_or_default();
-        self.reader.class == Class::Elf64 && before.iter().chain(after).any(|byte| *byte != 0)
-    }
-
-    /// The name in `struct module` has no end.
-    pub(super) fn has_endless_name(&self) -> bool {
-        let name = self.bytes(self.this_module).get(NAME);
-        self.reader.class == Class::Elf64 && name.is_some_and(|name| !name.contains(&0))
-    }
-
-    /// The section is in memory when relocations are applied.
+    /// Whether the section is in memory when relocations are applied.
     pub(super) fn is_in_memory(&self, index: usize) -> bool {
         let apart = [self.modinfo, self.versions, self.percpu];
         let (crcs, names) = self.extended_versions.unzip();

@@ -1,16 +1,16 @@
-//! What is known about a kernel.
+//! The properties of a kernel that decide whether it loads a module.
 
 use super::lookup::Symbols;
 use super::release::since;
 use crate::compression::Compression;
 use crate::sign::{Certificate, Hash, Signed};
 
-/// A kernel. Start with [`KernelView::new`] and fill in the rest as far as it is known.
+/// A kernel. Start with [`KernelView::new`] and set the fields whose values are known.
 #[derive(Clone)]
 pub struct KernelView<'a> {
-    /// Its release, as `uname -r` prints it.
+    /// Its release, as in `uname -r`.
     pub release: &'a str,
-    /// Its machine, as `uname -m` prints it.
+    /// Its machine, as in `uname -m`.
     pub arch: &'a str,
     /// The symbols it exports; without them, symbols are not checked and the verdict contains a doubt.
     pub symbols: Option<&'a dyn Symbols>,
@@ -26,8 +26,8 @@ pub struct KernelView<'a> {
     /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded anyway, and taints the
     /// kernel.
     pub force_load: bool,
-    /// A module whose list of CRCs lacks a symbol that it needs is loaded anyway. Linux does so since 4.9,
-    /// but Debian's kernels do not.
+    /// A module whose list of CRCs lacks a symbol that it needs is loaded anyway. This is so since Linux 4.9,
+    /// but not in Debian's kernels.
     pub missing_crcs: bool,
     /// `CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS`: a missing import is only a warning.
     pub allow_missing_namespaces: bool,
@@ -37,7 +37,7 @@ pub struct KernelView<'a> {
     /// The kernel extends a module's tables of distant branches (`CONFIG_ARM64_MODULE_PLTS`, always since
     /// 6.5), so every module needs the sections for them.
     pub module_plts: bool,
-    /// `CONFIG_MODULE_SECTIONS` of riscv64: the same, and a table of addresses; `None`: not known.
+    /// `CONFIG_MODULE_SECTIONS` of riscv64: the same, and a table of addresses; `None` if unknown.
     pub module_sections: Option<bool>,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
     pub blacklist: &'a [String],
@@ -48,7 +48,7 @@ pub struct KernelView<'a> {
 }
 
 impl<'a> KernelView<'a> {
-    /// A kernel of which only release and machine are known.
+    /// A kernel with this release and machine, whose other properties are unknown.
     #[must_use]
     pub fn new(release: &'a str, arch: &'a str) -> KernelView<'a> {
         KernelView {
@@ -91,16 +91,16 @@ pub enum Enforcement {
     SigEnforce,
     /// It refuses the module because it is locked down.
     Lockdown,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
-/// The keys a kernel trusts for modules.
+/// The keys that a kernel trusts for modules.
 pub trait Keys {
     /// The key that a signature names.
     fn find(&self, signed: &Signed<'_>) -> Key<'_>;
-    /// Whether the kernel can compute a digest when the module is loaded; `None`: not known.
-    fn digest(&self, hash: Hash) -> Option<bool>;
+    /// Whether the kernel can compute a digest when the module is loaded; `None` if unknown.
+    fn supports(&self, hash: Hash) -> Option<bool>;
 }
 
 /// The result of [`Keys::find`].
@@ -114,20 +114,19 @@ pub enum Key<'a> {
     Revoked,
     /// The kernel does not have it.
     Absent,
-    /// Not known.
+    /// It is unknown whether the kernel has it.
     Unknown,
 }
 
-/// Which program decompresses a module.
+/// The programs that decompress modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Loader {
-    /// kmod reads gzip; `None`: not known.
+    /// Whether kmod reads gzip; `None` if unknown.
     pub gzip: Option<bool>,
-    /// kmod reads xz.
+    /// Whether kmod reads xz.
     pub xz: Option<bool>,
-    /// kmod reads Zstandard.
+    /// Whether kmod reads Zstandard.
     pub zstd: Option<bool>,
-    /// The format that the kernel decompresses itself, when kmod leaves it to the kernel
-    /// (`CONFIG_MODULE_DECOMPRESS`, kmod 31).
+    /// The format that kmod leaves to the kernel (`CONFIG_MODULE_DECOMPRESS`, kmod 31).
     pub kernel: Option<Compression>,
 }

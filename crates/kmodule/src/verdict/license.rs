@@ -1,7 +1,7 @@
 //! Licences that are compatible with the GPL.
 
-/// True for the values of `MODULE_LICENSE` that do not taint the kernel and may use GPL-only symbols
-/// (include/linux/ license.h and Documentation/process/license-rules.rst).
+/// Whether a module with this `MODULE_LICENSE` may use GPL-only symbols and does not taint the kernel
+/// (include/linux/license.h and Documentation/process/license-rules.rst).
 #[must_use]
 pub fn is_gpl_compatible(license: &str) -> bool {
     matches!(

@@ -6,16 +6,15 @@ use crate::elf::{self, Class};
 
 pub(super) const X86_64: u16 = 62;
 
-/// Checks that a module is for the kernel's machine. The machine of an unknown kernel is not checked.
+/// Checks that a module is for the kernel's machine. Unknown machines are not checked.
 pub(super) fn check(
     class: Class,
     number: u16,
     little_endian: bool,
     kernel: &KernelView<'_>,
 ) -> Result<(), Reason> {
-    // `uname -m` can name a 32-bit personality (i686 on x86_64), and distributions call ppc64le "ppc64": the
-    // machine must be the same, the byte order is compared where the name implies one.
-    let order = byte_order(kernel.arch);
+    // Distributions call ppc64le "ppc64", so the byte order is compared only if the name implies one.
+    let order = is_little_endian(kernel.arch);
     match elf::machine_of_arch(kernel.arch) {
         Some(machine)
             if machine != (class, number) || order.is_some_and(|little| little != little_endian) =>
@@ -27,8 +26,8 @@ pub(super) fn check(
     }
 }
 
-/// Little-endian or not, where the name of the machine implies it.
-fn byte_order(arch: &str) -> Option<bool> {
+/// Whether the machine is little-endian; `None` if its name does not imply it.
+fn is_little_endian(arch: &str) -> Option<bool> {
     match arch {
         "ppc64le" | "ppc64el" | "powerpc64le" | "mipsel" | "mips64el" | "x86_64" | "amd64" | "arm64"
         | "loongarch64" | "riscv64" | "aarch64" => Some(true),

@@ -1,4 +1,4 @@
-//! The result of judging a module.
+//! The verdict about a module.
 
 use super::reason::Reason;
 
@@ -16,9 +16,9 @@ pub enum Outcome {
 /// The result of [`super::File::judge`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Each of these alone makes the kernel refuse the module; the first is the one it reports.
+    /// The reasons why the kernel refuses the module. Each is sufficient; the kernel reports the first one.
     pub refusals: Vec<Reason>,
-    /// What could not be checked.
+    /// The checks that could not be made.
     pub doubts: Vec<Reason>,
     /// Remarks about a module that the kernel loads anyway.
     pub notes: Vec<Reason>,

@@ -1,5 +1,5 @@
-//! The reasons why a kernel refuses a module. Each displays as what is wrong, with the message that the
-//! kernel logs, if it logs one.
+//! The reasons why a kernel refuses a module. Each is displayed as a description that contains the message of
+//! the kernel's log, if there is one.
 
 use crate::compression::Compression;
 use crate::elf::{AARCH64, ElfError};
@@ -19,7 +19,7 @@ pub enum Cause {
         /// The signer that the signature names.
         signer: String,
     },
-    /// The kernel cannot check such a signature.
+    /// The kernel does not support this kind of signature.
     Crypto(Unsupported),
 }
 
@@ -70,7 +70,7 @@ pub enum Reason {
     /// Not a file that a kernel can load, or a damaged one.
     #[error("Exec format error: {error}")]
     NotModule {
-        /// What is wrong with it.
+        /// The error when it was read.
         error: ElfError,
     },
     /// Built for another machine or word size.
@@ -113,17 +113,17 @@ pub enum Reason {
         name: String,
     },
     /// No version magic at all.
-    #[error("no version magic: the module does not say which kernel it is for")]
+    #[error("no version magic: the module does not record which kernel it was built for")]
     NoVermagic,
     /// Built for another release or configuration.
     #[error("version magic '{module}' should be '{kernel}'")]
     Vermagic {
-        /// The module's.
+        /// The module's version magic.
         module: String,
-        /// The kernel's.
+        /// The kernel's version magic.
         kernel: String,
     },
-    /// Built for another release, but every CRC agrees (a note).
+    /// Built for another release, but all CRCs match (a note).
     #[error("built for kernel {module}; all symbol versions match this kernel")]
     OtherRelease {
         /// The release.
@@ -132,7 +132,7 @@ pub enum Reason {
     /// Symbols were not checked, because the kernel's list is missing.
     #[error("its symbols were not checked: there is no Module.symvers for this kernel")]
     NoSymvers,
-    /// Nothing exports a symbol that it needs.
+    /// The module needs a symbol that nothing exports.
     #[error("Unknown symbol {symbol} (err -2)")]
     UnknownSymbol {
         /// The symbol.
@@ -228,25 +228,25 @@ pub enum Reason {
     InvalidElf {
         /// The message of the kernel's log.
         log: String,
-        /// What is wrong, and where.
+        /// A description of the damage and its place.
         what: String,
     },
-    /// Damage in parts that the kernel trusts without a check: loading the module may crash it.
+    /// Damage in parts that the kernel does not check: loading the module may crash it.
     #[error("damaged in a part that the kernel does not check, which can crash it: {what}")]
     Unchecked {
-        /// What is wrong, and where.
+        /// A description of the damage and its place.
         what: String,
     },
-    /// The kernel has not enough memory for its per-processor data.
+    /// The module needs more per-processor memory than the kernel has.
     #[error("Could not allocate {size} bytes percpu data")]
     PercpuMemory {
-        /// How much it needs, in bytes.
+        /// The number of bytes that it needs.
         size: u64,
     },
     /// It exports symbols without CRCs.
     #[error("no versions for exported symbols: it has no CRCs for them")]
     ExportsWithoutCrcs,
-    /// A common symbol, as compilers make them without `-fno-common`.
+    /// A common symbol, which compilers create without `-fno-common`.
     #[error("please compile with -fno-common: {symbol} is a common symbol")]
     CommonSymbol {
         /// The symbol.
@@ -260,7 +260,7 @@ pub enum Reason {
         /// The section's index.
         index: u16,
     },
-    /// The place that a relocation changes is not empty.
+    /// The place that a relocation writes to is not empty.
     #[error("Invalid relocation target, existing value is nonzero for type {kind}: {place}")]
     RelocationTarget {
         /// The relocation's number for this machine.
@@ -276,7 +276,7 @@ pub enum Reason {
         /// The place.
         place: String,
     },
-    /// A table of relocations without addends, on a machine that has none.
+    /// A table of relocations without addends, which kernels of this machine do not support.
     #[error("REL relocation unsupported")]
     RelocationTable,
     /// Two sections have the same name.
@@ -288,7 +288,7 @@ pub enum Reason {
     /// `struct module` has no name.
     #[error("its struct module has no name")]
     Nameless,
-    /// A kind of relocation that the kernel does not apply.
+    /// A kind of relocation that the kernel does not support.
     #[error("{} relocation: {kind}", if *.machine == AARCH64 { "unsupported RELA" } else { "Unknown rela" })]
     Relocation {
         /// Its number for this machine.
@@ -314,28 +314,29 @@ pub enum Reason {
         /// The module, or [`super::KERNEL`].
         owner: String,
     },
-    /// The signature cannot be read: fatal under every policy.
+    /// The signature cannot be read. This is fatal even if signatures are not enforced.
     #[error("its signature is damaged: {fault}")]
     SignatureDamaged {
-        /// What is wrong with it.
+        /// Why it cannot be read.
         fault: SignatureFault,
     },
-    /// The signature has signed attributes: fatal under every policy.
+    /// The signature has signed attributes. This is fatal even if signatures are not enforced.
     #[error("Invalid module sig (has authattrs)")]
     SignedAttributes,
-    /// The key is trusted, but did not make this signature: fatal under every policy.
+    /// The key is trusted, but did not create this signature. This is fatal even if signatures are not
+    /// enforced.
     #[error("Key was rejected by service: the signature by {signer} does not match the file")]
     BadSignature {
         /// The signer that the signature names.
         signer: String,
     },
-    /// The key was revoked (MokListXRT, dbx): fatal under every policy.
+    /// The key was revoked (MokListXRT, dbx). This is fatal even if signatures are not enforced.
     #[error("Key was rejected by service: the key of {signer} was revoked")]
     Revoked {
         /// The signer that the signature names.
         signer: String,
     },
-    /// There is no signature by a key that the kernel trusts, and it requires one.
+    /// There is no signature by a key that the kernel trusts, and the kernel requires one.
     #[error("{}", .cause.rejection(*.lockdown))]
     Untrusted {
         /// Why it is not accepted.
@@ -343,13 +344,13 @@ pub enum Reason {
         /// Whether lockdown requires a signature, not `sig_enforce`.
         lockdown: bool,
     },
-    /// The same where signatures are not enforced (a note).
+    /// There is no signature by a trusted key, but signatures are not enforced (a note).
     #[error("{cause}: loaded anyway, the kernel is tainted")]
     TaintsUnsigned {
         /// Why it is not accepted.
         cause: Cause,
     },
-    /// The same where it is not known whether signatures are enforced.
+    /// There is no signature by a trusted key, and it is not known whether signatures are enforced.
     #[error("{cause}; it is not known whether this kernel enforces signatures")]
     EnforcementUnknown {
         /// Why it is not accepted.
@@ -370,13 +371,13 @@ pub enum Reason {
     /// A licence that taints the kernel, or none.
     #[error("module license {} taints kernel", if .license.is_empty() { "unspecified".to_owned() } else { format!("'{license}'") })]
     Taints {
-        /// The licence; empty when there is none.
+        /// The licence; empty if there is none.
         license: String,
     },
 }
 
 impl Cause {
-    /// The name in the kernel's log.
+    /// The words in the kernel's log.
     fn words(&self) -> &'static str {
         match self {
             Cause::Unsigned => "unsigned module",
@@ -469,7 +470,7 @@ impl Reason {
         }
     }
 
-    /// Whether another machine may decide otherwise, because of its policy or of the keys that it trusts.
+    /// Whether this may be different on another machine, because of its policy or of the keys that it trusts.
     #[must_use]
     pub fn depends_on_machine(&self) -> bool {
         matches!(

@@ -1,23 +1,23 @@
-//! What a kernel's release says about its loader.
+//! The checks of a kernel's loader, according to its release.
 
-/// The release is this version of Linux or a later one.
+/// Whether the release is this version of Linux or a later one.
 #[must_use]
 pub fn since(release: &str, major: u32, minor: u32) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
-/// The checks of a module's structure that a kernel makes.
+/// The checks of a module's structure in one kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Generation {
-    /// It counts sections (6.4).
+    /// Sections are counted (6.4).
     pub(super) counts: bool,
-    /// One function for each part of the file, and every section's name is checked (6.13; late releases of
-    /// 6.12).
+    /// There is one function for each part of the file, and the names of all sections are checked (6.13, late
+    /// releases of 6.12).
     pub(super) split: bool,
     /// The string table of the symbols is checked (6.13).
     pub(super) symbol_names: bool,
-    /// String tables must have the type of string tables (7.0; late releases of 6.12).
+    /// String tables must have the type of string tables (7.0, late releases of 6.12).
     pub(super) typed: bool,
     /// CRCs are in one section, names of any length in another (6.14).
     pub(super) extended: bool,

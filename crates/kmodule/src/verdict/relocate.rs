@@ -55,7 +55,7 @@ pub(super) struct Relocated {
     pub places: Places,
 }
 
-/// What an earlier relocation wrote to a byte.
+/// The value that an earlier relocation wrote to a byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Byte {
     Untouched,
@@ -81,7 +81,7 @@ pub(super) fn check(image: &Image<'_>, kernel: &KernelView<'_>) -> Relocated {
         run.doubts.add(|| "sections overlap".to_owned());
         None
     } else {
-        (1..image.sections.len()).find_map(|index| run.table(index))
+        (1..image.sections.len()).find_map(|index| run.check_table(index))
     };
     let can_crash = run.can_crash;
     Relocated {
@@ -95,6 +95,16 @@ pub(super) fn check(image: &Image<'_>, kernel: &KernelView<'_>) -> Relocated {
 /// The same bits as a signed number.
 fn signed(value: u64) -> i64 {
     i64::from_ne_bytes(value.to_ne_bytes())
+}
+
+/// The place in section `target` that a relocation writes to, for messages.
+fn describe_place(image: &Image<'_>, target: usize, relocation: &Relocation) -> String {
+    format!("byte {:#x} of {}", relocation.offset, image.section_name(target))
+}
+
+/// Symbol plus addend.
+fn goal(symbol: &Symbol, relocation: &Relocation) -> i128 {
+    i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()))
 }
 
 fn file_size(section: &Section<'_>) -> u64 {
@@ -112,7 +122,7 @@ struct Run<'r, 'a> {
 
 impl Run<'_, '_> {
     /// Checks a section, if it is a table of relocations for a section in memory.
-    fn table(&mut self, index: usize) -> Option<Reason> {
+    fn check_table(&mut self, index: usize) -> Option<Reason> {
         const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
         let image = self.image;
         let table = image.sections.get(index)?;
@@ -152,15 +162,15 @@ impl Run<'_, '_> {
     fn check_limits(&mut self, target: usize, relocation: &Relocation) {
         let Some(section) = self.image.sections.get(target) else { return };
         if relocation.offset > section.size {
-            self.outside(target, relocation);
+            self.doubt_outside(target, relocation);
         }
     }
 
-    fn outside(&mut self, target: usize, relocation: &Relocation) {
+    fn doubt_outside(&mut self, target: usize, relocation: &Relocation) {
         self.can_crash = true;
-        let name = self.image.sections.get(target).map_or(&[][..], |section| section.name);
+        let name = || self.image.section_name(target);
         self.doubts.add(|| {
-            format!("a relocation writes at {:#x} of {}, which is shorter", relocation.offset, text(name))
+            format!("a relocation writes at {:#x} of {}, which is shorter", relocation.offset, name())
         });
     }
 
@@ -179,7 +189,7 @@ impl Run<'_, '_> {
         symbol
     }
 
-    /// Records the place that a relocation changes. Returns whether it is inside its section.
+    /// Records the place that a relocation writes to. Returns whether it is inside its section.
     fn add_place(
         &mut self,
         target: usize,
@@ -189,26 +199,25 @@ impl Run<'_, '_> {
         is_address: bool,
     ) -> bool {
         let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
-        let place = Place { offset: relocation.offset, leads_to: self.section_of(symbol), goal, is_address };
+        let place =
+            Place { offset: relocation.offset, leads_to: self.symbol_section(symbol), goal, is_address };
         self.places.entry(target).or_default().push(place);
         let Some(section) = self.image.sections.get(target) else { return false };
         let is_inside = relocation.offset.checked_add(size).is_some_and(|end| end <= section.size);
         if !is_inside {
-            self.outside(target, relocation);
+            self.doubt_outside(target, relocation);
         }
         is_inside
     }
 
-    /// The section that a symbol is in.
-    fn section_of(&self, symbol: &Symbol) -> Option<usize> {
+    /// The index of the section that contains a symbol; `None` if it is defined elsewhere or not at all.
+    fn symbol_section(&self, symbol: &Symbol) -> Option<usize> {
         let index = usize::from(symbol.section);
         let inside = symbol.section != SHN_UNDEF && symbol.section < SHN_LORESERVE;
         (inside && index < self.image.sections.len()).then_some(index)
     }
 
     fn check(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
-        let image = self.image;
-        let section = image.sections.get(target)?;
         let symbol = self.existing_symbol(relocation)?;
         let size: u8 = match relocation.kind {
             kind::NONE => return None,
@@ -216,17 +225,20 @@ impl Run<'_, '_> {
             kind::PC32 | kind::PLT32 | kind::WORD32 | kind::SIGNED32 => 4,
             other => return Some(Reason::Relocation { kind: other, machine: X86_64 }),
         };
-        let leads_to = self.section_of(&symbol);
+        let leads_to = self.symbol_section(&symbol);
         if !self.add_place(target, relocation, &symbol, size.into(), relocation.kind == kind::WORD64) {
             return None;
         }
-        let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));
+        let kind = relocation.kind;
         if self.is_taken(target, relocation, &symbol, size.into()) {
-            return Some(Reason::RelocationTarget { kind: relocation.kind, place: place() });
+            let place = describe_place(self.image, target, relocation);
+            return Some(Reason::RelocationTarget { kind, place });
         }
         self.check_target(&symbol, relocation, leads_to, target);
-        self.overflows(&symbol, relocation, leads_to)
-            .then(|| Reason::RelocationOverflow { kind: relocation.kind, place: place() })
+        self.overflows(&symbol, relocation, leads_to).then(|| Reason::RelocationOverflow {
+            kind,
+            place: describe_place(self.image, target, relocation),
+        })
     }
 
     /// Whether the place already has a value; marks it as written.
@@ -293,19 +305,12 @@ impl Run<'_, '_> {
         }
         let goal = value.wrapping_add(addend);
         if goal < -SLACK || goal > size.saturating_add(SLACK) {
-            let from = self.image.sections.get(target).map_or(&[][..], |section| section.name);
-            self.doubts.add(|| {
-                format!(
-                    "a relocation at {:#x} of {} points out of {}",
-                    relocation.offset,
-                    text(from),
-                    text(section.name)
-                )
-            });
+            let place = || format!("{:#x} of {}", relocation.offset, self.image.section_name(target));
+            self.doubts.add(|| format!("a relocation at {} points out of {}", place(), text(section.name)));
         }
     }
 
-    /// The value certainly does not fit. Modules are in the upper two gigabytes.
+    /// Whether the value certainly does not fit. Modules are in the upper two gigabytes.
     fn overflows(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
         const LOWEST: i128 = -0x8000_0000;
         const HIGHEST: i128 = -0x100_0000;
@@ -319,12 +324,10 @@ impl Run<'_, '_> {
             let value = (value & i128::from(u64::MAX)) as u64;
             if with_sign { i32::try_from(signed(value)).is_ok() } else { u32::try_from(value).is_ok() }
         };
-        let distance =
-            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
+        let distance = goal(symbol, relocation);
         let bases = match leads_to {
-            // Per-processor addresses are distances.
-            Some(index) if self.image.percpu == Some(index) => return false,
             Some(index) if self.image.is_in_memory(index) => (LOWEST, HIGHEST),
+            // Per-processor addresses are distances.
             Some(_) => return false,
             None if symbol.section == SHN_ABS => (0, 0),
             None if symbol.bind == STB_WEAK => return false,

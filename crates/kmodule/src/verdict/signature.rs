@@ -1,5 +1,5 @@
-//! The check of the signature, which is the first one (module_sig_check in kernel/module/signing.c). Some
-//! faults are always fatal, others only where signatures are enforced.
+//! The first check, that of the signature (module_sig_check in kernel/module/signing.c). Some faults are
+//! always fatal, others only if signatures are enforced.
 
 use super::kernel::{Enforcement, Key, Signatures};
 use super::outcome::Verdict;
@@ -9,49 +9,49 @@ use crate::sign::{Signed, VerifyError};
 pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Verdict) {
     let signed = match Signed::read(bytes) {
         Ok(signed) => signed,
-        Err(VerifyError::NotSigned) => return weigh(Cause::Unsigned, signatures.enforcement, verdict),
+        Err(VerifyError::NotSigned) => return add_fault(Cause::Unsigned, signatures.enforcement, verdict),
         Err(VerifyError::OtherKind) => {
             let cause = Cause::Crypto(Unsupported::NotPkcs7);
-            return weigh(cause, signatures.enforcement, verdict);
+            return add_fault(cause, signatures.enforcement, verdict);
         }
         Err(VerifyError::Malformed(fault)) => {
             return verdict.refusals.push(Reason::SignatureDamaged { fault });
         }
         Err(_) => return,
     };
-    // Some signers with signed attributes and some without are refused too.
+    // The kernel also refuses a module if only some signers have signed attributes.
     if signed.iter().any(Signed::has_signed_attributes) {
         return verdict.refusals.push(Reason::SignedAttributes);
     }
-    let revoked = |one: &&Signed<'_>| matches!(signatures.keys.find(one), Key::Revoked);
-    if let Some(one) = signed.iter().find(revoked) {
-        return verdict.refusals.push(Reason::Revoked { signer: one.signer() });
+    let revoked = |signature: &&Signed<'_>| matches!(signatures.keys.find(signature), Key::Revoked);
+    if let Some(signature) = signed.iter().find(revoked) {
+        return verdict.refusals.push(Reason::Revoked { signer: signature.signer() });
     }
     let usable: Vec<&Signed<'_>> =
-        signed.iter().filter(|one| unsupported(one, signatures).is_none()).collect();
+        signed.iter().filter(|signature| unsupported(signature, signatures).is_none()).collect();
     if usable.is_empty() {
-        if let Some(unsupported) = signed.first().and_then(|one| unsupported(one, signatures)) {
-            weigh(Cause::Crypto(unsupported), signatures.enforcement, verdict);
+        if let Some(unsupported) = signed.first().and_then(|signature| unsupported(signature, signatures)) {
+            add_fault(Cause::Crypto(unsupported), signatures.enforcement, verdict);
         }
         return;
     }
-    trust(&usable, signatures, verdict);
+    check_trust(&usable, signatures, verdict);
 }
 
 /// Why the kernel ignores this signer.
 fn unsupported(signed: &Signed<'_>, signatures: &Signatures<'_>) -> Option<Unsupported> {
     let Some(hash) = signed.hash() else { return Some(Unsupported::UnknownDigest) };
-    (signatures.keys.digest(hash) == Some(false)).then_some(Unsupported::Digest(hash))
+    (signatures.keys.supports(hash) == Some(false)).then_some(Unsupported::Digest(hash))
 }
 
 /// One trusted signer is enough, but a wrong signature by any trusted key is fatal (pkcs7_validate_trust).
-fn trust(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verdict) {
+fn check_trust(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verdict) {
     let (mut trusted, mut certain, mut unknown) = (false, false, false);
-    for one in signed {
-        match signatures.keys.find(one) {
+    for signature in signed {
+        match signatures.keys.find(signature) {
             Key::Trusted(certificate) => {
-                if let Err(VerifyError::BadSignature) = one.verify(certificate) {
-                    return verdict.refusals.push(Reason::BadSignature { signer: one.signer() });
+                if let Err(VerifyError::BadSignature) = signature.verify(certificate) {
+                    return verdict.refusals.push(Reason::BadSignature { signer: signature.signer() });
                 }
             }
             Key::Unseen => {}
@@ -62,7 +62,7 @@ fn trust(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verd
             Key::Absent | Key::Revoked => continue,
         }
         trusted = true;
-        certain |= one.hash().and_then(|hash| signatures.keys.digest(hash)) == Some(true);
+        certain |= signature.hash().and_then(|hash| signatures.keys.supports(hash)) == Some(true);
     }
     let enforced = signatures.enforcement != Enforcement::Off;
     if !certain && enforced {
@@ -71,23 +71,23 @@ fn trust(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verd
     if trusted {
         return;
     }
-    let signer = signed.iter().map(|one| one.signer()).collect::<Vec<_>>().join(" and ");
+    let signer = signed.iter().map(|signature| signature.signer()).collect::<Vec<_>>().join(" and ");
     match unknown {
         true if enforced => verdict.doubts.push(Reason::KeyUnknown { signer }),
         true => {}
-        false => weigh(Cause::Key { signer }, signatures.enforcement, verdict),
+        false => add_fault(Cause::Key { signer }, signatures.enforcement, verdict),
     }
 }
 
 fn doubt_digests(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verdict) {
-    let mut hashes: Vec<_> = signed.iter().filter_map(|one| one.hash()).collect();
+    let mut hashes: Vec<_> = signed.iter().filter_map(|signature| signature.hash()).collect();
     hashes.dedup();
-    let unknown = hashes.into_iter().filter(|hash| signatures.keys.digest(*hash).is_none());
+    let unknown = hashes.into_iter().filter(|hash| signatures.keys.supports(*hash).is_none());
     verdict.doubts.extend(unknown.map(|hash| Reason::DigestUnknown { hash }));
 }
 
-/// Adds a fault that the kernel ignores where signatures are not enforced.
-fn weigh(cause: Cause, enforcement: Enforcement, verdict: &mut Verdict) {
+/// Adds a fault that is fatal only if signatures are enforced.
+fn add_fault(cause: Cause, enforcement: Enforcement, verdict: &mut Verdict) {
     match enforcement {
         Enforcement::Off => verdict.notes.push(Reason::TaintsUnsigned { cause }),
         Enforcement::SigEnforce => verdict.refusals.push(Reason::Untrusted { cause, lockdown: false }),

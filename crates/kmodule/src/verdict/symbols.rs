@@ -1,9 +1,9 @@
-//! The symbols that a module needs: what exports them, with which CRC, for which modules (resolve_symbol in
-//! kernel/module/main.c).
+//! Checks the symbols that a module needs: whether they are exported, with which CRC, and for which modules
+//! (resolve_symbol in kernel/module/main.c).
 
 use super::kernel::KernelView;
 use super::license::is_gpl_compatible;
-use super::lookup::Found;
+use super::lookup::ExportedSymbol;
 use super::outcome::Verdict;
 use super::reason::Reason;
 use crate::elf::Module;
@@ -11,12 +11,12 @@ use crate::name::ModuleName;
 use crate::symvers::Entry;
 use std::collections::HashMap;
 
-/// Every module is built with the CRC of this symbol: it stands for the layout of the kernel's central
+/// Every module contains the CRC of this symbol, which depends on the layout of the kernel's central
 /// structures.
 const LAYOUT: &str = "module_layout";
 
-/// The first comparison: the CRC of [`LAYOUT`] (check_modstruct_version).
-pub(super) fn layout(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
+/// Compares the CRC of [`LAYOUT`], which the kernel does first (check_modstruct_version).
+pub(super) fn check_layout(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
     if !kernel.modversions {
         return;
     }
@@ -24,9 +24,9 @@ pub(super) fn layout(module: &Module, kernel: &KernelView<'_>, verdict: &mut Ver
         let list = if kernel.force_load { &mut verdict.notes } else { &mut verdict.refusals };
         return list.push(Reason::NoVersions);
     }
-    let Some(found) = kernel.symbols.and_then(|symbols| symbols.find(LAYOUT)) else { return };
+    let Some(export) = kernel.symbols.and_then(|symbols| symbols.find(LAYOUT)) else { return };
     let listed = module.versions.iter().find(|(name, _)| name == LAYOUT);
-    crc(found.entry, listed.map(|(_, crc)| *crc), kernel, verdict);
+    check_crc(export.entry, listed.map(|(_, crc)| *crc), kernel, verdict);
 }
 
 /// The origin of the taint "proprietary module" of a module.
@@ -41,7 +41,7 @@ enum Taint {
 /// kernel/module/main.c).
 const DISTRUSTED: [&str; 2] = ["driverloader", "lve"];
 
-/// The module's licence or name taints it.
+/// Whether the module's licence or name taints it.
 fn taints_itself(module: &Module) -> bool {
     !is_gpl_compatible(module.modinfo.license().unwrap_or_default())
         || module.modinfo.name().is_some_and(|name| DISTRUSTED.contains(&name))
@@ -51,7 +51,7 @@ fn taints_itself(module: &Module) -> bool {
 /// the first symbol of a proprietary module, GPL-only symbols are hidden; after the first GPL-only symbol,
 /// symbols of proprietary modules are.
 pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
-    let mut taint = taints_itself(module).then_some(Taint::Own);
+    let taint = taints_itself(module).then_some(Taint::Own);
     verdict.proprietary = taint.is_some();
     let Some(symbols) = kernel.symbols else {
         if !module.undefined.is_empty() {
@@ -59,19 +59,18 @@ pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verd
         }
         return;
     };
-    // Of several CRCs of a name the first counts.
+    // If a name has several CRCs, the first one counts.
     let versions: HashMap<&str, u64> =
         module.versions.iter().rev().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
     let first = verdict.refusals.len();
-    let mut uses_gpl_only = false;
+    let mut resolver = Resolver { module, kernel, taint, uses_gpl_only: false };
     for needed in &module.undefined {
         let symbol = needed.name.as_str();
         // 64-bit PowerPC (ABI 1) marks function entry points with a dot; the kernel ignores it.
         let bare = symbol.strip_prefix('.').unwrap_or(symbol);
-        let found = symbols.find(symbol).or_else(|| symbols.find(bare));
-        let resolved = resolve(module, symbol, found, &mut taint, &mut uses_gpl_only, kernel, verdict);
-        let found = match resolved {
-            Ok(found) => found,
+        let export = symbols.find(symbol).or_else(|| symbols.find(bare));
+        let export = match resolver.resolve(symbol, export, &mut verdict.notes) {
+            Ok(export) => export,
             Err(reason) => {
                 if !needed.weak && !made_by_loader(module.machine, symbol) {
                     verdict.refusals.push(reason);
@@ -79,12 +78,13 @@ pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verd
                 continue;
             }
         };
-        if kernel.modversions && module.has_versions && !found.without_crc {
-            crc(found.entry, versions.get(bare).or_else(|| versions.get(symbol)).copied(), kernel, verdict);
+        if kernel.modversions && module.has_versions && !export.without_crc {
+            let crc = versions.get(bare).or_else(|| versions.get(symbol)).copied();
+            check_crc(export.entry, crc, kernel, verdict);
         }
-        namespace(module, found.entry, kernel, verdict);
+        check_namespace(module, export.entry, kernel, verdict);
     }
-    verdict.proprietary = taint.is_some();
+    verdict.proprietary = resolver.taint.is_some();
     // The kernel reports every symbol and returns the error of the last one.
     if let Some(last) = verdict.refusals.get(first..).and_then(<[Reason]>::last).map(Reason::errno) {
         if let Some(of_symbols) = verdict.refusals.get_mut(first..) {
@@ -93,49 +93,58 @@ pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verd
     }
 }
 
-/// Whether a module can use a symbol, and how that changes its taint (find_symbol, inherit_taint).
-fn resolve<'s>(
-    module: &Module,
-    symbol: &str,
-    found: Option<Found<'s>>,
-    taint: &mut Option<Taint>,
-    uses_gpl_only: &mut bool,
-    kernel: &KernelView<'_>,
-    verdict: &mut Verdict,
-) -> Result<Found<'s>, Reason> {
-    let name = symbol.to_owned();
-    let Some(found) = found else { return Err(Reason::UnknownSymbol { symbol: name }) };
-    let owner = || found.entry.module.to_owned();
-    if found.missing {
-        return Err(Reason::OwnerMissing { symbol: name, owner: owner() });
-    }
-    if found.entry.export_gpl {
-        match taint {
-            Some(Taint::Own) => {
-                let license = module.modinfo.license().unwrap_or_default().to_owned();
-                return Err(Reason::GplOnly { symbol: name, license });
-            }
-            Some(Taint::Inherited(from)) => {
-                return Err(Reason::GplOnlyHidden { symbol: name, owner: from.clone() });
-            }
-            None => *uses_gpl_only = true,
-        }
-    }
-    if found.proprietary && kernel.inherits_taint {
-        if *uses_gpl_only {
-            return Err(Reason::ProprietaryOwner { symbol: name, owner: owner() });
-        }
-        if taint.is_none() {
-            verdict.notes.push(Reason::InheritsTaint { symbol: name, owner: owner() });
-            *taint = Some(Taint::Inherited(owner()));
-        }
-    }
-    Ok(found)
+/// Resolves the symbols of a module one after the other. The taint depends on the symbols before.
+struct Resolver<'m> {
+    module: &'m Module,
+    kernel: &'m KernelView<'m>,
+    taint: Option<Taint>,
+    uses_gpl_only: bool,
 }
 
-fn crc(entry: Entry<'_>, wanted: Option<u64>, kernel: &KernelView<'_>, verdict: &mut Verdict) {
+impl Resolver<'_> {
+    /// Checks that the module can use a symbol, and updates its taint (find_symbol, inherit_taint). `export`
+    /// is the exported symbol; `None` if nothing exports it.
+    fn resolve<'s>(
+        &mut self,
+        symbol: &str,
+        export: Option<ExportedSymbol<'s>>,
+        notes: &mut Vec<Reason>,
+    ) -> Result<ExportedSymbol<'s>, Reason> {
+        let symbol = symbol.to_owned();
+        let Some(export) = export else { return Err(Reason::UnknownSymbol { symbol }) };
+        let owner = || export.entry.module.to_owned();
+        if export.missing {
+            return Err(Reason::OwnerMissing { symbol, owner: owner() });
+        }
+        if export.entry.export_gpl {
+            match &self.taint {
+                Some(Taint::Own) => {
+                    let license = self.module.modinfo.license().unwrap_or_default().to_owned();
+                    return Err(Reason::GplOnly { symbol, license });
+                }
+                Some(Taint::Inherited(from)) => {
+                    return Err(Reason::GplOnlyHidden { symbol, owner: from.clone() });
+                }
+                None => self.uses_gpl_only = true,
+            }
+        }
+        if export.proprietary && self.kernel.inherits_taint {
+            if self.uses_gpl_only {
+                return Err(Reason::ProprietaryOwner { symbol, owner: owner() });
+            }
+            if self.taint.is_none() {
+                self.taint = Some(Taint::Inherited(owner()));
+                notes.push(Reason::InheritsTaint { symbol, owner: owner() });
+            }
+        }
+        Ok(export)
+    }
+}
+
+/// Compares a CRC in the module with that of the exported symbol.
+fn check_crc(entry: Entry<'_>, module_crc: Option<u64>, kernel: &KernelView<'_>, verdict: &mut Verdict) {
     let symbol = entry.symbol.to_owned();
-    match wanted {
+    match module_crc {
         Some(module_crc) if module_crc != u64::from(entry.crc) => {
             verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
         }
@@ -145,7 +154,7 @@ fn crc(entry: Entry<'_>, wanted: Option<u64>, kernel: &KernelView<'_>, verdict: 
     }
 }
 
-fn namespace(module: &Module, entry: Entry<'_>, kernel: &KernelView<'_>, verdict: &mut Verdict) {
+fn check_namespace(module: &Module, entry: Entry<'_>, kernel: &KernelView<'_>, verdict: &mut Verdict) {
     let Some(namespace) = entry.namespace else { return };
     let allowed = match namespace.strip_prefix("module:") {
         // Linux 6.16: only for the listed modules; a `*` at the end matches any text.
@@ -169,8 +178,8 @@ fn matches_list(list: &str, name: &ModuleName) -> bool {
     })
 }
 
-/// Symbols that the kernel's module loader provides itself or ignores (ignore_undef_symbol, arch/powerpc),
-/// for an `e_machine`.
+/// Whether the kernel's module loader provides or ignores this symbol in modules for this `e_machine`
+/// (ignore_undef_symbol, arch/powerpc).
 #[must_use]
 pub fn made_by_loader(machine: u16, symbol: &str) -> bool {
     const I386: u16 = 3;

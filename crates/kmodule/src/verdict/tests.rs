@@ -1,5 +1,5 @@
 use super::{
-    Enforcement, Found, KernelView, Key, Keys, Loader, Outcome, Reason, Symbols, Verdict, early,
+    Enforcement, ExportedSymbol, KernelView, Key, Keys, Loader, Outcome, Reason, Symbols, Verdict, early,
     is_gpl_compatible, machine, symbols,
 };
 use crate::elf::{Class, Module, UndefinedSymbol};
@@ -139,8 +139,9 @@ fn refusals_and_notes() {
 struct Beside<'a>(&'a Symvers, &'a Symvers, bool, bool);
 
 impl Symbols for Beside<'_> {
-    fn find(&self, symbol: &str) -> Option<Found<'_>> {
-        let other = |entry| Found { entry, missing: self.2, proprietary: self.3, without_crc: false };
+    fn find(&self, symbol: &str) -> Option<ExportedSymbol<'_>> {
+        let other =
+            |entry| ExportedSymbol { entry, missing: self.2, proprietary: self.3, without_crc: false };
         self.0.find(symbol).or_else(|| self.1.lookup(symbol).map(other))
     }
 }
@@ -262,7 +263,7 @@ impl Keys for Ring {
             _ => Key::Absent,
         }
     }
-    fn digest(&self, _: Hash) -> Option<bool> {
+    fn supports(&self, _: Hash) -> Option<bool> {
         self.digest
     }
 }

@@ -77,8 +77,8 @@ impl Dpkg {
             name: name.to_owned(),
             version: version(status, name, arch)?,
             md5sums,
-            made: fs::Stat::of(info("md5sums")).map_or(i64::MIN, |stat| stat.mtime),
-            unpacked: fs::Stat::of(info("list")).map_or(i64::MIN, |stat| stat.ctime),
+            made: fs::Stat::lstat(info("md5sums")).map_or(i64::MIN, |stat| stat.mtime),
+            unpacked: fs::Stat::lstat(info("list")).map_or(i64::MIN, |stat| stat.ctime),
         })
     }
 }

@@ -94,7 +94,7 @@ fn package_names(file: &Path) -> Vec<String> {
 
 /// Returns whether a file is unchanged since its package was installed.
 fn is_unchanged(file: &Path, owner: &Owner) -> bool {
-    let Some(stat) = Stat::of(file) else { return false };
+    let Some(stat) = Stat::lstat(file) else { return false };
     if stat.mtime <= owner.made && stat.ctime <= owner.unpacked {
         return true;
     }

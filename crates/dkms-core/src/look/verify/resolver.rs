@@ -20,7 +20,7 @@ use super::unit::{Unit, own_softdeps};
 use crate::kernel::installed::MODULE_LIMIT;
 use kmodule::ModuleName;
 use kmodule::symvers::{Entry, Symvers};
-use kmodule::verdict::{File, Found, KERNEL, Reason, Symbols, Verdict};
+use kmodule::verdict::{ExportedSymbol, File, KERNEL, Reason, Symbols, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -444,24 +444,28 @@ struct ForModule<'a> {
 }
 
 impl Symbols for ForModule<'_> {
-    fn find(&self, symbol: &str) -> Option<Found<'_>> {
+    fn find(&self, symbol: &str) -> Option<ExportedSymbol<'_>> {
         match self.providers.get(symbol) {
-            Some(Provider::Kernel(entry)) => Some(Found::of_kernel(*entry)),
-            Some(Provider::Missing(entry)) => Some(Found { missing: true, ..Found::of_kernel(*entry) }),
+            Some(Provider::Kernel(entry)) => Some(ExportedSymbol::from_kernel(*entry)),
+            Some(Provider::Missing(entry)) => {
+                Some(ExportedSymbol { missing: true, ..ExportedSymbol::from_kernel(*entry) })
+            }
             Some(Provider::Own(name, entry)) => {
                 let proprietary = self.resolver.fate_of(name).proprietary;
-                Some(Found { proprietary, ..Found::of_kernel(*entry) })
+                Some(ExportedSymbol { proprietary, ..ExportedSymbol::from_kernel(*entry) })
             }
-            Some(Provider::Module(unit)) => Some(Found {
+            Some(Provider::Module(unit)) => Some(ExportedSymbol {
                 entry: unit.exports.lookup(symbol)?,
                 missing: false,
                 proprietary: self.resolver.fate_of(&unit.name).proprietary,
                 without_crc: unit.without_crc,
             }),
             // The symbol is not one of the module's undefined symbols. It is the kernel's module_layout.
-            None => {
-                self.kernel.lookup(symbol).filter(|entry| entry.module == "vmlinux").map(Found::of_kernel)
-            }
+            None => self
+                .kernel
+                .lookup(symbol)
+                .filter(|entry| entry.module == "vmlinux")
+                .map(ExportedSymbol::from_kernel),
         }
     }
 

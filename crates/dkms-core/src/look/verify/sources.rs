@@ -65,7 +65,7 @@ pub(super) fn symbols(layout: &Layout, settings: &Settings, kernel: &Kernel) -> 
     std::iter::once(modules.join(IMAGES[0])).chain(images).find_map(|path| {
         let packed = dkms_sys::fs::read(&path).ok()?;
         let elf = kmodule::image::unpack(&packed).ok()?;
-        let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
+        let list = kmodule::exports::read_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
         Some((list, path))
     })
 }

@@ -151,7 +151,7 @@ impl Keys for Trust {
         self.without_certificate(signed)
     }
 
-    fn digest(&self, hash: Hash) -> Option<bool> {
+    fn supports(&self, hash: Hash) -> Option<bool> {
         self.digests.has(hash.config_name())
     }
 }

@@ -31,7 +31,7 @@ impl Unit {
         let exports = if module.exports.is_empty() {
             Symvers::default()
         } else {
-            kmodule::exports::of_module(file.plain(), stem).ok()?
+            kmodule::exports::read_module(file.plain(), stem).ok()?
         };
         let without_crc = exports.iter().all(|entry| entry.crc == 0);
         Some(Self {

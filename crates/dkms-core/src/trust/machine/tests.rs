@@ -100,13 +100,13 @@ fn lists_of_certificates() {
     t.variable("MokListRT", 6, &list(&other)).variable("MokListRT1", 6, &list(&ours));
     t.variable("MokNew", 7, &list(&ours)).variable("db", 0x27, &[1, 2, 3]);
     let machine = t.inspect();
-    assert!(machine.mok().unwrap().holds(&ours) && machine.mok().unwrap().holds(&other));
-    assert!(machine.list(Variable::MokNew).unwrap().holds(&ours));
+    assert!(machine.mok().unwrap().contains(&ours) && machine.mok().unwrap().contains(&other));
+    assert!(machine.list(Variable::MokNew).unwrap().contains(&ours));
     assert!(machine.list(Variable::MokDel).unwrap().certificates.is_empty());
     assert!(machine.db().unwrap_err().contains("damaged"));
     // The kernel reads the copy in memory, which has no attributes.
     t.put("sys/firmware/efi/mok-variables/MokListRT", list(&ours));
-    assert!(!t.inspect().mok().unwrap().holds(&other) && t.inspect().mok().unwrap().holds(&ours));
+    assert!(!t.inspect().mok().unwrap().contains(&other) && t.inspect().mok().unwrap().contains(&ours));
     assert_eq!(t.inspect().mok_list_trusted(), Ok(false));
     t.put("sys/firmware/efi/mok-variables/MokListTrustedRT", [1]);
     assert_eq!(t.inspect().mok_list_trusted(), Ok(true));
@@ -229,6 +229,6 @@ fn this_machine_is_looked_at_without_complaint() {
     let ours = certificate();
     assert_ne!(machine.keyrings().holds(&ours), Some(true));
     for variable in Variable::ALL {
-        let _ = machine.list(variable).map(|lists| assert!(!lists.holds(&ours)));
+        let _ = machine.list(variable).map(|lists| assert!(!lists.contains(&ours)));
     }
 }

@@ -37,7 +37,7 @@ pub struct Enrolment {
 
 impl Enrolment {
     fn inspect(machine: &Machine, certificate: &Certificate) -> Self {
-        let holds = |variable| machine.list(variable).map(|list| list.holds(certificate));
+        let holds = |variable| machine.list(variable).map(|list| list.contains(certificate));
         let keyrings = machine.keyrings();
         let forbidden = || {
             if keyrings.forbids(certificate) == Some(true) {

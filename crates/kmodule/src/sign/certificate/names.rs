@@ -1,4 +1,4 @@
-//! The names that people use for what a certificate contains as object identifiers.
+//! Readable names for the object identifiers in certificates.
 
 use crate::asn1::{RawSequence, elements, first};
 use crate::x509::{self, Name};
@@ -7,12 +7,12 @@ use rsa::pkcs1;
 use spki::SubjectPublicKeyInfoRef;
 use std::fmt;
 
-/// What kind of key a certificate is for.
+/// The type of a certificate's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyType {
-    /// RSA, with a modulus of so many bits.
+    /// RSA, with the number of bits of the modulus.
     Rsa(usize),
-    /// Elliptic curve (ECDSA), with the curve's name, or its object identifier.
+    /// Elliptic curve (ECDSA), with the name or the object identifier of the curve.
     Ec(String),
     /// Ed25519 or Ed448.
     Edwards(&'static str),
@@ -31,16 +31,16 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// The kind of a public key. A damaged one has an unknown kind.
+/// The type of a public key; unknown if the key is damaged.
 pub(super) fn key_type(info: &SubjectPublicKeyInfoRef<'_>) -> KeyType {
-    let found = match info.algorithm.oid.to_string().as_str() {
+    let key_type = match info.algorithm.oid.to_string().as_str() {
         "1.2.840.113549.1.1.1" => rsa_bits(info).map(KeyType::Rsa),
         "1.2.840.10045.2.1" => curve_name(info).map(KeyType::Ec),
         "1.3.101.112" => Some(KeyType::Edwards("Ed25519")),
         "1.3.101.113" => Some(KeyType::Edwards("Ed448")),
         other => Some(KeyType::Other(other.to_owned())),
     };
-    found.unwrap_or_else(|| KeyType::Other("unknown".to_owned()))
+    key_type.unwrap_or_else(|| KeyType::Other("unknown".to_owned()))
 }
 
 fn rsa_bits(info: &SubjectPublicKeyInfoRef<'_>) -> Option<usize> {
@@ -86,7 +86,7 @@ pub(super) fn key_usages(value: &[u8]) -> Vec<String> {
     let Ok(list) = first::<RawSequence<'_>>(value) else { return Vec::new() };
     let name = |usage: ObjectIdentifier| match usage.to_string().as_str() {
         "1.3.6.1.5.5.7.3.3" => "codeSigning".to_owned(),
-        // shim starts nothing that is signed with such a key.
+        // shim does not start programs that are signed with a key for this purpose.
         "1.3.6.1.4.1.2312.16.1.2" => "kernel modules only".to_owned(),
         other => other.to_owned(),
     };

@@ -1,4 +1,4 @@
-//! What a kernel logs and returns when it refuses a module.
+//! The kernel's log message and error number when it refuses a module.
 
 use super::Reason;
 use crate::elf::ElfError;
@@ -11,7 +11,7 @@ impl Reason {
         Some(match self {
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => return None,
             Reason::DependencyRefused { reason, .. } => return reason.log(),
-            Reason::SignatureDamaged { fault: SignatureFault::HoldsData } => {
+            Reason::SignatureDamaged { fault: SignatureFault::ContainsData } => {
                 "PKCS#7 signature with non-detached data".to_owned()
             }
             Reason::SignatureDamaged { fault: SignatureFault::NonZeroFields } => {
@@ -53,7 +53,7 @@ impl Reason {
             Reason::Untrusted { cause, lockdown: false } => {
                 format!("Loading of {} is rejected", cause.words())
             }
-            // Lockdown says "unsigned module loading is restricted", but not every time.
+            // Lockdown does not always log "unsigned module loading is restricted".
             _ => return None,
         })
     }

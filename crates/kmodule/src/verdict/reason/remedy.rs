@@ -11,7 +11,7 @@ const USE_CRC32: &str = "compress with --check=crc32 (compress_xz_opts in framew
 const SHOW_FORMATS: &str = "kmod --version shows which formats it reads";
 const BUILD_FOR_MACHINE: &str = "build it on, or with a cross compiler for, the kernel's machine";
 const UNCHECKED_MACHINE: &str = "nothing to do; the machine type was not checked";
-const KEEP_SYMBOLS: &str = "all symbols were stripped; strip -g keeps those that a module needs";
+const KEEP_SYMBOLS: &str = "all symbols were stripped; strip -g keeps the symbols that a module needs";
 const USE_KERNEL_FLAGS: &str = "the compiler made code that is not for kernels; build with the flags of the \
     kernel's own Makefile";
 const NO_COMMON: &str = "build with -fno-common, as the kernel's own Makefile does";

@@ -1,11 +1,11 @@
 //! The relocations of AArch64 (ELF for the Arm 64-bit Architecture, AAELF64), with the checks of
 //! apply_relocate_add and module_frob_arch_sections in arch/arm64/kernel. The kernel does not check the place
-//! that it writes to, and replaces what is there.
+//! that it writes to, and replaces its contents.
 
-use super::super::format::{Image, text};
+use super::super::format::Image;
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
-use super::{Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use super::{Run, SHN_ABS, describe_place, goal};
 use crate::elf::AARCH64;
 use crate::elf::reader::{Relocation, SHF_EXECINSTR, Symbol};
 
@@ -26,8 +26,8 @@ fn size(kind: u32) -> Option<u64> {
     })
 }
 
-/// The numbers of which the value must be one, signed or unsigned, for the kinds whose value is an address,
-/// or a distance within a section.
+/// The lowest and the highest accepted value, for the kinds whose value is an address or a distance within a
+/// section.
 fn range(kind: u32) -> Option<(i128, i128)> {
     let bits = |count: u32| 1_i128 << count;
     Some(match kind {
@@ -49,20 +49,19 @@ fn is_relative(kind: u32) -> bool {
     matches!(kind, 260..=262 | 273..=276 | 279..=283 | 287..=293)
 }
 
-/// Sections that the kernel needs in every module, if it is one that extends them.
+/// Checks for the sections that every module needs if the kernel extends them.
 pub(in super::super) fn lacks_tables(image: &Image<'_>, kernel: &KernelView<'_>) -> Option<Reason> {
     if image.reader.machine != AARCH64 || !kernel.module_plts {
         return None;
     }
-    let has = |name: &str| image.sections.iter().any(|section| section.name == name.as_bytes());
-    let missing = [".plt", ".init.plt"].into_iter().find(|name| !has(name))?;
+    let missing = [".plt", ".init.plt"].into_iter().find(|name| !image.has_section(name))?;
     Some(Reason::InvalidElf {
         log: "module PLT section(s) missing".to_owned(),
         what: format!("it has no section {missing}"),
     })
 }
 
-/// Moves the elements that match to the front, as the kernel does it (partition_branch_plt_relas).
+/// Moves the matching elements to the front, in the same order as the kernel (partition_branch_plt_relas).
 fn partition<T>(items: &mut [T], matches: impl Fn(&T) -> bool) {
     let (mut first, mut last) = (0, items.len().saturating_sub(1));
     while first < last {
@@ -77,14 +76,15 @@ fn partition<T>(items: &mut [T], matches: impl Fn(&T) -> bool) {
 }
 
 impl Run<'_, '_> {
-    /// The relocations of a section in the order in which the kernel applies them: of code, those branches
-    /// come first that leave the section.
+    /// The relocations of a section in the order in which the kernel applies them: in code, branches that
+    /// leave the section come first.
     pub(super) fn in_order(&self, target: usize, mut relocations: Vec<Relocation>) -> Vec<Relocation> {
         let is_code =
             self.image.sections.get(target).is_some_and(|section| section.flags & SHF_EXECINSTR != 0);
         if is_code {
             partition(&mut relocations, |relocation| {
-                let leaves = self.symbol(relocation).is_some_and(|s| usize::from(s.section) != target);
+                let leaves =
+                    self.symbol(relocation).is_some_and(|symbol| usize::from(symbol.section) != target);
                 leaves && matches!(relocation.kind, 282 | 283)
             });
         }
@@ -92,7 +92,6 @@ impl Run<'_, '_> {
     }
 
     pub(super) fn check_aarch64(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
-        let section = self.image.sections.get(target)?;
         let symbol = self.existing_symbol(relocation)?;
         let Some(size) = size(relocation.kind) else {
             return Some(Reason::Relocation { kind: relocation.kind, machine: AARCH64 });
@@ -100,17 +99,18 @@ impl Run<'_, '_> {
         if size == 0 {
             return None;
         }
-        let leads_to = self.section_of(&symbol);
+        let leads_to = self.symbol_section(&symbol);
         if !self.add_place(target, relocation, &symbol, size, relocation.kind == ABS64) {
             return None;
         }
         self.check_target(&symbol, relocation, leads_to, target);
-        let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));
+        let place = || describe_place(self.image, target, relocation);
         self.overflows_aarch64(target, relocation, &symbol, leads_to)
             .then(|| Reason::RelocationOverflow { kind: relocation.kind, place: place() })
     }
 
-    /// The value certainly does not fit: modules, like the kernel, are in the upper half of the addresses.
+    /// Whether the value certainly does not fit. Modules, like the kernel, are in the upper half of the
+    /// addresses.
     fn overflows_aarch64(
         &self,
         target: usize,
@@ -120,8 +120,7 @@ impl Run<'_, '_> {
     ) -> bool {
         let Some((lowest, highest)) = range(relocation.kind) else { return false };
         let fits = |value: i128| (lowest..=highest).contains(&value);
-        let value =
-            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
+        let value = goal(symbol, relocation);
         if is_relative(relocation.kind) {
             // Between sections, the distance depends on how the kernel lays them out.
             return leads_to == Some(target) && !fits(value - i128::from(relocation.offset));
@@ -132,10 +131,9 @@ impl Run<'_, '_> {
         // The first address of modules with 48 bits, and the last one.
         let (first, last) = (-(1_i128 << 48), -1_i128);
         let is_small = value.unsigned_abs() < 1 << 40;
-        let is_in_memory = leads_to.is_some_and(|index| self.image.is_in_memory(index));
-        let is_of_kernel = symbol.section == SHN_UNDEF && symbol.bind != STB_WEAK;
-        // Symbols of other modules and the kernel can be absolute, or distances; so can those per processor.
-        let is_address = is_in_memory && self.image.percpu != leads_to && !is_of_kernel;
+        // Other symbols, of the kernel, of other modules, or per processor, can be absolute values or
+        // distances.
+        let is_address = leads_to.is_some_and(|index| self.image.is_in_memory(index));
         is_address && is_small && !fits(first + value) && !fits(last - (1 << 40) + value)
     }
 }

@@ -2,11 +2,11 @@
 //! module_frob_arch_sections in arch/riscv/kernel. The kernel does not check the place that it writes to, and
 //! most of its handlers accept every value.
 
-use super::super::format::{Image, text};
+use super::super::format::Image;
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
 use super::super::release::since;
-use super::{Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use super::{Run, SHN_ABS, SHN_UNDEF, STB_WEAK, describe_place, goal};
 use crate::elf::RISCV;
 use crate::elf::reader::{Relocation, Symbol, string_at};
 use std::collections::BTreeSet;
@@ -17,14 +17,14 @@ const GOT_HI20: u32 = 20;
 const PCREL_HI20: u32 = 23;
 const PCREL_LO12: [u32; 2] = [24, 25];
 
-/// What a kernel does with a kind of relocation.
+/// The kernel's reaction to a kind of relocation.
 #[derive(Debug, PartialEq, Eq)]
 enum Handler {
     /// It writes this number of bytes.
     Writes(u64),
-    /// It refuses the module with these words in its log.
+    /// It refuses the module, with these words in its log.
     Refuses(&'static str),
-    /// It does not know the kind.
+    /// It does not support the kind.
     Unknown,
 }
 
@@ -33,7 +33,7 @@ fn handler(kind: u32) -> Handler {
     Handler::Writes(match kind {
         // RELAX
         51 => 0,
-        // ADD8, SUB8, SUB6, SET6, SET8, and the first byte of numbers of any length.
+        // ADD8, SUB8, SUB6, SET6, SET8, and the first byte of numbers of variable length.
         33 | 37 | 52..=54 | 60 | 61 => 1,
         // ADD16, SUB16, compressed branches, SET16.
         34 | 38 | 44 | 45 | 55 => 2,
@@ -53,14 +53,13 @@ fn is_old(kind: u32) -> bool {
     matches!(kind, WORD32 | WORD64 | 16..=20 | PCREL_HI20..=28 | 34..=36 | 38..=40 | 43..=45 | 51)
 }
 
-/// The sections that the kernel needs in every module, if it is one that extends them.
+/// Checks for the sections that every module needs if the kernel extends them.
 pub(in super::super) fn lacks_tables(image: &Image<'_>, kernel: &KernelView<'_>) -> Option<Reason> {
     if image.reader.machine != RISCV || kernel.module_sections != Some(true) {
         return None;
     }
-    let has = |name: &str| image.sections.iter().any(|section| section.name == name.as_bytes());
     let tables = [(".plt", "PLT"), (".got", "GOT"), (".got.plt", "GOT.PLT")];
-    let (missing, word) = tables.into_iter().find(|(name, _)| !has(name))?;
+    let (missing, word) = tables.into_iter().find(|(name, _)| !image.has_section(name))?;
     Some(Reason::InvalidElf {
         log: format!("module {word} section(s) missing"),
         what: format!("it has no section {missing}"),
@@ -83,12 +82,11 @@ impl Run<'_, '_> {
         relocation: &Relocation,
         high: &BTreeSet<u64>,
     ) -> Option<Reason> {
-        let section = self.image.sections.get(target)?;
         let kind = relocation.kind;
         let symbol = self.existing_symbol(relocation)?;
+        let image = self.image;
         let refused = |log| {
-            let place = format!("byte {:#x} of {}", relocation.offset, text(section.name));
-            Some(Reason::RelocationRefused { kind, place, log })
+            Some(Reason::RelocationRefused { kind, place: describe_place(image, target, relocation), log })
         };
         if !is_old(kind) && !since(self.kernel.release, 6, 8) {
             self.doubts.add(|| format!("whether this kernel applies relocation type {kind} is not known"));
@@ -106,13 +104,11 @@ impl Run<'_, '_> {
         if kind == PCREL_HI20 && self.is_weak_and_missing(&symbol) {
             return refused("can not be addressed by the 32-bit offset");
         }
-        let leads_to = self.section_of(&symbol);
-        if PCREL_LO12.contains(&kind) {
-            // Its symbol is the place of the upper half.
-            let found = leads_to == Some(target) && high.contains(&symbol.value);
-            if !found {
-                return refused("Can not find HI20 relocation information");
-            }
+        let leads_to = self.symbol_section(&symbol);
+        // The symbol of a lower half is the place of the upper half.
+        let has_upper_half = leads_to == Some(target) && high.contains(&symbol.value);
+        if PCREL_LO12.contains(&kind) && !has_upper_half {
+            return refused("Can not find HI20 relocation information");
         }
         if !self.add_place(target, relocation, &symbol, size, kind == WORD64) {
             return None;
@@ -124,12 +120,11 @@ impl Run<'_, '_> {
         None
     }
 
-    /// The symbol is weak, and nothing exports it, so that its address is zero. Without tables for distant
-    /// symbols there is no address randomization either, and all modules are more than 2 GiB below zero.
+    /// Whether the symbol is weak and nothing exports it, so that its address is zero. Without tables for
+    /// distant symbols, there is no address randomization either, and all modules are more than 2 GiB below
+    /// zero.
     fn is_weak_and_missing(&self, symbol: &Symbol) -> bool {
-        let names =
-            self.image.sections.get(self.image.names).map(|table| self.image.reader.rest_at(table.offset));
-        let name = names.map_or(&[][..], |names| string_at(names, symbol.name));
+        let name = string_at(self.image.names_to_end(), symbol.name);
         self.kernel.module_sections == Some(false)
             && symbol.section == SHN_UNDEF
             && symbol.bind == STB_WEAK
@@ -139,17 +134,14 @@ impl Run<'_, '_> {
                 .is_some_and(|symbols| symbols.find(&String::from_utf8_lossy(name)).is_none())
     }
 
-    /// The value is certainly not an unsigned number of 32 bits: modules, like the kernel, are in the upper
-    /// half of the addresses.
+    /// Whether the value is certainly not an unsigned number of 32 bits. Modules, like the kernel, are in the
+    /// upper half of the addresses.
     fn is_out_of_range(&self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
-        let value =
-            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
+        let value = goal(symbol, relocation);
         if symbol.section == SHN_ABS {
             return !(0..1 << 32).contains(&value);
         }
-        let is_in_memory = leads_to.is_some_and(|index| self.image.is_in_memory(index));
-        let is_of_kernel = symbol.section == SHN_UNDEF && symbol.bind != STB_WEAK;
-        is_in_memory && self.image.percpu != leads_to && !is_of_kernel && value.unsigned_abs() < 1 << 40
+        leads_to.is_some_and(|index| self.image.is_in_memory(index)) && value.unsigned_abs() < 1 << 40
     }
 }
 

@@ -1,15 +1,15 @@
 use super::super::tests::{check, module};
 use crate::symvers::Symvers;
-use crate::verdict::{Found, KernelView, Outcome, Reason, Symbols};
+use crate::verdict::{ExportedSymbol, KernelView, Outcome, Reason, Symbols};
 
 /// Symbols by the name of their owner: `vmlinux`; `clean`, a free module; `dark`, a proprietary module;
 /// `grey`, which inherited the taint; `bare`, which has no CRCs; `gone`, which is not installed.
 struct Owners(Symvers);
 
 impl Symbols for Owners {
-    fn find(&self, symbol: &str) -> Option<Found<'_>> {
+    fn find(&self, symbol: &str) -> Option<ExportedSymbol<'_>> {
         let entry = self.0.lookup(symbol)?;
-        Some(Found {
+        Some(ExportedSymbol {
             entry,
             missing: entry.module == "gone",
             proprietary: matches!(entry.module, "dark" | "grey"),
