@@ -70,7 +70,7 @@ fn usable(
     let taken = cached::take(context, entry, origin, fleet)?;
     Ok(taken
         .map_err(|damaged| {
-            registry::warn(&context.system.settings, context.sink, format!("{}: {damaged}", context.build))
+            registry::warn(context.system, context.sink, format!("{}: {damaged}", context.build))
         })
         .ok())
 }

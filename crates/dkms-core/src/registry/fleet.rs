@@ -61,7 +61,7 @@ pub(crate) fn to_take_from(system: &System, sink: &dyn Sink, kernel: &Kernel) ->
         Ok(Role::Member(fleet)) => Some(fleet),
         Ok(_) => None,
         Err(e) => {
-            super::warn(&system.settings, sink, e.to_string());
+            super::warn(system, sink, e.to_string());
             None
         }
     }

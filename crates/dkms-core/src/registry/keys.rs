@@ -34,12 +34,12 @@ pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
-            super::warn(&system.settings, sink, format!("no key for registries is trusted: {e}"));
+            super::warn(system, sink, format!("no key for registries is trusted: {e}"));
             return Vec::new();
         }
     };
     if let Some(reason) = fs::metadata(&dir).ok().and_then(|meta| fs::written_by_others(&meta)) {
-        super::warn(&system.settings, sink, format!("no key in {} is trusted: {reason}", dir.display()));
+        super::warn(system, sink, format!("no key in {} is trusted: {reason}", dir.display()));
         return Vec::new();
     }
     let files = names.iter().map(|name| dir.join(name)).filter(|path| {
@@ -49,7 +49,7 @@ pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let read = |path: PathBuf| {
         read_public(&path)
             .map_err(|reason| {
-                super::warn(&system.settings, sink, format!("{} is not trusted: {reason}", path.display()))
+                super::warn(system, sink, format!("{} is not trusted: {reason}", path.display()))
             })
             .ok()
     };

@@ -21,7 +21,7 @@ mod portable;
 mod program;
 mod pull;
 mod push;
-pub(crate) mod slot;
+mod shared;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -33,11 +33,11 @@ pub use program::PROGRAM;
 pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Wanted, find};
 pub use push::{Published, push};
-pub use slot::Slot;
+pub(crate) use shared::SharedConnection;
 pub use survey::{Availability, Pulled, foresee, look_up, pull, wanted};
 
 use crate::event::Sink;
-use crate::system::Settings;
+use crate::system::{Settings, System};
 use dkms_conf::framework_conf::Prebuilt;
 
 /// Returns the registries, in the order of the requests.
@@ -58,8 +58,8 @@ fn repository(package: &str) -> String {
 
 /// Reports a failure, once per command. The missing build is compiled, or its build reports that it is
 /// missing.
-pub(crate) fn warn(settings: &Settings, sink: &dyn Sink, text: String) {
-    if settings.registry.is_first_warning() {
+pub(crate) fn warn(system: &System, sink: &dyn Sink, text: String) {
+    if system.registry().is_first_warning() {
         sink.warn(text);
     }
 }

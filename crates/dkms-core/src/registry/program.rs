@@ -3,11 +3,10 @@
 use super::connection::{Connection, Start};
 use super::error::Failure;
 use crate::host::Host;
-use crate::system::Settings;
+use crate::system::System;
 use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The name of the program and of its package.
 pub const PROGRAM: &str = "dkms-registry";
@@ -38,17 +37,17 @@ const VARIABLES: [&str; 13] = [
 /// The name of the file with passwords in the spool.
 const AUTH: &str = "auth.json";
 
-/// The command's conversation with the program, which is started if it does not run yet.
+/// Returns the command's connection to the program, which is started if it does not run yet.
 ///
 /// # Errors
 /// It is not installed, not trusted, or does not start.
-pub(super) fn connect(host: &Host, settings: &Settings) -> Result<Arc<Connection>, Failure> {
-    settings.registry.connection(|| Connection::start(prepare(host, settings)?))
+pub(super) fn connect(system: &System) -> Result<&Connection, Failure> {
+    system.registry().get(|| Connection::start(prepare(&system.host, &system.settings.tmp_location)?))
 }
 
-fn prepare(host: &Host, settings: &Settings) -> Result<Start, Failure> {
+fn prepare(host: &Host, tmp_location: &Path) -> Result<Start, Failure> {
     let program = find(host)?;
-    let temporary = settings.tmp_location.clone();
+    let temporary = tmp_location.to_owned();
     let files = passwords(host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
     Ok(Start { program, environment: environment(host), files, temporary })
 }

@@ -139,17 +139,17 @@ fn attempt<T>(
     sink: &dyn Sink,
     run: impl FnOnce(&Connection) -> std::result::Result<Option<T>, Failure>,
 ) -> Result<Option<T>> {
-    let result = program::connect(&system.host, &system.settings).and_then(|connection| {
-        let result = run(&connection);
+    let result = program::connect(system).and_then(|connection| {
+        let result = run(connection);
         for warning in connection.take_warnings() {
-            warn(&system.settings, sink, format!("the registry is not used: {warning}"));
+            warn(system, sink, format!("the registry is not used: {warning}"));
         }
         result
     });
     match result {
         Err(Failure::Interrupted(signal)) => Err(Error::Interrupted(signal)),
         Err(failure) => {
-            warn(&system.settings, sink, describe(&failure));
+            warn(system, sink, describe(&failure));
             Ok(None)
         }
         Ok(found) => Ok(found),
@@ -168,7 +168,7 @@ fn look_up(
     let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
     let exact = manifest::tag(&fingerprint);
     let found =
-        first_accepted(&system.settings, sink, connection, sources, (&repository, &exact), |found| {
+        first_accepted(system, sink, connection, sources, (&repository, &exact), |found| {
             let accepted =
                 manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(system, sink));
             judge(sink, wanted.build, found, accepted, None)
@@ -177,7 +177,7 @@ fn look_up(
         return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    first_accepted(&system.settings, sink, connection, sources, (&repository, &tag), |found| {
+    first_accepted(system, sink, connection, sources, (&repository, &tag), |found| {
         let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(system, sink));
         judge(sink, wanted.build, found, accepted, Some(&wanted.lines))
     })
@@ -186,7 +186,7 @@ fn look_up(
 /// Returns the first accepted build under a tag. If the build of one registry is rejected, the next registry
 /// is queried: the first may be a mirror that others can write to.
 fn first_accepted(
-    settings: &Settings,
+    system: &System,
     sink: &dyn Sink,
     connection: &Connection,
     mut sources: &[String],
@@ -198,7 +198,7 @@ fn first_accepted(
         match judge(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
             Err(failure @ Failure::Refused(_)) if !sources.is_empty() => {
-                warn(settings, sink, describe(&failure));
+                warn(system, sink, describe(&failure));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,

@@ -51,14 +51,14 @@ pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) 
         Failure::Interrupted(signal) => Error::Interrupted(signal),
         failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
     };
-    let connection = program::connect(&system.host, &system.settings).map_err(failed)?;
+    let connection = program::connect(system).map_err(failed)?;
     let mut published = Vec::new();
     for (build, signer, package) in packages {
-        let result = package.send(&connection, registry);
+        let result = package.send(connection, registry);
         let warnings = connection.take_warnings();
         let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
         for warning in warnings {
-            super::warn(&system.settings, sink, warning);
+            super::warn(system, sink, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
         published.push(Published { build: build.clone(), reference, result, signer });

@@ -1,7 +1,7 @@
 //! A scripted program replaces dkms-registry: for every answer, the result is a miss with one warning, and no
 //! files are left behind.
 
-use super::{Offer, Slot, Wanted, fetch, find};
+use super::{Offer, Wanted, fetch, find};
 use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::system::{Settings, System};
@@ -15,7 +15,7 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 const REGISTRY: &str = "registry.example/dkms";
 const GREETING: &str = r#"{"protocol":"dkms-registry","version":1}"#;
@@ -87,14 +87,9 @@ impl Machine {
             prebuilt: Some(mode),
             ..FrameworkConf::default()
         };
-        let settings = Settings {
-            tmp_location: self.path("tmp"),
-            framework,
-            registry: Arc::new(Slot::default()),
-            ..Settings::default()
-        };
+        let settings = Settings { tmp_location: self.path("tmp"), framework, ..Settings::default() };
         let warnings = Warnings::default();
-        let system = System { layout, host, settings };
+        let system = System::new(layout, host, settings);
         let build = build();
         let mut taken = None;
         // A second build of the same command adds no warning.
