@@ -6,7 +6,7 @@
 //! one connection. Each waits for the reply with the number of its request.
 
 use super::error::{Failure, Local, Nonsense};
-use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, Reply, Request, VERSION};
+use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, PROTOCOL, Reply, Request, VERSION};
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{Command, Stdin, Stream};
@@ -21,9 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The name that the program gives itself.
-const PROTOCOL: &str = "dkms-registry";
 
 /// The time limit of the program for the first byte from a source, plus some time for the program itself.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -121,7 +118,7 @@ impl Connection {
     }
 
     fn greet(&self) -> Result<(), Failure> {
-        self.write(&Greeting { protocol: PROTOCOL.into(), version: VERSION })?;
+        self.write(&Greeting::ours())?;
         self.wait(PATIENCE, |talk| talk.greeted.then_some(()))
     }
 
