@@ -87,7 +87,7 @@ fn a_token_server_elsewhere_gets_no_password() {
     let auth = AUTH.replace("HOST", &plain.address());
     let mut program = Program::start_with(Some(&auth), |_| ());
     assert_eq!(program.look_up(&[&plain.address()], "f1-a"), Reply::Missing { id: 1 });
-    assert!(program.warnings[0].contains("for a token"), "{:?}", program.warnings);
+    assert!(program.warnings[0].contains("address for tokens"), "{:?}", program.warnings);
     // With TLS, through a proxy that is a stranger's: it sees CONNECT and nothing else.
     let proxy = Server::start(|_, _| Reaction::status(502));
     let secure = registry("https://tokens.example/token");
