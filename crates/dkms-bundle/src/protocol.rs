@@ -166,6 +166,22 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The number of the request; `None` for a warning.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Found { id, .. }
+            | Self::Missing { id }
+            | Self::Fetched { id, .. }
+            | Self::Pushed { id, .. }
+            | Self::Exists { id }
+            | Self::Failed { id, .. } => Some(*id),
+            Self::Warning { .. } => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! A scripted program replaces dkms-registry: for every answer, the result is a miss with one warning, and no
 //! files are left behind.
 
-use super::{Offer, Wanted, fetch, find};
+use super::{Offer, Query, fetch, find};
 use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::system::{Settings, System};
@@ -94,8 +94,8 @@ impl Machine {
         let mut taken = None;
         // A second build of the same command adds no warning.
         for _ in 0..2 {
-            let wanted = Wanted { build: &build, lines: lines.clone() };
-            if let Some(offer) = find(&system, &warnings, &wanted).unwrap() {
+            let query = Query { build: &build, lines: lines.clone() };
+            if let Some(offer) = find(&system, &warnings, &query).unwrap() {
                 if let Some(fetched) = fetch(&system, &warnings, &build, offer).unwrap() {
                     assert!(fetched.dir.path().join("module/hello.ko").is_file());
                     taken = Some(fetched.offer);
@@ -254,7 +254,7 @@ fn a_program_that_misbehaves_is_a_miss() {
             reply(
                 r#"{"reply":"found","id":1,"source":"registry.example/dkms","digest":"sha256:00","manifest":""}"#,
             ),
-            "not the one it names",
+            "another digest",
         ),
     ];
     for (what, script, words) in scripts {
