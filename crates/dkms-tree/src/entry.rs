@@ -30,11 +30,11 @@ pub struct Entry {
     pub package: PackageId,
     /// Its state.
     pub kind: State,
-    /// Modules of the kernel were moved aside.
+    /// Whether modules of the kernel were moved aside.
     pub originals: bool,
-    /// A built module file is missing, either in the tree or at its installed path.
+    /// Whether a built module file is missing, either in the tree or at its installed path.
     pub built_missing: bool,
-    /// An installed file differs from the built one or is missing.
+    /// Whether an installed file differs from the built one or is missing.
     pub differs: bool,
     /// It is installed because this newer version did not build for the kernel (`fallback=yes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,12 +74,12 @@ impl Entry {
                 format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
             }
         };
-        for (is, text) in [
+        for (applies, text) in [
             (self.originals, " (Original modules exist)"),
             (self.built_missing, " (Built modules are missing in the kernel modules folder)"),
             (self.differs, " (Differences between built and installed modules)"),
         ] {
-            if is {
+            if applies {
                 line.push_str(text);
             }
         }

@@ -1,4 +1,4 @@
-//! Every path dkms touches, computed in one place (on-disk contract: docs/on-disk-layout.md).
+//! Computes every path that dkms touches (on-disk contract: docs/on-disk-layout.md).
 
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -79,8 +79,8 @@ impl Layout {
             .join(".log")
             .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
     }
-    /// `M/V/.log/failed-K-A.inputs`: what the failed build was made from, and in which run of a package
-    /// manager.
+    /// `M/V/.log/failed-K-A.inputs`: the inputs of the failed build, and the run of a package manager in which it
+    /// failed.
     pub fn failed_inputs(&self, b: &Build) -> PathBuf {
         let name = format!("failed-{}-{}.inputs", b.kernel.release, b.kernel.arch);
         self.version_dir(&b.package).join(".log").join(name)
@@ -120,7 +120,7 @@ impl Layout {
     pub fn active_link(&self, name: &str, k: &Kernel) -> PathBuf {
         self.package_dir(name).join(format!("kernel-{}-{}", k.release, k.arch))
     }
-    /// What [`Layout::active_link`] points to: `V/K/A`
+    /// The target of [`Layout::active_link`]: `V/K/A`
     pub fn active_target(&self, b: &Build) -> PathBuf {
         Path::new(&b.package.version).join(&b.kernel.release).join(&b.kernel.arch)
     }
@@ -156,16 +156,16 @@ impl Layout {
     pub fn index_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
     }
-    /// `/var/cache/dkms/v1`: what this machine built for itself.
+    /// `/var/cache/dkms/v1`: the builds for this machine itself.
     pub fn cache(&self) -> PathBuf {
         self.cache_dir.join("v1")
     }
-    /// `/var/cache/dkms/roots/v1`: what was built with `--root`.
+    /// `/var/cache/dkms/roots/v1`: the builds with `--root`.
     pub fn cache_of_roots(&self) -> PathBuf {
         self.cache_dir.join("roots").join("v1")
     }
 
-    /// `.headers/K-A`: what a kernel's headers are in fingerprints, and the stamps of their files.
+    /// `.headers/K-A`: the lines about a kernel's headers in fingerprints, and the stamps of the header files.
     pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))
     }
@@ -181,8 +181,8 @@ impl Layout {
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")
     }
-    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once;
-    /// each build sees its own as `build`.
+    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once. Each
+    /// build sees its own directory as `build`.
     pub fn private_build_dir(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
     }

@@ -1,5 +1,4 @@
-//! The contents of the tree, determined cheaply from the file system. Runs no code and evaluates no
-//! dkms.conf.
+//! Determines the contents of the tree from its directories and links. Runs no code and evaluates no dkms.conf.
 
 use crate::ids::{Build, Kernel, PackageId, Release};
 use crate::layout::Layout;
@@ -70,7 +69,7 @@ pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
     }
 }
 
-/// Whether `kernel-K-A` points to this build.
+/// Returns whether `kernel-K-A` points to this build.
 pub fn is_active(layout: &Layout, b: &Build) -> bool {
     active_version(layout, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
 }
@@ -78,21 +77,21 @@ pub fn is_active(layout: &Layout, b: &Build) -> bool {
 /// The version that `kernel-K-A` points to for a kernel.
 pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<String> {
     let target = std::fs::read_link(layout.active_link(name, kernel)).ok()?;
-    version_named(layout, &target, name, kernel)
+    version_in_target(layout, &target, name, kernel)
 }
 
-/// Whether this target of a `kernel-K-A` link means this build.
-pub fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
-    version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+/// Returns whether a `kernel-K-A` link with this target points to this build.
+pub fn points_to(layout: &Layout, target: &Path, b: &Build) -> bool {
+    version_in_target(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
 }
 
-fn version_named(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
+fn version_in_target(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
     // Usually V/K/A; an absolute link into the tree means the same.
     let inside = target.is_absolute().then(|| target.strip_prefix(layout.package_dir(name)).ok()).flatten();
     let mut parts = inside.unwrap_or(target).iter();
-    let (v, k, a) = (parts.next()?, parts.next()?, parts.next()?);
-    let fits = k == kernel.release.as_str() && a == kernel.arch.as_str() && parts.next().is_none();
-    fits.then(|| v.to_string_lossy().into_owned())
+    let (version, release, arch) = (parts.next()?, parts.next()?, parts.next()?);
+    let fits = release == kernel.release.as_str() && arch == kernel.arch.as_str() && parts.next().is_none();
+    fits.then(|| version.to_string_lossy().into_owned())
 }
 
 /// Every package version directory, sorted by directory name at each level. `keep` filters the names of
@@ -130,7 +129,7 @@ pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
         .collect()
 }
 
-/// The kernels a package version is built for, sorted by directory name.
+/// The builds of a package version, sorted by directory name.
 pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     let base = layout.version_dir(p);
     let mut found = Vec::new();
@@ -149,7 +148,8 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     found
 }
 
-/// The name of a kernel's directory begins with digits and a dot; `build`, `source` and `tarball` do not.
+/// Returns whether a name looks like that of a kernel's directory: it begins with digits and a dot, unlike `build`,
+/// `source` and `tarball`.
 pub fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
@@ -178,11 +178,11 @@ pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
 /// One module file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleFile {
-    /// The name without `.ko` and what follows.
+    /// The name without `.ko` and the suffix of the compression.
     pub name: String,
-    /// File name.
+    /// The name of the file.
     pub file: String,
-    /// Full path.
+    /// The full path.
     pub path: PathBuf,
 }
 
