@@ -427,7 +427,10 @@ fn names_are_judged_without_a_disk() {
     assert_eq!(tree.admit(b"", Kind::File), Err(Refusal::Empty));
     assert_eq!(tree.admit(b"./", Kind::File), Err(Refusal::Empty));
     assert_eq!(tree.admit(b"a", Kind::Directory).map(|a| a.again), Ok(true));
-    assert_eq!(tree.admit(b"a/l", Kind::Symlink(b"..")).map(|a| a.kind), Ok(EntryKind::Symlink("..".to_owned())));
+    assert_eq!(
+        tree.admit(b"a/l", Kind::Symlink(b"..")).map(|a| a.kind),
+        Ok(EntryKind::Symlink("..".to_owned()))
+    );
     assert_eq!(tree.admit(b"a/l/x", Kind::File), Err(Refusal::ThroughNonDirectory("a/l".to_owned())));
 }
 

@@ -99,7 +99,8 @@ impl Client {
         loop {
             let result = self.send_once(method, address, headers, payload, (deadline, begin));
             let is_alive = self.update_alive(&address.server, &result);
-            let pause = retry_pause(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
+            let pause =
+                retry_pause(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
             match pause.filter(|_| repeatable && (is_alive || attempt == 0)) {
                 Some(pause) => std::thread::sleep(pause),
                 None => return result,

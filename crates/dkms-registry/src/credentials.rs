@@ -268,8 +268,9 @@ mod tests {
     fn a_token_server_has_a_password_of_its_own() {
         let vault =
             vault(r#"{"auths": {"tokens.example": {"auth": "YTpi"}, "x.example/a": {"auth": "YTpi"}}}"#);
-        let knows =
-            |registry: &str| vault.find_for_server(&Registry::parse(registry).expect("parse").server).is_some();
+        let knows = |registry: &str| {
+            vault.find_for_server(&Registry::parse(registry).expect("parse").server).is_some()
+        };
         assert!(knows("tokens.example"));
         assert!(!knows("x.example") && !knows("tokens.example:5000") && !knows("other.example"));
     }

@@ -139,8 +139,12 @@ pub(crate) fn push(
     let typed: TypedManifest = serde_json::from_str(manifest).map_err(Local::Manifest)?;
     let media_type = typed.media_type.unwrap_or_else(|| ACCEPT.to_owned());
     let address = session.address(&format!("manifests/{tag}"));
-    let answer =
-        session.send("PUT", &address, &[("content-type", &media_type)], Payload::Bytes(manifest.as_bytes()))?;
+    let answer = session.send(
+        "PUT",
+        &address,
+        &[("content-type", &media_type)],
+        Payload::Bytes(manifest.as_bytes()),
+    )?;
     match answer.status {
         201 => Ok(Pushed::New(digest(manifest.as_bytes()))),
         400 | 413 => Err(Content::ManifestRefused(answer.status).into()),

@@ -86,7 +86,11 @@ impl PackageId {
         check("package name", name)?;
         check("package version", version)?;
         if name == "original_module" || version == "original_module" {
-            return Err(BadName { what: "package name", word: name.to_owned(), why: "that name is reserved" });
+            return Err(BadName {
+                what: "package name",
+                word: name.to_owned(),
+                why: "that name is reserved",
+            });
         }
         Ok(Self { name: name.to_owned(), version: version.to_owned() })
     }

@@ -315,7 +315,8 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes)?;
         let found: [&str; 4] = [&manifest.package, &manifest.version, &manifest.kernel, &manifest.arch];
-        if found != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
+        if found != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch]
+        {
             let [package, version, kernel, arch] = found.map(str::to_owned);
             return Err(RecordFault::OtherBuild { package, version, kernel, arch, build: build.clone() });
         }

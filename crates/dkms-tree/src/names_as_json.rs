@@ -100,8 +100,8 @@ impl<'de> Visitor<'de> for Names {
         if map.next_key::<de::IgnoredAny>()?.is_some() {
             return Err(wrong());
         }
-        let bytes =
-            unescape(&text).ok_or_else(|| de::Error::custom("two hexadecimal digits are expected after '%'"))?;
+        let bytes = unescape(&text)
+            .ok_or_else(|| de::Error::custom("two hexadecimal digits are expected after '%'"))?;
         Ok(Cow::Owned(PathBuf::from(OsString::from_vec(bytes))))
     }
 }

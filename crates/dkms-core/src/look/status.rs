@@ -11,7 +11,7 @@ use dkms_sys::fs::{Dir, Kind};
 pub use dkms_tree::entry::{Entry, State};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
-use dkms_tree::manifest::{Summary, Stamp};
+use dkms_tree::manifest::{Stamp, Summary};
 use dkms_tree::state;
 use filter::fits;
 use std::path::{Path, PathBuf};

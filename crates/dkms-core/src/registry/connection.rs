@@ -194,9 +194,7 @@ impl Connection {
             size,
         })?;
         match reply {
-            Reply::Fetched { file, .. } => {
-                self.take_file(&file, size).map_err(|error| self.fail(error))
-            }
+            Reply::Fetched { file, .. } => self.take_file(&file, size).map_err(|error| self.fail(error)),
             other => Err(self.unexpected(other)),
         }
     }

@@ -287,7 +287,9 @@ impl RegistryError {
             Self::KeyExists(_) => {
                 hint("set registry_key= to a new file first, or move the old key away".into())
             }
-            Self::BadSigner { .. } => hint("set it to the fleet's certificate, a file in DER or PEM form".into()),
+            Self::BadSigner { .. } => {
+                hint("set it to the fleet's certificate, a file in DER or PEM form".into())
+            }
             Self::NotSigner { .. } => hint(
                 "set mok_signing_key and mok_certificate to that key pair, or remove registry_signer".into(),
             ),

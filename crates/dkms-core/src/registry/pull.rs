@@ -68,12 +68,7 @@ pub fn find(system: &System, sink: &dyn Sink, query: &Query<'_>) -> Result<Optio
     find_in(system, sink, query, sources(&system.settings))
 }
 
-fn find_in(
-    system: &System,
-    sink: &dyn Sink,
-    query: &Query<'_>,
-    sources: &[String],
-) -> Result<Option<Offer>> {
+fn find_in(system: &System, sink: &dyn Sink, query: &Query<'_>, sources: &[String]) -> Result<Option<Offer>> {
     if mode(&system.settings) == Prebuilt::Off || sources.is_empty() {
         return Ok(None);
     }
@@ -171,12 +166,11 @@ fn look_up(
     let repository = repository(&package.name);
     let fingerprint = dkms_bundle::record::fingerprint(&query.lines);
     let exact = manifest::tag(&fingerprint);
-    let found =
-        first_accepted(system, sink, connection, sources, (&repository, &exact), |found| {
-            let accepted =
-                manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted_keys(system, sink));
-            check_offer(sink, query.build, found, accepted, None)
-        })?;
+    let found = first_accepted(system, sink, connection, sources, (&repository, &exact), |found| {
+        let accepted =
+            manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted_keys(system, sink));
+        check_offer(sink, query.build, found, accepted, None)
+    })?;
     if found.is_some() || mode(&system.settings) != Prebuilt::Only {
         return Ok(found);
     }
@@ -286,7 +280,8 @@ fn fetch_to(connection: &Connection, offer: &Offer, dir: &Path) -> std::result::
         Failure::Reported(reason) => refused(FilesFault::Reported(reason)),
         failure => failure,
     })?;
-    layer::unpack(record, archive, |file, contents| write_file(dir, file, contents)).map_err(|e| refused(e.into()))
+    layer::unpack(record, archive, |file, contents| write_file(dir, file, contents))
+        .map_err(|e| refused(e.into()))
 }
 
 /// Writes one file of a build below `dir`.

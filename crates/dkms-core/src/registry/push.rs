@@ -140,7 +140,14 @@ impl Package {
         let blobs: [(&str, &[u8]); 2] = [(&self.layer.0, &self.layer.1), (&config, &self.record)];
         let push = |tag: &str, replace| {
             let (repository, manifest) = (&self.repository, &self.manifest);
-            connection.push(&Publication { source: registry, repository, tag, manifest, blobs: &blobs, replace })
+            connection.push(&Publication {
+                source: registry,
+                repository,
+                tag,
+                manifest,
+                blobs: &blobs,
+                replace,
+            })
         };
         let lookup = |tag: &str| connection.lookup(&[registry.to_owned()], &self.repository, tag);
         let pushed = if lookup(&self.tag)?.is_some() { Pushed::Exists } else { push(&self.tag, false)? };
