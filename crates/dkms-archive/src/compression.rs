@@ -19,7 +19,8 @@ pub(super) fn from_name(path: &Path) -> Option<Compression> {
     }
 }
 
-/// Detects the compression from the first bytes of an archive; `None` if it is not compressed, or in another format.
+/// Detects the compression from the first bytes of an archive; `None` if it is not compressed, or in another
+/// format.
 pub(super) fn detect(start: &[u8]) -> Option<Compression> {
     Compression::detect(start).filter(|format| SUPPORTED.contains(format))
 }

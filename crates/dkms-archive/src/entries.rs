@@ -9,7 +9,8 @@ use super::compression;
 use super::error::Damage;
 use kmodule::Compression;
 
-/// The maximum size of an extension entry in bytes. Names and other metadata are never longer in a valid archive.
+/// The maximum size of an extension entry in bytes. Names and other metadata are never longer in a valid
+/// archive.
 const EXTENSION_MAX: u64 = 64 * 1024;
 /// The memory limit for xz decompression in bytes. The highest level of `xz` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;

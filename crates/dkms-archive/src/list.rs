@@ -20,8 +20,8 @@ pub enum ListedKind<'a> {
     Other,
 }
 
-/// Calls `each` with the name, type and permission bits of every entry, in archive order. Nothing is checked and
-/// nothing is written, so names may be absolute or contain `..`.
+/// Calls `each` with the name, type and permission bits of every entry, in archive order. Nothing is checked
+/// and nothing is written, so names may be absolute or contain `..`.
 ///
 /// # Errors
 /// The file is not a tar archive, is damaged, or unpacks to more than `limit` bytes.

@@ -195,8 +195,8 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Checks the target of a symbolic link: `..` is allowed only at its beginning, and must not lead above the top of
-/// the archive.
+/// Checks the target of a symbolic link: `..` is allowed only at its beginning, and must not lead above the
+/// top of the archive.
 fn check_link(name: &str, target: &[u8]) -> Result<String, Refusal> {
     let outside = || Refusal::LinkOutside(String::from_utf8_lossy(target).into_owned());
     let target = std::str::from_utf8(target).map_err(|_| Refusal::NotText)?;

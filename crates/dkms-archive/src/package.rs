@@ -81,8 +81,8 @@ fn skip(from: &mut impl Read, size: u64) -> Result<(), StreamError> {
     if skipped == size { Ok(()) } else { Err(Damage::CutOff.into()) }
 }
 
-/// Returns whether an entry of `data.tar` is skipped. A suspicious name is not skipped, so that the name checks
-/// reject it.
+/// Returns whether an entry of `data.tar` is skipped. A suspicious name is not skipped, so that the name
+/// checks reject it.
 pub(super) fn is_skipped(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty() && *p != ".").collect();

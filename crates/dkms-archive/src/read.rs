@@ -205,8 +205,8 @@ pub(super) trait Sink {
     fn copy(&mut self, name: &str, original: &str) -> Result<u64, IoError>;
 }
 
-/// Reads an archive. `tar` is the format to report for a tar archive that is not a Debian package. `room_taken` is
-/// the length that the destination adds to each path.
+/// Reads an archive. `tar` is the format to report for a tar archive that is not a Debian package.
+/// `room_taken` is the length that the destination adds to each path.
 pub(super) fn read_all(
     tar: Format,
     mut source: impl Read,

@@ -288,8 +288,8 @@ fn append(
     }
 }
 
-/// Reads exactly as many bytes of a file as its header announces, even if the file grows meanwhile. It is an error
-/// if the file becomes shorter.
+/// Reads exactly as many bytes of a file as its header announces, even if the file grows meanwhile. It is an
+/// error if the file becomes shorter.
 struct Exact {
     file: std::io::Take<File>,
     left: u64,

@@ -1,9 +1,9 @@
 //! The archive of a build's files: tar, compressed with zstd.
 //!
 //! The record determines every byte of the uncompressed archive except the contents of the files, and it has
-//! their digests. So unpacking interprets nothing in the archive: it computes the expected bytes from the record
-//! and compares them. It refuses an archive with another file, another order, a link, a device, other permissions
-//! or trailing bytes. zstd's window limits the memory, and the record limits the output.
+//! their digests. So unpacking interprets nothing in the archive: it computes the expected bytes from the
+//! record and compares them. It refuses an archive with another file, another order, a link, a device, other
+//! permissions or trailing bytes. zstd's window limits the memory, and the record limits the output.
 
 use std::io::{self, Read, Write};
 
@@ -55,8 +55,8 @@ pub enum LayerError {
     NoLayer,
 }
 
-/// Writes the archive of the files, in this order. `open` returns a reader of the contents of a file, which must
-/// have the listed size and digest. With the same version of zstd, the same files give the same bytes.
+/// Writes the archive of the files, in this order. `open` returns a reader of the contents of a file, which
+/// must have the listed size and digest. With the same version of zstd, the same files give the same bytes.
 ///
 /// # Errors
 /// A file cannot be read, or its size or digest differs; `out` cannot be written.
@@ -87,9 +87,9 @@ pub fn write<R: Read>(
     Ok(Layer { digest: format!("sha256:{sha256}"), size })
 }
 
-/// Unpacks the archive of a record. Calls `each` with every file and a reader of its contents, in the order of the
-/// record. The reader fails at its end if the contents are not the recorded ones. Use the files that `each` stores
-/// only after this function has succeeded.
+/// Unpacks the archive of a record. Calls `each` with every file and a reader of its contents, in the order
+/// of the record. The reader fails at its end if the contents are not the recorded ones. Use the files that
+/// `each` stores only after this function has succeeded.
 ///
 /// # Errors
 /// The archive is not exactly the one that the record describes; `each` failed.
@@ -145,8 +145,8 @@ impl<R: Read> Read for Contents<'_, R> {
     }
 }
 
-/// The blocks of the archive before the contents of a file: owner root, time 0, mode 644 or 755. A path of more
-/// than 100 bytes has an additional entry, as in GNU tar.
+/// The blocks of the archive before the contents of a file: owner root, time 0, mode 644 or 755. A path of
+/// more than 100 bytes has an additional entry, as in GNU tar.
 fn header(file: &File) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);

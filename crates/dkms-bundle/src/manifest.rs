@@ -1,5 +1,5 @@
-//! A build as an OCI image manifest. The record is its config and is embedded in the manifest, so that one request
-//! is enough to look up a build. The files of the build are one layer.
+//! A build as an OCI image manifest. The record is its config and is embedded in the manifest, so that one
+//! request is enough to look up a build. The files of the build are one layer.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Creates the manifest of a record (as JSON, with its layer) with its signatures ([`signature::annotation`]).
+    /// Creates the manifest of a record (as JSON, with its layer) with its signatures
+    /// ([`signature::annotation`]).
     ///
     /// # Errors
     /// The record is not valid or names no layer.
@@ -134,9 +135,9 @@ impl Manifest {
     }
 }
 
-/// Checks that a manifest may be used: it has a valid signature of a trusted key, its record has the requested
-/// fingerprint, and its layer is the one in the record. The signature is checked first: a record without a trusted
-/// signature is not parsed. Returns the record and the id of the key that signed it.
+/// Checks that a manifest may be used: it has a valid signature of a trusted key, its record has the
+/// requested fingerprint, and its layer is the one in the record. The signature is checked first: a record
+/// without a trusted signature is not parsed. Returns the record and the id of the key that signed it.
 ///
 /// # Errors
 /// One of the conditions does not hold.

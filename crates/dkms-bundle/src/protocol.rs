@@ -2,8 +2,8 @@
 //!
 //! `dkms` starts the program with the path of a spool directory, writes requests to its standard input and
 //! reads replies from its standard output. The first line of each side is a [`Greeting`]; a side that does
-//! not support the other's version stops. Every request gets exactly one reply with its number, and replies may
-//! come in any order. A [`Reply::Warning`] may come at any time. The program ends when its input ends.
+//! not support the other's version stops. Every request gets exactly one reply with its number, and replies
+//! may come in any order. A [`Reply::Warning`] may come at any time. The program ends when its input ends.
 //!
 //! The program transports bytes and trusts nothing. `dkms` verifies the signature and the record between
 //! [`Request::Lookup`] and [`Request::Fetch`], and the archive afterwards. Files are exchanged by their names
@@ -19,7 +19,8 @@ pub const PROTOCOL: &str = "dkms-registry";
 /// The version of the protocol that this dkms supports.
 pub const VERSION: u32 = 1;
 
-/// The maximum length of a line in bytes: enough for a manifest of 1 MiB with escapes. A longer line is an error.
+/// The maximum length of a line in bytes: enough for a manifest of 1 MiB with escapes. A longer line is an
+/// error.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// The first line of each side.
@@ -43,8 +44,8 @@ impl Greeting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// Look up the manifest of a tag in the first source that has it. If a source fails, a warning reports the
-    /// reason, and the next source is tried. Reply: found or missing.
+    /// Look up the manifest of a tag in the first source that has it. If a source fails, a warning reports
+    /// the reason, and the next source is tried. Reply: found or missing.
     Lookup {
         /// Number of the request.
         id: u64,

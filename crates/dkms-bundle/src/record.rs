@@ -1,8 +1,8 @@
 //! The record of a build: `record.json` in the local cache, and the config of its manifest in a registry.
 //!
-//! A record comes from a disk, which may be damaged, or from the network, which is not trusted. [`Record::parse`]
-//! checks everything that can be checked without the files: that the fingerprint is that of the lines, and that no
-//! path leaves the directory of the build.
+//! A record comes from a disk, which may be damaged, or from the network, which is not trusted.
+//! [`Record::parse`] checks everything that can be checked without the files: that the fingerprint is that of
+//! the lines, and that no path leaves the directory of the build.
 
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +158,8 @@ impl Record {
     }
 }
 
-/// The fingerprint of lines: the SHA-256 of the lines, each with a newline at its end, in lower-case hexadecimal.
+/// The fingerprint of lines: the SHA-256 of the lines, each with a newline at its end, in lower-case
+/// hexadecimal.
 #[must_use]
 pub fn fingerprint(lines: &[String]) -> String {
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();

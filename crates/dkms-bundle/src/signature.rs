@@ -1,7 +1,7 @@
 //! Signatures of records: ECDSA with P-256 and SHA-256, the key type of cosign.
 //!
-//! The signed message is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a signature of
-//! a record is never valid for other data. A manifest contains each signature in the annotation
+//! The signed message is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a
+//! signature of a record is never valid for other data. A manifest contains each signature in the annotation
 //! `dev.dkms.signature.<key id>`, in base64 of its ASN.1 form. To verify one with openssl:
 //!
 //! ```text
@@ -259,9 +259,9 @@ pub fn annotation(key: &KeyId, der: &[u8]) -> (String, String) {
     (format!("{ANNOTATION}{key}"), Base64::encode_string(der))
 }
 
-/// Finds a valid signature of a trusted key, and returns the id of the key. Signatures of other keys are ignored,
-/// so that a record can be signed with an old and a new key while keys are replaced. The id in an annotation only
-/// selects the key to verify with.
+/// Finds a valid signature of a trusted key, and returns the id of the key. Signatures of other keys are
+/// ignored, so that a record can be signed with an old and a new key while keys are replaced. The id in an
+/// annotation only selects the key to verify with.
 ///
 /// # Errors
 /// No signature is valid, or there are too many.

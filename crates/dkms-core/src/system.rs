@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts that no action changes, and what the threads of one command share. The request contains the parameters
-/// of an action, and the action reports to a [`Sink`].
+/// Facts that no action changes, and what the threads of one command share. The request contains the
+/// parameters of an action, and the action reports to a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {

@@ -44,12 +44,13 @@ impl Server {
         if self.secure { 443 } else { 80 }
     }
 
-    /// Returns whether the password of a registry may be sent to this server if the registry names it as its token
-    /// server.
+    /// Returns whether the password of a registry may be sent to this server if the registry names it as its
+    /// token server.
     ///
-    /// That is the case if both have the same name, or both have TLS and the name of one is below the name of the
-    /// other (`registry.gitlab.com` and `gitlab.com`): the owner of a name controls the names below it. Two names
-    /// side by side, such as `a.co.uk` and `b.co.uk`, may have different owners. Docker's servers are the exception.
+    /// That is the case if both have the same name, or both have TLS and the name of one is below the name of
+    /// the other (`registry.gitlab.com` and `gitlab.com`): the owner of a name controls the names below it.
+    /// Two names side by side, such as `a.co.uk` and `b.co.uk`, may have different owners. Docker's servers
+    /// are the exception.
     pub(crate) fn may_get_password_of(&self, registry: &Server) -> bool {
         if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
             return true;
@@ -66,8 +67,8 @@ impl Server {
             || (registry.host == DOCKER_REGISTRY && self.host == DOCKER_TOKEN_SERVER)
     }
 
-    /// Returns whether `from` may redirect to this server. A server without TLS is only allowed if `from` has no
-    /// TLS either and is on the same machine.
+    /// Returns whether `from` may redirect to this server. A server without TLS is only allowed if `from` has
+    /// no TLS either and is on the same machine.
     pub(crate) fn may_follow(&self, from: &Server) -> bool {
         self.secure
             || (!from.secure && (self.host == from.host || (self.is_loopback() && from.is_loopback())))
@@ -162,8 +163,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Parses `HOST[:PORT][/PREFIX]`. A registry without TLS begins with `http://`. A registry on this machine has
-    /// no TLS unless it begins with `https://`.
+    /// Parses `HOST[:PORT][/PREFIX]`. A registry without TLS begins with `http://`. A registry on this
+    /// machine has no TLS unless it begins with `https://`.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
         let wrong = || AddressError::NotARegistry(text.to_owned());
         let has_scheme = text.contains("://");
@@ -196,8 +197,8 @@ impl Registry {
     }
 }
 
-/// Returns whether this is the name of a repository, as the OCI distribution specification defines it: words of
-/// lower-case letters, digits and separators, with slashes between them.
+/// Returns whether this is the name of a repository, as the OCI distribution specification defines it: words
+/// of lower-case letters, digits and separators, with slashes between them.
 fn is_repository(name: &str) -> bool {
     let is_part = |part: &str| {
         let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

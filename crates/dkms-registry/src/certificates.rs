@@ -49,8 +49,8 @@ pub(crate) enum CertificatesError {
     None,
 }
 
-/// The certificates, which are read before this process gives up access to files. They are parsed when they are
-/// needed, so that an invalid file affects only its own server.
+/// The certificates, which are read before this process gives up access to files. They are parsed when they
+/// are needed, so that an invalid file affects only its own server.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     system: Vec<u8>,
@@ -169,8 +169,8 @@ fn files(dir: &Path) -> Result<Vec<(String, PathBuf)>, IoError> {
     Ok(files)
 }
 
-/// Like [`files`], for a directory of other programs. If this user cannot read it, it counts as empty, because it
-/// does not say for which registries it has certificates.
+/// Like [`files`], for a directory of other programs. If this user cannot read it, it counts as empty,
+/// because it does not say for which registries it has certificates.
 fn files_of_others(dir: &Path) -> Result<Vec<(String, PathBuf)>, IoError> {
     match files(dir) {
         Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => Ok(Vec::new()),

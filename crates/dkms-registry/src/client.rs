@@ -1,4 +1,5 @@
-//! Sends single HTTP requests within time limits. There is one agent per server, which reuses its connections.
+//! Sends single HTTP requests within time limits. There is one agent per server, which reuses its
+//! connections.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -80,10 +81,11 @@ impl Client {
 
     /// Sends one request. Redirects and refusals are answers, not errors.
     ///
-    /// If the server is busy, a request without a body is retried until the deadline, because a thousand machines
-    /// may send requests at the same moment. A server that has never answered gets at most two attempts. The first
-    /// answer must begin within [`FIRST_BYTE`]. If the server has answered before, or in later attempts, the
-    /// answer may begin at any time before the deadline: to give up and retry early would only add to its load.
+    /// If the server is busy, a request without a body is retried until the deadline, because a thousand
+    /// machines may send requests at the same moment. A server that has never answered gets at most two
+    /// attempts. The first answer must begin within [`FIRST_BYTE`]. If the server has answered before, or in
+    /// later attempts, the answer may begin at any time before the deadline: to give up and retry early would
+    /// only add to its load.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -189,9 +191,9 @@ impl Client {
     }
 }
 
-/// The pause before a retry; `None` if the server is not busy. The maximum pause grows with each attempt, and a
-/// random part keeps clients that failed together from retrying together. A server that has answered before and
-/// accepts no connection is busy.
+/// The pause before a retry; `None` if the server is not busy. The maximum pause grows with each attempt, and
+/// a random part keeps clients that failed together from retrying together. A server that has answered before
+/// and accepts no connection is busy.
 fn retry_pause(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Option<Duration> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(1 << attempt.min(8)));

@@ -11,8 +11,8 @@ use dkms_sys::sandbox::{Limits, NotEnforced, Own, confine_own_process};
 
 /// The user that the package creates.
 const USER: &str = "_dkms-registry";
-/// User and group ids (`nobody`) for a machine without that user. Other processes of `nobody` cannot trace this
-/// one, because it has changed its user.
+/// User and group ids (`nobody`) for a machine without that user. Other processes of `nobody` cannot trace
+/// this one, because it has changed its user.
 const FALLBACK: (u32, u32) = (65534, 65534);
 
 /// The files that name resolution reads. `/etc/resolv.conf` often is a link into one of these directories.
@@ -72,7 +72,8 @@ pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
     if meta.mode() & 0o077 != 0 {
         return Err(ConfinementError::NotPrivate(spool.to_owned()));
     }
-    // It will belong to another user, which must not happen to a directory with other files, such as root's home.
+    // It will belong to another user, which must not happen to a directory with other files, such as root's
+    // home.
     let is_ours = |name: &OsString| name == "auth.json" || name.as_encoded_bytes().starts_with(b"push-");
     if let Some(name) = fs::list_dir(spool)?.into_iter().find(|name| !is_ours(name)) {
         return Err(ConfinementError::Occupied { spool: spool.to_owned(), name });
@@ -81,8 +82,8 @@ pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
         .map_err(|source| ConfinementError::Enter { spool: spool.to_owned(), source })
 }
 
-/// Gives up access to everything except the network and the current directory. Returns the restrictions that this
-/// machine cannot enforce.
+/// Gives up access to everything except the network and the current directory. Returns the restrictions that
+/// this machine cannot enforce.
 ///
 /// # Errors
 /// The user cannot be changed, or the spool cannot be given to it.

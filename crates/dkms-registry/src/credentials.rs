@@ -94,7 +94,8 @@ pub(crate) struct Vault {
     pub(crate) problems: Vec<Arc<PasswordsError>>,
 }
 
-/// The paths of these files, the most important first. The first one is the copy that dkms puts into the spool.
+/// The paths of these files, the most important first. The first one is the copy that dkms puts into the
+/// spool.
 fn places() -> Vec<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let places = [
@@ -166,7 +167,8 @@ impl Vault {
         server.names().iter().find_map(|name| self.entries.get(name))
     }
 
-    /// The helper for a registry (`NAME` of `docker-credential-NAME`), and the registry's name for that helper.
+    /// The helper for a registry (`NAME` of `docker-credential-NAME`), and the registry's name for that
+    /// helper.
     pub(crate) fn helper(&self, registry: &Registry) -> Option<(String, String)> {
         let names = names(registry);
         let own = names.iter().find_map(|name| Some((self.helpers.get(name)?.clone(), name.clone())));
@@ -178,8 +180,8 @@ impl Vault {
     }
 }
 
-/// The names that an entry for a registry may have, the longest first: with all parts of the prefix, with fewer
-/// parts, and without it. The port may be omitted if it is the default port.
+/// The names that an entry for a registry may have, the longest first: with all parts of the prefix, with
+/// fewer parts, and without it. The port may be omitted if it is the default port.
 fn names(registry: &Registry) -> Vec<String> {
     let mut servers = registry.server.names();
     if registry.server.host == DOCKER_REGISTRY {

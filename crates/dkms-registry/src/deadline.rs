@@ -30,8 +30,8 @@ impl Deadline {
         self.left().is_some_and(|left| left > pause.saturating_add(FIRST_BYTE / 3))
     }
 
-    /// The time until an answer must begin. It ends shortly before the deadline, so that an answer that does not
-    /// begin and an answer that does not end cause different errors.
+    /// The time until an answer must begin. It ends shortly before the deadline, so that an answer that does
+    /// not begin and an answer that does not end cause different errors.
     pub(crate) fn left_to_begin(self) -> Duration {
         self.left().unwrap_or_default().saturating_sub(Duration::from_millis(100))
     }

@@ -1,9 +1,9 @@
 //! dkms-registry: transports builds of kernel modules between dkms and OCI registries.
 //!
-//! This is the only program of dkms that uses the network. It reads requests from its standard input and writes
-//! replies to its standard output ([`dkms_bundle::protocol`]). It trusts neither dkms nor the registries, and dkms
-//! does not trust it: dkms verifies everything that it delivers. Before it handles the first request, it gives up
-//! access to everything except the network and its spool directory.
+//! This is the only program of dkms that uses the network. It reads requests from its standard input and
+//! writes replies to its standard output ([`dkms_bundle::protocol`]). It trusts neither dkms nor the
+//! registries, and dkms does not trust it: dkms verifies everything that it delivers. Before it handles the
+//! first request, it gives up access to everything except the network and its spool directory.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 

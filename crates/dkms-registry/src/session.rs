@@ -1,4 +1,5 @@
-//! Sends requests to one repository of a registry: follows redirects, and logs in if the registry requires it.
+//! Sends requests to one repository of a registry: follows redirects, and logs in if the registry requires
+//! it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -77,9 +78,9 @@ impl<'a> Session<'a> {
         self.registry.address(&self.repository, rest)
     }
 
-    /// Sends a request, logs in if the registry requires it, and follows redirects of requests without a body.
-    /// A token is sent only to the registry's own server. The password is sent only to that server and to a token
-    /// server that [`Server::may_get_password_of`] accepts.
+    /// Sends a request, logs in if the registry requires it, and follows redirects of requests without a
+    /// body. A token is sent only to the registry's own server. The password is sent only to that server and
+    /// to a token server that [`Server::may_get_password_of`] accepts.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -139,7 +140,8 @@ impl<'a> Session<'a> {
         Ok(answer)
     }
 
-    /// Returns the value of the header `Authorization`; `None` if a password is required and none is configured.
+    /// Returns the value of the header `Authorization`; `None` if a password is required and none is
+    /// configured.
     fn log_in(&self, challenge: &Challenge) -> Result<Option<String>, Failure> {
         let credentials = self.context.vault.find(self.registry);
         match challenge {

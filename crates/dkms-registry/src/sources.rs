@@ -1,5 +1,5 @@
-//! Remembers which registries can be used. This process contacts a dead registry only once. If several requests
-//! come at the same time, all of them wait for the result of the first.
+//! Remembers which registries can be used. This process contacts a dead registry only once. If several
+//! requests come at the same time, all of them wait for the result of the first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Trees<'a> {
     /// Their paths.
     pub layout: &'a Layout,
-    /// Whether they belong to a system in another root directory (`--root`). Links there must not point outside it.
+    /// Whether they belong to a system in another root directory (`--root`). Links there must not point
+    /// outside it.
     pub other_root: bool,
 }
 
@@ -63,8 +64,8 @@ fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
     }
 }
 
-/// Refuses a tree in which a file of dkms itself is a link that points out of the tree: a write to that file would
-/// follow the link.
+/// Refuses a tree in which a file of dkms itself is a link that points out of the tree: a write to that file
+/// would follow the link.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].

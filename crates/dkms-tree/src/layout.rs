@@ -79,8 +79,8 @@ impl Layout {
             .join(".log")
             .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
     }
-    /// `M/V/.log/failed-K-A.inputs`: the inputs of the failed build, and the run of a package manager in which it
-    /// failed.
+    /// `M/V/.log/failed-K-A.inputs`: the inputs of the failed build, and the run of a package manager in
+    /// which it failed.
     pub fn failed_inputs(&self, b: &Build) -> PathBuf {
         let name = format!("failed-{}-{}.inputs", b.kernel.release, b.kernel.arch);
         self.version_dir(&b.package).join(".log").join(name)
@@ -165,7 +165,8 @@ impl Layout {
         self.cache_dir.join("roots").join("v1")
     }
 
-    /// `.headers/K-A`: the lines about a kernel's headers in fingerprints, and the stamps of the header files.
+    /// `.headers/K-A`: the lines about a kernel's headers in fingerprints, and the stamps of the header
+    /// files.
     pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))
     }
@@ -181,8 +182,8 @@ impl Layout {
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")
     }
-    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once. Each
-    /// build sees its own directory as `build`.
+    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once.
+    /// Each build sees its own directory as `build`.
     pub fn private_build_dir(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
     }

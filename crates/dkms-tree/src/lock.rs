@@ -94,8 +94,8 @@ impl Locks<'_> {
         self.acquire("signing-key", "creating the signing key")
     }
 
-    /// Takes the locks of these kernels if all of them are free. `None` if another process, perhaps the caller of
-    /// this dkms, holds one.
+    /// Takes the locks of these kernels if all of them are free. `None` if another process, perhaps the
+    /// caller of this dkms, holds one.
     ///
     /// # Errors
     /// A lock file cannot be used.
@@ -110,8 +110,8 @@ impl Locks<'_> {
         Ok(Some(held))
     }
 
-    /// Takes the lock of a package version if it is free. `None` if another process, perhaps the caller of this
-    /// dkms, holds it.
+    /// Takes the lock of a package version if it is free. `None` if another process, perhaps the caller of
+    /// this dkms, holds it.
     ///
     /// # Errors
     /// The lock file cannot be used.
@@ -212,8 +212,8 @@ pub fn install_name(kernel: &Kernel) -> String {
     format!("install-{}-{}", kernel.release, kernel.arch)
 }
 
-/// Returns whether a process, perhaps the caller of this dkms, holds a lock now. Changes nothing. A lock whose file
-/// cannot be examined counts as free.
+/// Returns whether a process, perhaps the caller of this dkms, holds a lock now. Changes nothing. A lock
+/// whose file cannot be examined counts as free.
 pub fn is_held(layout: &Layout, name: &str) -> bool {
     Lock::is_taken(layout.lock_dir().join(name)).unwrap_or(false)
 }

@@ -28,8 +28,8 @@ pub struct Manifest {
     pub kernel: String,
     /// Architecture.
     pub arch: String,
-    /// The SHA-256 of everything that is known to affect the result. Two builds with the same inputs have the same
-    /// fingerprint. Empty if the manifest has none.
+    /// The SHA-256 of everything that is known to affect the result. Two builds with the same inputs have the
+    /// same fingerprint. Empty if the manifest has none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
     /// Where the modules come from. Manifests of older versions do not have it.
@@ -296,7 +296,8 @@ impl Manifest {
         Self::parse(&bytes, build).map_err(|fault| Error::RecordDamaged { path, fault })
     }
 
-    /// Like [`Manifest::read`], for callers that only display or estimate: an unusable manifest counts as absent.
+    /// Like [`Manifest::read`], for callers that only display or estimate: an unusable manifest counts as
+    /// absent.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
         Self::read(layout, build).ok().flatten()
     }
@@ -345,8 +346,8 @@ impl Manifest {
     }
 }
 
-/// The fields of a manifest that `status` needs. They borrow from the bytes of the file, which is fast: 60 manifests
-/// are parsed in a millisecond.
+/// The fields of a manifest that `status` needs. They borrow from the bytes of the file, which is fast: 60
+/// manifests are parsed in a millisecond.
 #[derive(Debug, Deserialize)]
 pub struct Summary<'a> {
     schema: u32,

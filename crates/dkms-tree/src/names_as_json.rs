@@ -1,8 +1,8 @@
 //! Writes and reads file names in JSON. Names are bytes, but JSON strings are Unicode.
 //!
 //! A name that is valid UTF-8 is written as an unchanged string. Any other name is written as
-//! `{"escaped":"/a/b%FF/c"}`: each byte that is not part of valid UTF-8, and each `%`, becomes `%XX`. So every name
-//! has exactly one form, and older records, which contain only strings, keep their meaning.
+//! `{"escaped":"/a/b%FF/c"}`: each byte that is not part of valid UTF-8, and each `%`, becomes `%XX`. So
+//! every name has exactly one form, and older records, which contain only strings, keep their meaning.
 //!
 //! For fields of type `PathBuf` and `OsString`: `#[serde(with = "names_as_json")]`.
 

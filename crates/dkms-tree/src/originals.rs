@@ -52,7 +52,8 @@ pub fn archive_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> 
     Some(layout.originals_dir(package, k).join(file.file_name()?))
 }
 
-/// The path for a module file if several have the same name: its path below `/lib/modules/K`, in `collisions/`.
+/// The path for a module file if several have the same name: its path below `/lib/modules/K`, in
+/// `collisions/`.
 pub fn collision_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
     let inside = file.strip_prefix(layout.kernel_modules(&k.release)).ok()?;
     Some(layout.originals_dir(package, k).join("collisions").join(inside))
@@ -72,8 +73,8 @@ pub fn origin_text(from: &Path) -> OsString {
     text
 }
 
-/// Reads the original path of a file, which must be in this kernel's own directory. Symbolic links in that path are
-/// checked when the file is moved back.
+/// Reads the original path of a file, which must be in this kernel's own directory. Symbolic links in that
+/// path are checked when the file is moved back.
 fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> Result<PathBuf, OriginError> {
     if !dkms_sys::fs::is_real_file(file) {
         return Err(OriginError::NotAFile(file.to_owned()));

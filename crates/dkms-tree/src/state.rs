@@ -1,4 +1,5 @@
-//! Determines the contents of the tree from its directories and links. Runs no code and evaluates no dkms.conf.
+//! Determines the contents of the tree from its directories and links. Runs no code and evaluates no
+//! dkms.conf.
 
 use crate::ids::{Build, Kernel, PackageId, Release};
 use crate::layout::Layout;
@@ -148,8 +149,8 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     found
 }
 
-/// Returns whether a name looks like that of a kernel's directory: it begins with digits and a dot, unlike `build`,
-/// `source` and `tarball`.
+/// Returns whether a name looks like that of a kernel's directory: it begins with digits and a dot, unlike
+/// `build`, `source` and `tarball`.
 pub fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')

@@ -1,9 +1,9 @@
 //! A connection to the program `dkms-registry`, which is the only program of dkms that uses the network.
 //!
 //! The program confines itself and changes to a dedicated user before it answers the first request. Its
-//! replies are not trusted. A line that is too long, a reply that cannot be parsed or was not requested, and a
-//! timeout end the connection: from then on every request fails immediately. The threads of builds share one
-//! connection. Each waits for the reply with the number of its request.
+//! replies are not trusted. A line that is too long, a reply that cannot be parsed or was not requested, and
+//! a timeout end the connection: from then on every request fails immediately. The threads of builds share
+//! one connection. Each waits for the reply with the number of its request.
 
 use super::error::{Failure, Local, ProtocolError};
 use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, PROTOCOL, Reply, Request, VERSION};
@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The time limit for the greeting, and for the reply about one source. It is longer than the program's own limit.
+/// The time limit for the greeting, and for the reply about one source. It is longer than the program's own
+/// limit.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The slowest accepted transfer, in bytes per second.
@@ -43,8 +44,8 @@ pub(crate) struct Start {
     pub program: PathBuf,
     /// Its environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// The names and contents of files that are created in the spool before the program starts. They may contain
-    /// passwords.
+    /// The names and contents of files that are created in the spool before the program starts. They may
+    /// contain passwords.
     pub files: Vec<(String, Vec<u8>)>,
     /// The directory in which the spool directory is created.
     pub temporary: PathBuf,
@@ -262,7 +263,8 @@ impl Connection {
         }
     }
 
-    /// Waits until `find` returns something. Fails at the end of the connection, at an interrupt or at a timeout.
+    /// Waits until `find` returns something. Fails at the end of the connection, at an interrupt or at a
+    /// timeout.
     fn wait<T>(&self, time: Duration, mut find: impl FnMut(&mut State) -> Option<T>) -> Result<T, Failure> {
         let start = Instant::now();
         let mut state = self.state();
@@ -316,8 +318,9 @@ impl Connection {
         Ok(file)
     }
 
-    /// Creates a file in the spool. All users may read the file, but only the program's user can enter the spool
-    /// directory. The owner of the file is not changed, because the program could replace the file before that.
+    /// Creates a file in the spool. All users may read the file, but only the program's user can enter the
+    /// spool directory. The owner of the file is not changed, because the program could replace the file
+    /// before that.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         Ok(fs::create_new(self.spool.path().join(name), bytes, 0o644)?)
     }

@@ -1,9 +1,9 @@
 //! Modules that are signed with a fleet's key, for machines without a signing key (`registry_signer`).
 //!
-//! The builder of the fleet has the key. It publishes each build twice: with unsigned modules, and with signed
-//! modules under a fingerprint with the additional line `signer=<certificate>`. A machine that has only the
-//! certificate looks for the signed build first, and installs its modules unchanged. Modules that it compiles are
-//! signed as usual.
+//! The builder of the fleet has the key. It publishes each build twice: with unsigned modules, and with
+//! signed modules under a fingerprint with the additional line `signer=<certificate>`. A machine that has
+//! only the certificate looks for the signed build first, and installs its modules unchanged. Modules that it
+//! compiles are signed as usual.
 
 use super::error::CacheFault;
 use crate::cache::{Entry, File, Record};
@@ -42,7 +42,8 @@ pub(crate) enum Role {
     Builder(Fleet),
 }
 
-/// Determines the role of this machine for a kernel. framework.conf may configure another key for each kernel.
+/// Determines the role of this machine for a kernel. framework.conf may configure another key for each
+/// kernel.
 ///
 /// # Errors
 /// [`RegistryError::BadSigner`]; framework.conf is invalid.
@@ -106,7 +107,8 @@ impl Fleet {
     /// It has not, or the signature is invalid.
     pub(crate) fn check(&self, module: &[u8]) -> std::result::Result<(), VerifyError> {
         match kmodule::sign::verify(module, &self.certificate) {
-            // The signature names this certificate. The kernel verifies it, and the record's signature covers it.
+            // The signature names this certificate. The kernel verifies it, and the record's signature covers
+            // it.
             Ok(()) | Err(VerifyError::UnsupportedKeyType) => Ok(()),
             Err(e) => Err(e),
         }
@@ -123,8 +125,8 @@ pub(super) struct SignedBuild {
     _dir: TempDir,
 }
 
-/// Signs the modules of a build for the fleet. `None` if this machine belongs to no fleet, or if modules for this
-/// kernel are not signed, which is reported.
+/// Signs the modules of a build for the fleet. `None` if this machine belongs to no fleet, or if modules for
+/// this kernel are not signed, which is reported.
 ///
 /// # Errors
 /// This machine has not the fleet's key, or the key cannot be used; a file of the build cannot be read.

@@ -130,8 +130,8 @@ fn read_private(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
-/// Creates a key pair in new files: in the first file of `registry_key` that does not exist, or in the default
-/// file. Keys in tokens are created with the tools of the token.
+/// Creates a key pair in new files: in the first file of `registry_key` that does not exist, or in the
+/// default file. Keys in tokens are created with the tools of the token.
 ///
 /// # Errors
 /// All of these files exist, or a file cannot be written.

@@ -3,14 +3,15 @@
 //! 1. A build whose fingerprint is not in the local cache is looked up under the tag `f1-<fingerprint>`
 //!    (`pull`). A machine without compiler or headers (`prebuilt=only`) cannot compute that fingerprint. It
 //!    looks up the tag `k1-<digest>` of the inputs that it can determine (`portable`, decision 24).
-//! 2. dkms checks that a trusted key has signed the manifest (`keys`), and that its record describes the requested
-//!    build. Only then it fetches the archive, whose size is in the record, and compares it with the record.
+//! 2. dkms checks that a trusted key has signed the manifest (`keys`), and that its record describes the
+//!    requested build. Only then it fetches the archive, whose size is in the record, and compares it with
+//!    the record.
 //! 3. A machine without a signing key may belong to a fleet whose builder has signed the modules (`fleet`).
 //! 4. The fetched build is stored in the local cache, and is signed, checked and installed like any other.
 //!
-//! Only the program `dkms-registry` uses the network (`program`). It is started when a build is missing for the
-//! first time, and it is not trusted (`connection`). Every failure is treated as if no registry had the build: dkms
-//! prints one warning per command and continues.
+//! Only the program `dkms-registry` uses the network (`program`). It is started when a build is missing for
+//! the first time, and it is not trusted (`connection`). Every failure is treated as if no registry had the
+//! build: dkms prints one warning per command and continues.
 
 pub(crate) mod connection;
 pub(crate) mod error;
@@ -55,8 +56,8 @@ fn repository(package: &str) -> String {
     dkms_conf::registry::repository(package, |name| dkms_bundle::digest::sha256_hex(name.as_bytes()))
 }
 
-/// Reports a failure, but only the first one of a command. Afterwards the build is compiled, or fails because it
-/// cannot be compiled.
+/// Reports a failure, but only the first one of a command. Afterwards the build is compiled, or fails because
+/// it cannot be compiled.
 pub(crate) fn warn(system: &System, sink: &dyn Sink, text: String) {
     if system.registry().is_first_warning() {
         sink.warn(text);

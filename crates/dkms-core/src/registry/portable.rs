@@ -27,7 +27,8 @@ fn is_known(line: &str) -> bool {
     KNOWN.iter().any(has_name) || KNOWN_BEGINNINGS.iter().any(|begin| line.starts_with(begin))
 }
 
-/// Returns the first line of this machine about the headers that differs; `None` if all are equal or missing here.
+/// Returns the first line of this machine about the headers that differs; `None` if all are equal or missing
+/// here.
 pub(super) fn difference<'a>(ours: &'a [String], theirs: &[String]) -> Option<&'a str> {
     let value = |lines: &'_ [String], name: &str| -> Option<String> {
         lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))

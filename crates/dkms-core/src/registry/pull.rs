@@ -81,8 +81,8 @@ fn sources_after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
     last.and_then(|last| sources.get(last + 1..)).unwrap_or_default()
 }
 
-/// Finds an entry of the local cache that was fetched from a registry earlier and that a machine without tools may
-/// use.
+/// Finds an entry of the local cache that was fetched from a registry earlier and that a machine without
+/// tools may use.
 pub(crate) fn find_stored(settings: &Settings, cache: &Cache, query: &Query<'_>) -> Option<Entry> {
     if mode(settings) != Prebuilt::Only {
         return None;
@@ -181,8 +181,8 @@ fn look_up(
     })
 }
 
-/// Returns the first build under a tag that `check` accepts. If it refuses the build of one registry, the next
-/// registry is tried, because the first may be a mirror to which others can write.
+/// Returns the first build under a tag that `check` accepts. If it refuses the build of one registry, the
+/// next registry is tried, because the first may be a mirror to which others can write.
 fn first_accepted(
     system: &System,
     sink: &dyn Sink,
@@ -221,8 +221,8 @@ fn accept_portable(
 
 type Accepted = std::result::Result<(Record, dkms_bundle::signature::KeyId), ManifestError>;
 
-/// Checks that a manifest describes this build. `ours` are the lines of this machine, if they may differ from those
-/// of the record: it returns `None` if the build is for other headers.
+/// Checks that a manifest describes this build. `ours` are the lines of this machine, if they may differ from
+/// those of the record: it returns `None` if the build is for other headers.
 fn check_offer(
     sink: &dyn Sink,
     build: &Build,

@@ -133,8 +133,8 @@ impl Package {
         })
     }
 
-    /// Sends the build. If the registry already has a build with this fingerprint, that one stays. The second tag
-    /// always refers to the newest build.
+    /// Sends the build. If the registry already has a build with this fingerprint, that one stays. The second
+    /// tag always refers to the newest build.
     fn send(&self, connection: &Connection, registry: &str) -> std::result::Result<Pushed, Failure> {
         let config = digest(&self.record);
         let blobs: [(&str, &[u8]); 2] = [(&self.layer.0, &self.layer.1), (&config, &self.record)];

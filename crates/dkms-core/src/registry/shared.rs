@@ -13,8 +13,8 @@ pub(crate) struct SharedConnection {
 }
 
 impl SharedConnection {
-    /// Returns the connection, and creates it with `start` on the first call. Other threads wait for that. If it
-    /// fails, this command does not try again.
+    /// Returns the connection, and creates it with `start` on the first call. Other threads wait for that. If
+    /// it fails, this command does not try again.
     ///
     /// # Errors
     /// The program could not be started.

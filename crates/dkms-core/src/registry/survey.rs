@@ -73,8 +73,8 @@ pub fn look_up(
     Ok(Availability::Missing)
 }
 
-/// Looks for everything that this machine would publish for a build. With the key of a fleet, this includes the
-/// build with signed modules.
+/// Looks for everything that this machine would publish for a build. With the key of a fleet, this includes
+/// the build with signed modules.
 fn look_up_published(
     system: &System,
     sink: &dyn Sink,
@@ -107,8 +107,8 @@ fn look_up_one(
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
-/// Describes where the modules of a build will come from, for a plan. `None` if the build will be compiled, or if
-/// the origin is unknown because the package is not registered yet.
+/// Describes where the modules of a build will come from, for a plan. `None` if the build will be compiled,
+/// or if the origin is unknown because the package is not registered yet.
 ///
 /// # Errors
 /// An interrupt.

@@ -82,8 +82,8 @@ pub enum Unsigned {
     NoKeyInContainer,
 }
 
-/// Decides whether the modules of a kernel are signed. Returns the hash for the signatures, or the reason why they
-/// are not signed.
+/// Decides whether the modules of a kernel are signed. Returns the hash for the signatures, or the reason why
+/// they are not signed.
 fn hash_to_sign_with(
     host: &Host,
     settings: &Settings,
@@ -176,7 +176,8 @@ struct Target<'a> {
     framework: &'a FrameworkConf,
 }
 
-/// Chooses how to compute the signatures: in this process if it supports the key, else with the kernel's sign-file.
+/// Chooses how to compute the signatures: in this process if it supports the key, else with the kernel's
+/// sign-file.
 fn choose_method(
     target: &Target<'_>,
     pair: &KeyPair,
@@ -265,7 +266,8 @@ pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
     framework.sign_file.as_deref().filter(|v| !v.is_empty())
 }
 
-/// Finds the program that signs: the one in framework.conf, else the kernel's sign-file from the distribution.
+/// Finds the program that signs: the one in framework.conf, else the kernel's sign-file from the
+/// distribution.
 fn sign_file(target: &Target<'_>, pair: &KeyPair, reason: SignFileReason) -> Result<Method> {
     let Target { host, headers, release, framework } = *target;
     if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {

@@ -1,8 +1,8 @@
 //! Changes the modules of kernels in transactions.
 //!
-//! **Protocol.** Everything that one command changes, for one kernel or several, is recorded in one journal, a file
-//! in `.journal` of the dkms tree. While it exists, the command holds the install locks of those kernels. Changes
-//! are grouped in batches, one for each build that is installed, uninstalled or deleted:
+//! **Protocol.** Everything that one command changes, for one kernel or several, is recorded in one journal,
+//! a file in `.journal` of the dkms tree. While it exists, the command holds the install locks of those
+//! kernels. Changes are grouped in batches, one for each build that is installed, uninstalled or deleted:
 //!
 //! 1. The operations of the batch are appended to the journal as JSON lines, and the file is synced. Then the
 //!    complete new copies are written next to their destinations.

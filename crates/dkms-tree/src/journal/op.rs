@@ -205,8 +205,8 @@ impl Op {
     }
 }
 
-/// Removes a file if it exists, and returns whether it did. If there is nothing to remove, it makes no change,
-/// because the file system may be read-only.
+/// Removes a file if it exists, and returns whether it did. If there is nothing to remove, it makes no
+/// change, because the file system may be read-only.
 fn discard(path: impl AsRef<Path>) -> std::result::Result<bool, IoError> {
     if fs::exists(&path) { fs::remove_file(&path) } else { Ok(false) }
 }
@@ -249,8 +249,9 @@ pub fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> 
     fs::rename(&staged, path)
 }
 
-/// Renames a file, or copies it to another file system. The copy has two names until the old file is removed. The
-/// two names show an undo that the copy may be deleted, and is not a file that was created at that path later.
+/// Renames a file, or copies it to another file system. The copy has two names until the old file is removed.
+/// The two names show an undo that the copy may be deleted, and is not a file that was created at that path
+/// later.
 fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;

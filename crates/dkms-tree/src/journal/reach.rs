@@ -1,5 +1,6 @@
-//! Limits the paths that a change may touch: the dkms tree, the directory of the kernel that an operation changes,
-//! and the signing key, which may be elsewhere. No journal, record or link in a tree can lead to other paths.
+//! Limits the paths that a change may touch: the dkms tree, the directory of the kernel that an operation
+//! changes, and the signing key, which may be elsewhere. No journal, record or link in a tree can lead to
+//! other paths.
 
 use super::op::{Op, aside};
 use crate::beneath::{self, Trees};
@@ -21,13 +22,14 @@ pub struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// Allows paths in these trees. `find_keys` is called for a path that is in neither of them. It returns the
-    /// files that contain the signing key or will contain it.
+    /// Allows paths in these trees. `find_keys` is called for a path that is in neither of them. It returns
+    /// the files that contain the signing key or will contain it.
     pub fn new(trees: Trees<'a>, find_keys: impl Fn(&Kernel) -> Vec<PathBuf> + 'a) -> Self {
         Self { trees, find_keys: Box::new(find_keys) }
     }
 
-    /// Returns the first path of an operation that is not allowed, with the reason; `None` if all are allowed.
+    /// Returns the first path of an operation that is not allowed, with the reason; `None` if all are
+    /// allowed.
     ///
     /// # Errors
     /// A directory or link on the path cannot be examined.

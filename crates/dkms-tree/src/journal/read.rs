@@ -42,8 +42,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads a journal. `None` if it has no complete first line: then nothing was changed, or it is just being
-    /// created ([`super::maker_is_alive`] distinguishes the two).
+    /// Reads a journal. `None` if it has no complete first line: then nothing was changed, or it is just
+    /// being created ([`super::maker_is_alive`] distinguishes the two).
     ///
     /// # Errors
     /// The journal cannot be read, is not trusted, has another format than ours, or has a damaged line.
@@ -136,8 +136,8 @@ impl Journal {
     /// # Errors
     /// A change could not be undone.
     pub fn undo(&self, reach: &Reach<'_>) -> Result<()> {
-        // Undo as much as possible, and return the first error. The checks are repeated, because an earlier undo
-        // may have restored a link in a path.
+        // Undo as much as possible, and return the first error. The checks are repeated, because an earlier
+        // undo may have restored a link in a path.
         let undo = |recorded| self.check_one(reach, recorded).and_then(|()| Ok(recorded.op.undo()?));
         let undone = self.ops.iter().rev().map(undo).fold(Ok(()), Result::and);
         op::sync(self.ops.iter().map(|recorded| &recorded.op))?;

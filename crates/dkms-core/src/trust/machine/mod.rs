@@ -1,8 +1,8 @@
 //! The trust state of this machine: Secure Boot and its variables, the running kernel's keyrings, and whether
 //! that kernel requires signatures.
 //!
-//! All files are read below a given root, which is `/` except in tests. If a file cannot be read, the value is
-//! unknown, with the reason, and never treated as absent. This module changes nothing.
+//! All files are read below a given root, which is `/` except in tests. If a file cannot be read, the value
+//! is unknown, with the reason, and never treated as absent. This module changes nothing.
 
 pub mod efi;
 pub mod keyrings;
@@ -59,8 +59,8 @@ impl Machine {
         }
     }
 
-    /// The machine of the system that the command works on. Nothing is known about the machine that will start
-    /// another root.
+    /// The machine of the system that the command works on. Nothing is known about the machine that will
+    /// start another root.
     pub fn of(host: &Host) -> Self {
         match &host.other_root {
             None => Self::inspect(Path::new("/")),

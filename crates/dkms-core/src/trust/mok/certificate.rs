@@ -148,8 +148,8 @@ fn colons(bytes: &[u8]) -> String {
 }
 
 /// Determines whether a kernel accepts a type of key, as the kernel's X.509 parser
-/// (crypto/asymmetric_keys/x509_cert_parser.c) and crypto/rsa.c do. Only built-in algorithms count, because keys are
-/// loaded at boot, when no module can be loaded yet.
+/// (crypto/asymmetric_keys/x509_cert_parser.c) and crypto/rsa.c do. Only built-in algorithms count, because
+/// keys are loaded at boot, when no module can be loaded yet.
 fn accepted(kind: &KeyType, config: Option<&KernelConfig>) -> Accepted {
     match kind {
         KeyType::Rsa(512 | 1024 | 1536 | 2048 | 3072 | 4096) => Accepted::Yes,

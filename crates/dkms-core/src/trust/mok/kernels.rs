@@ -7,7 +7,8 @@ use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
 
-/// Kernels that require signatures or may require them, among the running kernel and those with modules of dkms.
+/// Kernels that require signatures or may require them, among the running kernel and those with modules of
+/// dkms.
 pub(super) fn demanding(system: &System, machine: &Machine) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = builds(&system.layout).into_iter().map(|build| build.kernel).collect();
     kernels.extend(system.host.kernel().ok());
