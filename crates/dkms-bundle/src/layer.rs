@@ -48,10 +48,10 @@ pub enum LayerError {
     #[error("the archive of the build contains more than its record lists")]
     Surplus,
     /// The compressed archive is not the one in the record.
-    #[error("the archive of the build is not the one that its record names (its size or digest differs)")]
+    #[error("the archive of the build is not the one in its record (its size or digest differs)")]
     Digest,
     /// The record has no archive, because it is from the local cache.
-    #[error("the record names no archive")]
+    #[error("the record contains no archive")]
     NoLayer,
 }
 

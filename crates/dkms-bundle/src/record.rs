@@ -36,7 +36,7 @@ pub struct Record {
     /// Parts of the confinement that were not enforced; empty if the build was confined completely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unconfined: Vec<String>,
-    /// How long the build took, in whole milliseconds.
+    /// The duration of the build in whole milliseconds.
     pub build_ms: u64,
     /// The files of the build, sorted by path.
     pub files: Vec<File>,

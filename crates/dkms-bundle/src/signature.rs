@@ -58,9 +58,9 @@ pub enum KeyError {
     /// A public key where a private one is needed, or the opposite.
     #[error("it contains '{found}', not '{wanted}'")]
     Kind {
-        /// What the file contains.
+        /// The label in the file.
         found: String,
-        /// What was needed.
+        /// The label of the expected kind of key.
         wanted: &'static str,
     },
     /// Not a PEM file.

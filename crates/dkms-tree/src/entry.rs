@@ -58,20 +58,23 @@ impl Entry {
     pub fn kernel(&self) -> Option<&Kernel> {
         match &self.kind {
             State::Added | State::Broken => None,
-            State::Built(k) | State::Installed(k) | State::InstalledWeak { kernel: k, .. } => Some(k),
+            State::Built(kernel) | State::Installed(kernel) | State::InstalledWeak { kernel, .. } => {
+                Some(kernel)
+            }
         }
     }
 
     /// The line as scripts parse it (CONTRACT "status").
     pub fn line(&self) -> String {
-        let p = &self.package;
+        let package = &self.package;
+        let PackageId { name, version } = package;
         let mut line = match &self.kind {
-            State::Added => format!("{p}: added"),
-            State::Broken => format!("{p}: broken"),
-            State::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
-            State::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
-            State::InstalledWeak { kernel: k, from } => {
-                format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
+            State::Added => format!("{package}: added"),
+            State::Broken => format!("{package}: broken"),
+            State::Built(Kernel { release, arch }) => format!("{package}, {release}, {arch}: built"),
+            State::Installed(Kernel { release, arch }) => format!("{package}, {release}, {arch}: installed"),
+            State::InstalledWeak { kernel: Kernel { release, arch }, from } => {
+                format!("{name}, {version}, {release}, {arch}: installed-weak from {from}")
             }
         };
         for (applies, text) in [

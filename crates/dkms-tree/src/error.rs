@@ -173,16 +173,16 @@ pub enum RecordFault {
 impl Error {
     /// The hint for the user; empty if the message already contains it.
     pub fn help(&self) -> Vec<String> {
-        let one = |s: &str| vec![s.to_owned()];
+        let hint = |text: &str| vec![text.to_owned()];
         match self {
-            Self::NotWritable(_) => one("use another tree with --dkmstree"),
+            Self::NotWritable(_) => hint("use another tree with --dkmstree"),
             Self::Busy { .. } => {
-                one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
+                hint("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
             }
-            Self::JournalUnknown(_) => one(
+            Self::JournalUnknown(_) => hint(
                 "another version of dkms was interrupted: let that version finish (any command that changes something), or read the journal and delete it",
             ),
-            Self::JournalDamaged { .. } => one(
+            Self::JournalDamaged { .. } => hint(
                 "nothing was changed, and the journal is kept: undo the changes in its lines by hand, delete it, then run 'dkms fsck'",
             ),
             Self::JournalRefused { path, .. } => vec![format!(
@@ -194,7 +194,7 @@ impl Error {
                 path.display()
             )],
             Self::LeavesTree { .. } => {
-                one("nothing was changed: remove or correct that link or path, then try again")
+                hint("nothing was changed: remove or correct that link or path, then try again")
             }
             Self::RecordDamaged { path, .. } => vec![format!(
                 "build it again (dkms build --force), or delete {}: dkms then examines the files instead, as for builds of dkms 3.x",

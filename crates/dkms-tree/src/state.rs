@@ -37,10 +37,10 @@ pub enum BuildState {
 }
 
 /// Finds the state of a package version.
-pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
-    if !layout.version_dir(p).is_dir() {
+pub fn registration(layout: &Layout, package: &PackageId) -> Registration {
+    if !layout.version_dir(package).is_dir() {
         Registration::Absent
-    } else if breakage(layout, p).is_some() {
+    } else if breakage(layout, package).is_some() {
         Registration::Broken
     } else {
         Registration::Added
@@ -48,8 +48,8 @@ pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
 }
 
 /// What is missing in a version directory that exists.
-pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
-    let link = layout.source_link(p);
+pub fn breakage(layout: &Layout, package: &PackageId) -> Option<Breakage> {
+    let link = layout.source_link(package);
     if link.symlink_metadata().is_err() {
         Some(Breakage::LinkMissing)
     } else if !link.is_dir() {
@@ -60,10 +60,10 @@ pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
 }
 
 /// Finds the state of a build.
-pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
-    if !layout.module_dir(b).is_dir() {
+pub fn build_state(layout: &Layout, build: &Build) -> BuildState {
+    if !layout.module_dir(build).is_dir() {
         BuildState::NotBuilt
-    } else if is_active(layout, b) {
+    } else if is_active(layout, build) {
         BuildState::Installed
     } else {
         BuildState::Built
@@ -71,8 +71,8 @@ pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
 }
 
 /// Returns whether `kernel-K-A` points to this build.
-pub fn is_active(layout: &Layout, b: &Build) -> bool {
-    active_version(layout, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+pub fn is_active(layout: &Layout, build: &Build) -> bool {
+    active_version(layout, &build.package.name, &build.kernel).is_some_and(|v| v == build.package.version)
 }
 
 /// The version that `kernel-K-A` points to for a kernel.
@@ -82,8 +82,9 @@ pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<St
 }
 
 /// Returns whether a `kernel-K-A` link with this target points to this build.
-pub fn points_to(layout: &Layout, target: &Path, b: &Build) -> bool {
-    version_in_target(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+pub fn points_to(layout: &Layout, target: &Path, build: &Build) -> bool {
+    version_in_target(layout, target, &build.package.name, &build.kernel)
+        .is_some_and(|v| v == build.package.version)
 }
 
 fn version_in_target(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
@@ -131,8 +132,8 @@ pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
 }
 
 /// The builds of a package version, sorted by directory name.
-pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
-    let base = layout.version_dir(p);
+pub fn builds(layout: &Layout, package: &PackageId) -> Vec<Build> {
+    let base = layout.version_dir(package);
     let mut found = Vec::new();
     for release in subdirectories(&base) {
         if !looks_like_release(&release) {
@@ -141,7 +142,7 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
         for arch in subdirectories(&base.join(&release)) {
             if base.join(&release).join(&arch).join("module").is_dir() {
                 if let Ok(kernel) = Kernel::new(&release, &arch) {
-                    found.push(Build::new(p, &kernel));
+                    found.push(Build::new(package, &kernel));
                 }
             }
         }
@@ -164,8 +165,8 @@ pub fn installed_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option
 }
 
 /// The module files of a build (`NAME.ko` with or without a compression suffix), sorted.
-pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
-    let dir = layout.module_dir(b);
+pub fn module_files(layout: &Layout, build: &Build) -> Vec<ModuleFile> {
+    let dir = layout.module_dir(build);
     let mut found: Vec<ModuleFile> = names(&dir)
         .into_iter()
         .filter_map(|file| {

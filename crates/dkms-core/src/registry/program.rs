@@ -17,7 +17,7 @@ const PLACE: &str = "/usr/libexec/dkms-registry";
 /// The largest archive that is fetched, in bytes.
 pub(super) const LARGEST: u64 = 1 << 30;
 
-/// Variables of the caller that it gets.
+/// The variables of the caller's environment that it gets.
 const VARIABLES: [&str; 13] = [
     "PATH",
     "http_proxy",
@@ -52,12 +52,12 @@ fn prepare(host: &Host, tmp_location: &Path) -> Result<Start, Failure> {
     Ok(Start { program, environment: environment(host), files, temporary })
 }
 
-/// The program: at its place, or in PATH.
+/// Finds the program at its installed path, or in PATH.
 fn find(host: &Host) -> Result<PathBuf, Failure> {
     let in_path = || dkms_sys::process::which(PROGRAM, &host.path);
     let place = PathBuf::from(PLACE);
-    let found = if fs::is_executable(&place) { Some(place) } else { in_path() };
-    let program = found.ok_or(Failure::NotInstalled)?;
+    let program = if fs::is_executable(&place) { Some(place) } else { in_path() };
+    let program = program.ok_or(Failure::NotInstalled)?;
     let meta = fs::metadata(&program)?;
     match fs::written_by_others(&meta) {
         None => Ok(program),
@@ -66,12 +66,12 @@ fn find(host: &Host) -> Result<PathBuf, Failure> {
 }
 
 fn environment(host: &Host) -> Vec<(OsString, OsString)> {
-    let wanted = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
-    host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    let is_passed_on = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
+    host.environment.iter().filter(|(name, _)| is_passed_on(name)).cloned().collect()
 }
 
-/// The file with the passwords for registries, which clients of containers share. The program's user may not
-/// read it, so it gets a copy.
+/// Reads the file with the passwords for registries, which `docker login` and `podman login` write. The
+/// program's user may not read it, so the program gets a copy.
 fn passwords(host: &Host) -> Option<Vec<u8>> {
     let variable = |name: &str| {
         let (_, value) = host.environment.iter().find(|(n, _)| n == name)?;

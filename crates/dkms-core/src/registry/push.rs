@@ -90,9 +90,9 @@ fn entry(system: &System, build: &Build) -> Result<Entry> {
     if !manifest.unconfined.is_empty() {
         return Err(unconfined(&manifest.unconfined));
     }
-    let found = Cache::to_inspect(system).lookup(&manifest.fingerprint);
-    let found = found.map_err(|damaged| missing(damaged.into()))?;
-    let entry = found.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
+    let entry = Cache::to_inspect(system).lookup(&manifest.fingerprint);
+    let entry = entry.map_err(|damaged| missing(damaged.into()))?;
+    let entry = entry.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
     if entry.record.unconfined.is_empty() { Ok(entry) } else { Err(unconfined(&entry.record.unconfined)) }
 }
 

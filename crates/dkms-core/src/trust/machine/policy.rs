@@ -183,9 +183,10 @@ struct Config<'a>(&'a str);
 
 impl Config<'_> {
     fn value(&self, name: &str) -> Option<&str> {
-        let line = |l: &'_ str| l.starts_with(name) && l.as_bytes().get(name.len()) == Some(&b'=');
-        let found = self.0.lines().find(|l| line(l))?;
-        Some(found.get(name.len() + 1..)?.trim_end().trim_matches('"'))
+        let has_name =
+            |text: &'_ str| text.starts_with(name) && text.as_bytes().get(name.len()) == Some(&b'=');
+        let line = self.0.lines().find(|text| has_name(text))?;
+        Some(line.get(name.len() + 1..)?.trim_end().trim_matches('"'))
     }
 
     fn on(&self, name: &str) -> bool {
