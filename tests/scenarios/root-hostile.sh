@@ -82,12 +82,12 @@ for op in "${ops[@]}"; do
     for COMMIT in '' 1; do
         make_it() { journal "{\"Text\":{\"path\":\"$t/mok.pub\",\"text\":\"\"}}" "$op"; }
         hostile make_it
-        attempt 6 install multi/1.0 -k "$K" -- ':3: this journal wants to change'
+        attempt 6 install multi/1.0 -k "$K" -- ':3: this line of a journal changes'
         # Nothing of it was done, and it is still there.
         test -f "$T/mok.pub" -a -f "$T/.journal/00001764155123000000000-99999999"
     done
 done
-attempt 0 generate_mok -- ':3: this journal wants to change'
+attempt 0 generate_mok -- ':3: this line of a journal changes'
 #: step a-journal-that-lays-its-own-way 0 ours
 # The latest is undone first, and makes the link that the one before would follow.
 . /run/hostile.sh
@@ -96,7 +96,7 @@ make_it() {
         '{"Link":{"link":"/var/lib/dkms/way","target":null,"before":"/opt/out"}}'
 }
 hostile make_it
-attempt 6 install multi/1.0 -k "$K" -- ':2: this journal wants to change'
+attempt 6 install multi/1.0 -k "$K" -- ':2: this line of a journal changes'
 #: step the-journal-is-elsewhere 0 ours
 . /run/hostile.sh
 elsewhere() {
@@ -185,7 +185,7 @@ for path in "/lib/modules/$K/../../../opt/out/canary" /opt/out/canary "/lib/modu
     hostile recorded
     for words in "uninstall single/1.0 -k $K" "unbuild single/1.0 -k $K --force"; do
         # shellcheck disable=SC2086
-        attempt 6 $words -- ".manifest.json cannot be used: it says that $path is installed"
+        attempt 6 $words -- ".manifest.json cannot be used: according to it, $path is installed"
     done
     attempt 0 status single -- "single/1.0, $K, $A: installed"
     attempt 1 fsck -- "$path"
@@ -201,7 +201,7 @@ for origin in /opt/out/canary "/lib/modules/$K/../../../opt/out/new" relative ''
 done
 origin_link() { ln -sf /opt/out/canary "$T/single/original_module/$K/$A/single.ko.origin"; }
 hostile origin_link
-attempt 0 uninstall single/1.0 -k "$K" -- 'single.ko.origin is no regular file'
+attempt 0 uninstall single/1.0 -k "$K" -- 'single.ko.origin is not a regular file'
 way_back() { mkdir /opt/out/kernel; ln -s /opt/out/kernel "$L/kernel"; }
 hostile way_back
 attempt 6 uninstall single/1.0 -k "$K" -- "is a symbolic link to /opt/out/kernel, which is outside"

@@ -1,10 +1,10 @@
-//! The compression of archives: a part of the formats that kmodule knows.
+//! The compression of archives, which is one of the formats that kmodule supports.
 
 use kmodule::Compression;
 use std::path::Path;
 
-/// The formats of archives.
-const OF_ARCHIVES: [Compression; 4] =
+/// The compression formats of archives.
+const SUPPORTED: [Compression; 4] =
     [Compression::Gzip, Compression::Xz, Compression::Zstd, Compression::Bzip2];
 
 /// Chooses by the suffix of the file name, as `tar --auto-compress` does; an unknown suffix means no
@@ -19,13 +19,13 @@ pub(super) fn from_name(path: &Path) -> Option<Compression> {
     }
 }
 
-/// The compression that the first bytes of an archive show; `None` if it is not compressed or in another
+/// Detects the compression from the first bytes of an archive; `None` if it is not compressed, or in another
 /// format.
 pub(super) fn detect(start: &[u8]) -> Option<Compression> {
-    Compression::detect(start).filter(|format| OF_ARCHIVES.contains(format))
+    Compression::detect(start).filter(|format| SUPPORTED.contains(format))
 }
 
-/// The error for a format that no archive has.
+/// The error for a compression format that archives cannot have.
 pub(super) fn unsupported(format: Compression) -> std::io::Error {
     let message = format!("archives compressed with {} are not supported", format.name());
     std::io::Error::new(std::io::ErrorKind::Unsupported, message)

@@ -92,7 +92,7 @@ impl Sums {
     }
 }
 
-/// The entries of the archive, by name.
+/// The entries of the archive, by name, with the modes and times of a package.
 fn sorted(members: &[Member], mtime: u64) -> Result<Plan, ArchiveError> {
     let mut files = plan(members, &mut Vec::new())?;
     files.retain(|name, _| !name.split(|b| *b == b'/').any(|part| VERSION_CONTROL.contains(&part)));
@@ -101,7 +101,7 @@ fn sorted(members: &[Member], mtime: u64) -> Result<Plan, ArchiveError> {
 }
 
 fn normalise(plan: &mut Plan, mtime: u64) {
-    let mut above = Vec::new();
+    let mut parents = Vec::new();
     for (name, item) in plan.iter_mut() {
         item.mtime = item.mtime.min(mtime);
         item.mode = match item.what {
@@ -111,9 +111,9 @@ fn normalise(plan: &mut Plan, mtime: u64) {
             _ => 0o644,
         };
         let ends = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
-        above.extend(ends.filter_map(|at| name.get(..at).map(<[u8]>::to_vec)));
+        parents.extend(ends.filter_map(|at| name.get(..at).map(<[u8]>::to_vec)));
     }
-    for name in above {
+    for name in parents {
         plan.entry(name).or_insert(Item { what: What::Directory, mode: 0o755, mtime });
     }
 }
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_names_are_where_dpkg_looks() {
+    fn parts_and_names_are_in_dpkgs_order() {
         let long = format!("usr/src/{}/{}.c", "d".repeat(90), "e".repeat(90));
         let members =
             vec![Member::bytes(long.as_str(), "int x;\n", 2_000_000_000), Member::bytes("usr/a", "", 5)];

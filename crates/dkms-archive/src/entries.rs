@@ -9,28 +9,29 @@ use super::compression;
 use super::error::Damage;
 use kmodule::Compression;
 
-/// The longest extension entry we accept. Names and other metadata are never longer in a valid archive.
+/// The maximum size of an extension entry in bytes. Names and other metadata are never longer in a valid
+/// archive.
 const EXTENSION_MAX: u64 = 64 * 1024;
-/// The memory limit for xz decompression; the highest level of `xz` needs 65 MiB.
+/// The memory limit for xz decompression in bytes. The highest level of `xz` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
-/// Windows of at most 128 MiB, the limit of `zstd` without extra options.
+/// The logarithm of the maximum window: 128 MiB, the limit of `zstd` without extra options.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// An error below the level of entries. The caller adds the file name.
+/// An error in the compressed file or in its tar format. The caller adds the name of the file.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum StreamError {
     Damaged(Damage),
     NotTar,
     TooBig,
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for StreamError {
     fn from(damage: Damage) -> Self {
         Self::Damaged(damage)
     }
 }
 
-impl From<std::io::Error> for Trouble {
+impl From<std::io::Error> for StreamError {
     fn from(error: std::io::Error) -> Self {
         Self::Damaged(Damage::Read(error))
     }
@@ -48,64 +49,58 @@ pub(super) struct RawEntry {
 }
 
 /// Calls `each` for every entry in archive order, with its contents, until it fails or the archive ends.
-/// `each` does not have to read the contents. Errors from `each` are returned unchanged.
-pub(super) fn walk<E: From<Trouble>>(
+/// `each` does not have to read the contents. `limit` is the maximum number of uncompressed bytes.
+///
+/// # Errors
+/// The archive is damaged or too big; errors from `each` are returned unchanged.
+pub(super) fn walk<E: From<StreamError>>(
     source: impl Read,
     limit: u64,
     mut each: impl FnMut(&RawEntry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<Option<Compression>, E> {
     let ended = Rc::new(Cell::new(End::NotYet));
-    let (plain, compression) = decompress(source).map_err(Trouble::from)?;
+    let (plain, compression) = decompress(source).map_err(StreamError::from)?;
     let guarded = Guarded { inner: plain, left: limit, end: ended.clone() };
     let mut archive = tar::Archive::new(guarded);
-    let trouble = |e: std::io::Error, seen: usize| match ended.get() {
-        End::Limit => Trouble::TooBig,
+    let error = |e: std::io::Error, seen: usize| match ended.get() {
+        End::Limit => StreamError::TooBig,
         // Each decompressor reports a truncated file in its own words.
-        _ if seen == 0 && compression.is_none() => Trouble::NotTar,
+        _ if seen == 0 && compression.is_none() => StreamError::NotTar,
         _ => e.into(),
     };
     let mut pending = Pending::default();
     let mut seen = 0usize;
-    for entry in archive.entries().map_err(|e| trouble(e, 0))?.raw(true) {
-        let mut entry = entry.map_err(|e| trouble(e, seen))?;
+    for entry in archive.entries().map_err(|e| error(e, 0))?.raw(true) {
+        let mut entry = entry.map_err(|e| error(e, seen))?;
         seen = seen.saturating_add(1);
         if pending.take(&mut entry)? {
             continue;
         }
-        let raw = std::mem::take(&mut pending).apply(entry.header()).map_err(Trouble::Damaged)?;
+        let raw = std::mem::take(&mut pending).apply(entry.header()).map_err(StreamError::Damaged)?;
         each(&raw, &mut entry)?;
     }
     let mut guarded = archive.into_inner();
     match guarded.end.get() {
         End::NotYet => {}
-        End::Limit => return Err(Trouble::TooBig.into()),
-        End::Source if seen == 0 => return Err(Trouble::NotTar.into()),
-        End::Source => return Err(Trouble::from(Damage::NoEndMark).into()),
+        End::Limit => return Err(StreamError::TooBig.into()),
+        End::Source if seen == 0 => return Err(StreamError::NotTar.into()),
+        End::Source => return Err(StreamError::from(Damage::NoEndMark).into()),
     }
     if pending.is_some() {
-        return Err(Trouble::from(Damage::StrayName).into());
+        return Err(StreamError::from(Damage::StrayName).into());
     }
     // Read to the end, because the checksums of compressed files come last.
     match std::io::copy(&mut guarded, &mut std::io::sink()) {
         Ok(_) if guarded.end.get() != End::Limit => Ok(compression),
-        Ok(_) => Err(Trouble::TooBig.into()),
-        Err(e) => Err(trouble(e, seen.max(1)).into()),
+        Ok(_) => Err(StreamError::TooBig.into()),
+        Err(e) => Err(error(e, seen.max(1)).into()),
     }
 }
 
 fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>, Option<Compression>)> {
     let mut source = source;
-    let mut start = [0u8; 8];
-    let mut filled = 0;
-    while let Some(room @ [_, ..]) = start.get_mut(filled..) {
-        match source.read(room) {
-            Ok(0) => break,
-            Ok(size) => filled += size,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let start = start.get(..filled).unwrap_or_default().to_vec();
+    let mut start = Vec::new();
+    source.by_ref().take(8).read_to_end(&mut start)?;
     let compression = compression::detect(&start);
     let whole = BufReader::with_capacity(64 * 1024, std::io::Cursor::new(start).chain(source));
     let reader: Box<dyn Read + 'a> = match compression {
@@ -177,7 +172,7 @@ impl Pending {
     }
 
     /// Reads an extension entry; returns `false` if the entry is an ordinary one.
-    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, Trouble> {
+    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, StreamError> {
         let kind = entry.header().entry_type();
         if kind.is_gnu_longname() || kind.is_gnu_longlink() {
             let mut text = contents(entry)?;
@@ -239,7 +234,7 @@ fn text_number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.split('.').next()?.parse().ok()
 }
 
-fn contents<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, Trouble> {
+fn contents<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, StreamError> {
     let size = entry.header().entry_size()?;
     if size > EXTENSION_MAX {
         return Err(Damage::LongHeader.into());

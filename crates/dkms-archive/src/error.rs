@@ -1,10 +1,10 @@
-//! Why an archive could not be read or written.
+//! The errors of reading and writing archives.
 
 use super::names::Refusal;
 use dkms_sys::IoError;
 use std::path::PathBuf;
 
-/// Why an archive could not be read or written.
+/// The reason why an archive could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// An I/O error on a local file.
@@ -23,7 +23,7 @@ pub enum ArchiveError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         #[source]
         damage: Damage,
     },
@@ -34,7 +34,7 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The name of the entry.
         entry: String,
-        /// What is wrong with it.
+        /// The reason.
         why: Refusal,
     },
     /// The unpacked archive would exceed the limits.
@@ -44,7 +44,7 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The limit it exceeds.
         limit: u64,
-        /// What the limit counts.
+        /// The unit of the limit.
         unit: &'static str,
     },
     /// The directory to unpack into is not empty.
@@ -60,7 +60,7 @@ pub enum ArchiveError {
     },
 }
 
-/// What is wrong with a damaged archive.
+/// The damage of an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
     /// It cannot be decompressed, or a header of it is not valid.
@@ -76,33 +76,33 @@ pub enum Damage {
     #[error("a long name belongs to no entry")]
     StrayName,
     /// Two entries with a long name for the same entry.
-    #[error("an entry is given two long names")]
+    #[error("an entry has two long names")]
     TwoNames,
     /// Readers that disagree about a size see different archives.
     #[error("an entry has two sizes")]
     TwoSizes,
-    /// An extended header is not in records.
-    #[error("an extended header cannot be understood")]
+    /// An extended header does not consist of records.
+    #[error("an extended header cannot be parsed")]
     ExtendedHeader,
     /// A global header must not name files.
     #[error("a global header names files")]
     GlobalHeader,
     /// A long name or an extended header has more than 64 KiB.
-    #[error("a name or header in it is absurdly long")]
+    #[error("a name or header in it is longer than 64 KiB")]
     LongHeader,
-    /// Made with tar's option `--sparse`.
-    #[error("it has sparse files; make it again without tar's option --sparse")]
+    /// It was created with tar's option `--sparse`.
+    #[error("it has sparse files; create it again without tar's option --sparse")]
     Sparse,
     /// Only files have contents.
     #[error("a directory or link in it has contents")]
     Contents,
     /// A Debian package of another version.
-    #[error("its format is {0:?}, and only 2.0 is known")]
+    #[error("its format is {0:?}, and only 2.0 is supported")]
     PackageFormat(String),
     /// A Debian package without payload.
     #[error("it ends before data.tar")]
     NoData,
     /// A header of a Debian package.
-    #[error("a header of its ar archive cannot be understood")]
+    #[error("a header of its ar archive cannot be parsed")]
     ArHeader,
 }

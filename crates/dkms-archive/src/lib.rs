@@ -1,5 +1,4 @@
-//! Archives of dkms trees, which `mktarball` writes and `ldtarball` reads, and reading and writing of Debian
-//! packages.
+//! Reads and writes the archives of dkms trees (`mktarball`, `ldtarball`) and Debian packages.
 //!
 //! [`write()`] is reproducible: the same files produce the same bytes. [`unpack`] treats its input as
 //! hostile: `names::Tree`, which does no I/O, checks every entry before anything is created. A single bad
@@ -25,7 +24,7 @@ mod write;
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use error::{ArchiveError, Damage};
 pub use list::{ListedKind, list};
-pub use names::Refusal;
+pub use names::{EntryKind, Refusal};
 pub use package::is_tarball;
-pub use read::{Entry, EntryKind, Format, Limits, Unpacked, fuzz_unpack, unpack, unpack_payload};
+pub use read::{Entry, Format, Limits, Unpacked, fuzz_unpack, unpack, unpack_payload};
 pub use write::{Member, Source, Written, write};

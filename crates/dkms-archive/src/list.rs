@@ -1,6 +1,6 @@
 //! Lists the entries of tar archives that dkms does not unpack, such as the layers of a container image.
 
-use super::entries::{RawEntry, Trouble, walk};
+use super::entries::{RawEntry, StreamError, walk};
 use super::error::ArchiveError;
 use dkms_sys::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub enum ListedKind<'a> {
     Directory,
     /// A file.
     File,
-    /// A symbolic link, with its target as it stands in the archive.
+    /// A symbolic link, with its unchecked target.
     Symlink(&'a [u8]),
     /// Another name of an earlier entry of the archive.
     HardLink(&'a [u8]),
@@ -20,8 +20,8 @@ pub enum ListedKind<'a> {
     Other,
 }
 
-/// Calls `each` with the name, type and permission bits of every entry of the archive, in its order. Nothing
-/// is checked and nothing is written, so names may be absolute or lead anywhere.
+/// Calls `each` with the name, type and permission bits of every entry, in archive order. Nothing is checked
+/// and nothing is written, so names may be absolute or contain `..`.
 ///
 /// # Errors
 /// The file is not a tar archive, is damaged, or unpacks to more than `limit` bytes.
@@ -33,12 +33,12 @@ pub fn list(
     let file = fs::open_bounded(archive, fs::Limit::COPIED)?;
     let result = walk(file, limit, |raw: &RawEntry, _| {
         each(&raw.name, kind(raw), raw.mode);
-        Ok::<(), Trouble>(())
+        Ok::<(), StreamError>(())
     });
-    result.map(|_| ()).map_err(|trouble| match trouble {
-        Trouble::Damaged(damage) => ArchiveError::Damaged { path: archive.to_owned(), damage },
-        Trouble::NotTar => ArchiveError::NotAnArchive { path: archive.to_owned(), looks_like: None },
-        Trouble::TooBig => ArchiveError::TooBig { path: archive.to_owned(), limit, unit: "bytes" },
+    result.map(|_| ()).map_err(|error| match error {
+        StreamError::Damaged(damage) => ArchiveError::Damaged { path: archive.to_owned(), damage },
+        StreamError::NotTar => ArchiveError::NotAnArchive { path: archive.to_owned(), looks_like: None },
+        StreamError::TooBig => ArchiveError::TooBig { path: archive.to_owned(), limit, unit: "bytes" },
     })
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use crate::{Member, write};
 
     #[test]
-    fn what_is_listed_is_what_was_written() {
+    fn written_entries_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("layer.tar.gz");
         let mut program = Member::bytes("bin/busybox", "program", 0);

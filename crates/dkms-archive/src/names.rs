@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-/// Why an entry is rejected.
+/// The reason why an entry is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// `/etc/passwd`.
     #[error("its name is absolute")]
     Absolute,
     /// `../x`.
-    #[error("its name climbs out with \"..\"")]
+    #[error("its name contains \"..\"")]
     ParentDir,
     /// An empty name, or a regular file named `.`.
     #[error("it has no name")]
@@ -28,10 +28,10 @@ pub enum Refusal {
     #[error("its name is too long")]
     TooLong,
     /// The entry would be written through a link or below a file.
-    #[error("{0:?}, which the archive holds as a link or file, would have to be a directory")]
+    #[error("{0:?} would have to be a directory, but the archive contains it as a link or file")]
     ThroughNonDirectory(String),
     /// The same name was used before for another type of entry.
-    #[error("the archive holds the same name twice, as different things")]
+    #[error("the archive contains its name twice, with different types")]
     Duplicate,
     /// A symbolic link to an absolute path or out of the archive.
     #[error("it is a link to {0:?}, outside of the archive")]
@@ -43,7 +43,7 @@ pub enum Refusal {
     #[error("it is a {0}; only files, directories and links may be in an archive")]
     Kind(&'static str),
     /// A set-user-ID or set-group-ID file.
-    #[error("it would run with its owner's rights (setuid or setgid)")]
+    #[error("it would run with its owner's privileges (setuid or setgid)")]
     SetId,
 }
 
@@ -58,17 +58,21 @@ pub(super) enum Kind<'a> {
     HardLink(&'a [u8]),
 }
 
+/// The type of an unpacked entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+pub enum EntryKind {
+    /// A directory.
     Directory,
+    /// A file (hard links become separate files).
     File,
+    /// A symbolic link, with its target. The target is always inside the unpacked directory.
     Symlink(String),
 }
 
 /// The entries accepted so far.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, EntryKind>,
     /// Length that the directory to unpack into adds to each path.
     room_taken: usize,
 }
@@ -78,9 +82,11 @@ pub(super) struct Tree {
 pub(super) struct Admitted {
     /// Its relative name, without `.` and without doubled or trailing slashes; empty for the top itself.
     pub(super) name: String,
-    /// For symbolic links the target; for hard links the name of the file.
-    pub(super) target: Option<String>,
-    /// The name exists already and is replaced.
+    /// Its type.
+    pub(super) kind: EntryKind,
+    /// For a hard link, the name of the original file.
+    pub(super) copy_of: Option<String>,
+    /// Whether an earlier entry of the same type has this name.
     pub(super) again: bool,
 }
 
@@ -91,38 +97,37 @@ impl Tree {
 
     /// Checks one entry and records it.
     pub(super) fn admit(&mut self, name: &[u8], kind: Kind<'_>) -> Result<Admitted, Refusal> {
-        let name = self.normal(name)?;
+        let name = self.normalise(name)?;
         if name.is_empty() {
             return match kind {
-                Kind::Directory => Ok(Admitted { name, target: None, again: true }),
+                Kind::Directory => {
+                    Ok(Admitted { name, kind: EntryKind::Directory, copy_of: None, again: true })
+                }
                 _ => Err(Refusal::Empty),
             };
         }
         self.check_parents(&name)?;
-        let (node, target) = match kind {
-            Kind::Directory => (Node::Directory, None),
-            Kind::File => (Node::File, None),
-            Kind::Symlink(target) => {
-                let target = check_link(&name, target)?;
-                (Node::Symlink(target.clone()), Some(target))
-            }
+        let (kind, copy_of) = match kind {
+            Kind::Directory => (EntryKind::Directory, None),
+            Kind::File => (EntryKind::File, None),
+            Kind::Symlink(target) => (EntryKind::Symlink(check_link(&name, target)?), None),
             Kind::HardLink(target) => {
                 let shown = || String::from_utf8_lossy(target).into_owned();
-                let target = self.normal(target).map_err(|_| Refusal::HardLink(shown()))?;
-                if target == name || self.nodes.get(&target) != Some(&Node::File) {
+                let target = self.normalise(target).map_err(|_| Refusal::HardLink(shown()))?;
+                if target == name || self.nodes.get(&target) != Some(&EntryKind::File) {
                     return Err(Refusal::HardLink(shown()));
                 }
-                (Node::File, Some(target))
+                (EntryKind::File, Some(target))
             }
         };
         let again = match self.nodes.get(&name) {
             None => false,
-            Some(before) if *before == node => true,
+            Some(before) if *before == kind => true,
             Some(_) => return Err(Refusal::Duplicate),
         };
         self.insert_parents(&name);
-        self.nodes.insert(name.clone(), node);
-        Ok(Admitted { name, target, again })
+        self.nodes.insert(name.clone(), kind.clone());
+        Ok(Admitted { name, kind, copy_of, again })
     }
 
     /// The number of known names, including directories that are only implied.
@@ -130,7 +135,8 @@ impl Tree {
         self.nodes.len()
     }
 
-    fn normal(&self, name: &[u8]) -> Result<String, Refusal> {
+    /// Checks a name and removes `.` and additional slashes.
+    fn normalise(&self, name: &[u8]) -> Result<String, Refusal> {
         let name = std::str::from_utf8(name).map_err(|_| Refusal::NotText)?;
         if name.chars().any(char::is_control) {
             return Err(Refusal::ControlCharacter);
@@ -159,7 +165,7 @@ impl Tree {
 
     fn check_parents(&self, name: &str) -> Result<(), Refusal> {
         for parent in parents(name) {
-            if !matches!(self.nodes.get(parent), None | Some(Node::Directory)) {
+            if !matches!(self.nodes.get(parent), None | Some(EntryKind::Directory)) {
                 return Err(Refusal::ThroughNonDirectory(parent.to_owned()));
             }
         }
@@ -169,16 +175,17 @@ impl Tree {
     fn insert_parents(&mut self, name: &str) {
         for parent in parents(name) {
             if !self.nodes.contains_key(parent) {
-                self.nodes.insert(parent.to_owned(), Node::Directory);
+                self.nodes.insert(parent.to_owned(), EntryKind::Directory);
             }
         }
     }
 }
 
-/// Below the kernel's limits, so that later operations below these paths have room.
+/// The maximum length of a path in bytes, which is the kernel's limit.
 const PATH_MAX: usize = 4096;
+/// The maximum length of one name in a path in bytes.
 const NAME_MAX: usize = 255;
-/// Deeper trees could not be removed again.
+/// The maximum number of names in a path. A deeper tree could not be removed.
 const DEPTH_MAX: usize = 256;
 
 /// The parents of a name, for example `a/b` and `a` for `a/b/c`.
@@ -188,7 +195,8 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A symbolic link may have `..` only at its beginning, and must not climb above the top of the archive.
+/// Checks the target of a symbolic link: `..` is allowed only at its beginning, and must not lead above the
+/// top of the archive.
 fn check_link(name: &str, target: &[u8]) -> Result<String, Refusal> {
     let outside = || Refusal::LinkOutside(String::from_utf8_lossy(target).into_owned());
     let target = std::str::from_utf8(target).map_err(|_| Refusal::NotText)?;

@@ -6,39 +6,42 @@
 
 use std::io::{Read, Take};
 
-use super::entries::Trouble;
+use super::entries::StreamError;
 use super::error::Damage;
 
 /// The magic of every `ar` archive.
 pub(super) const AR: [u8; 8] = *b"!<arch>\n";
-/// Name, time, owner, group, mode, size, end mark.
+/// The length of a member's header: name, time, owner, group, mode, size, end mark.
 const HEADER: usize = 60;
 /// The size limit of the member `debian-binary`. It contains a version; a valid one has four bytes.
 const VERSION_MAX: u64 = 64;
 
 /// Returns the contents of `data.tar`, still compressed, of a package whose first eight bytes ([`AR`]) have
 /// been read.
-pub(super) fn data(mut package: impl Read) -> Result<Take<impl Read>, Trouble> {
-    let first = member(&mut package)?.ok_or(Trouble::NotTar)?;
+pub(super) fn data(mut package: impl Read) -> Result<Take<impl Read>, StreamError> {
+    let first = member(&mut package)?.ok_or(StreamError::NotTar)?;
     if first.name != "debian-binary" || first.size > VERSION_MAX {
-        return Err(Trouble::NotTar);
+        return Err(StreamError::NotTar);
     }
     let mut version = Vec::new();
-    take(&mut package, first.size, &mut |bytes| version.extend_from_slice(bytes))?;
+    package.by_ref().take(first.size).read_to_end(&mut version)?;
+    if version.len() as u64 != first.size {
+        return Err(Damage::CutOff.into());
+    }
     if !version.starts_with(b"2.") {
         let version = String::from_utf8_lossy(&version).trim().escape_debug().to_string();
         return Err(Damage::PackageFormat(version).into());
     }
     loop {
-        pass_over(&mut package, first.size % 2)?;
+        skip(&mut package, first.size % 2)?;
         let Some(next) = member(&mut package)? else {
             return Err(Damage::NoData.into());
         };
         if next.name.strip_prefix("data.tar").is_some_and(|end| end.is_empty() || end.starts_with('.')) {
             return Ok(package.take(next.size));
         }
-        pass_over(&mut package, next.size)?;
-        pass_over(&mut package, next.size % 2)?;
+        skip(&mut package, next.size)?;
+        skip(&mut package, next.size % 2)?;
     }
 }
 
@@ -47,15 +50,15 @@ struct ArMember {
     size: u64,
 }
 
-/// The header of the next member; `None` at the end.
-fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
-    let mut header = [0u8; HEADER];
-    match fill(package, &mut header)? {
+/// Reads the header of the next member; `None` at the end.
+fn member(package: &mut impl Read) -> Result<Option<ArMember>, StreamError> {
+    let mut header = Vec::new();
+    match package.take(HEADER as u64).read_to_end(&mut header)? {
         0 => return Ok(None),
         HEADER => {}
         _ => return Err(Damage::CutOff.into()),
     }
-    let bad = || Trouble::from(Damage::ArHeader);
+    let bad = || StreamError::from(Damage::ArHeader);
     let text = std::str::from_utf8(&header).map_err(|_| bad())?;
     let field = |from: usize, to: usize| text.get(from..to).map(str::trim_end).ok_or_else(bad);
     if field(58, HEADER)? != "`" {
@@ -73,42 +76,14 @@ fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
     }))
 }
 
-/// Reads until the buffer is full or the input ends; returns the number of bytes read.
-pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Trouble> {
-    let mut filled = 0;
-    while let Some(room @ [_, ..]) = buffer.get_mut(filled..) {
-        match from.read(room) {
-            Ok(0) => break,
-            Ok(size) => filled += size,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Damage::Read(e).into()),
-        }
-    }
-    Ok(filled)
+fn skip(from: &mut impl Read, size: u64) -> Result<(), StreamError> {
+    let skipped = std::io::copy(&mut from.take(size), &mut std::io::sink())?;
+    if skipped == size { Ok(()) } else { Err(Damage::CutOff.into()) }
 }
 
-fn pass_over(from: &mut impl Read, size: u64) -> Result<(), Trouble> {
-    take(from, size, &mut |_| {})
-}
-
-fn take(from: &mut impl Read, size: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Trouble> {
-    let mut chunk = [0u8; 4096];
-    let mut left = size;
-    while left > 0 {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-        let bytes = chunk.get_mut(..most).unwrap_or_default();
-        if fill(from, bytes)? < most {
-            return Err(Damage::CutOff.into());
-        }
-        each(bytes);
-        left = left.saturating_sub(most as u64);
-    }
-    Ok(())
-}
-
-/// Whether an entry of `data.tar` is skipped. A suspicious name is not skipped, so that the name checks
-/// reject it.
-pub(super) fn passed_over(name: &[u8]) -> bool {
+/// Returns whether an entry of `data.tar` is skipped. A suspicious name is not skipped, so that the name
+/// checks reject it.
+pub(super) fn is_skipped(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if name.starts_with('/') || parts.contains(&"..") {
@@ -121,7 +96,7 @@ pub(super) fn passed_over(name: &[u8]) -> bool {
     }
 }
 
-/// Whether this is a name such as `M-V.dkms.tar.gz`.
+/// Returns whether this is a name such as `M-V.dkms.tar.gz`.
 pub fn is_tarball(file: &str) -> bool {
     file.split_once(".dkms.tar").is_some_and(|(_, end)| end.is_empty() || end.starts_with('.'))
 }
@@ -135,7 +110,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     #[test]
-    fn what_of_a_package_concerns_us() {
+    fn only_sources_and_tarballs_are_unpacked() {
         let names = [
             "./usr/src/a-1/a.c",
             "usr/src",
@@ -146,14 +121,14 @@ mod tests {
             "usr",
         ];
         for name in names {
-            assert!(!passed_over(name.as_bytes()), "{name}");
+            assert!(!is_skipped(name.as_bytes()), "{name}");
         }
         for name in
             ["./etc/modprobe.d/a.conf", "usr/share/doc/a/copyright", "usr/lib/x", "usr/srcs/a", "usr/share/a"]
         {
-            assert!(passed_over(name.as_bytes()), "{name}");
+            assert!(is_skipped(name.as_bytes()), "{name}");
         }
-        assert!(!passed_over(b"usr/src/\xff"));
+        assert!(!is_skipped(b"usr/src/\xff"));
     }
 
     /// A package built by this test.
@@ -201,10 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn damaged_packages_are_told_from_others() {
+    fn damaged_packages_have_their_own_errors() {
         let dir = tempfile::tempdir().expect("tempdir");
         let bytes = package(dir.path(), vec![Member::bytes("usr/src/x-1/dkms.conf", "x\n".repeat(99), 5)]);
-        let said = |bytes: &[u8]| unpacked(dir.path(), bytes).unwrap_err().to_string();
+        let message = |bytes: &[u8]| unpacked(dir.path(), bytes).unwrap_err().to_string();
         // The padding after the last member may be missing; that is at most one byte.
         for length in 8..bytes.len() - 1 {
             assert!(unpacked(dir.path(), &bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
@@ -222,10 +197,10 @@ mod tests {
             other[at..at + to.len()].copy_from_slice(to.as_bytes());
             other
         };
-        assert!(said(&with("2.0\n", "3.0\n")).contains("3.0"));
-        assert!(said(&with("data.tar", "date.tar")).contains("before data.tar"));
-        assert!(said(&with("debian-binary", "object.o     ")).contains("an ar archive"));
-        assert!(said(&with("data.tar.xz", "data.tar/  ")[..80]).contains("cut off"));
+        assert!(message(&with("2.0\n", "3.0\n")).contains("3.0"));
+        assert!(message(&with("data.tar", "date.tar")).contains("before data.tar"));
+        assert!(message(&with("debian-binary", "object.o     ")).contains("an ar archive"));
+        assert!(message(&with("data.tar.xz", "data.tar/  ")[..80]).contains("cut off"));
         // As GNU ar writes names.
         assert!(unpacked(dir.path(), &with("debian-binary   ", "debian-binary/  ")).is_ok());
     }

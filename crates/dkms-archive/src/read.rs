@@ -10,9 +10,9 @@ use dkms_sys::{IoError, fs};
 use kmodule::Compression;
 use tar::EntryType;
 
-use super::entries::{RawEntry, Trouble, walk};
+use super::entries::{RawEntry, StreamError, walk};
 use super::error::{ArchiveError, Damage};
-use super::names::{Kind, Refusal, Tree};
+use super::names::{Admitted, EntryKind, Kind, Refusal, Tree};
 use super::package;
 
 /// Limits on the size of the unpacked archive.
@@ -29,17 +29,6 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { max_bytes: 8 << 30, max_entries: 500_000 }
     }
-}
-
-/// The type of an unpacked entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A directory.
-    Directory,
-    /// A file (hard links become separate files).
-    File,
-    /// A symbolic link, with its target. The target is always inside the unpacked directory.
-    Symlink(String),
 }
 
 /// One unpacked entry.
@@ -86,9 +75,9 @@ impl Unpacked {
         let base = if directory.is_empty() { 0 } else { directory.matches('/').count() + 1 };
         self.entries.iter().filter(move |entry| {
             let EntryKind::Symlink(target) = &entry.kind else { return false };
-            let below = Path::new(&entry.name).starts_with(directory);
+            let is_below = Path::new(&entry.name).starts_with(directory);
             let climbs = target.split('/').filter(|p| *p == "..").count();
-            below && climbs > entry.name.matches('/').count().saturating_sub(base)
+            is_below && climbs > entry.name.matches('/').count().saturating_sub(base)
         })
     }
 }
@@ -117,19 +106,19 @@ fn unpack_as(tar: Format, archive: &Path, into: &Path, limits: &Limits) -> Resul
     if existed && !fs::list_dir(into)?.is_empty() {
         return Err(ArchiveError::NotEmpty(into.to_owned()));
     }
-    let made = if existed { Vec::new() } else { fs::create_dir_all(into)? };
+    let created = if existed { Vec::new() } else { fs::create_dir_all(into)? };
     let place = fs::canonicalize(into)?;
     let mut disk = Disk { place: place.clone(), directories: Vec::new() };
     let result = read_all(tar, source, place.as_os_str().len() + 1, limits, &mut disk)
-        .and_then(|unpacked| disk.finish().map(|()| unpacked).map_err(Problem::Io));
-    result.map_err(|problem| {
+        .and_then(|unpacked| disk.finish().map(|()| unpacked).map_err(ReadError::Io));
+    result.map_err(|error| {
         for name in fs::list_dir(into).unwrap_or_default() {
             let _ = fs::remove_tree(into.join(name));
         }
-        for dir in made.iter().rev() {
+        for dir in created.iter().rev() {
             let _ = fs::remove_empty_dirs(dir, dir.parent().unwrap_or(dir));
         }
-        problem.into_error(archive, limits)
+        error.into_archive_error(archive, limits)
     })
 }
 
@@ -149,46 +138,46 @@ fn open(archive: &Path) -> Result<File, ArchiveError> {
 #[doc(hidden)]
 pub fn fuzz_unpack(data: &[u8]) {
     let limits = Limits { max_bytes: 16 << 20, max_entries: 10_000 };
-    let _ = read_all(Format::Tar, data, 40, &limits, &mut Nowhere);
+    let _ = read_all(Format::Tar, data, 40, &limits, &mut Discard);
 }
 
-/// The errors that end the reading; the name of the archive is added later.
+/// An error that ends the reading. The name of the archive is added later.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum ReadError {
     Io(IoError),
-    Below(Trouble),
+    Stream(StreamError),
     Refused { entry: String, why: Refusal },
     TooManyBytes,
     TooManyEntries,
 }
 
-impl From<Trouble> for Problem {
-    fn from(trouble: Trouble) -> Self {
-        Problem::Below(trouble)
+impl From<StreamError> for ReadError {
+    fn from(error: StreamError) -> Self {
+        ReadError::Stream(error)
     }
 }
 
-impl Problem {
-    fn into_error(self, archive: &Path, limits: &Limits) -> ArchiveError {
+impl ReadError {
+    fn into_archive_error(self, archive: &Path, limits: &Limits) -> ArchiveError {
         let path = archive.to_owned();
         match self {
-            Problem::Io(e) => ArchiveError::Io(e),
-            Problem::Refused { entry, why } => ArchiveError::Refused { path, entry, why },
-            Problem::TooManyBytes | Problem::Below(Trouble::TooBig) => {
+            ReadError::Io(e) => ArchiveError::Io(e),
+            ReadError::Refused { entry, why } => ArchiveError::Refused { path, entry, why },
+            ReadError::TooManyBytes | ReadError::Stream(StreamError::TooBig) => {
                 ArchiveError::TooBig { path, limit: limits.max_bytes, unit: "bytes" }
             }
-            Problem::TooManyEntries => {
+            ReadError::TooManyEntries => {
                 ArchiveError::TooBig { path, limit: limits.max_entries, unit: "entries" }
             }
-            Problem::Below(Trouble::NotTar) => {
+            ReadError::Stream(StreamError::NotTar) => {
                 ArchiveError::NotAnArchive { looks_like: looks_like(archive), path }
             }
-            Problem::Below(Trouble::Damaged(damage)) => ArchiveError::Damaged { path, damage },
+            ReadError::Stream(StreamError::Damaged(damage)) => ArchiveError::Damaged { path, damage },
         }
     }
 }
 
-/// Formats that people confuse with tar.
+/// Names the format of a file that is not a tar archive, if it is a common one.
 fn looks_like(archive: &Path) -> Option<&'static str> {
     let mut start = Vec::new();
     fs::open(archive).ok()?.take(8).read_to_end(&mut start).ok()?;
@@ -196,7 +185,7 @@ fn looks_like(archive: &Path) -> Option<&'static str> {
         [] => "an empty file",
         [b'P', b'K', 3, 4, ..] => "a zip archive",
         [b'!', b'<', b'a', b'r', b'c', b'h', ..] => {
-            "an ar archive, though no Debian package that can be read here"
+            "an ar archive, but not a Debian package that dkms can read"
         }
         [0xed, 0xab, 0xee, 0xdb, ..] => "an RPM package",
         [0x7f, b'E', b'L', b'F', ..] => "a program or module",
@@ -210,31 +199,31 @@ fn looks_like(archive: &Path) -> Option<&'static str> {
 pub(super) trait Sink {
     fn directory(&mut self, name: &str, mode: u32, mtime: u64) -> Result<(), IoError>;
     /// Returns the number of bytes written.
-    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, Problem>;
+    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, ReadError>;
     fn symlink(&mut self, name: &str, target: &str) -> Result<(), IoError>;
     /// Returns the size of the copy.
-    fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError>;
+    fn copy(&mut self, name: &str, original: &str) -> Result<u64, IoError>;
 }
 
 /// Reads an archive. `tar` is the format to report for a tar archive that is not a Debian package.
+/// `room_taken` is the length that the destination adds to each path.
 pub(super) fn read_all(
     tar: Format,
     mut source: impl Read,
     room_taken: usize,
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<Unpacked, Problem> {
-    let mut start = [0u8; package::AR.len()];
-    let size = package::fill(&mut source, &mut start)?;
+) -> Result<Unpacked, ReadError> {
+    let mut start = Vec::new();
+    source.by_ref().take(package::AR.len() as u64).read_to_end(&mut start).map_err(reading)?;
     if start == package::AR {
         let mut data = package::data(source)?;
         let unpacked = read_tar(&mut data, Format::Package, room_taken, limits, sink)?;
-        // Read what follows the compressed archive within the member.
+        // Read the rest of the member after the compressed archive.
         std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
-        return if data.limit() == 0 { Ok(unpacked) } else { Err(Trouble::from(Damage::CutOff).into()) };
+        return if data.limit() == 0 { Ok(unpacked) } else { Err(StreamError::from(Damage::CutOff).into()) };
     }
-    let start = start.get(..size).unwrap_or_default();
-    read_tar(start.chain(source), tar, room_taken, limits, sink)
+    read_tar(start.as_slice().chain(source), tar, room_taken, limits, sink)
 }
 
 fn read_tar(
@@ -243,19 +232,19 @@ fn read_tar(
     room_taken: usize,
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<Unpacked, Problem> {
+) -> Result<Unpacked, ReadError> {
     let mut tree = Tree::new(room_taken);
     let mut unpacked = Unpacked { format, compression: None, entries: Vec::new(), bytes: 0 };
-    // Headers and padding, and the same amount again for long names.
+    // Room for headers, padding and long names.
     let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
     unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {
-        if format == Format::Package && package::passed_over(&raw.name) {
+        if format == Format::Package && package::is_skipped(&raw.name) {
             return Ok(());
         }
         let entry = take_entry(raw, contents, &mut tree, limits, &mut unpacked.bytes, sink)?;
         unpacked.entries.extend(entry);
         let count = tree.len().max(unpacked.entries.len()) as u64;
-        if count > limits.max_entries { Err(Problem::TooManyEntries) } else { Ok(()) }
+        if count > limits.max_entries { Err(ReadError::TooManyEntries) } else { Ok(()) }
     })?;
     Ok(unpacked)
 }
@@ -267,57 +256,47 @@ fn take_entry(
     limits: &Limits,
     bytes: &mut u64,
     sink: &mut dyn Sink,
-) -> Result<Option<Entry>, Problem> {
-    let refuse = |why| Problem::Refused { entry: String::from_utf8_lossy(&raw.name).into_owned(), why };
+) -> Result<Option<Entry>, ReadError> {
+    let refuse = |why| ReadError::Refused { entry: String::from_utf8_lossy(&raw.name).into_owned(), why };
     let kind = kind_of(raw).map_err(refuse)?;
     if !matches!(kind, Kind::File) && raw.size != 0 {
-        return Err(Trouble::from(Damage::Contents).into());
+        return Err(StreamError::from(Damage::Contents).into());
     }
     if matches!(kind, Kind::File) && raw.mode & 0o6000 != 0 {
         return Err(refuse(Refusal::SetId));
     }
-    let admitted = tree.admit(&raw.name, kind).map_err(refuse)?;
-    if admitted.name.is_empty() {
+    let Admitted { name, kind, copy_of, again } = tree.admit(&raw.name, kind).map_err(refuse)?;
+    if name.is_empty() {
         return Ok(None);
     }
     if bytes.saturating_add(raw.size) > limits.max_bytes {
-        return Err(Problem::TooManyBytes);
+        return Err(ReadError::TooManyBytes);
     }
-    let name = admitted.name;
-    let kind = match (kind, admitted.target) {
-        (Kind::Directory, _) => {
-            sink.directory(&name, raw.mode, raw.mtime).map_err(Problem::Io)?;
-            EntryKind::Directory
-        }
-        (Kind::Symlink(_), Some(target)) => {
-            if !admitted.again {
-                sink.symlink(&name, &target).map_err(Problem::Io)?;
-            }
-            EntryKind::Symlink(target)
-        }
-        (Kind::HardLink(_), Some(target)) => {
-            *bytes = bytes.saturating_add(sink.copy(&name, &target).map_err(Problem::Io)?);
+    match (&kind, copy_of) {
+        (EntryKind::Directory, _) => sink.directory(&name, raw.mode, raw.mtime).map_err(ReadError::Io)?,
+        (EntryKind::Symlink(_), _) if again => {}
+        (EntryKind::Symlink(target), _) => sink.symlink(&name, target).map_err(ReadError::Io)?,
+        (EntryKind::File, Some(original)) => {
+            *bytes = bytes.saturating_add(sink.copy(&name, &original).map_err(ReadError::Io)?);
             if *bytes > limits.max_bytes {
-                return Err(Problem::TooManyBytes);
+                return Err(ReadError::TooManyBytes);
             }
-            EntryKind::File
         }
-        _ => {
+        (EntryKind::File, None) => {
             let size = sink.file(&name, raw.mode, raw.mtime, contents)?;
             if size != raw.size {
-                return Err(Trouble::from(Damage::CutOff).into());
+                return Err(StreamError::from(Damage::CutOff).into());
             }
             *bytes = bytes.saturating_add(size);
-            EntryKind::File
         }
-    };
+    }
     Ok(Some(Entry { name, kind }))
 }
 
 fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
     Ok(match raw.kind {
         EntryType::Directory => Kind::Directory,
-        // Archives from before directories had their own type.
+        // In old archives, directories have no type of their own.
         EntryType::Regular | EntryType::Continuous if raw.name.ends_with(b"/") => Kind::Directory,
         EntryType::Regular | EntryType::Continuous => Kind::File,
         EntryType::Symlink => Kind::Symlink(&raw.link),
@@ -325,19 +304,19 @@ fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
         EntryType::Char | EntryType::Block => return Err(Refusal::Kind("device")),
         EntryType::Fifo => return Err(Refusal::Kind("named pipe")),
         EntryType::GNUSparse => return Err(Refusal::Kind("sparse file")),
-        _ => return Err(Refusal::Kind("thing of an unknown kind")),
+        _ => return Err(Refusal::Kind("entry of an unknown type")),
     })
 }
 
 /// Reads everything and discards it.
-pub(super) struct Nowhere;
+pub(super) struct Discard;
 
-impl Sink for Nowhere {
+impl Sink for Discard {
     fn directory(&mut self, _: &str, _: u32, _: u64) -> Result<(), IoError> {
         Ok(())
     }
 
-    fn file(&mut self, _: &str, _: u32, _: u64, contents: &mut dyn Read) -> Result<u64, Problem> {
+    fn file(&mut self, _: &str, _: u32, _: u64, contents: &mut dyn Read) -> Result<u64, ReadError> {
         std::io::copy(contents, &mut std::io::sink()).map_err(reading)
     }
 
@@ -350,11 +329,11 @@ impl Sink for Nowhere {
     }
 }
 
-fn reading(e: std::io::Error) -> Problem {
-    Problem::Below(Damage::Read(e).into())
+fn reading(e: std::io::Error) -> ReadError {
+    ReadError::Stream(Damage::Read(e).into())
 }
 
-/// Writes everything below `place`. All parents in the archive are directories that we created.
+/// Writes everything below `place`. The parents of each entry are directories that this process created.
 struct Disk {
     place: PathBuf,
     /// Modes and times are set last, because files cannot be created in a read-only directory.
@@ -396,11 +375,11 @@ impl Sink for Disk {
         Ok(())
     }
 
-    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, Problem> {
+    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, ReadError> {
         let path = self.place.join(name);
-        let error = |e| Problem::Io(IoError::new("write", &path, e));
-        self.parent(&path).map_err(Problem::Io)?;
-        fs::remove_file(&path).map_err(Problem::Io)?;
+        let error = |e| ReadError::Io(IoError::new("write", &path, e));
+        self.parent(&path).map_err(ReadError::Io)?;
+        fs::remove_file(&path).map_err(ReadError::Io)?;
         // Must be a new file; an existing file of this name is an error.
         #[allow(clippy::disallowed_methods)]
         let mut file =
@@ -420,10 +399,10 @@ impl Sink for Disk {
         fs::symlink(target, path)
     }
 
-    fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError> {
+    fn copy(&mut self, name: &str, original: &str) -> Result<u64, IoError> {
         let path = self.place.join(name);
         self.parent(&path)?;
-        fs::copy_file(self.place.join(of), path)
+        fs::copy_file(self.place.join(original), path)
     }
 }
 

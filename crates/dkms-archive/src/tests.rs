@@ -69,7 +69,7 @@ fn same_tree(a: &Path, b: &Path) {
 const SUFFIXES: [&str; 9] = ["tar", "tar.gz", "tgz", "tar.xz", "txz", "tar.zst", "tar.bz2", "tbz2", "dkms"];
 
 #[test]
-fn what_is_written_can_be_read_by_us_and_by_tar() {
+fn written_archives_can_be_read_by_dkms_and_by_tar() {
     let dir = temp();
     let tree = sample(dir.path());
     symlink(&tree, dir.path().join("source")).expect("link");
@@ -170,13 +170,13 @@ fn python(dir: &Path, script: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn hostile_archives_are_refused_whole() {
+fn hostile_archives_are_refused_completely() {
     let dir = temp();
     let outside = put(dir.path().join("outside/precious"), "precious");
     let into = dir.path().join("into");
     for (script, word) in [
-        ("add('../outside/precious', data=b'x')", "climbs"),
-        ("add('a/../../outside/precious', data=b'x')", "climbs"),
+        ("add('../outside/precious', data=b'x')", "contains \"..\""),
+        ("add('a/../../outside/precious', data=b'x')", "contains \"..\""),
         ("add('/tmp/dkms-absolute', data=b'x')", "absolute"),
         ("add('l', S, '../outside'); add('l/precious', data=b'x')", "outside of the archive"),
         ("add('l', S, '/etc')", "outside of the archive"),
@@ -193,7 +193,7 @@ fn hostile_archives_are_refused_whole() {
         ("add('n', tarfile.CHRTYPE)", "device"),
         ("add('n', tarfile.BLKTYPE)", "device"),
         ("add('n', tarfile.FIFOTYPE)", "named pipe"),
-        ("add('n', b'Z')", "unknown kind"),
+        ("add('n', b'Z')", "unknown type"),
         ("add('s', data=b'x', mode=0o4755)", "setuid"),
         ("add('s', data=b'x', mode=0o2755)", "setuid"),
         ("add('a\\nb', data=b'x')", "control characters"),
@@ -208,7 +208,7 @@ fn hostile_archives_are_refused_whole() {
         ("add('n' * 256, data=b'x')", "too long"),
         ("add('.', data=b'x')", "no name"),
         ("add(b'\\xff\\xfe'.decode('utf-8', 'surrogateescape'), data=b'x')", "UTF-8"),
-        ("add('l', S, 'x' * 70000)", "absurdly long"),
+        ("add('l', S, 'x' * 70000)", "longer than 64 KiB"),
     ] {
         let Some(archive) = python(dir.path(), &format!("add('good', data=b'1' * 5000)\n{script}")) else {
             return;
@@ -220,7 +220,7 @@ fn hostile_archives_are_refused_whole() {
         assert!(!into.exists(), "{script}: something stays");
         assert_eq!(std::fs::read(&outside).expect("read"), b"precious", "{script}");
         // The check of names alone gives the same result.
-        let mut sink = super::read::Nowhere;
+        let mut sink = super::read::Discard;
         let bytes = std::fs::read(&archive).expect("read");
         assert!(
             super::read::read_all(Format::Tar, bytes.as_slice(), 10, &Limits::default(), &mut sink).is_err(),
@@ -234,7 +234,7 @@ fn hostile_archives_are_refused_whole() {
 }
 
 #[test]
-fn odd_but_honest_archives_are_read() {
+fn unusual_archives_are_read() {
     let dir = temp();
     for (number, (script, names)) in [
         ("add('./', D); add('./a//b/./c', data=b'1')", &["a/b/c"][..]),
@@ -296,7 +296,7 @@ fn bombs_and_limits() {
 }
 
 #[test]
-fn cut_off_anywhere_is_noticed() {
+fn truncated_archives_are_damaged() {
     let dir = temp();
     put(dir.path().join("t/a"), &"some text\n".repeat(300));
     put(dir.path().join("t/b"), "x");
@@ -427,7 +427,10 @@ fn names_are_judged_without_a_disk() {
     assert_eq!(tree.admit(b"", Kind::File), Err(Refusal::Empty));
     assert_eq!(tree.admit(b"./", Kind::File), Err(Refusal::Empty));
     assert_eq!(tree.admit(b"a", Kind::Directory).map(|a| a.again), Ok(true));
-    assert_eq!(tree.admit(b"a/l", Kind::Symlink(b"..")).map(|a| a.target), Ok(Some("..".to_owned())));
+    assert_eq!(
+        tree.admit(b"a/l", Kind::Symlink(b"..")).map(|a| a.kind),
+        Ok(EntryKind::Symlink("..".to_owned()))
+    );
     assert_eq!(tree.admit(b"a/l/x", Kind::File), Err(Refusal::ThroughNonDirectory("a/l".to_owned())));
 }
 

@@ -28,7 +28,7 @@ pub enum Source {
     Link(PathBuf),
 }
 
-/// Something to be archived.
+/// A file, directory or link to be archived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its name in the archive, relative: `dkms_source_tree`.
@@ -54,7 +54,7 @@ impl Member {
         Member { name: name.into(), source: Source::Bytes(bytes.into()), mode: None, mtime: Some(mtime) }
     }
 
-    /// A file with exactly this mode and time, whatever those of `path` are.
+    /// A file with this mode and time, instead of those of `path`.
     pub fn file(name: impl Into<String>, path: impl Into<PathBuf>, mode: u32, mtime: u64) -> Self {
         let source = Source::Path(path.into());
         Member { name: name.into(), source, mode: Some(mode), mtime: Some(mtime) }
@@ -78,7 +78,7 @@ pub struct Written {
     pub compression: Option<Compression>,
     /// The number of files, directories and links in it.
     pub entries: u64,
-    /// The size of the archive.
+    /// The size of the archive in bytes.
     pub size: u64,
     /// Sockets, devices and named pipes that were left out.
     pub left_out: Vec<PathBuf>,
@@ -153,9 +153,9 @@ pub(super) fn plan(members: &[Member], left_out: &mut Vec<PathBuf>) -> Result<Pl
 
 fn plan_member(plan: &mut Plan, member: &Member, left_out: &mut Vec<PathBuf>) -> Result<(), ArchiveError> {
     let name = member.name.trim_end_matches('/');
-    let sound =
+    let is_valid =
         !name.is_empty() && !name.starts_with('/') && name.split('/').all(|p| !matches!(p, "" | "." | ".."));
-    if !sound {
+    if !is_valid {
         return Err(bad(
             Path::new(&member.name),
             "its name in the archive must be relative and without dots",
@@ -288,8 +288,8 @@ fn append(
     }
 }
 
-/// A file that must supply exactly as many bytes as its header says, even if a log is growing or a build is
-/// running.
+/// Reads exactly as many bytes of a file as its header announces, even if the file grows meanwhile. It is an
+/// error if the file becomes shorter.
 struct Exact {
     file: std::io::Take<File>,
     left: u64,

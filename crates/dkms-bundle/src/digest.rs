@@ -1,4 +1,4 @@
-//! SHA-256 in the two forms that records and manifests use, and streams that compute it on the way.
+//! SHA-256 in the forms that records and manifests use, and a stream that computes it.
 
 use std::io::{Read, Write};
 
@@ -22,7 +22,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Counts and hashes what passes through it.
+/// Counts and hashes the bytes that are read or written through it.
 pub struct Hashing<T> {
     inner: T,
     hash: Sha256,
@@ -30,18 +30,18 @@ pub struct Hashing<T> {
 }
 
 impl<T> Hashing<T> {
-    /// Starts with nothing.
+    /// Wraps a stream.
     pub fn new(inner: T) -> Self {
         Self { inner, hash: Sha256::new(), count: 0 }
     }
 
-    /// Digest in lower-case hexadecimal, number of bytes, and the stream.
+    /// Returns the digest in lower-case hexadecimal, the number of bytes, and the stream.
     pub fn finish(self) -> (String, u64, T) {
         (hex(&self.hash.finalize()), self.count, self.inner)
     }
 
-    /// Whether exactly these bytes passed so far.
-    pub(crate) fn is(&self, size: u64, sha256: &str) -> bool {
+    /// Returns whether the bytes so far have this size and digest.
+    pub(crate) fn has_passed(&self, size: u64, sha256: &str) -> bool {
         self.count == size && hex(&self.hash.clone().finalize()) == sha256
     }
 

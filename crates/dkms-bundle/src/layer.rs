@@ -1,9 +1,9 @@
 //! The archive of a build's files: tar, compressed with zstd.
 //!
-//! The record is the only authority. It determines every byte of the uncompressed archive except the files'
-//! contents, and their digests. So unpacking interprets nothing: it computes the archive that the record
-//! describes and compares. An archive with another file, another order, a link, a device, other permissions
-//! or trailing bytes is not that archive. Memory is bounded by zstd's window, and the output by the record.
+//! The record determines every byte of the uncompressed archive except the contents of the files, and it has
+//! their digests. So unpacking interprets nothing in the archive: it computes the expected bytes from the
+//! record and compares them. It refuses an archive with another file, another order, a link, a device, other
+//! permissions or trailing bytes. zstd's window limits the memory, and the record limits the output.
 
 use std::io::{self, Read, Write};
 
@@ -15,15 +15,16 @@ use crate::record::{File, Layer, Record};
 /// The media type of the layer.
 pub const MEDIA_TYPE: &str = "application/vnd.dkms.build.v1.tar+zstd";
 
-/// At most 8 MiB of window: what level 19 uses.
+/// The logarithm of zstd's maximum window: 8 MiB, as for level 19.
 const WINDOW_LOG: u32 = 23;
-/// Modules are compressed once and fetched often; higher levels gain 3 % and take five times as long.
+/// zstd's compression level. Higher levels save 3 % and take five times as long.
 const LEVEL: i32 = 9;
+/// The size of a tar block in bytes.
 const BLOCK: u64 = 512;
-/// The two empty blocks at the end.
+/// The size of the two empty blocks at the end of an archive.
 const END: u64 = 2 * BLOCK;
 
-/// Why an archive is not written, or not accepted.
+/// The reason why an archive is not written, or not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// Reading or writing failed, or the compressed data are damaged.
@@ -37,28 +38,28 @@ pub enum LayerError {
         /// The reason.
         error: io::Error,
     },
-    /// There is something else where the record lists a file.
+    /// The archive has another entry in the place of a file of the record.
     #[error("the archive of the build does not contain {0} where its record lists it")]
     Header(String),
-    /// Other bytes than those of the record.
+    /// The contents of a file are not those in the record.
     #[error("{0} is not the file that the record describes (its size or digest differs)")]
     Content(String),
-    /// More than the record's files.
+    /// It contains more than the files of the record.
     #[error("the archive of the build contains more than its record lists")]
     Surplus,
-    /// The compressed archive is another one.
-    #[error("the archive of the build is not the one that its record names (its size or digest differs)")]
+    /// The compressed archive is not the one in the record.
+    #[error("the archive of the build is not the one in its record (its size or digest differs)")]
     Digest,
-    /// A record of the local cache.
-    #[error("the record names no archive")]
+    /// The record has no archive, because it is from the local cache.
+    #[error("the record contains no archive")]
     NoLayer,
 }
 
-/// Writes the archive of the files, in this order. `open` provides the contents of each; they must have the
-/// size and the digest that are listed. The same files give the same bytes with the same version of zstd.
+/// Writes the archive of the files, in this order. `open` returns a reader of the contents of a file, which
+/// must have the listed size and digest. With the same version of zstd, the same files give the same bytes.
 ///
 /// # Errors
-/// A file cannot be read or is not the listed one; `out` cannot be written.
+/// A file cannot be read, or its size or digest differs; `out` cannot be written.
 pub fn write<R: Read>(
     files: &[File],
     mut open: impl FnMut(&File) -> io::Result<R>,
@@ -86,9 +87,9 @@ pub fn write<R: Read>(
     Ok(Layer { digest: format!("sha256:{sha256}"), size })
 }
 
-/// Unpacks the archive of a record. `each` gets every file and its contents, in the order of the record. The
-/// reader fails at the end if the contents are not the recorded ones. What `each` stored may only be used
-/// after this function has succeeded.
+/// Unpacks the archive of a record. Calls `each` with every file and a reader of its contents, in the order
+/// of the record. The reader fails at its end if the contents are not the recorded ones. Use the files that
+/// `each` stores only after this function has succeeded.
 ///
 /// # Errors
 /// The archive is not exactly the one that the record describes; `each` failed.
@@ -126,7 +127,7 @@ pub fn unpack(
     Ok(())
 }
 
-/// The contents of one file, checked at their end.
+/// Reads the contents of one file, and checks them at their end.
 struct Contents<'a, R> {
     inner: Hashing<R>,
     file: &'a File,
@@ -136,7 +137,7 @@ struct Contents<'a, R> {
 impl<R: Read> Read for Contents<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        if count == 0 && !buffer.is_empty() && !self.inner.is(self.file.size, &self.file.sha256) {
+        if count == 0 && !buffer.is_empty() && !self.inner.has_passed(self.file.size, &self.file.sha256) {
             self.wrong = true;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not the file that the record describes"));
         }
@@ -144,8 +145,8 @@ impl<R: Read> Read for Contents<'_, R> {
     }
 }
 
-/// The archive's blocks in front of a file's contents: owner root, time 0, mode 644 or 755. A path of more
-/// than 100 bytes has GNU's additional entry.
+/// The blocks of the archive before the contents of a file: owner root, time 0, mode 644 or 755. A path of
+/// more than 100 bytes has an additional entry, as in GNU tar.
 fn header(file: &File) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
@@ -157,7 +158,7 @@ fn header(file: &File) -> io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     builder.append_data(&mut header, &file.path, io::empty())?;
     let mut blocks = builder.into_inner()?;
-    // Without the builder's end.
+    // Remove the end mark that the builder has added.
     blocks.truncate(blocks.len().saturating_sub(END as usize));
     Ok(blocks)
 }
@@ -166,7 +167,7 @@ fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK
 }
 
-/// Reads exactly these bytes.
+/// Fails with `error` unless the next bytes are these.
 fn expect(reader: &mut impl Read, bytes: &[u8], error: impl Fn() -> LayerError) -> Result<(), LayerError> {
     let mut found = vec![0; bytes.len()];
     match reader.read_exact(&mut found) {

@@ -1,11 +1,11 @@
 //! A build that can be kept in a cache and sent through a registry.
 //!
-//! - [`record`]: what a build was made from and which files it produced.
-//! - [`signature`]: keys, and which of them signed a record.
+//! - [`record`]: the inputs of a build, and its files.
+//! - [`signature`]: keys, and signatures of records.
 //! - [`layer`]: the archive of the files that a record lists.
-//! - [`manifest`]: record, signatures and archive as an OCI manifest. [`manifest::accept`] makes all checks.
-//! - [`oci`]: the documents of OCI images, also those that `dkms mkimage` writes.
-//! - [`protocol`]: what `dkms` and the program `dkms-registry` say to each other.
+//! - [`manifest`]: record, signatures and archive as an OCI manifest. [`manifest::accept`] does all checks.
+//! - [`oci`]: the JSON documents of OCI images, which `dkms mkimage` writes too.
+//! - [`protocol`]: the protocol between `dkms` and the program `dkms-registry`.
 //!
 //! Bytes in, bytes out: nothing here opens a file or a connection. `dkms` verifies signatures and records
 //! itself; `dkms-registry` only transports them.

@@ -1,5 +1,5 @@
-//! A build as an OCI image manifest, version 1: the record is the config, embedded in the manifest, so that
-//! one request is enough to look a build up; its files are one layer.
+//! A build as an OCI image manifest. The record is its config and is embedded in the manifest, so that one
+//! request is enough to look up a build. The files of the build are one layer.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::oci::{self, Descriptor};
 use crate::record::{Layer, Record, RecordError};
 use crate::signature::{self, KeyId, PublicKey, SignatureError};
 
-/// What kind of artifact it is.
+/// The artifact type of builds.
 pub const ARTIFACT_TYPE: &str = "application/vnd.dkms.build.v1";
-/// A longer manifest is refused.
+/// The maximum size of a manifest in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
-/// In front of the fingerprint: the version of the fingerprint.
+/// The beginning of tags, which contains the version of the fingerprint.
 const TAG_PREFIX: &str = "f1-";
 
 /// The tag of a build: `f1-` and its fingerprint.
@@ -24,7 +24,7 @@ pub fn tag(fingerprint: &str) -> String {
     format!("{TAG_PREFIX}{fingerprint}")
 }
 
-/// Why a manifest is refused.
+/// The reason why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// More than [`MAX_BYTES`].
@@ -41,18 +41,18 @@ pub enum ManifestError {
         /// Its value, cut to 100 characters.
         value: String,
     },
-    /// Size or digest of the embedded record differ.
+    /// The size or digest of the embedded record differs.
     #[error("the record in the manifest is damaged: its size or digest differs")]
     Config,
-    /// The layer is not the one of the record.
+    /// The layer is not the one in the record.
     #[error("the manifest names another archive than its record")]
     Layer,
-    /// It is a build of something else.
+    /// It is another build.
     #[error("the build is published under a wrong tag: its fingerprint is {found}, not {wanted}")]
     Fingerprint {
-        /// That of the record.
+        /// The fingerprint in the record.
         found: String,
-        /// What was looked up.
+        /// The requested fingerprint.
         wanted: String,
     },
     /// No trusted key has signed it.
@@ -63,19 +63,20 @@ pub enum ManifestError {
     Record(#[from] RecordError),
 }
 
-/// The manifest of a build, before anyone has decided to trust it.
+/// The manifest of a build, which is not trusted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The bytes of the record, to which the signatures belong.
+    /// The signed bytes of the record.
     pub record: Vec<u8>,
     /// The archive.
     pub layer: Layer,
-    /// All annotations; signatures among them.
+    /// All annotations, including the signatures.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// The manifest of a record (as JSON, with its layer) and its signatures ([`signature::annotation`]).
+    /// Creates the manifest of a record (as JSON, with its layer) with its signatures
+    /// ([`signature::annotation`]).
     ///
     /// # Errors
     /// The record is not valid or names no layer.
@@ -84,7 +85,7 @@ impl Manifest {
         Ok(Self { record, layer, annotations })
     }
 
-    /// Reads a manifest and checks its form. This decides nothing about trust: see [`accept`].
+    /// Parses a manifest and checks its form. [`accept`] also checks whether it is trusted.
     ///
     /// # Errors
     /// It is too long, or not the manifest of a build.
@@ -134,9 +135,9 @@ impl Manifest {
     }
 }
 
-/// Decides whether a manifest that was looked up may be used: it has a valid signature of a trusted key, its
-/// record has the wanted fingerprint, and its layer is the record's. The signature comes first: a record
-/// without a trusted signature is not parsed. Returns the record and the key that signed it.
+/// Checks that a manifest may be used: it has a valid signature of a trusted key, its record has the
+/// requested fingerprint, and its layer is the one in the record. The signature is checked first: a record
+/// without a trusted signature is not parsed. Returns the record and the id of the key that signed it.
 ///
 /// # Errors
 /// One of the conditions does not hold.
@@ -152,7 +153,7 @@ pub fn accept(
     Ok((record, key))
 }
 
-/// Like [`accept`], for a caller that compares the fingerprint's lines itself.
+/// Like [`accept`], but without the check of the fingerprint, which is left to the caller.
 ///
 /// # Errors
 /// One of the other conditions does not hold.

@@ -1,4 +1,4 @@
-//! The JSON documents of OCI images and artifacts (image-spec 1.1), as far as dkms writes or reads them.
+//! The JSON documents of OCI images and artifacts (image-spec 1.1), with the fields that dkms uses.
 
 use crate::digest::digest;
 use crate::record::is_sha256;
@@ -11,9 +11,9 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Media type of an image's configuration.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// What the media type of every layer of an image begins with.
+/// The beginning of the media types of all layers of an image.
 pub const LAYER_FAMILY: &str = "application/vnd.oci.image.layer.v1.tar";
-/// Media type of a layer that gzip compressed.
+/// Media type of a layer that is compressed with gzip.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The content of the file `oci-layout`.
 pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
@@ -22,16 +22,16 @@ pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the blob is.
+    /// The type of the blob.
     pub media_type: String,
     /// `sha256:` and 64 lower-case hexadecimal digits.
     pub digest: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The blob itself in base64, if it is short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// The machines for which an image is.
+    /// The platform of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Names and values.
@@ -40,7 +40,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Refers to a blob of this digest (`sha256:...`) and size in bytes.
+    /// The descriptor of a blob with this digest (`sha256:...`) and this size in bytes.
     #[must_use]
     pub fn new(media_type: &str, digest: impl Into<String>, size: u64) -> Self {
         Self {
@@ -53,13 +53,13 @@ impl Descriptor {
         }
     }
 
-    /// Refers to these bytes.
+    /// The descriptor of these bytes.
     #[must_use]
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self::new(media_type, digest(bytes), bytes.len() as u64)
     }
 
-    /// The name of the file that has the blob, below an OCI layout; `None` if the digest is not a SHA-256.
+    /// The path of the file with the blob in an OCI layout; `None` if the digest is not a SHA-256.
     #[must_use]
     pub fn file(&self) -> Option<String> {
         let hex = self.digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex))?;
@@ -67,7 +67,7 @@ impl Descriptor {
     }
 }
 
-/// The machines for which an image is.
+/// The platform of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// Go's name of the architecture.
@@ -101,7 +101,7 @@ pub struct Manifest {
     /// [`MANIFEST`]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What kind of artifact it is; images have none.
+    /// The type of the artifact; images have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The configuration.
@@ -113,15 +113,15 @@ pub struct Manifest {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// An entry of `manifest.json`, which makes a layout a docker archive too.
+/// An entry of `manifest.json`. With this file, `docker load` can read an OCI layout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DockerEntry {
-    /// The file of the configuration.
+    /// The path of the configuration.
     pub config: String,
     /// `NAME:TAG`
     pub repo_tags: Vec<String>,
-    /// The files of the layers.
+    /// The paths of the layers.
     pub layers: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_digest_names_a_file() {
+    fn only_a_digest_is_the_name_of_a_file() {
         let file = |digest: &str| Descriptor::new(LAYER, digest, 0).file();
         let hex = "a".repeat(64);
         assert_eq!(file(&format!("sha256:{hex}")), Some(format!("blobs/sha256/{hex}")));

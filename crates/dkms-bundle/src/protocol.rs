@@ -1,9 +1,9 @@
-//! What `dkms` and the program `dkms-registry` say to each other: JSON, one value per line.
+//! The protocol between `dkms` and the program `dkms-registry`: one JSON value per line.
 //!
 //! `dkms` starts the program with the path of a spool directory, writes requests to its standard input and
 //! reads replies from its standard output. The first line of each side is a [`Greeting`]; a side that does
-//! not know the other's version ends the conversation. Every request gets exactly one final reply with its
-//! number, in any order; [`Reply::Warning`] may come at any time. The program ends when its input ends.
+//! not support the other's version stops. Every request gets exactly one reply with its number, and replies
+//! may come in any order. A [`Reply::Warning`] may come at any time. The program ends when its input ends.
 //!
 //! The program transports bytes and trusts nothing. `dkms` verifies the signature and the record between
 //! [`Request::Lookup`] and [`Request::Fetch`], and the archive afterwards. Files are exchanged by their names
@@ -13,27 +13,39 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The version that this dkms speaks.
+/// The name of the protocol in a [`Greeting`].
+pub const PROTOCOL: &str = "dkms-registry";
+
+/// The version of the protocol that this dkms supports.
 pub const VERSION: u32 = 1;
 
-/// A longer line ends the conversation: a manifest of 1 MiB, escaped.
+/// The maximum length of a line in bytes: enough for a manifest of 1 MiB with escapes. A longer line is an
+/// error.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// The first line of each side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
-    /// `dkms-registry`
+    /// [`PROTOCOL`]
     pub protocol: String,
     /// [`VERSION`]
     pub version: u32,
 }
 
-/// What `dkms` asks for.
+impl Greeting {
+    /// The greeting of this version.
+    #[must_use]
+    pub fn ours() -> Self {
+        Self { protocol: PROTOCOL.into(), version: VERSION }
+    }
+}
+
+/// A request of `dkms`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// The manifest of a tag, from the first source that has it. A source that fails does not have it; a
-    /// warning reports why. Reply: found or missing.
+    /// Look up the manifest of a tag in the first source that has it. If a source fails, a warning reports
+    /// the reason, and the next source is tried. Reply: found or missing.
     Lookup {
         /// Number of the request.
         id: u64,
@@ -45,20 +57,20 @@ pub enum Request {
         /// The tag.
         tag: String,
     },
-    /// A blob, to a file in the spool. Reply: fetched or failed.
+    /// Download a blob to a file in the spool. Reply: fetched or failed.
     Fetch {
         /// Number of the request.
         id: u64,
-        /// The one of the sources that had the manifest.
+        /// The source that had the manifest.
         source: String,
         /// The name below the prefix.
         repository: String,
         /// `sha256:…`
         digest: String,
-        /// Bytes: the program reads no more than these.
+        /// Its size in bytes. The program reads no more than that.
         size: u64,
     },
-    /// Uploads blobs and then the manifest, unless the tag exists. Reply: pushed, exists or failed.
+    /// Upload blobs and then the manifest, unless the tag exists. Reply: pushed, exists or failed.
     Push {
         /// Number of the request.
         id: u64,
@@ -70,26 +82,36 @@ pub enum Request {
         tag: String,
         /// The manifest's JSON.
         manifest: String,
-        /// What the manifest refers to.
+        /// The blobs that the manifest refers to.
         blobs: Vec<Blob>,
-        /// A tag that exists is changed.
+        /// Whether an existing tag is replaced.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         replace: bool,
     },
 }
 
+impl Request {
+    /// The number of the request.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Lookup { id, .. } | Self::Fetch { id, .. } | Self::Push { id, .. } => *id,
+        }
+    }
+}
+
 /// A blob in the spool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
-    /// Its file in the spool.
+    /// The name of its file in the spool.
     pub file: String,
     /// `sha256:…`
     pub digest: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
 }
 
-/// What the program answers.
+/// A reply of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
@@ -101,7 +123,7 @@ pub enum Reply {
         source: String,
         /// Its digest, `sha256:…`.
         digest: String,
-        /// Its text, exactly as it came.
+        /// Its text, exactly as the registry sent it.
         manifest: String,
     },
     /// No source has this tag.
@@ -113,7 +135,7 @@ pub enum Reply {
     Fetched {
         /// Number of the request.
         id: u64,
-        /// Its file.
+        /// The name of its file.
         file: String,
     },
     /// The tag refers to the manifest now.
@@ -132,17 +154,33 @@ pub enum Reply {
     Failed {
         /// Number of the request.
         id: u64,
-        /// What happened, for people.
+        /// The reason, for the user.
         reason: String,
     },
-    /// A source failed. There is at most one for each source; one that cannot be used at all is not contacted
-    /// again by this process.
+    /// A source failed. There is at most one warning for each source. A source that cannot be used at all is
+    /// not contacted again by this process.
     Warning {
         /// The source.
         source: String,
-        /// What happened, for people.
+        /// The reason, for the user.
         reason: String,
     },
+}
+
+impl Reply {
+    /// The number of the request; `None` for a warning.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Found { id, .. }
+            | Self::Missing { id }
+            | Self::Fetched { id, .. }
+            | Self::Pushed { id, .. }
+            | Self::Exists { id }
+            | Self::Failed { id, .. } => Some(*id),
+            Self::Warning { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_are_these() {
+    fn requests_and_replies_have_this_json() {
         let request = Request::Fetch {
             id: 2,
             source: "registry.example/dkms".into(),

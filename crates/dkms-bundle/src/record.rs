@@ -1,19 +1,20 @@
 //! The record of a build: `record.json` in the local cache, and the config of its manifest in a registry.
 //!
-//! A record comes from a disk that may be damaged or from a network that may lie. [`Record::parse`] checks
-//! everything that can be checked without the files: the fingerprint is that of the lines, and no path leaves
-//! the directory of the build.
+//! A record comes from a disk, which may be damaged, or from the network, which is not trusted.
+//! [`Record::parse`] checks everything that can be checked without the files: that the fingerprint is that of
+//! the lines, and that no path leaves the directory of the build.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256_hex;
 
 /// The version of the format that is written.
 pub const SCHEMA: u32 = 1;
 
-/// A longer record is refused: the most that a registry embeds in a manifest.
+/// The maximum size of a record in bytes. Registries accept no larger data embedded in a manifest.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// A build in words. Its JSON has the fields in this order, so that equal records have equal bytes.
+/// The record of a build. Its JSON has the fields in this order, so that equal records have equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// [`SCHEMA`]
@@ -35,7 +36,7 @@ pub struct Record {
     /// Parts of the confinement that were not enforced; empty if the build was confined completely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unconfined: Vec<String>,
-    /// How long the build took, in whole milliseconds.
+    /// The duration of the build in whole milliseconds.
     pub build_ms: u64,
     /// The files of the build, sorted by path.
     pub files: Vec<File>,
@@ -47,9 +48,9 @@ pub struct Record {
 /// One file of a build. Modules are stripped, unsigned and uncompressed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Below the directory of the build, with slashes: `module/hello.ko`.
+    /// The path below the directory of the build, for example `module/hello.ko`.
     pub path: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
@@ -63,11 +64,11 @@ pub struct File {
 pub struct Layer {
     /// `sha256:` and 64 lower-case hexadecimal digits.
     pub digest: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// Why a record is refused.
+/// The reason why a record is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// More than [`MAX_BYTES`].
@@ -79,10 +80,10 @@ pub enum RecordError {
     /// A newer dkms wrote it.
     #[error("the record has schema {0}; this dkms reads {SCHEMA}")]
     Schema(u32),
-    /// Lines and fingerprint do not belong together.
+    /// The fingerprint does not match the lines.
     #[error("the fingerprint of the record is not that of its lines")]
     Fingerprint,
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("the record's {field} cannot be '{value}'")]
     Field {
         /// The field.
@@ -93,7 +94,7 @@ pub enum RecordError {
 }
 
 impl Record {
-    /// Reads a record and checks all of it that needs no files.
+    /// Parses a record and checks everything that can be checked without the files.
     ///
     /// # Errors
     /// Each variant of [`RecordError`].
@@ -117,7 +118,7 @@ impl Record {
     /// Its JSON, on one line without a newline at the end.
     ///
     /// # Errors
-    /// It is longer than [`MAX_BYTES`], or would be refused when it is read.
+    /// It is longer than [`MAX_BYTES`], or [`Record::parse`] would refuse it.
     pub fn to_json(&self) -> Result<Vec<u8>, RecordError> {
         self.check()?;
         let json = serde_json::to_vec(self)?;
@@ -131,8 +132,7 @@ impl Record {
     }
 
     fn check(&self) -> Result<(), RecordError> {
-        let sorted = self.lines.is_sorted();
-        if !sorted || fingerprint(&self.lines) != self.fingerprint {
+        if !self.lines.is_sorted() || fingerprint(&self.lines) != self.fingerprint {
             return Err(RecordError::Fingerprint);
         }
         let words = [
@@ -158,18 +158,15 @@ impl Record {
     }
 }
 
-/// The fingerprint of lines: SHA-256 over each followed by a newline, in lower-case hexadecimal.
+/// The fingerprint of lines: the SHA-256 of the lines, each with a newline at its end, in lower-case
+/// hexadecimal.
 #[must_use]
 pub fn fingerprint(lines: &[String]) -> String {
-    let mut hash = Sha256::new();
-    for line in lines {
-        hash.update(line.as_bytes());
-        hash.update(b"\n");
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+    sha256_hex(text.as_bytes())
 }
 
-/// Whether a text is the hexadecimal form of a SHA-256 digest.
+/// Returns whether a text is the hexadecimal form of a SHA-256 digest.
 #[must_use]
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -182,7 +179,7 @@ fn require(holds: bool, field: &'static str, value: &str) -> Result<(), RecordEr
     Err(RecordError::Field { field, value: value.chars().take(100).collect() })
 }
 
-/// A word that can be the name of one directory.
+/// Returns whether a word can be the name of a directory.
 fn is_name(word: &str) -> bool {
     !word.is_empty()
         && word.len() <= 200
@@ -191,7 +188,7 @@ fn is_name(word: &str) -> bool {
         && !word.contains(char::is_control)
 }
 
-/// A path that stays below the directory of a build, of at most eight names.
+/// Returns whether a path stays below the directory of a build. It may have up to eight names.
 fn is_path(path: &str) -> bool {
     path.split('/').count() <= 8 && path.split('/').all(is_name)
 }
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused() {
+    fn invalid_records_are_refused() {
         type Change = fn(&mut Record);
         let changes: [(&str, Change); 10] = [
             ("line", |r| r.lines[0] = "arch=i686".into()),

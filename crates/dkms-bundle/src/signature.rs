@@ -1,9 +1,8 @@
 //! Signatures of records: ECDSA with P-256 and SHA-256, the key type of cosign.
 //!
-//! What is signed is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a signature
-//! of a record can never be taken for one of something else. A manifest carries each signature in the
-//! annotation
-//! `dev.dkms.signature.<key id>`, as base64 of its ASN.1 form. To verify one with openssl:
+//! The signed message is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a
+//! signature of a record is never valid for other data. A manifest contains each signature in the annotation
+//! `dev.dkms.signature.<key id>`, in base64 of its ASN.1 form. To verify one with openssl:
 //!
 //! ```text
 //! openssl dgst -sha256 -verify key.pub -signature SIGNATURE PAE
@@ -20,16 +19,16 @@ use p256::pkcs8::{
 
 use crate::digest::sha256_hex;
 
-/// The type of what is signed; also the media type of the record in a manifest.
+/// The type of the signed data, which is also the media type of the record in a manifest.
 pub const PAYLOAD_TYPE: &str = "application/vnd.dkms.build.v1+json";
 
-/// The annotation's name, before the key id.
+/// The name of an annotation with a signature, without the key id at its end.
 pub const ANNOTATION: &str = "dev.dkms.signature.";
 
-/// Annotations of a manifest with this many signatures are refused: verifying takes time.
+/// The maximum number of signatures in a manifest. To verify more would take too much time.
 const MAX_SIGNATURES: usize = 16;
 
-/// Names a key: the first 16 hexadecimal digits of the SHA-256 of its SubjectPublicKeyInfo (DER).
+/// The id of a key: the first 16 hexadecimal digits of the SHA-256 of its SubjectPublicKeyInfo (DER).
 ///
 /// To compute it with openssl: `openssl pkey -pubin -in key.pub -outform DER | sha256sum | cut -c -16`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,10 +40,10 @@ impl std::fmt::Display for KeyId {
     }
 }
 
-/// Why a key cannot be used.
+/// The reason why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// A private key of the older form.
+    /// A private key in the older form.
     #[error(
         "it is a private key in the older form 'EC PRIVATE KEY'; convert it with: \
          openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW-FILE"
@@ -59,9 +58,9 @@ pub enum KeyError {
     /// A public key where a private one is needed, or the opposite.
     #[error("it contains '{found}', not '{wanted}'")]
     Kind {
-        /// What the file contains.
+        /// The label in the file.
         found: String,
-        /// What was needed.
+        /// The label of the expected kind of key.
         wanted: &'static str,
     },
     /// Not a PEM file.
@@ -76,22 +75,26 @@ pub enum KeyError {
     /// The system has no random numbers.
     #[error("cannot get random numbers: {0}")]
     Random(#[from] rand_core::Error),
-    /// The numbers that the system gave are no key, several times.
+    /// Several random numbers of the system are not valid keys.
     #[error("cannot get random numbers: they are not random")]
     NotRandom,
 }
 
-/// The label of the first PEM block, without the parameters that openssl may write in front of a key.
+/// The label of the first PEM block, except the parameters that openssl may write before a key.
 fn pem_label(pem: &str) -> Option<&str> {
     let mut labels =
         pem.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
     labels.find(|label| *label != "EC PARAMETERS")
 }
 
-fn require_label(pem: &str, wanted: &'static str) -> Result<(), KeyError> {
+/// Returns the PEM block with this label. The parsers accept only white space around it.
+fn pem_block<'a>(pem: &'a str, wanted: &'static str) -> Result<&'a str, KeyError> {
     match pem_label(pem) {
         None => Err(KeyError::NotPem(wanted)),
-        Some(label) if label == wanted => Ok(()),
+        Some(label) if label == wanted => {
+            let start = pem.find(&format!("-----BEGIN {wanted}")).unwrap_or_default();
+            Ok(pem.get(start..).unwrap_or_default().trim_end())
+        }
         Some("EC PRIVATE KEY") if wanted == "PRIVATE KEY" => Err(KeyError::Sec1),
         Some(label) if label.contains("ENCRYPTED") && wanted == "PRIVATE KEY" => {
             Err(KeyError::Encrypted(label.chars().take(60).collect()))
@@ -110,14 +113,14 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A new key.
+    /// Creates a new key.
     ///
     /// # Errors
     /// The system has no random numbers.
     pub fn generate() -> Result<Self, KeyError> {
         use rand_core::RngCore;
         let mut bytes = p256::FieldBytes::default();
-        // Nearly every 32 bytes are a key.
+        // Nearly all numbers of 32 bytes are valid keys.
         for _ in 0..8 {
             rand_core::OsRng.try_fill_bytes(&mut bytes)?;
             if let Ok(key) = ecdsa::SigningKey::from_bytes(&bytes) {
@@ -127,19 +130,15 @@ impl SigningKey {
         Err(KeyError::NotRandom)
     }
 
-    /// From PKCS#8 in PEM form.
+    /// Parses a key in PKCS#8 and PEM form.
     ///
     /// # Errors
     /// Each variant of [`KeyError`] except the last.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        require_label(pem, "PRIVATE KEY")?;
-        // The format allows nothing but white space around a block.
-        let start = pem.find("-----BEGIN PRIVATE KEY").unwrap_or_default();
-        let block = pem.get(start..).unwrap_or_default().trim_end();
-        Ok(Self(ecdsa::SigningKey::from_pkcs8_pem(block)?))
+        Ok(Self(ecdsa::SigningKey::from_pkcs8_pem(pem_block(pem, "PRIVATE KEY")?)?))
     }
 
-    /// As PKCS#8 in PEM form.
+    /// The key in PKCS#8 and PEM form.
     ///
     /// # Errors
     /// Never, with a complete key.
@@ -155,7 +154,7 @@ impl SigningKey {
         PublicKey::new(*self.0.verifying_key())
     }
 
-    /// Signs bytes as they are: ASN.1. The same key and bytes give the same signature (RFC 6979).
+    /// Signs these bytes. Returns the signature in ASN.1 form, which is the same every time (RFC 6979).
     pub(crate) fn sign_raw(&self, message: &[u8]) -> Vec<u8> {
         let signature: DerSignature = self.0.sign(message);
         signature.as_bytes().to_vec()
@@ -184,18 +183,15 @@ impl PublicKey {
         Ok(Self { key, id: KeyId(id) })
     }
 
-    /// From SubjectPublicKeyInfo in PEM form.
+    /// Parses a SubjectPublicKeyInfo in PEM form.
     ///
     /// # Errors
     /// It is another kind of file or another kind of key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        require_label(pem, "PUBLIC KEY")?;
-        let start = pem.find("-----BEGIN PUBLIC KEY").unwrap_or_default();
-        let block = pem.get(start..).unwrap_or_default().trim_end();
-        Self::new(ecdsa::VerifyingKey::from_public_key_pem(block)?)
+        Self::new(ecdsa::VerifyingKey::from_public_key_pem(pem_block(pem, "PUBLIC KEY")?)?)
     }
 
-    /// From SubjectPublicKeyInfo in DER form, as a PKCS#11 token gives it.
+    /// Parses a SubjectPublicKeyInfo in DER form, in which a PKCS#11 token returns it.
     ///
     /// # Errors
     /// It is another kind of key.
@@ -203,7 +199,7 @@ impl PublicKey {
         Self::new(ecdsa::VerifyingKey::from_public_key_der(der)?)
     }
 
-    /// As SubjectPublicKeyInfo in PEM form.
+    /// The key as SubjectPublicKeyInfo in PEM form.
     ///
     /// # Errors
     /// Never, with a complete key.
@@ -211,13 +207,13 @@ impl PublicKey {
         Ok(self.key.to_public_key_pem(LineEnding::LF)?)
     }
 
-    /// Its name.
+    /// The id of the key.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// Whether an ASN.1 signature in base64 is one of these bytes.
+    /// Returns whether this is a valid signature of these bytes, in ASN.1 form and base64.
     pub(crate) fn verifies_raw(&self, message: &[u8], base64: &str) -> bool {
         // A P-256 signature has at most 72 bytes.
         if base64.len() > 128 {
@@ -229,7 +225,7 @@ impl PublicKey {
     }
 }
 
-/// Why no signature of a record is accepted.
+/// The reason why no signature of a record is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// No signature at all.
@@ -241,10 +237,10 @@ pub enum SignatureError {
     /// Signed, but not by a trusted key.
     #[error("it is signed with {0}, which is not trusted here (see /etc/dkms/registry.d)")]
     Untrusted(String),
-    /// A trusted key's signature does not belong to these bytes.
+    /// The signature of a trusted key is not valid for these bytes.
     #[error("its signature of the trusted key {0} is wrong: it was changed after it was signed")]
     Wrong(KeyId),
-    /// An attempt to keep us busy.
+    /// There are so many signatures that verifying them would take too much time.
     #[error("it has more than {MAX_SIGNATURES} signatures")]
     TooMany,
 }
@@ -257,18 +253,18 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The name and the value of the annotation for an ASN.1 signature of [`pae`], made elsewhere (PKCS#11).
+/// The name and the value of the annotation for a signature of [`pae`] in ASN.1 form.
 #[must_use]
 pub fn annotation(key: &KeyId, der: &[u8]) -> (String, String) {
     (format!("{ANNOTATION}{key}"), Base64::encode_string(der))
 }
 
-/// Finds a valid signature of a trusted key. Signatures of other keys are ignored, so that a record can be
-/// signed with an old and a new key while keys are exchanged. The id in an annotation is only a hint which
-/// key to use.
+/// Finds a valid signature of a trusted key, and returns the id of the key. Signatures of other keys are
+/// ignored, so that a record can be signed with an old and a new key while keys are replaced. The id in an
+/// annotation only selects the key to verify with.
 ///
 /// # Errors
-/// There is none.
+/// No signature is valid, or there are too many.
 pub fn verify(
     record: &[u8],
     annotations: &BTreeMap<String, String>,
@@ -303,7 +299,7 @@ pub fn verify(
     })
 }
 
-/// `key 0123…` or `keys 0123…, 4567…`, for a message. The ids come from a stranger.
+/// `key 0123…` or `keys 0123…, 4567…`, for a message. The ids are not trusted.
 fn list_ids(signatures: &[(&str, &str)]) -> String {
     let ids: Vec<String> = signatures
         .iter()

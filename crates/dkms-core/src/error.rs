@@ -150,7 +150,7 @@ impl Error {
             Self::NoOsRelease(_) | Self::OsReleaseUnusable(_) => {
                 hint("create a file /etc/os-release there that contains ID=...")
             }
-            Self::TreeNotWritable(_) => hint("--dkmstree names another tree"),
+            Self::TreeNotWritable(_) => hint("use another tree with --dkmstree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => hint("the errors are above"),
             Self::SeveralFailed { .. } => hint("the errors are above; the others are done"),
             Self::AutoinstallFailed(_) => hint("the errors are above; the other modules are in place"),

@@ -115,7 +115,7 @@ impl Host {
     /// # Errors
     /// The name of the machine's architecture is not a valid directory name.
     pub fn kernel(&self) -> Result<Kernel, BadName> {
-        Kernel::of(self.release.clone(), &self.machine)
+        Kernel::from_release(self.release.clone(), &self.machine)
     }
 
     /// The package with a program; the program itself if the distribution is unknown.

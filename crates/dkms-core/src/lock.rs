@@ -47,7 +47,7 @@ pub fn install(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<V
 
 /// [`Locks::named`]
 pub(crate) fn named(system: &System, sink: &dyn Sink, name: &str, what: &str) -> Result<Held> {
-    Ok(locks(system, sink).named(name, what)?)
+    Ok(locks(system, sink).acquire(name, what)?)
 }
 
 /// [`Locks::try_install`]

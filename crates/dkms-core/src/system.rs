@@ -2,7 +2,7 @@
 
 use crate::event::Sink;
 use crate::host::Host;
-use crate::registry::slot::Slot;
+use crate::registry::SharedConnection;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
 use dkms_tree::layout::Layout;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts that no action changes. The request contains the parameters of an action, and the action reports to
-/// a [`Sink`].
+/// Facts that no action changes, and what the threads of one command share. The request contains the
+/// parameters of an action, and the action reports to a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {
@@ -22,9 +22,30 @@ pub struct System {
     pub host: Host,
     /// framework.conf and the options that override it.
     pub settings: Settings,
+    /// What the threads of this command share.
+    command: Arc<CommandState>,
+}
+
+/// The state that all threads of one command share. It begins empty.
+#[derive(Debug, Default)]
+struct CommandState {
+    /// The connection to `dkms-registry`.
+    registry: SharedConnection,
+    /// Whether this command has warned about the cache of builds.
+    cache_warned: AtomicBool,
 }
 
 impl System {
+    /// The system for one command. Clones share the state of that command.
+    pub fn new(layout: Layout, host: Host, settings: Settings) -> Self {
+        Self { layout, host, settings, command: Arc::default() }
+    }
+
+    /// The connection of this command to the program `dkms-registry`.
+    pub(crate) fn registry(&self) -> &SharedConnection {
+        &self.command.registry
+    }
+
     /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
     /// changed, because a command that has nothing to do does not need a writable tree.
     ///
@@ -58,7 +79,7 @@ impl System {
 
     /// Warns about the cache of builds, at most once per command. It never fails a build.
     pub(crate) fn warn_about_cache(&self, sink: &dyn Sink, text: impl Into<String>) {
-        if !self.settings.cache_warned.swap(true, Ordering::Relaxed) {
+        if !self.command.cache_warned.swap(true, Ordering::Relaxed) {
             sink.warn(text);
         }
     }
@@ -91,10 +112,6 @@ pub struct Settings {
     pub verbose: bool,
     /// `--no-cache`: the cache of builds is neither read nor written.
     pub no_cache: bool,
-    /// Whether this command warned about the cache of builds already.
-    pub cache_warned: Arc<AtomicBool>,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
-    /// The command's conversation with `dkms-registry`, which begins when it is needed.
-    pub registry: Arc<Slot>,
 }

@@ -1,26 +1,31 @@
-//! Addresses: of registries, as they are configured, and of requests, as registries send them.
+//! Parses the addresses of registries in the configuration, and the addresses that registries send.
 
 use ureq::http::Uri;
+
+/// The server of Docker's registry.
+pub(crate) const DOCKER_REGISTRY: &str = "registry-1.docker.io";
+/// The server that issues the tokens for it.
+const DOCKER_TOKEN_SERVER: &str = "auth.docker.io";
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
-    /// Whether with TLS.
+    /// Whether it uses TLS.
     pub(crate) secure: bool,
-    /// Name or address, in lower case, brackets included.
+    /// Name or IP address, in lower case. An IPv6 address has brackets.
     pub(crate) host: String,
-    /// Port.
+    /// The port.
     pub(crate) port: u16,
 }
 
 impl Server {
-    /// Whether it is this machine.
+    /// Returns whether it is this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// `HOST`, with `:PORT` unless that is the usual one.
+    /// `HOST`, or `HOST:PORT` if it is not the default port.
     pub(crate) fn name(&self) -> String {
         if self.port == self.default_port() {
             self.host.clone()
@@ -29,7 +34,7 @@ impl Server {
         }
     }
 
-    /// `HOST` or `HOST:PORT`, as it is written in a configuration.
+    /// The names that configuration files may use: `HOST:PORT`, and `HOST` for the default port.
     pub(crate) fn names(&self) -> Vec<String> {
         let with_port = format!("{}:{}", self.host, self.port);
         if self.port == self.default_port() { vec![with_port, self.host.clone()] } else { vec![with_port] }
@@ -39,24 +44,31 @@ impl Server {
         if self.secure { 443 } else { 80 }
     }
 
-    /// Whether this server may get the password of a registry that asks for a token from here: it has the
-    /// same name, is below it, or both have TLS and the same domain (`registry.example.org` and
-    /// `auth.example.org`).
-    pub(crate) fn belongs_to(&self, registry: &Server) -> bool {
+    /// Returns whether the password of a registry may be sent to this server if the registry names it as its
+    /// token server.
+    ///
+    /// That is the case if both have the same name, or both have TLS and the name of one is below the name of
+    /// the other (`registry.gitlab.com` and `gitlab.com`): the owner of a name controls the names below it.
+    /// Two names side by side, such as `a.co.uk` and `b.co.uk`, may have different owners. Docker's servers
+    /// are the exception.
+    pub(crate) fn may_get_password_of(&self, registry: &Server) -> bool {
         if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
             return true;
         }
-        let is_address = |host: &str| host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
-        if !self.secure || !registry.secure || is_address(&self.host) || is_address(&registry.host) {
+        let is_ip = |host: &str| host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        if !self.secure || !registry.secure || is_ip(&self.host) || is_ip(&registry.host) {
             return false;
         }
-        let domain = registry.host.split_once('.').map(|(_, domain)| domain).filter(|d| d.contains('.'));
-        let is_below = |top: &str| self.host.strip_suffix(top).is_some_and(|rest| rest.ends_with('.'));
-        is_below(&registry.host) || domain.is_some_and(|domain| self.host == domain || is_below(domain))
+        let is_below = |name: &str, parent: &str| {
+            parent.contains('.') && name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
+        };
+        is_below(&self.host, &registry.host)
+            || is_below(&registry.host, &self.host)
+            || (registry.host == DOCKER_REGISTRY && self.host == DOCKER_TOKEN_SERVER)
     }
 
-    /// Whether a server may send a client to this one: to one without TLS only from one without TLS, and only
-    /// to the same machine.
+    /// Returns whether `from` may redirect to this server. A server without TLS is only allowed if `from` has
+    /// no TLS either and is on the same machine.
     pub(crate) fn may_follow(&self, from: &Server) -> bool {
         self.secure
             || (!from.secure && (self.host == from.host || (self.is_loopback() && from.is_loopback())))
@@ -82,14 +94,14 @@ impl Address {
             _ => return None,
         };
         let authority = uri.authority()?;
-        // Passwords in addresses are for phishing.
+        // Addresses with passwords are used for phishing.
         if authority.as_str().contains('@') {
             return None;
         }
         let host = authority.host().to_ascii_lowercase();
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            // What follows the host is no port.
+            // The text after the host is not a port.
             None if authority.as_str() != authority.host() => return None,
             None if secure => 443,
             None => 80,
@@ -99,7 +111,7 @@ impl Address {
         (!host.is_empty()).then_some(Self { server: Server { secure, host, port }, path })
     }
 
-    /// What a `Location` header means in an answer from here.
+    /// The address in a `Location` header of an answer from this address.
     pub(crate) fn follow(&self, location: &str) -> Option<Self> {
         if let Some(rest) = location.strip_prefix("//") {
             let scheme = if self.server.secure { "https" } else { "http" };
@@ -111,7 +123,7 @@ impl Address {
         Self::parse(location)
     }
 
-    /// With a parameter added to the query.
+    /// This address with a parameter added to the query.
     pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Self {
         let sign = if self.path.contains('?') { '&' } else { '?' };
         let path = format!("{}{sign}{name}={}", self.path, encode(value));
@@ -132,7 +144,7 @@ pub(crate) fn encode(value: &str) -> String {
     value.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// Why a text cannot be used as an address.
+/// The reason why a text cannot be used as an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddressError {
     #[error("'{0}' is not a registry: HOST[:PORT]/PREFIX is expected")]
@@ -146,26 +158,25 @@ pub(crate) enum AddressError {
 pub(crate) struct Registry {
     /// Its server.
     pub(crate) server: Server,
-    /// Below which its repositories are; may be empty.
+    /// The path above its repositories; may be empty.
     pub(crate) prefix: String,
 }
 
 impl Registry {
-    /// `HOST[:PORT][/PREFIX]`, with `http://` in front for one without TLS. A registry on this machine has no
-    /// TLS, unless `https://` is in front.
+    /// Parses `HOST[:PORT][/PREFIX]`. A registry without TLS begins with `http://`. A registry on this
+    /// machine has no TLS unless it begins with `https://`.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
         let wrong = || AddressError::NotARegistry(text.to_owned());
-        let explicit = text.contains("://");
-        let address = if explicit { text.to_owned() } else { format!("https://{text}") };
-        let Address { mut server, path } = Address::parse(&address).ok_or_else(wrong)?;
-        if !explicit && server.is_loopback() {
-            let Address { server: plain, .. } =
-                Address::parse(&format!("http://{text}")).ok_or_else(wrong)?;
-            server = plain;
+        let has_scheme = text.contains("://");
+        let with_scheme = |scheme: &str| Address::parse(&format!("{scheme}{text}")).ok_or_else(wrong);
+        let mut address = with_scheme(if has_scheme { "" } else { "https://" })?;
+        if !has_scheme && address.server.is_loopback() {
+            address = with_scheme("http://")?;
         }
-        // The name of Docker's registry for people is not that of the server.
+        let Address { mut server, path } = address;
+        // Users know Docker's registry by these names.
         if server.host == "docker.io" || server.host == "index.docker.io" {
-            server.host = "registry-1.docker.io".into();
+            server.host = DOCKER_REGISTRY.into();
         }
         let prefix = path.trim_matches('/').to_owned();
         if !prefix.is_empty() && !is_repository(&prefix) {
@@ -180,14 +191,14 @@ impl Registry {
         if is_repository(&full) { Ok(full) } else { Err(AddressError::NotARepository(full)) }
     }
 
-    /// The address of something in a repository.
+    /// The address of a manifest, blob or upload in a repository.
     pub(crate) fn address(&self, repository: &str, rest: &str) -> Address {
         Address { server: self.server.clone(), path: format!("/v2/{repository}/{rest}") }
     }
 }
 
-/// Names of lower-case letters, digits and separators, between slashes, as the distribution specification has
-/// it.
+/// Returns whether this is the name of a repository, as the OCI distribution specification defines it: words
+/// of lower-case letters, digits and separators, with slashes between them.
 fn is_repository(name: &str) -> bool {
     let is_part = |part: &str| {
         let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -205,22 +216,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registries_are_understood() {
-        let of = |text: &str| {
+    fn registries_are_parsed() {
+        let parse = |text: &str| {
             Registry::parse(text).map(|r| (r.server.secure, r.server.host, r.server.port, r.prefix))
         };
         let ok =
             |secure, host: &str, port, prefix: &str| Ok((secure, host.to_owned(), port, prefix.to_owned()));
-        assert_eq!(of("registry.example/dkms"), ok(true, "registry.example", 443, "dkms"));
-        assert_eq!(of("Registry.example:5000/a/b/"), ok(true, "registry.example", 5000, "a/b"));
-        assert_eq!(of("http://registry.example/x"), ok(false, "registry.example", 80, "x"));
-        assert_eq!(of("127.0.0.1:5000/x"), ok(false, "127.0.0.1", 5000, "x"));
-        assert_eq!(of("localhost/x"), ok(false, "localhost", 80, "x"));
-        assert_eq!(of("[2001:db8::1]:5000/x"), ok(true, "[2001:db8::1]", 5000, "x"));
-        assert_eq!(of("xn--registr-p2a.example/x"), ok(true, "xn--registr-p2a.example", 443, "x"));
-        assert_eq!(of("[::1]:5000"), ok(false, "[::1]", 5000, ""));
-        assert_eq!(of("https://localhost:5000/x"), ok(true, "localhost", 5000, "x"));
-        assert_eq!(of("docker.io/me"), ok(true, "registry-1.docker.io", 443, "me"));
+        assert_eq!(parse("registry.example/dkms"), ok(true, "registry.example", 443, "dkms"));
+        assert_eq!(parse("Registry.example:5000/a/b/"), ok(true, "registry.example", 5000, "a/b"));
+        assert_eq!(parse("http://registry.example/x"), ok(false, "registry.example", 80, "x"));
+        assert_eq!(parse("127.0.0.1:5000/x"), ok(false, "127.0.0.1", 5000, "x"));
+        assert_eq!(parse("localhost/x"), ok(false, "localhost", 80, "x"));
+        assert_eq!(parse("[2001:db8::1]:5000/x"), ok(true, "[2001:db8::1]", 5000, "x"));
+        assert_eq!(parse("xn--registr-p2a.example/x"), ok(true, "xn--registr-p2a.example", 443, "x"));
+        assert_eq!(parse("[::1]:5000"), ok(false, "[::1]", 5000, ""));
+        assert_eq!(parse("https://localhost:5000/x"), ok(true, "localhost", 5000, "x"));
+        assert_eq!(parse("docker.io/me"), ok(true, "registry-1.docker.io", 443, "me"));
         for wrong in [
             "",
             "ftp://x/y",
@@ -236,7 +247,7 @@ mod tests {
             "host:99999/x",
             "[::1/x",
         ] {
-            assert!(of(wrong).is_err(), "{wrong}: {:?}", of(wrong));
+            assert!(parse(wrong).is_err(), "{wrong}: {:?}", parse(wrong));
         }
         let registry = Registry::parse("registry.example/a").expect("parse");
         assert_eq!(registry.repository("hello").as_deref(), Ok("a/hello"));
@@ -259,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn passwords_stay_in_the_domain_of_the_registry() {
+    fn a_password_is_sent_only_to_token_servers_of_the_registry() {
         let server = |text: &str| Address::parse(text).expect("parse").server;
-        for (registry, realm, belongs) in [
+        for (registry, token_server, allowed) in [
             ("https://registry-1.docker.io", "https://auth.docker.io", true),
             ("https://registry.gitlab.com", "https://gitlab.com", true),
             ("https://ghcr.io", "https://ghcr.io", true),
@@ -269,7 +280,14 @@ mod tests {
             ("https://registry.example.org:5000", "https://registry.example.org:5001", true),
             ("http://registry.example.org", "https://registry.example.org", true),
             ("http://127.0.0.1:5000", "http://localhost:5001", true),
+            ("https://quay.io", "https://quay.io", true),
+            ("https://registry.gitlab.example.org", "https://gitlab.example.org", true),
+            ("https://a.co.uk", "https://b.co.uk", false),
+            ("https://registry.example.org", "https://auth.example.org", false),
+            ("https://registry.example.org", "https://auth.docker.io", false),
+            ("https://other.docker.io", "https://auth.docker.io", false),
             ("https://ghcr.io", "https://evil.io", false),
+            ("https://ghcr.io", "https://io", false),
             ("https://example.org", "https://other.org", false),
             ("https://registry.example.org", "https://org", false),
             ("https://registry.example.org", "https://notexample.org", false),
@@ -279,12 +297,13 @@ mod tests {
             ("https://10.0.0.1", "https://10.0.0.2", false),
             ("https://[2001:db8::1]", "https://[2001:db8::2]", false),
         ] {
-            assert_eq!(server(realm).belongs_to(&server(registry)), belongs, "{registry} {realm}");
+            let result = server(token_server).may_get_password_of(&server(registry));
+            assert_eq!(result, allowed, "{registry} {token_server}");
         }
     }
 
     #[test]
-    fn nobody_is_sent_to_a_place_without_tls() {
+    fn redirects_do_not_lead_to_servers_without_tls() {
         let server = |text: &str| Address::parse(text).expect("parse").server;
         let (secure, plain) = (server("https://a/"), server("http://a/"));
         let (local, other) = (server("http://127.0.0.1:1/"), server("http://localhost:2/"));

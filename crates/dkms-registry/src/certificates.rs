@@ -1,4 +1,4 @@
-//! Which certificate authorities are trusted: those of the system, and additional ones for single registries.
+//! Finds the trusted certificate authorities: those of the system, and additional ones for single registries.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 use crate::address::Server;
 
-/// The files of the distributions: Debian and its family; Fedora; openSUSE; Alpine and others.
+/// The files with the system's authorities, in the order in which they are tried: Debian and its derivatives,
+/// Fedora, openSUSE, Fedora's other path, Alpine and others.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -26,14 +27,14 @@ const OWN: &str = "/etc/dkms/registry.d";
 const SHARED: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
 const LIMIT: Limit = Limit::bytes(4 << 20);
 
-/// Why there are no certificates for a server.
+/// The reason why there are no certificates for a server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificatesError {
     #[error("SSL_CERT_FILE: {0}")]
     Environment(#[source] IoError),
     #[error(transparent)]
     Directory(#[from] IoError),
-    #[error("its certificate cannot be used: {0}")]
+    #[error("its certificates cannot be used: {0}")]
     Unreadable(#[source] Arc<IoError>),
     #[error("its certificate cannot be used: {} is not in PEM form: {source}", .file.display())]
     NotPem { file: PathBuf, source: ureq::Error },
@@ -42,14 +43,14 @@ pub(crate) enum CertificatesError {
     #[error("its certificate cannot be used: {} contains no certificate in PEM form", .0.display())]
     Empty(PathBuf),
     #[error(
-        "there are no certificates of authorities on this machine (package ca-certificates); \
-         SSL_CERT_FILE names a file with others"
+        "this machine has no certificates of authorities: install the package ca-certificates, or set SSL_CERT_FILE to \
+         a file with certificates"
     )]
     None,
 }
 
-/// What was read before this process lost the right to read files. It is parsed when it is needed: a file
-/// that cannot be used matters only to its own server.
+/// The certificates, which are read before this process gives up access to files. They are parsed when they
+/// are needed, so that an invalid file affects only its own server.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     system: Vec<u8>,
@@ -57,11 +58,11 @@ pub(crate) struct Certificates {
     parsed: OnceLock<Vec<Certificate<'static>>>,
 }
 
-/// The files of single servers, by `HOST` or `HOST:PORT`.
+/// The additional authorities of single servers, by `HOST` or `HOST:PORT`.
 #[derive(Debug, Default)]
 struct Additional(BTreeMap<String, Vec<AuthorityFile>>);
 
-/// A file with certificates of authorities in PEM form.
+/// A file with certificates of authorities in PEM form, or a directory that cannot be listed.
 #[derive(Debug)]
 struct AuthorityFile {
     path: PathBuf,
@@ -82,12 +83,12 @@ impl Certificates {
         Ok(Self { system, additional, parsed: OnceLock::new() })
     }
 
-    /// The authorities for a server.
+    /// The trusted authorities for a server.
     ///
     /// # Errors
     /// There are none, or a file for this server cannot be used.
     pub(crate) fn find(&self, server: &Server) -> Result<RootCerts, CertificatesError> {
-        // An unreadable certificate of the system does not affect the others.
+        // An invalid certificate of the system does not affect the others.
         let system = self.parsed.get_or_init(|| certificates(&self.system).filter_map(Result::ok).collect());
         let mut all = system.clone();
         for file in server.names().iter().filter_map(|name| self.additional.0.get(name)).flatten() {
@@ -118,10 +119,13 @@ impl Additional {
         }
         for directory in shared {
             for (host, directory) in files_of_others(directory)? {
-                for (name, path) in files_of_others(&directory)? {
-                    if name.ends_with(".crt") {
-                        all.add(&host, path);
+                match files(&directory) {
+                    Ok(files) => {
+                        let certificates = files.into_iter().filter(|(name, _)| name.ends_with(".crt"));
+                        certificates.for_each(|(_, path)| all.add(&host, path));
                     }
+                    // Its certificates are not known, so this registry cannot be used.
+                    Err(e) => all.insert(&host, AuthorityFile { path: directory, pem: Err(Arc::new(e)) }),
                 }
             }
         }
@@ -130,38 +134,43 @@ impl Additional {
 
     fn add(&mut self, host: &str, path: PathBuf) {
         let pem = fs::read_bounded(&path, LIMIT).map_err(Arc::new);
-        self.0.entry(host.to_ascii_lowercase()).or_default().push(AuthorityFile { path, pem });
+        self.insert(host, AuthorityFile { path, pem });
+    }
+
+    fn insert(&mut self, host: &str, file: AuthorityFile) {
+        self.0.entry(host.to_ascii_lowercase()).or_default().push(file);
     }
 }
 
 impl AuthorityFile {
     fn certificates(&self) -> Result<Vec<Certificate<'static>>, CertificatesError> {
         let pem = self.pem.as_ref().map_err(|e| CertificatesError::Unreadable(e.clone()))?;
-        let mut found = Vec::new();
+        let mut valid = Vec::new();
         for certificate in certificates(pem) {
             let file = || self.path.clone();
             let certificate =
                 certificate.map_err(|source| CertificatesError::NotPem { file: file(), source })?;
-            // Invalid ones would be ignored later, without a message.
+            // Later, an invalid certificate would be ignored without a message.
             RootCertStore::empty()
                 .add(CertificateDer::from(certificate.der()))
                 .map_err(|source| CertificatesError::Invalid { file: file(), source })?;
-            found.push(certificate);
+            valid.push(certificate);
         }
-        if found.is_empty() { Err(CertificatesError::Empty(self.path.clone())) } else { Ok(found) }
+        if valid.is_empty() { Err(CertificatesError::Empty(self.path.clone())) } else { Ok(valid) }
     }
 }
 
-/// Names and paths in a directory, sorted. A directory that does not exist is empty.
+/// The names and paths of the files in a directory, sorted. A directory that does not exist is empty.
 fn files(dir: &Path) -> Result<Vec<(String, PathBuf)>, IoError> {
     let names = fs::list_dir_optional(dir)?;
-    let mut found: Vec<_> =
+    let mut files: Vec<_> =
         names.into_iter().filter_map(|name| Some((name.to_str()?.to_owned(), dir.join(&name)))).collect();
-    found.sort();
-    Ok(found)
+    files.sort();
+    Ok(files)
 }
 
-/// The same for a directory of other programs, which need not be readable for this user.
+/// Like [`files`], for a directory of other programs. If this user cannot read it, it counts as empty,
+/// because it does not say for which registries it has certificates.
 fn files_of_others(dir: &Path) -> Result<Vec<(String, PathBuf)>, IoError> {
     match files(dir) {
         Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => Ok(Vec::new()),
@@ -200,6 +209,8 @@ nA==
         let dir = tempfile::tempdir().expect("tempdir");
         fs::create_dir_all(dir.path().join("registry.d/directory.example.crt")).expect("mkdir");
         fs::create_dir_all(dir.path().join("certs.d/shared.example:5000")).expect("mkdir");
+        // A link to itself cannot be listed, even by root.
+        fs::symlink("loop.example", dir.path().join("certs.d/loop.example")).expect("symlink");
         let garbage = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n";
         let cut = "-----BEGIN CERTIFICATE-----\nYQ==\n";
         for (file, contents) in [
@@ -219,6 +230,7 @@ nA==
             ("binary.example", "registry.d/binary.example.crt", "contains no certificate"),
             ("garbage.example", "registry.d/garbage.example.crt", "invalid"),
             ("cut.example", "registry.d/cut.example.crt", "is not in PEM form"),
+            ("loop.example", "certs.d/loop.example", "cannot be used"),
             ("shared.example:5000", "certs.d/shared.example:5000/ca.crt", "invalid"),
         ] {
             let message = find(dir.path(), server).expect_err(server).to_string();

@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 
-/// What a registry wants to see.
+/// The kind of login that a registry requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// User and password.
     Basic,
     /// A token from another server.
     Bearer {
-        /// Where to get it.
+        /// The address of that server.
         realm: String,
-        /// For whom.
+        /// The service to name in the request for a token.
         service: Option<String>,
-        /// For what.
+        /// The permissions to request.
         scope: Option<String>,
     },
 }
 
-/// Reads the header's values. A token is preferred.
+/// Parses the values of the header. If there are several kinds of login, a token is preferred.
 pub(crate) fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut basic = None;
     for header in headers {
@@ -36,9 +36,9 @@ pub(crate) fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challe
     basic
 }
 
-/// `name="value",name=value`; in quotes, a backslash is in front of quotes and backslashes.
+/// Parses `name="value",name=value`. Between quotes, a backslash escapes quotes and backslashes.
 fn parameters(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+    let mut parameters = BTreeMap::new();
     let mut rest = text.trim_start_matches([',', ' ']);
     while let Some((name, after)) = rest.split_once('=') {
         let (value, after) = match after.strip_prefix('"') {
@@ -49,13 +49,13 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
                 (value.trim().to_owned(), after)
             }
         };
-        found.insert(name.trim().to_ascii_lowercase(), value);
+        parameters.insert(name.trim().to_ascii_lowercase(), value);
         rest = after.trim_start_matches([',', ' ']);
     }
-    found
+    parameters
 }
 
-/// The text up to the closing quote, and what follows it.
+/// Splits at the closing quote: the unescaped text before it, and the rest after it.
 fn unquote(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenges_are_understood() {
-        let of = |headers: &[&str]| parse(headers.iter().copied());
+    fn challenges_are_parsed() {
+        let parse = |headers: &[&str]| super::parse(headers.iter().copied());
         let bearer = |realm: &str, service: Option<&str>, scope: Option<&str>| {
             let owned = |text: Option<&str>| text.map(str::to_owned);
             Some(Challenge::Bearer { realm: realm.into(), service: owned(service), scope: owned(scope) })
@@ -83,14 +83,14 @@ mod tests {
         let full =
             r#"Bearer realm="https://auth.example/token",service="a, b",scope="repository:x:pull,push""#;
         let expected = bearer("https://auth.example/token", Some("a, b"), Some("repository:x:pull,push"));
-        assert_eq!(of(&[full]), expected);
-        assert_eq!(of(&["Basic realm=\"x\"", full]), expected);
-        assert_eq!(of(&["bearer realm=abc , Service=\"q\\\"\\\\\""]), bearer("abc", Some("q\"\\"), None));
-        assert_eq!(of(&["Basic realm=\"Registry\""]), Some(Challenge::Basic));
-        assert_eq!(of(&["basic"]), Some(Challenge::Basic));
+        assert_eq!(parse(&[full]), expected);
+        assert_eq!(parse(&["Basic realm=\"x\"", full]), expected);
+        assert_eq!(parse(&["bearer realm=abc , Service=\"q\\\"\\\\\""]), bearer("abc", Some("q\"\\"), None));
+        assert_eq!(parse(&["Basic realm=\"Registry\""]), Some(Challenge::Basic));
+        assert_eq!(parse(&["basic"]), Some(Challenge::Basic));
         for none in ["Bearer", "Bearer service=\"x\"", "Negotiate", "", "Bearer realm"] {
-            assert_eq!(of(&[none]), None, "{none}");
+            assert_eq!(parse(&[none]), None, "{none}");
         }
-        assert_eq!(of(&["Bearer realm=\"unfinished"]), bearer("unfinished", None, None));
+        assert_eq!(parse(&["Bearer realm=\"unfinished"]), bearer("unfinished", None, None));
     }
 }

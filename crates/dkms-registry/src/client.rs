@@ -1,4 +1,5 @@
-//! Single HTTP requests, with their limits. One agent for each server keeps its connections.
+//! Sends single HTTP requests within time limits. There is one agent per server, which reuses its
+//! connections.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -10,7 +11,7 @@ use dkms_sys::IoError;
 use rustls::crypto::CryptoProvider;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::{TlsConfig, TlsProvider};
-use ureq::{Agent, Body, Timeout};
+use ureq::{Agent, AsSendBody, Body, Timeout};
 
 use crate::address::{Address, Server};
 use crate::certificates::Certificates;
@@ -18,10 +19,10 @@ use crate::deadline::{CONNECT, Deadline, FIRST_BYTE, LONGEST_PAUSE, SHORTEST_PAU
 use crate::failure::{Content, Failure, Local, Refused, Unusable};
 use crate::proxy::Proxies;
 
-/// What is sent along.
+/// The body of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Payload<'a> {
-    /// Nothing.
+    /// No body.
     None,
     /// These bytes.
     Bytes(&'a [u8]),
@@ -31,32 +32,32 @@ pub(crate) enum Payload<'a> {
 
 /// An answer whose body is not read yet.
 pub(crate) struct Answer {
-    /// Status code.
+    /// The status code.
     pub(crate) status: u16,
     headers: HeaderMap,
-    /// The rest.
+    /// The body.
     pub(crate) body: Body,
 }
 
 impl Answer {
-    /// A header.
+    /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// All headers of a name.
+    /// All values of a header.
     pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// The body, if it is not longer than this.
+    /// Reads the body. It is an error if it is longer than `limit` bytes.
     pub(crate) fn read(mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         if self.body.content_length().is_some_and(|length| length > limit) {
             return Err(Content::TooLong(limit).into());
         }
         self.body.with_config().limit(limit.saturating_add(1)).read_to_vec().map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(_) => Content::TooLong(limit).into(),
-            error => unusable(error),
+            error => failure_of(error),
         })
     }
 }
@@ -67,22 +68,24 @@ pub(crate) struct Client {
     proxies: Proxies,
     provider: Arc<CryptoProvider>,
     agents: Mutex<HashMap<Server, Agent>>,
-    /// Servers that have answered: if one of them does not answer later, it has too much to do.
+    /// Servers that have answered. If one of them does not answer later, it is busy.
     alive: Mutex<HashSet<Server>>,
 }
 
 impl Client {
-    /// Without any connection yet.
+    /// Creates a client without open connections.
     pub(crate) fn new(certificates: Certificates, proxies: Proxies) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Self { certificates, proxies, provider, agents: Mutex::default(), alive: Mutex::default() }
     }
 
-    /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
-    /// is repeated while there is time: a thousand machines may ask at the same moment. A server that has
-    /// never answered is asked twice at most. A server that has, and any second attempt, may take all the
-    /// time that there is: a server with more work than it can do in time would only get more of it if
-    /// clients gave up and asked again.
+    /// Sends one request. Redirects and refusals are answers, not errors.
+    ///
+    /// If the server is busy, a request without a body is retried until the deadline, because a thousand
+    /// machines may send requests at the same moment. A server that has never answered gets at most two
+    /// attempts. The first answer must begin within [`FIRST_BYTE`]. If the server has answered before, or in
+    /// later attempts, the answer may begin at any time before the deadline: to give up and retry early would
+    /// only add to its load.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -97,8 +100,9 @@ impl Client {
         let mut attempt = 0;
         loop {
             let result = self.send_once(method, address, headers, payload, (deadline, begin));
-            let is_alive = self.note(&address.server, &result);
-            let pause = busy(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
+            let is_alive = self.update_alive(&address.server, &result);
+            let pause =
+                retry_pause(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
             match pause.filter(|_| repeatable && (is_alive || attempt == 0)) {
                 Some(pause) => std::thread::sleep(pause),
                 None => return result,
@@ -108,8 +112,8 @@ impl Client {
         }
     }
 
-    /// Whether a server has ever answered.
-    fn note(&self, server: &Server, result: &Result<Answer, Failure>) -> bool {
+    /// Remembers that a server has answered. Returns whether it has ever answered.
+    fn update_alive(&self, server: &Server, result: &Result<Answer, Failure>) -> bool {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         if result.is_ok() {
             alive.insert(server.clone());
@@ -135,23 +139,21 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let sent = match payload {
-            Payload::None => {
-                let request = request.body(()).map_err(Content::Request)?;
-                agent.run(limit(&agent, request, (left, begin)))
-            }
-            Payload::Bytes(bytes) => {
-                let request = request.body(bytes).map_err(Content::Request)?;
-                agent.run(limit(&agent, request, (left, begin)))
-            }
-            Payload::File(mut file, size) => {
+        let (mut payload, mut empty) = (payload, ());
+        let body = match &mut payload {
+            Payload::None => empty.as_body(),
+            Payload::Bytes(bytes) => bytes.as_body(),
+            Payload::File(file, size) => {
                 let rewound = file.seek(SeekFrom::Start(0));
                 rewound.map_err(|e| Local::Io(IoError::new("read", "the file to upload", e)))?;
-                let request = request.header("content-length", size).body(file).map_err(Content::Request)?;
-                agent.run(limit(&agent, request, (left, begin)))
+                request = request.header("content-length", *size);
+                file.as_body()
             }
         };
-        let (parts, body) = sent.map_err(unusable)?.into_parts();
+        let request = request.body(body).map_err(Content::Request)?;
+        let limited = agent.configure_request(request).timeout_global(Some(left));
+        let request = limited.timeout_recv_response(Some(begin)).build();
+        let (parts, body) = agent.run(request).map_err(failure_of)?.into_parts();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
@@ -189,9 +191,10 @@ impl Client {
     }
 }
 
-/// How long to wait for a server that is busy; `None`: it is not. Each attempt waits for longer, and clients
-/// that came together do not come back together. A server that is alive and accepts no connection is busy.
-fn busy(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Option<Duration> {
+/// The pause before a retry; `None` if the server is not busy. The maximum pause grows with each attempt, and
+/// a random part keeps clients that failed together from retrying together. A server that has answered before
+/// and accepts no connection is busy.
+fn retry_pause(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Option<Duration> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(1 << attempt.min(8)));
     let random = since.subsec_nanos() ^ std::process::id().rotate_left(16);
@@ -207,17 +210,8 @@ fn busy(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Optio
     }
 }
 
-/// Limits the time of a request, and the time until its answer begins.
-fn limit<B: ureq::AsSendBody>(
-    agent: &Agent,
-    request: Request<B>,
-    (left, begin): (Duration, Duration),
-) -> Request<B> {
-    agent.configure_request(request).timeout_global(Some(left)).timeout_recv_response(Some(begin)).build()
-}
-
-/// What follows from an error of the connection.
-fn unusable(error: ureq::Error) -> Failure {
+/// The failure that an error of a connection causes.
+fn failure_of(error: ureq::Error) -> Failure {
     let reason = match error {
         ureq::Error::Timeout(Timeout::Connect) => return Refused::Timeout.into(),
         ureq::Error::Timeout(Timeout::RecvResponse) => return Failure::Late,
@@ -231,18 +225,18 @@ fn unusable(error: ureq::Error) -> Failure {
     reason.into()
 }
 
-/// What an error in the middle of a transfer means.
-pub(crate) fn interrupted(error: std::io::Error) -> Failure {
+/// The failure that an error in the middle of a transfer causes.
+pub(crate) fn transfer_failure(error: std::io::Error) -> Failure {
     if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) {
         if let Some(Ok(inner)) = error.into_inner().map(|inner| inner.downcast()) {
-            return unusable(*inner);
+            return failure_of(*inner);
         }
         return Unusable::Timeout.into();
     }
     Unusable::Connection(error).into()
 }
 
-/// Whether a connection was not accepted, or was closed before there was an answer. A server with too many
+/// Returns whether a connection was not accepted, or was closed before the answer. A server with too many
 /// connections does that too.
 fn is_refusal(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;

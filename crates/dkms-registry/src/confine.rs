@@ -1,4 +1,4 @@
-//! What this process gives up before it handles the first request.
+//! Confines this process before it handles the first request.
 
 use std::ffi::OsString;
 use std::os::fd::AsRawFd;
@@ -9,13 +9,13 @@ use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
 use dkms_sys::sandbox::{Limits, NotEnforced, OwnProfile, confine_own_process};
 
-/// The user of the package.
+/// The user that the package creates.
 const USER: &str = "_dkms-registry";
-/// The user for a machine without it. No other process can take this one over through it: a process that has
-/// changed its user cannot be traced by others of that user.
+/// User and group ids (`nobody`) for a machine without that user. Other processes of `nobody` cannot trace
+/// this one, because it has changed its user.
 const FALLBACK: (u32, u32) = (65534, 65534);
 
-/// What name resolution reads. `/etc/resolv.conf` often is a link to one of the others.
+/// The files that name resolution reads. `/etc/resolv.conf` often is a link into one of these directories.
 const READABLE: [&str; 16] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -37,13 +37,13 @@ const READABLE: [&str; 16] = [
 
 const LIMITS: Limits = Limits {
     memory: None,
-    // Each thread's allocator reserves 64 MiB of addresses.
+    // malloc reserves 64 MiB of addresses for each thread.
     address_space: Some(2 << 30),
     processes: None,
     file_size: Some(4 << 30),
 };
 
-/// Why this process cannot be confined to a spool directory.
+/// The reason why this process cannot be confined to a spool directory.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfinementError {
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub(crate) enum ConfinementError {
     NotADirectory(PathBuf),
     #[error("{}: the spool is not private (mode 700 is needed)", .0.display())]
     NotPrivate(PathBuf),
-    #[error("{}: the spool contains something else already: {}", .spool.display(), .name.to_string_lossy())]
+    #[error("{}: the spool already contains another file: {}", .spool.display(), .name.to_string_lossy())]
     Occupied { spool: PathBuf, name: OsString },
     #[error("{}: {source}", .spool.display())]
     Enter { spool: PathBuf, source: std::io::Error },
@@ -60,10 +60,10 @@ pub(crate) enum ConfinementError {
     Process(#[from] std::io::Error),
 }
 
-/// Enters the spool directory, and checks that no other user can use it.
+/// Makes the spool directory the current directory, and checks that no other user can access it.
 ///
 /// # Errors
-/// It is not a private directory.
+/// It is not a private directory, or contains other files than those of dkms.
 pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
     let meta = fs::symlink_metadata(spool)?;
     if !meta.is_dir() {
@@ -72,7 +72,8 @@ pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
     if meta.mode() & 0o077 != 0 {
         return Err(ConfinementError::NotPrivate(spool.to_owned()));
     }
-    // It is given to another user, which must not happen to root's home directory.
+    // It will belong to another user, which must not happen to a directory with other files, such as root's
+    // home.
     let is_ours = |name: &OsString| name == "auth.json" || name.as_encoded_bytes().starts_with(b"push-");
     if let Some(name) = fs::list_dir(spool)?.into_iter().find(|name| !is_ours(name)) {
         return Err(ConfinementError::Occupied { spool: spool.to_owned(), name });
@@ -81,7 +82,8 @@ pub(crate) fn enter(spool: &Path) -> Result<(), ConfinementError> {
         .map_err(|source| ConfinementError::Enter { spool: spool.to_owned(), source })
 }
 
-/// Gives up everything but the network and the current directory. Returns what this machine cannot enforce.
+/// Gives up access to everything except the network and the current directory. Returns the restrictions that
+/// this machine cannot enforce.
 ///
 /// # Errors
 /// The user cannot be changed, or the spool cannot be given to it.
@@ -91,12 +93,12 @@ pub(crate) fn confine() -> Result<Vec<NotEnforced>, ConfinementError> {
     if let Some((uid, gid)) = user {
         if dkms_sys::sandbox::can_become(uid) {
             fs::set_owner(".", uid, gid)?;
-            // Only the package's own user has no other processes.
+            // The limit counts all processes of the user, and only the package's own user has no others.
             limits.processes = (uid != FALLBACK.0).then_some(64);
         }
     }
     read.extend(READABLE.iter().map(PathBuf::from));
-    // Reading the system's random numbers needs no file, but old kernels' libraries open one.
+    // Libraries that support old kernels open this file to get random numbers.
     read.push("/dev/urandom".into());
     Ok(confine_own_process(&OwnProfile { user, read, write: vec![".".into()], limits })?)
 }
@@ -115,8 +117,8 @@ fn find_user(passwd: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// Whether standard input is a terminal: then a person is talking to this program.
-pub(crate) fn is_by_hand() -> bool {
+/// Returns whether standard input is a terminal, so that a person types the requests.
+pub(crate) fn is_interactive() -> bool {
     dkms_sys::sys::is_terminal(std::io::stdin().as_raw_fd())
 }
 

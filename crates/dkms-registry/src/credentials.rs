@@ -1,4 +1,4 @@
-//! Passwords for registries, from the files that clients of containers share.
+//! Reads passwords for registries from the files that `docker login` and `podman login` write.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
 use serde::Deserialize;
 
-use crate::address::{Registry, Server};
+use crate::address::{DOCKER_REGISTRY, Registry, Server};
 
-/// What identifies this machine to a registry.
+/// A password or token with which this machine logs in to a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// User and password.
@@ -37,7 +37,7 @@ impl Credentials {
     }
 }
 
-/// `config.json` of Docker and `auth.json` of containers-auth.json(5), as far as it matters here.
+/// The relevant parts of Docker's `config.json` and of `auth.json` (containers-auth.json(5)).
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct File {
@@ -55,7 +55,7 @@ struct Entry {
     identitytoken: String,
 }
 
-/// Why the passwords of a file are not known.
+/// The reason why the passwords of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordsError {
     #[error(transparent)]
@@ -64,7 +64,7 @@ pub(crate) enum PasswordsError {
     Contents { file: PathBuf, source: ContentsError },
 }
 
-/// What is wrong with the contents of a file with passwords.
+/// The error in a file with passwords.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentsError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub(crate) enum ContentsError {
     Entry { registry: String, source: EntryError },
 }
 
-/// What is wrong with the entry of a registry.
+/// The error in the entry of a registry.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EntryError {
     #[error("'auth' is not base64")]
@@ -90,11 +90,12 @@ pub(crate) struct Vault {
     entries: BTreeMap<String, Credentials>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
-    /// Files that cannot be read, for the warning if a registry refuses access.
+    /// Files that cannot be used. They are reported if a registry refuses access.
     pub(crate) problems: Vec<Arc<PasswordsError>>,
 }
 
-/// Where such files are, the most important first. The spool has the copy that dkms makes.
+/// The paths of these files, the most important first. The first one is the copy that dkms puts into the
+/// spool.
 fn places() -> Vec<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let places = [
@@ -120,7 +121,7 @@ impl Vault {
 
     fn add_file(&mut self, path: &Path) {
         let problem = match fs::read_optional(path, Limit::CONFIG) {
-            // The file of another user.
+            // It belongs to another user.
             Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => return,
             Err(e) => PasswordsError::Unreadable(e),
             Ok(None) => return,
@@ -132,11 +133,11 @@ impl Vault {
         self.problems.push(Arc::new(problem));
     }
 
-    /// Adds the contents of a file. What is known already stays.
+    /// Adds the contents of a file. Entries of earlier files take precedence.
     fn add(&mut self, json: &[u8]) -> Result<(), ContentsError> {
         let file: File = serde_json::from_slice(json)?;
         for (name, entry) in file.auths {
-            match entry.understand() {
+            match entry.credentials() {
                 Ok(Some(credentials)) => {
                     self.entries.entry(key(&name)).or_insert(credentials);
                 }
@@ -151,51 +152,52 @@ impl Vault {
         Ok(())
     }
 
-    /// Adds what a helper has answered.
+    /// Adds the credentials that a helper has returned.
     pub(crate) fn insert(&mut self, name: &str, credentials: Credentials) {
         self.entries.insert(key(name), credentials);
     }
 
-    /// What identifies this machine to a registry: the entry with the longest prefix.
+    /// The credentials for a registry, from the entry with the longest prefix.
     pub(crate) fn find(&self, registry: &Registry) -> Option<&Credentials> {
         names(registry).iter().find_map(|name| self.entries.get(name))
     }
 
-    /// What identifies this machine to a server that is listed without a prefix, such as a token server.
-    pub(crate) fn of_server(&self, server: &Server) -> Option<&Credentials> {
+    /// The credentials from an entry for a server without a prefix. A token server may have one.
+    pub(crate) fn find_for_server(&self, server: &Server) -> Option<&Credentials> {
         server.names().iter().find_map(|name| self.entries.get(name))
     }
 
-    /// The program that knows the password for a registry, and the name that it knows the registry by.
+    /// The helper for a registry (`NAME` of `docker-credential-NAME`), and the registry's name for that
+    /// helper.
     pub(crate) fn helper(&self, registry: &Registry) -> Option<(String, String)> {
         let names = names(registry);
         let own = names.iter().find_map(|name| Some((self.helpers.get(name)?.clone(), name.clone())));
         let shared = || Some((self.store.clone()?, names.last()?.clone()));
         let (helper, name) = own.or_else(shared)?;
-        // Docker's own name of its registry.
+        // Docker uses this name for its own registry.
         let name = if name == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { name };
         Some((helper, name))
     }
 }
 
-/// The names under which a registry may be listed, the longest first: with parts of the prefix, with the
-/// port, and without, if it is the usual one.
+/// The names that an entry for a registry may have, the longest first: with all parts of the prefix, with
+/// fewer parts, and without it. The port may be omitted if it is the default port.
 fn names(registry: &Registry) -> Vec<String> {
     let mut servers = registry.server.names();
-    if registry.server.host == "registry-1.docker.io" {
+    if registry.server.host == DOCKER_REGISTRY {
         servers.push("docker.io".into());
     }
     let mut prefix = registry.prefix.as_str();
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     while !prefix.is_empty() {
-        found.extend(servers.iter().map(|server| format!("{server}/{prefix}")));
+        names.extend(servers.iter().map(|server| format!("{server}/{prefix}")));
         prefix = prefix.rsplit_once('/').map_or("", |(parent, _)| parent);
     }
-    found.extend(servers);
-    found
+    names.extend(servers);
+    names
 }
 
-/// A name without what only Docker writes: `https://index.docker.io/v1/`.
+/// The name of an entry without the parts that only Docker writes, as in `https://index.docker.io/v1/`.
 fn key(name: &str) -> String {
     let bare = name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
     let bare = bare.strip_suffix("/v1").or(bare.strip_suffix("/v2")).unwrap_or(bare);
@@ -203,7 +205,7 @@ fn key(name: &str) -> String {
 }
 
 impl Entry {
-    fn understand(self) -> Result<Option<Credentials>, EntryError> {
+    fn credentials(self) -> Result<Option<Credentials>, EntryError> {
         if !self.identitytoken.is_empty() {
             return Ok(Some(Credentials::IdentityToken(self.identitytoken)));
         }
@@ -215,8 +217,8 @@ impl Entry {
             let (user, password) = text.split_once(':').ok_or(EntryError::NoColon)?;
             return Ok(Some(Credentials::Password { user: user.into(), password: password.into() }));
         }
-        let given = !self.username.is_empty();
-        Ok(given.then_some(Credentials::Password { user: self.username, password: self.password }))
+        let has_user = !self.username.is_empty();
+        Ok(has_user.then_some(Credentials::Password { user: self.username, password: self.password }))
     }
 }
 
@@ -268,8 +270,9 @@ mod tests {
     fn a_token_server_has_a_password_of_its_own() {
         let vault =
             vault(r#"{"auths": {"tokens.example": {"auth": "YTpi"}, "x.example/a": {"auth": "YTpi"}}}"#);
-        let knows =
-            |registry: &str| vault.of_server(&Registry::parse(registry).expect("parse").server).is_some();
+        let knows = |registry: &str| {
+            vault.find_for_server(&Registry::parse(registry).expect("parse").server).is_some()
+        };
         assert!(knows("tokens.example"));
         assert!(!knows("x.example") && !knows("tokens.example:5000") && !knows("other.example"));
     }

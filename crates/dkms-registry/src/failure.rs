@@ -1,4 +1,4 @@
-//! Why something did not work, and what follows from it.
+//! The errors of requests. Their kinds decide whether the registry is contacted again.
 
 use std::sync::Arc;
 
@@ -15,27 +15,27 @@ pub(crate) enum Failure {
     /// The registry cannot be used: it is not contacted again.
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    /// It accepts connections, but does not answer. It is not contacted again.
+    /// The registry accepts connections, but does not answer. It is not contacted again.
     #[error("it did not begin to answer in time")]
     Late,
-    /// It does not accept a connection, or closes it without an answer. It is not contacted again.
+    /// The registry does not accept a connection, or closes it without an answer. It is not contacted again.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// It refuses this repository. Others may be readable.
+    /// The registry refuses access to this repository. Others may be readable.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// It has no such thing.
+    /// The registry does not have the requested manifest or blob.
     #[error("it does not have this")]
     Missing,
-    /// What it sent is not what it should be.
+    /// The registry sent or received wrong data.
     #[error(transparent)]
     Content(#[from] Content),
-    /// The fault is on this side.
+    /// The request is invalid, or this machine failed.
     #[error(transparent)]
     Local(#[from] Local),
 }
 
-/// Why a registry cannot be used.
+/// The reason why a registry cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("it failed before and is not contacted again")]
@@ -60,23 +60,23 @@ pub(crate) enum Unusable {
     RedirectWithoutTls(String),
     #[error("it redirects more than {0} times")]
     RedirectLoop(usize),
-    #[error("it sends to '{}' for a token", printable(.0, 100))]
+    #[error("it names '{}' as the address for tokens, which cannot be used", printable(.0, 100))]
     TokenAddress(String),
     #[error("its token server answers {0}")]
     TokenStatus(u16),
-    #[error("its token server's answer is not understood")]
+    #[error("the answer of its token server cannot be parsed")]
     TokenSyntax(#[source] serde_json::Error),
-    #[error("its token server's answer contains no valid token")]
+    #[error("the answer of its token server contains no valid token")]
     NoToken,
-    #[error("it names no place for an upload")]
+    #[error("it names no usable address for an upload")]
     NoUploadAddress,
-    #[error("it answers only later: too many requests (429)")]
+    #[error("it has too many requests (429)")]
     TooManyRequests,
     #[error("it answers {0}")]
     Status(u16),
 }
 
-/// Why there was no answer although a connection was tried.
+/// The reason why a registry did not accept a connection, or closed it before it answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("it did not accept a connection within 2 s")]
@@ -85,10 +85,10 @@ pub(crate) enum Refused {
     Connection(#[source] std::io::Error),
 }
 
-/// Why a registry refuses a repository.
+/// The reason why a registry refuses access to a repository.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Denied {
-    #[error("it asks for an unknown kind of login")]
+    #[error("it requires an unknown kind of login")]
     UnknownLogin,
     #[error("it refuses access to {name} ({status}): {advice}{}", list(.problems))]
     Access {
@@ -96,14 +96,14 @@ pub(crate) enum Denied {
         name: String,
         /// The status of its answer.
         status: u16,
-        /// What could be the reason.
+        /// The likely reason.
         advice: Advice,
-        /// What is wrong with the files of passwords.
+        /// Errors in the files with passwords.
         problems: Vec<Arc<PasswordsError>>,
     },
 }
 
-/// What could be the reason that a registry refuses access, and what to do.
+/// The likely reason why a registry refuses access, and what the user can do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Advice {
     #[error("log in with 'docker login' or 'podman login'")]
@@ -111,35 +111,36 @@ pub(crate) enum Advice {
     #[error("the password is wrong, or does not permit this")]
     BadPassword,
     #[error(
-        "its tokens come from {0}, which does not get the password of {server}; if it should, list {0} among the passwords",
-        printable(.stranger, 100)
+        "its tokens come from {0}, to which the password of {server} is not sent; if {0} should get one, add an entry for \
+         {0} to the file with the passwords",
+        printable(.token_server, 100)
     )]
     TokensElsewhere {
         /// The server of the tokens.
-        stranger: String,
+        token_server: String,
         /// The registry's server.
         server: String,
     },
 }
 
-/// What is wrong with what a registry sent.
+/// Wrong data from a registry, or wrong data that it received.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Content {
     #[error("it sends more than {0} bytes")]
     TooLong(u64),
     #[error("its manifest is not text")]
     NotText(#[from] std::string::FromUtf8Error),
-    #[error("it sent something else than {0}")]
+    #[error("it sent other data than {0}")]
     Differs(String),
     #[error("it does not accept the manifest ({0})")]
     ManifestRefused(u16),
-    #[error("it received something else than was sent")]
+    #[error("it received other data than were sent")]
     BlobRefused,
     #[error("the request cannot be sent: {0}")]
     Request(#[from] ureq::http::Error),
 }
 
-/// What is wrong with a request of dkms, or with this machine.
+/// An invalid request of dkms, or an error of this machine.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Local {
     #[error(transparent)]
@@ -164,7 +165,7 @@ pub(crate) enum Local {
     Digest(String),
 }
 
-/// What an error of a connection means.
+/// The message about an error of a connection.
 fn describe(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
@@ -181,7 +182,8 @@ fn list(problems: &[Arc<PasswordsError>]) -> String {
     problems.iter().map(|problem| format!("; {problem}")).collect()
 }
 
-/// Text of a registry for a message: one line without control characters, of a limited length.
+/// Makes a registry's text safe for a message: one line without control characters, with at most `length`
+/// characters.
 pub(crate) fn printable(text: &str, length: usize) -> String {
     let is_unsafe =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

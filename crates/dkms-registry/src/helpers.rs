@@ -1,7 +1,7 @@
-//! Credential helpers: programs `docker-credential-NAME` that know passwords.
+//! Runs credential helpers: programs `docker-credential-NAME` that store passwords.
 //!
-//! They need the user's files, so they run before this process gives up its rights, for the registries of the
-//! first request.
+//! They need the user's files, so they run before this process gives up its privileges, and only for the
+//! registries of the first request.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use serde::Deserialize;
 use crate::address::Registry;
 use crate::credentials::{Credentials, Vault};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit for a helper.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -21,22 +22,21 @@ struct Answer {
     secret: String,
 }
 
-/// Why a helper gave no password. Each variant has the name of the program.
+/// The reason why a helper returned no password. Each variant contains the name of the program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HelperError {
-    #[error("the password is kept by {0}, which is not installed; continuing without it")]
+    #[error("its password is stored by {0}, which is not installed; continuing without it")]
     NotInstalled(String),
-    #[error("{0} failed: {1}")]
+    #[error("{0} failed: {1}; continuing without a password")]
     Run(String, #[source] ProcessError),
     #[error("{0} failed ({1}); continuing without a password")]
     Status(String, process::Status),
-    #[error("{0} gave an answer that is not understood")]
+    #[error("the answer of {0} cannot be parsed; continuing without a password")]
     Syntax(String, #[source] serde_json::Error),
 }
 
-/// Asks the helpers for the passwords of these registries. Returns the registries whose helper did not
-/// answer.
-pub(crate) fn ask(vault: &mut Vault, sources: &[String]) -> Vec<(String, HelperError)> {
+/// Adds the passwords of these registries that helpers have. Returns the registries whose helper failed.
+pub(crate) fn add_passwords(vault: &mut Vault, sources: &[String]) -> Vec<(String, HelperError)> {
     let mut failed = Vec::new();
     for source in sources {
         let Ok(registry) = Registry::parse(source) else { continue };
@@ -53,21 +53,21 @@ pub(crate) fn ask(vault: &mut Vault, sources: &[String]) -> Vec<(String, HelperE
     failed
 }
 
-/// `None`: the helper does not know the registry.
+/// Runs a helper for a registry. Returns `None` if the helper has no password for it.
 fn run(helper: &str, name: &str) -> Result<Option<Credentials>, HelperError> {
     let is_name = helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let program = format!("docker-credential-{helper}");
     let path: OsString = std::env::var_os("PATH").unwrap_or_default();
-    let found = is_name.then(|| which(&program, &path)).flatten();
-    let Some(found) = found else { return Err(HelperError::NotInstalled(program)) };
-    let wanted =
+    let path = is_name.then(|| which(&program, &path)).flatten();
+    let Some(path) = path else { return Err(HelperError::NotInstalled(program)) };
+    let names =
         ["PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME"];
-    let variables = wanted.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
-    let command = Command::new(found)
+    let variables = names.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+    let command = Command::new(path)
         .arg("get")
         .envs(variables)
         .stdin(Stdin::Bytes(name.as_bytes().to_vec()))
-        .timeout(PATIENCE);
+        .timeout(TIMEOUT);
     let done = match command.run() {
         Ok(done) => done,
         Err(e) => return Err(HelperError::Run(program, e)),

@@ -1,4 +1,4 @@
-//! Proxies from the environment, as curl reads it.
+//! Reads proxies from the environment, in the same variables as curl.
 
 use ureq::Proxy;
 
@@ -9,7 +9,7 @@ use crate::address::Server;
 #[error("the proxy in the environment cannot be used: its address is wrong")]
 pub(crate) struct BadProxy;
 
-/// The variables of this process.
+/// The values of these variables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
     http: Option<String>,
@@ -32,7 +32,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for a server. This machine is never behind one.
+    /// The proxy for a server; `None` for this machine and for servers in `no_proxy`.
     pub(crate) fn find(&self, server: &Server) -> Result<Option<Proxy>, BadProxy> {
         let url = if server.secure { &self.https } else { &self.http };
         let Some(url) = url.as_deref().filter(|_| !server.is_loopback() && !self.is_excluded(server)) else {

@@ -1,4 +1,4 @@
-//! The three operations: look a tag up, fetch a blob, push.
+//! The three operations: look up a tag, fetch a blob, push a manifest with its blobs.
 
 use std::io::{Read, Write};
 
@@ -10,24 +10,24 @@ use dkms_sys::fs::{self, Limit};
 use serde::Deserialize;
 
 use crate::address::{Address, Registry};
-use crate::client::{Answer, Payload, interrupted};
+use crate::client::{Answer, Payload, transfer_failure};
 use crate::deadline::Deadline;
 use crate::failure::{Content, Failure, Local, Unusable};
 use crate::session::{Access, Context, Session};
 
-/// The kinds of manifests that are understood here; a registry may convert others.
+/// The media type of the manifests that dkms can read. A registry may convert others to it.
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json";
 const MAX_MANIFEST: u64 = manifest::MAX_BYTES as u64;
 
 /// A manifest.
 pub(crate) struct Found {
-    /// Its digest, computed here.
+    /// Its digest, computed from its text.
     pub(crate) digest: String,
     /// Its text.
     pub(crate) manifest: String,
 }
 
-/// The manifest of a tag.
+/// Fetches the manifest of a tag.
 pub(crate) fn look_up(
     context: &Context,
     registry: &Registry,
@@ -47,15 +47,14 @@ pub(crate) fn look_up(
     Ok(Found { digest, manifest })
 }
 
-/// Fetches a blob to a new file in the spool.
+/// Fetches a blob with this digest and this size in bytes to a new file in the spool.
 pub(crate) fn fetch(
     context: &Context,
     registry: &Registry,
     repository: &str,
-    wanted: (&str, u64),
+    (digest, size): (&str, u64),
     file: &str,
 ) -> Result<(), Failure> {
-    let (digest, size) = wanted;
     require_digest(digest)?;
     let session = Session::new(context, registry, repository, Access::Pull, Deadline::for_size(size))?;
     let address = session.address(&format!("blobs/{digest}"));
@@ -63,7 +62,7 @@ pub(crate) fn fetch(
     if answer.status != 200 {
         return Err(session.failure(answer.status));
     }
-    let result = save(answer, wanted, file);
+    let result = save(answer, (digest, size), file);
     if result.is_err() {
         let _ = fs::remove_file(file);
     }
@@ -79,7 +78,7 @@ fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(
     let mut reader = Hashing::new(answer.body.as_reader().take(size.saturating_add(1)));
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let count = reader.read(&mut buffer).map_err(interrupted)?;
+        let count = reader.read(&mut buffer).map_err(transfer_failure)?;
         if count == 0 {
             break;
         }
@@ -93,7 +92,7 @@ fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(
     Ok(())
 }
 
-/// What a push has done.
+/// The result of a push.
 pub(crate) enum Pushed {
     /// The tag refers to the manifest with this digest now.
     New(String),
@@ -103,16 +102,16 @@ pub(crate) enum Pushed {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Kind {
+struct TypedManifest {
     media_type: Option<String>,
 }
 
-/// What a push publishes.
+/// The manifest and the blobs that a push publishes.
 pub(crate) struct Publication<'a> {
     pub tag: &'a str,
     pub manifest: &'a str,
     pub blobs: &'a [Blob],
-    /// A tag that exists is changed.
+    /// Whether an existing tag is replaced.
     pub replace: bool,
 }
 
@@ -133,15 +132,19 @@ pub(crate) fn push(
     for blob in blobs {
         upload(&session, blob)?;
     }
-    // Another builder may have been faster: its push is the one that counts.
+    // If another builder has pushed meanwhile, its build stays.
     if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
-    let kind: Kind = serde_json::from_str(manifest).map_err(Local::Manifest)?;
-    let kind = kind.media_type.unwrap_or_else(|| ACCEPT.to_owned());
+    let typed: TypedManifest = serde_json::from_str(manifest).map_err(Local::Manifest)?;
+    let media_type = typed.media_type.unwrap_or_else(|| ACCEPT.to_owned());
     let address = session.address(&format!("manifests/{tag}"));
-    let answer =
-        session.send("PUT", &address, &[("content-type", &kind)], Payload::Bytes(manifest.as_bytes()))?;
+    let answer = session.send(
+        "PUT",
+        &address,
+        &[("content-type", &media_type)],
+        Payload::Bytes(manifest.as_bytes()),
+    )?;
     match answer.status {
         201 => Ok(Pushed::New(digest(manifest.as_bytes()))),
         400 | 413 => Err(Content::ManifestRefused(answer.status).into()),
@@ -162,9 +165,9 @@ fn has_tag(session: &Session<'_>, tag: &str) -> Result<bool, Failure> {
 fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
     require_digest(&blob.digest)?;
     let file = open(blob)?;
-    let known =
+    let existing =
         session.send("HEAD", &session.address(&format!("blobs/{}", blob.digest)), &[], Payload::None)?;
-    match known.status {
+    match existing.status {
         200 => return Ok(()),
         404 => {}
         status => return Err(session.failure(status)),
@@ -174,10 +177,10 @@ fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
     if answer.status != 202 {
         return Err(session.failure(answer.status));
     }
-    let place = upload_address(&start, answer.header("location").unwrap_or_default())?;
-    let place = place.with_parameter("digest", &blob.digest);
+    let upload = upload_address(&start, answer.header("location").unwrap_or_default())?;
+    let upload = upload.with_parameter("digest", &blob.digest);
     let headers = [("content-type", "application/octet-stream")];
-    let answer = session.send("PUT", &place, &headers, Payload::File(&file, blob.size))?;
+    let answer = session.send("PUT", &upload, &headers, Payload::File(&file, blob.size))?;
     match answer.status {
         201 => Ok(()),
         400 => Err(Content::BlobRefused.into()),
@@ -190,7 +193,7 @@ fn upload_address(from: &Address, location: &str) -> Result<Address, Failure> {
     address.ok_or_else(|| Unusable::NoUploadAddress.into())
 }
 
-/// Opens a blob in the spool and checks that it is the announced one.
+/// Opens the file of a blob in the spool, and checks its size and digest.
 fn open(blob: &Blob) -> Result<std::fs::File, Failure> {
     let is_name = !blob.file.is_empty() && !blob.file.starts_with('.') && !blob.file.contains('/');
     if !is_name {
@@ -207,7 +210,7 @@ fn open(blob: &Blob) -> Result<std::fs::File, Failure> {
     Ok(file)
 }
 
-/// A tag goes into an address, so it has only the characters that the specification allows.
+/// Fails unless a tag has only the characters that the specification allows. It becomes a part of an address.
 fn require_tag(tag: &str) -> Result<(), Failure> {
     let is_tag = !tag.is_empty()
         && tag.len() <= 128

@@ -1,11 +1,11 @@
-//! The conversation with dkms: [`dkms_bundle::protocol`].
+//! Reads the requests of dkms and writes the replies ([`dkms_bundle::protocol`]).
 
 use std::io::{BufRead, Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use dkms_bundle::protocol::{Greeting, MAX_LINE, Reply, Request, VERSION};
+use dkms_bundle::protocol::{Greeting, MAX_LINE, PROTOCOL, Reply, Request, VERSION};
 
 use crate::address::Registry;
 use crate::certificates::{Certificates, CertificatesError};
@@ -17,15 +17,14 @@ use crate::proxy::Proxies;
 use crate::registry::{self, Publication, Pushed};
 use crate::session::{Context, Logins};
 use crate::sources::Sources;
-use crate::{helpers, words};
+use crate::{command_line, helpers};
 
 /// Requests that are handled at the same time.
 const WORKERS: usize = 4;
-/// Requests that wait.
+/// Requests that wait for a worker.
 const QUEUE: usize = 64;
-const PROTOCOL: &str = "dkms-registry";
 
-/// Why the conversation ended.
+/// The reason why this program stops handling requests.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// Reading the input or starting a thread failed.
@@ -36,53 +35,53 @@ pub(crate) enum ServeError {
     Confinement(#[from] ConfinementError),
     /// The other side speaks another protocol.
     #[error(
-        "it was greeted with '{}' version {}; this is {PROTOCOL} version {VERSION}. Install the packages dkms \
-         and dkms-registry in the same version.",
+        "the caller speaks '{}' version {}, and this is {PROTOCOL} version {VERSION}: install the packages dkms \
+         and dkms-registry in the same version",
         .0.protocol, .0.version
     )]
     Greeting(Greeting),
     /// A request is too long.
     #[error("a line of the input is longer than {MAX_LINE} bytes")]
     TooLong,
-    /// A request is not understood.
-    #[error("a line of the input is not understood: {0}")]
+    /// A request cannot be parsed.
+    #[error("a line of the input cannot be parsed: {0}")]
     Syntax(#[from] serde_json::Error),
     /// The certificates of the environment or of dkms cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
 }
 
-/// Serves until the input ends.
+/// Handles requests until the input ends.
 ///
 /// # Errors
-/// The spool is not usable, the process cannot be confined, or the input is not understood.
+/// The spool is not usable, the process cannot be confined, or the input cannot be parsed.
 pub(crate) fn run(spool: &Path) -> Result<(), ServeError> {
     confine::enter(spool)?;
-    if confine::is_by_hand() {
-        words::complain("reading requests, one JSON value per line; see dkms-registry(8)", 0);
+    if confine::is_interactive() {
+        command_line::complain("reading requests, one JSON value per line; see dkms-registry(8)", 0);
     }
     let mut input = std::io::stdin().lock();
     let output = Output::default();
-    output.line(&Greeting { protocol: PROTOCOL.into(), version: VERSION });
+    output.write(&Greeting::ours());
     let Some(line) = read_line(&mut input)? else { return Ok(()) };
-    greet(&line)?;
-    // Everything that needs this process's rights happens before the first request is handled.
+    check_greeting(&line)?;
+    // Everything that needs the caller's privileges happens before the first request is handled.
     let Some(first) = read_line(&mut input)? else { return Ok(()) };
     let first: Request = parse(&first)?;
     let mut vault = Vault::read();
-    for (source, error) in helpers::ask(&mut vault, sources_of(&first)) {
-        output.line(&Reply::Warning { source, reason: error.to_string() });
+    for (source, error) in helpers::add_passwords(&mut vault, sources_of(&first)) {
+        output.write(&Reply::Warning { source, reason: error.to_string() });
     }
     let certificates = Certificates::read()?;
     let client = Client::new(certificates, Proxies::from_environment());
     for missing in confine::confine()? {
-        words::complain(&missing.to_string(), 0);
+        command_line::complain(&missing.to_string(), 0);
     }
     let context = Context { client, vault, logins: Logins::default() };
-    converse(&Server { context, sources: Sources::default(), output }, first, &mut input)
+    handle_requests(&Server { context, sources: Sources::default(), output }, first, &mut input)
 }
 
-fn greet(line: &[u8]) -> Result<(), ServeError> {
+fn check_greeting(line: &[u8]) -> Result<(), ServeError> {
     let greeting: Greeting = parse(line)?;
     if greeting.protocol != PROTOCOL || greeting.version != VERSION {
         return Err(ServeError::Greeting(greeting));
@@ -97,7 +96,7 @@ fn sources_of(request: &Request) -> &[String] {
     }
 }
 
-/// One line without its end; `None` at the end of the input.
+/// Reads one line; `None` at the end of the input.
 fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, ServeError> {
     let mut line = Vec::new();
     input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
@@ -111,8 +110,8 @@ fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, ServeError> {
     Ok(serde_json::from_slice(line)?)
 }
 
-/// Hands requests to the workers, and waits for them at the end.
-fn converse(server: &Server, first: Request, input: &mut impl BufRead) -> Result<(), ServeError> {
+/// Passes requests to the worker threads, and waits for the threads at the end of the input.
+fn handle_requests(server: &Server, first: Request, input: &mut impl BufRead) -> Result<(), ServeError> {
     let (sender, receiver) = mpsc::sync_channel::<Request>(QUEUE);
     let receiver = Arc::new(Mutex::new(receiver));
     std::thread::scope(|scope| {
@@ -138,12 +137,12 @@ fn converse(server: &Server, first: Request, input: &mut impl BufRead) -> Result
     })
 }
 
-/// Standard output, one line at a time.
+/// Standard output, where each line is one JSON value.
 #[derive(Default)]
 struct Output(Mutex<()>);
 
 impl Output {
-    fn line(&self, value: &impl serde::Serialize) {
+    fn write(&self, value: &impl serde::Serialize) {
         let _guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(mut line) = serde_json::to_vec(value) else { return };
         line.push(b'\n');
@@ -163,13 +162,11 @@ struct Server {
 
 impl Server {
     fn handle(&self, request: Request) {
-        let id = match &request {
-            Request::Lookup { id, .. } | Request::Fetch { id, .. } | Request::Push { id, .. } => *id,
-        };
-        // A bug in a library must cost this request, not the conversation.
+        let id = request.id();
+        // A bug in a library must not affect other requests.
         let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(request)));
         let reply = answer.unwrap_or_else(|_| Reply::Failed { id, reason: "an internal error".into() });
-        self.output.line(&reply);
+        self.output.write(&reply);
     }
 
     fn answer(&self, request: Request) -> Reply {
@@ -177,7 +174,7 @@ impl Server {
             Request::Lookup { id, sources, repository, tag } => self.look_up(id, sources, &repository, &tag),
             Request::Fetch { id, source, repository, digest, size } => {
                 let file = format!("fetched-{id}");
-                let result = self.use_source(&source, |registry| {
+                let result = self.with_registry(&source, |registry| {
                     registry::fetch(&self.context, registry, &repository, (&digest, size), &file)
                 });
                 match result {
@@ -187,7 +184,7 @@ impl Server {
             }
             Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
                 let publication = Publication { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
-                let result = self.use_source(&source, |registry| {
+                let result = self.with_registry(&source, |registry| {
                     registry::push(&self.context, registry, &repository, &publication)
                 });
                 match result {
@@ -199,10 +196,10 @@ impl Server {
         }
     }
 
-    /// The first source that has the tag. A source that fails does not have it.
+    /// Looks for a tag in the first source that has it. If a source fails, the next one is tried.
     fn look_up(&self, id: u64, sources: Vec<String>, repository: &str, tag: &str) -> Reply {
         for source in sources {
-            let result = self.sources.use_one(&source, || {
+            let result = self.sources.run(&source, || {
                 let registry = Registry::parse(&source).map_err(Local::Address)?;
                 registry::look_up(&self.context, &registry, repository, tag)
             });
@@ -219,16 +216,17 @@ impl Server {
 
     fn warn(&self, source: String, failure: &Failure) {
         if self.sources.is_first_warning(&source) {
-            self.output.line(&Reply::Warning { source, reason: failure.to_string() });
+            self.output.write(&Reply::Warning { source, reason: failure.to_string() });
         }
     }
 
-    fn use_source<T>(
+    /// Runs `work` with a registry, unless the registry failed before.
+    fn with_registry<T>(
         &self,
         source: &str,
         work: impl FnOnce(&Registry) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let registry = Registry::parse(source).map_err(Local::Address)?;
-        self.sources.use_one(source, || work(&registry)).unwrap_or(Err(Unusable::FailedBefore.into()))
+        self.sources.run(source, || work(&registry)).unwrap_or(Err(Unusable::FailedBefore.into()))
     }
 }

@@ -1,4 +1,5 @@
-//! Requests to one repository of a registry: redirects, and the login that a registry asks for.
+//! Sends requests to one repository of a registry: follows redirects, and logs in if the registry requires
+//! it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -12,12 +13,12 @@ use crate::credentials::{Credentials, Vault};
 use crate::deadline::Deadline;
 use crate::failure::{Advice, Denied, Failure, Local, Unusable};
 
-/// More are a loop.
+/// More redirects than this are treated as a loop.
 const MAX_REDIRECTS: usize = 5;
-/// Tokens contain certificates sometimes.
+/// The maximum size of a token server's answer in bytes. Some tokens contain certificates.
 const MAX_TOKEN: u64 = 256 * 1024;
 
-/// What a login is for.
+/// The access that a login must permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Access {
     /// To read.
@@ -26,30 +27,29 @@ pub(crate) enum Access {
     Push,
 }
 
-/// Values of the header `Authorization` that worked, by server, repository and access.
+/// Values of the header `Authorization` that a registry has accepted, by server, repository and access.
 #[derive(Default)]
 pub(crate) struct Logins(Mutex<HashMap<(Server, String, Access), String>>);
 
-/// Everything that requests share.
+/// The state that all requests share.
 pub(crate) struct Context {
-    /// Sends them.
+    /// Sends HTTP requests.
     pub(crate) client: Client,
     /// Passwords.
     pub(crate) vault: Vault,
-    /// What worked before.
+    /// Logins that registries have accepted.
     pub(crate) logins: Logins,
 }
 
-/// One repository.
+/// A request of dkms to one repository, which may need several HTTP requests.
 pub(crate) struct Session<'a> {
     context: &'a Context,
     registry: &'a Registry,
     repository: String,
     access: Access,
-    /// A token server that did not get the registry's password.
-    stranger: OnceLock<String>,
-    /// When everything must be done.
-    pub(crate) deadline: Deadline,
+    /// The token server of the registry, if the registry's password was not sent to it.
+    foreign_token_server: OnceLock<String>,
+    deadline: Deadline,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +61,7 @@ struct Token {
 }
 
 impl<'a> Session<'a> {
-    /// Starts no connection yet.
+    /// Prepares requests to a repository. This does not open a connection.
     pub(crate) fn new(
         context: &'a Context,
         registry: &'a Registry,
@@ -70,17 +70,17 @@ impl<'a> Session<'a> {
         deadline: Deadline,
     ) -> Result<Self, Failure> {
         let repository = registry.repository(repository).map_err(Local::Address)?;
-        Ok(Self { context, registry, repository, access, stranger: OnceLock::new(), deadline })
+        Ok(Self { context, registry, repository, access, foreign_token_server: OnceLock::new(), deadline })
     }
 
-    /// The address of something in the repository.
+    /// The address of a manifest, blob or upload in the repository.
     pub(crate) fn address(&self, rest: &str) -> Address {
         self.registry.address(&self.repository, rest)
     }
 
-    /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a
-    /// body. Only the registry's own server gets a token, and only it and a token server that belongs to it
-    /// get its password.
+    /// Sends a request, logs in if the registry requires it, and follows redirects of requests without a
+    /// body. A token is sent only to the registry's own server. The password is sent only to that server and
+    /// to a token server that [`Server::may_get_password_of`] accepts.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
         let Some(authorization) = self.log_in(&challenge)? else {
             return Ok(answer);
         };
-        // The same again would be refused again.
+        // The registry would refuse the same login again.
         if known.as_ref() == Some(&authorization) {
             return Ok(answer);
         }
@@ -140,7 +140,8 @@ impl<'a> Session<'a> {
         Ok(answer)
     }
 
-    /// `None`: it wants a password, and there is none.
+    /// Returns the value of the header `Authorization`; `None` if a password is required and none is
+    /// configured.
     fn log_in(&self, challenge: &Challenge) -> Result<Option<String>, Failure> {
         let credentials = self.context.vault.find(self.registry);
         match challenge {
@@ -149,12 +150,12 @@ impl<'a> Session<'a> {
                 let realm = Address::parse(realm)
                     .filter(|address| address.server.may_follow(&self.registry.server))
                     .ok_or_else(|| Unusable::TokenAddress(realm.clone()))?;
-                let credentials = if realm.server.belongs_to(&self.registry.server) {
+                let credentials = if realm.server.may_get_password_of(&self.registry.server) {
                     credentials
                 } else {
-                    let own = self.context.vault.of_server(&realm.server);
+                    let own = self.context.vault.find_for_server(&realm.server);
                     if credentials.is_some() && own.is_none() {
-                        self.stranger.get_or_init(|| realm.server.name());
+                        self.foreign_token_server.get_or_init(|| realm.server.name());
                     }
                     own
                 };
@@ -170,12 +171,13 @@ impl<'a> Session<'a> {
         scope: Option<&str>,
         credentials: Option<&Credentials>,
     ) -> Result<String, Failure> {
-        // A token for pushing is needed from the first request on, although that only reads.
+        // The first request of a push only reads, and the registry names only that permission.
         let own_scope = match self.access {
             Access::Push => format!("repository:{}:pull,push", self.repository),
             Access::Pull => format!("repository:{}:pull", self.repository),
         };
         let scope = scope.filter(|_| self.access == Access::Pull).unwrap_or(&own_scope);
+        let client = &self.context.client;
         let answer = match credentials {
             Some(Credentials::IdentityToken(token)) => {
                 let form = format!(
@@ -185,13 +187,7 @@ impl<'a> Session<'a> {
                     encode(token)
                 );
                 let headers = [("content-type", "application/x-www-form-urlencoded")];
-                self.context.client.send(
-                    "POST",
-                    realm,
-                    &headers,
-                    Payload::Bytes(form.as_bytes()),
-                    self.deadline,
-                )?
+                client.send("POST", realm, &headers, Payload::Bytes(form.as_bytes()), self.deadline)?
             }
             credentials => {
                 let mut address = realm.clone();
@@ -202,7 +198,7 @@ impl<'a> Session<'a> {
                 let basic = credentials.and_then(Credentials::basic);
                 let headers: Vec<(&str, &str)> =
                     basic.iter().map(|value| ("authorization", value.as_str())).collect();
-                self.context.client.send("GET", &address, &headers, Payload::None, self.deadline)?
+                client.send("GET", &address, &headers, Payload::None, self.deadline)?
             }
         };
         match answer.status {
@@ -212,16 +208,16 @@ impl<'a> Session<'a> {
         }
         let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(Unusable::TokenSyntax)?;
         let token = if token.token.is_empty() { token.access_token } else { token.token };
-        let is_clean = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        if is_clean { Ok(format!("Bearer {token}")) } else { Err(Unusable::NoToken.into()) }
+        let is_valid = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+        if is_valid { Ok(format!("Bearer {token}")) } else { Err(Unusable::NoToken.into()) }
     }
 
-    /// Why access was refused, with what could be the reason.
+    /// The error if access was refused, with the likely reason.
     fn refusal(&self, status: u16) -> Denied {
         let server = self.registry.server.name();
-        let advice = match (self.stranger.get(), self.context.vault.find(self.registry)) {
-            (Some(stranger), _) => {
-                Advice::TokensElsewhere { stranger: stranger.clone(), server: server.clone() }
+        let advice = match (self.foreign_token_server.get(), self.context.vault.find(self.registry)) {
+            (Some(token_server), _) => {
+                Advice::TokensElsewhere { token_server: token_server.clone(), server: server.clone() }
             }
             (None, Some(_)) => Advice::BadPassword,
             (None, None) => Advice::NoPassword,
@@ -234,7 +230,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The failure that a status means which nothing else explains.
+    /// The error for an unexpected status of an answer.
     pub(crate) fn failure(&self, status: u16) -> Failure {
         match status {
             401 | 403 => self.refusal(status).into(),

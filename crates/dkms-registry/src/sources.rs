@@ -1,15 +1,15 @@
-//! Which registries can be used. A dead one is contacted once by this process, not once per request, even if
-//! several requests come at the same time: all wait for the first one.
+//! Remembers which registries can be used. This process contacts a dead registry only once. If several
+//! requests come at the same time, all of them wait for the result of the first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::failure::Failure;
 
-/// What is known about a registry.
+/// The known state of a registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// It has not been asked yet.
+    /// It has not been contacted yet.
     #[default]
     Unknown,
     /// It has answered.
@@ -24,13 +24,13 @@ struct Source {
     warned: Mutex<bool>,
 }
 
-/// All registries that were named so far.
+/// All registries in the requests so far.
 #[derive(Default)]
 pub(crate) struct Sources(Mutex<HashMap<String, Arc<Source>>>);
 
 impl Sources {
-    /// Does something with a registry, unless it is dead: then the result is `None`.
-    pub(crate) fn use_one<T>(
+    /// Runs `work`, which contacts a registry. Returns `None` without running it if the registry is dead.
+    pub(crate) fn run<T>(
         &self,
         name: &str,
         work: impl FnOnce() -> Result<T, Failure>,
@@ -53,7 +53,7 @@ impl Sources {
         Some(result)
     }
 
-    /// Whether this is the first warning about a registry.
+    /// Returns whether this is the first warning about a registry.
     pub(crate) fn is_first_warning(&self, name: &str) -> bool {
         !std::mem::replace(&mut *lock(&self.get(name).warned), true)
     }
@@ -77,17 +77,17 @@ mod tests {
     use crate::failure::Unusable;
 
     #[test]
-    fn a_dead_registry_is_asked_once() {
+    fn a_dead_registry_is_contacted_once() {
         let sources = Sources::default();
         let dead = || Err::<(), _>(Failure::from(Unusable::NoName));
-        assert!(sources.use_one("a", dead).is_some());
-        assert!(sources.use_one("a", dead).is_none());
+        assert!(sources.run("a", dead).is_some());
+        assert!(sources.run("a", dead).is_none());
         let missing = || Err::<(), _>(Failure::Missing);
         for _ in 0..3 {
-            assert!(sources.use_one("b", missing).is_some());
+            assert!(sources.run("b", missing).is_some());
         }
-        assert!(sources.use_one("b", dead).is_some());
-        assert!(sources.use_one("b", || Ok(())).is_none());
+        assert!(sources.run("b", dead).is_some());
+        assert!(sources.run("b", || Ok(())).is_none());
         assert!(sources.is_first_warning("a"));
         assert!(!sources.is_first_warning("a"));
         assert!(sources.is_first_warning("b"));
@@ -95,18 +95,18 @@ mod tests {
 
     #[test]
     fn requests_at_the_same_time_wait_for_the_first() {
-        let (sources, asked) = (Sources::default(), std::sync::atomic::AtomicU32::new(0));
+        let (sources, contacts) = (Sources::default(), std::sync::atomic::AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    sources.use_one("a", || {
-                        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    sources.run("a", || {
+                        contacts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         std::thread::yield_now();
                         Err::<(), _>(Failure::from(Unusable::NoName))
                     })
                 });
             }
         });
-        assert_eq!(asked.into_inner(), 1);
+        assert_eq!(contacts.into_inner(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Passwords and tokens: who gets which.
+//! Passwords and tokens are sent only to the right servers.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
 mod driver;
@@ -57,7 +57,7 @@ fn a_password_goes_only_to_the_registry() {
     let mut program = Program::start_with(Some(&auth), |_| ());
     assert_eq!(program.fetch(&registry.address(), &digest(&blob), 4), Ok(blob));
     assert_eq!(other.requests().len(), 1);
-    // A server that asks for the password of another one does not get it.
+    // A server to which a registry redirects does not get the registry's password.
     let thief = Server::start(|_, _| {
         Reaction::Answer(401, vec![("WWW-Authenticate".into(), "Basic realm=\"x\"".into())], Vec::new())
     });
@@ -70,7 +70,7 @@ fn a_password_goes_only_to_the_registry() {
     assert_eq!(thief.requests()[0].header("authorization"), None);
 }
 
-/// A registry whose tokens come from another server: that gets no password of the registry.
+/// A token server with another name does not get the password of the registry.
 #[test]
 fn a_token_server_elsewhere_gets_no_password() {
     let challenge =
@@ -82,13 +82,13 @@ fn a_token_server_elsewhere_gets_no_password() {
             _ => Reaction::Answer(401, challenge.clone(), Vec::new()),
         })
     };
-    // Without TLS, to a name that is not the registry's: not even asked.
+    // A token server without TLS and with another name is not contacted.
     let plain = registry("http://tokens.example/token");
     let auth = AUTH.replace("HOST", &plain.address());
     let mut program = Program::start_with(Some(&auth), |_| ());
     assert_eq!(program.look_up(&[&plain.address()], "f1-a"), Reply::Missing { id: 1 });
-    assert!(program.warnings[0].contains("for a token"), "{:?}", program.warnings);
-    // With TLS, through a proxy that is a stranger's: it sees CONNECT and nothing else.
+    assert!(program.warnings[0].contains("address for tokens"), "{:?}", program.warnings);
+    // With TLS, the proxy sees a CONNECT request without a password.
     let proxy = Server::start(|_, _| Reaction::status(502));
     let secure = registry("https://tokens.example/token");
     let auth = AUTH.replace("HOST", &secure.address());

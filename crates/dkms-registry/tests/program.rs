@@ -86,14 +86,14 @@ fn a_registry_with_tls_is_verified() {
     let mut program = Program::start();
     assert_eq!(program.look_up(&[&source], "f1-a"), Reply::Missing { id: 1 });
     assert!(program.warnings[0].contains("certificate"), "{:?}", program.warnings);
-    // Without TLS, it is not spoken to.
+    // A connection without TLS fails.
     let mut program = Program::start();
     assert_eq!(program.look_up(&[&registry.source()], "f1-a"), Reply::Missing { id: 1 });
     assert_eq!(program.warnings.len(), 1);
 }
 
-/// A lookup at a registry that misbehaves is a miss with one warning, and nothing is asked twice of a dead
-/// one.
+/// A lookup in a registry that misbehaves finds nothing and prints one warning. A dead registry is not
+/// contacted again.
 fn lookup_fails(reaction: Reaction, expected: &str, is_dead: bool) {
     let name = format!("{reaction:?}");
     let server = Server::start(move |_, _| reaction.clone());
@@ -112,7 +112,7 @@ fn lookup_fails(reaction: Reaction, expected: &str, is_dead: bool) {
 }
 
 #[test]
-fn bad_registries_are_misses() {
+fn a_registry_that_misbehaves_has_no_build() {
     let mut cases: Vec<(Reaction, &str, bool)> = Vec::new();
     let mut lookup_fails = |reaction, expected, is_dead| cases.push((reaction, expected, is_dead));
     let huge = vec![b' '; 2 << 20];
@@ -164,7 +164,7 @@ fn bad_registries_are_misses() {
 }
 
 #[test]
-fn a_busy_registry_is_asked_again() {
+fn a_request_to_a_busy_registry_is_retried() {
     let later = Reaction::Answer(429, vec![("Retry-After".into(), "1".into())], Vec::new());
     for busy in [later, Reaction::status(503), Reaction::Silent] {
         let reaction = busy.clone();
@@ -177,7 +177,7 @@ fn a_busy_registry_is_asked_again() {
         assert!(matches!(found, Reply::Found { .. }), "{busy:?}: {found:?} {:?}", program.warnings);
         assert_eq!(server.requests().len(), 2, "{busy:?}");
     }
-    // It has answered before, so it is asked as often as there is time.
+    // It has answered before, so requests are retried until the deadline.
     let server = Server::start(|number, _| match number {
         1 => Reaction::status(404),
         2 | 3 => Reaction::Answer(503, vec![("Retry-After".into(), "0".into())], Vec::new()),
@@ -221,8 +221,8 @@ fn damaged_blobs_are_refused() {
         Reaction::status(500),
     ];
     for reaction in cases {
-        let kept = reaction.clone();
-        let server = Server::start(move |_, _| kept.clone());
+        let answer = reaction.clone();
+        let server = Server::start(move |_, _| answer.clone());
         let mut program = Program::start();
         let start = Instant::now();
         let result = program.fetch(&server.address(), &digest(&blob), blob.len() as u64);
@@ -258,7 +258,7 @@ fn a_missing_credential_helper_is_a_warning() {
 }
 
 #[test]
-fn requests_that_make_no_sense_fail() {
+fn invalid_requests_fail() {
     let mut program = Program::start();
     assert!(matches!(program.look_up(&["not a registry"], "f1-a"), Reply::Missing { .. }));
     assert!(program.warnings[0].contains("HOST[:PORT]/PREFIX"));

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 /// The trees of one system.
 #[derive(Clone, Copy, Debug)]
 pub struct Trees<'a> {
-    /// Where they are.
+    /// Their paths.
     pub layout: &'a Layout,
-    /// They belong to a system in another root directory (`--root`), where links must not point outside it.
+    /// Whether they belong to a system in another root directory (`--root`). Links there must not point
+    /// outside it.
     pub other_root: bool,
 }
 
-/// Returns where a path leaves `/lib/modules/K`.
+/// Returns where a path leaves `/lib/modules/K`; `None` if it does not.
 ///
 /// The administrator may have made that directory itself a link to another place. In another root this is not
 /// accepted, because links there must not point outside it.
@@ -44,8 +45,8 @@ fn is_of_root_or_us(link: &std::fs::Metadata) -> bool {
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
-pub fn in_kernel(trees: Trees<'_>, b: &Build, path: &Path) -> Result<()> {
-    refuse(path, kernel_escape(trees, &b.kernel.release, path, Last::Name)?)
+pub fn in_kernel(trees: Trees<'_>, build: &Build, path: &Path) -> Result<()> {
+    refuse(path, kernel_escape(trees, &build.kernel.release, path, Last::Name)?)
 }
 
 /// Refuses a path that leaves the dkms tree.
@@ -63,8 +64,8 @@ fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
     }
 }
 
-/// Refuses a tree in which one of our own files is a link that points out of it: a write to that file would
-/// follow the link.
+/// Refuses a tree in which a file of dkms itself is a link that points out of the tree: a write to that file
+/// would follow the link.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
@@ -97,7 +98,7 @@ pub fn check_package(layout: &Layout, package: &PackageId) -> Result<()> {
         .try_for_each(|link| in_tree(layout, &link))
 }
 
-/// Build directories: links in sources may point anywhere.
+/// Returns whether this is a build directory. Links in sources may point anywhere.
 fn holds_sources(name: &std::ffi::OsStr) -> bool {
     name == "build" || name.as_encoded_bytes().starts_with(b".")
 }

@@ -30,11 +30,11 @@ pub struct Entry {
     pub package: PackageId,
     /// Its state.
     pub kind: State,
-    /// Modules of the kernel were moved aside.
+    /// Whether modules of the kernel were moved aside.
     pub originals: bool,
-    /// A built module file is missing, either in the tree or at its installed path.
+    /// Whether a built module file is missing, either in the tree or at its installed path.
     pub built_missing: bool,
-    /// An installed file differs from the built one or is missing.
+    /// Whether an installed file differs from the built one or is missing.
     pub differs: bool,
     /// It is installed because this newer version did not build for the kernel (`fallback=yes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,28 +58,31 @@ impl Entry {
     pub fn kernel(&self) -> Option<&Kernel> {
         match &self.kind {
             State::Added | State::Broken => None,
-            State::Built(k) | State::Installed(k) | State::InstalledWeak { kernel: k, .. } => Some(k),
+            State::Built(kernel) | State::Installed(kernel) | State::InstalledWeak { kernel, .. } => {
+                Some(kernel)
+            }
         }
     }
 
     /// The line as scripts parse it (CONTRACT "status").
     pub fn line(&self) -> String {
-        let p = &self.package;
+        let package = &self.package;
+        let PackageId { name, version } = package;
         let mut line = match &self.kind {
-            State::Added => format!("{p}: added"),
-            State::Broken => format!("{p}: broken"),
-            State::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
-            State::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
-            State::InstalledWeak { kernel: k, from } => {
-                format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
+            State::Added => format!("{package}: added"),
+            State::Broken => format!("{package}: broken"),
+            State::Built(Kernel { release, arch }) => format!("{package}, {release}, {arch}: built"),
+            State::Installed(Kernel { release, arch }) => format!("{package}, {release}, {arch}: installed"),
+            State::InstalledWeak { kernel: Kernel { release, arch }, from } => {
+                format!("{name}, {version}, {release}, {arch}: installed-weak from {from}")
             }
         };
-        for (is, text) in [
+        for (applies, text) in [
             (self.originals, " (Original modules exist)"),
             (self.built_missing, " (Built modules are missing in the kernel modules folder)"),
             (self.differs, " (Differences between built and installed modules)"),
         ] {
-            if is {
+            if applies {
                 line.push_str(text);
             }
         }

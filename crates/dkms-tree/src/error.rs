@@ -18,7 +18,7 @@ pub enum Error {
     #[error("the dkms tree cannot be changed: {0}")]
     NotWritable(#[source] IoError),
     /// A journal has another schema.
-    #[error("{0} is a journal that this dkms does not understand")]
+    #[error("{0} is a journal of another version of dkms")]
     JournalUnknown(PathBuf),
     /// A line of a journal is not valid.
     #[error("{path}:{line}: this line of a journal cannot be read: {fault}")]
@@ -27,7 +27,7 @@ pub enum Error {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error.
         #[source]
         fault: JournalFault,
     },
@@ -38,12 +38,12 @@ pub enum Error {
         path: PathBuf,
         /// The file or directory that is not trusted.
         what: PathBuf,
-        /// Why not.
+        /// The reason.
         #[source]
         why: Distrust,
     },
     /// An operation in a journal names a path that dkms never changes.
-    #[error("{path}:{line}: this journal wants to change {wanted}: {outside}")]
+    #[error("{path}:{line}: this line of a journal changes {wanted}: {outside}")]
     JournalLeaves {
         /// The journal.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         line: usize,
         /// The path that it names.
         wanted: PathBuf,
-        /// Why dkms does not change that path.
+        /// The reason why dkms does not change that path.
         #[source]
         outside: Outside,
     },
@@ -60,7 +60,7 @@ pub enum Error {
     LeavesTree {
         /// The path.
         path: PathBuf,
-        /// Where it points.
+        /// The place where it leaves the tree.
         #[source]
         outside: Outside,
     },
@@ -69,7 +69,7 @@ pub enum Error {
     RecordDamaged {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         #[source]
         fault: RecordFault,
     },
@@ -79,7 +79,7 @@ pub enum Error {
     /// Another command held a lock for longer than this command waits.
     #[error("timed out waiting for {holder} ({what})")]
     Busy {
-        /// What the lock is for.
+        /// The purpose of the lock.
         what: String,
         /// The process that holds it.
         holder: String,
@@ -89,42 +89,42 @@ pub enum Error {
     Interrupted(i32),
 }
 
-/// What is wrong with a line of a journal.
+/// The error in a line of a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFault {
-    /// The first line is something else.
-    #[error("it is not how a journal begins")]
+    /// The first line is not a valid first line.
+    #[error("a journal cannot begin with it")]
     NotABeginning,
     /// A later line is a first line.
-    #[error("a journal begins only once")]
+    #[error("only the first line may be like this")]
     BeginsTwice,
     /// The transaction was committed before this line.
-    #[error("nothing may follow a commit")]
+    #[error("it is after the commit")]
     AfterCommit,
     /// It refers to a kernel by a number that is too high.
     #[error("kernel {place} is not one of the {count} in line 1")]
     NoKernel {
         /// The number, from 0.
         place: usize,
-        /// How many kernels the first line lists.
+        /// The number of kernels in the first line.
         count: usize,
     },
-    /// A name in it cannot be a directory.
+    /// A name in it cannot be the name of a directory.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// It is not the JSON of a line.
+    /// It is not valid JSON of a line.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// Why a path is not in the tree that it belongs to.
+/// The reason why a path is not in the tree that it belongs to.
 #[derive(Debug, thiserror::Error)]
 pub enum Outside {
-    /// A link on the path leaves the tree, or the path itself.
+    /// The path leaves the tree, or a link on the path does.
     #[error(transparent)]
     Escape(#[from] Escape),
     /// It is in none of the directories that a change may touch.
-    #[error("it lies neither beneath {tree} nor beneath {modules}")]
+    #[error("it is neither below {tree} nor below {modules}")]
     Neither {
         /// The dkms tree.
         tree: PathBuf,
@@ -133,17 +133,17 @@ pub enum Outside {
     },
 }
 
-/// What is wrong with a manifest.
+/// The error in a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordFault {
-    /// It is not the JSON of a manifest.
+    /// It is not valid JSON of a manifest.
     #[error("it is not the record of a build ({0})")]
     NotARecord(#[from] serde_json::Error),
     /// It has no schema version.
     #[error("it has no schema")]
     NoSchema,
     /// It belongs to another build.
-    #[error("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}")]
+    #[error("it belongs to {package}/{version} for kernel {kernel} ({arch}), not to {build}")]
     OtherBuild {
         /// Its package.
         package: String,
@@ -157,14 +157,14 @@ pub enum RecordFault {
         build: Build,
     },
     /// A file name in it leads out of the directory of the modules.
-    #[error("it names a module file that cannot be in its directory, '{0}'")]
+    #[error("it contains the name of a module file that cannot be in its directory, '{0}'")]
     FileName(String),
     /// An installed file in it is not in the directory of the kernel.
-    #[error("it says that {path} is installed, but {escape}")]
+    #[error("according to it, {path} is installed, but {escape}")]
     Installed {
         /// The file.
         path: PathBuf,
-        /// Where its path leads.
+        /// The place where its path leaves the directory.
         #[source]
         escape: Escape,
     },
@@ -173,20 +173,20 @@ pub enum RecordFault {
 impl Error {
     /// The hint for the user; empty if the message already contains it.
     pub fn help(&self) -> Vec<String> {
-        let one = |s: &str| vec![s.to_owned()];
+        let hint = |text: &str| vec![text.to_owned()];
         match self {
-            Self::NotWritable(_) => one("--dkmstree names another tree"),
+            Self::NotWritable(_) => hint("use another tree with --dkmstree"),
             Self::Busy { .. } => {
-                one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
+                hint("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
             }
-            Self::JournalUnknown(_) => one(
+            Self::JournalUnknown(_) => hint(
                 "another version of dkms was interrupted: let that version finish (any command that changes something), or read the journal and delete it",
             ),
-            Self::JournalDamaged { .. } => one(
-                "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
+            Self::JournalDamaged { .. } => hint(
+                "nothing was changed, and the journal is kept: undo the changes in its lines by hand, delete it, then run 'dkms fsck'",
             ),
             Self::JournalRefused { path, .. } => vec![format!(
-                "nothing was changed: if you trust {} and all users who could write it, give it to root (chown, chmod go-w); otherwise delete it",
+                "nothing was changed: if you trust {} and all users who could write it, change its owner to root (chown, chmod go-w); otherwise delete it",
                 path.display()
             )],
             Self::JournalLeaves { path, .. } => vec![format!(
@@ -194,10 +194,10 @@ impl Error {
                 path.display()
             )],
             Self::LeavesTree { .. } => {
-                one("nothing was changed: remove or correct that link or path, then try again")
+                hint("nothing was changed: remove or correct that link or path, then try again")
             }
             Self::RecordDamaged { path, .. } => vec![format!(
-                "build it again (dkms build --force), or delete {}: dkms then looks at the files instead, as for builds of dkms 3.x",
+                "build it again (dkms build --force), or delete {}: dkms then examines the files instead, as for builds of dkms 3.x",
                 path.display()
             )],
             Self::Io(_) | Self::KernelNotPart(_) | Self::Interrupted(_) => Vec::new(),

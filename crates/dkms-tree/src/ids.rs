@@ -40,15 +40,15 @@ pub struct Build {
     pub kernel: Kernel,
 }
 
-/// Why a word is not a valid directory name in one of the trees.
+/// The reason why a word is not a valid directory name in one of the trees.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{word}' cannot be a {what}: {why}")]
 pub struct BadName {
-    /// What the word should name.
+    /// The kind of name, for example `package name`.
     pub what: &'static str,
     /// The word.
     pub word: String,
-    /// The rule it breaks.
+    /// The rule that it breaks.
     pub why: &'static str,
 }
 
@@ -56,9 +56,9 @@ fn check(what: &'static str, word: &str) -> Result<(), BadName> {
     let why = if word.is_empty() {
         "it is empty"
     } else if word == "." || word == ".." {
-        "it names a directory itself"
+        "it is not the name of a new directory"
     } else if word.starts_with('.') {
-        "it begins with a dot, which dkms keeps for its own files"
+        "it begins with a dot, which is reserved for files of dkms"
     } else if word.contains('/') {
         "it contains a slash"
     } else if word.contains(is_unprintable) {
@@ -86,7 +86,11 @@ impl PackageId {
         check("package name", name)?;
         check("package version", version)?;
         if name == "original_module" || version == "original_module" {
-            return Err(BadName { what: "package name", word: name.to_owned(), why: "dkms keeps that name" });
+            return Err(BadName {
+                what: "package name",
+                word: name.to_owned(),
+                why: "that name is reserved",
+            });
         }
         Ok(Self { name: name.to_owned(), version: version.to_owned() })
     }
@@ -98,14 +102,14 @@ impl Kernel {
     /// # Errors
     /// [`BadName`] for a name that would leave the tree or be hidden in it.
     pub fn new(release: &str, arch: &str) -> Result<Self, BadName> {
-        Self::of(Release::new(release)?, arch)
+        Self::from_release(Release::new(release)?, arch)
     }
 
     /// Checks that the architecture is a valid directory name.
     ///
     /// # Errors
     /// [`BadName`] for a name that would leave the tree or be hidden in it.
-    pub fn of(release: Release, arch: &str) -> Result<Self, BadName> {
+    pub fn from_release(release: Release, arch: &str) -> Result<Self, BadName> {
         check("architecture", arch)?;
         Ok(Self { release, arch: arch.to_owned() })
     }
@@ -132,8 +136,7 @@ impl TryFrom<String> for Release {
     type Error = BadName;
 
     fn try_from(word: String) -> Result<Self, BadName> {
-        check("kernel release", &word)?;
-        Ok(Self(word))
+        Self::new(&word)
     }
 }
 

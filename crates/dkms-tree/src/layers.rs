@@ -9,13 +9,13 @@ use crate::aside::aside;
 use dkms_sys::{IoError, fs};
 use std::path::Path;
 
-/// "Cross-device link", rename(2).
-const EXDEV: i32 = 18;
+/// The error "cross-device link" of rename(2).
+pub(crate) const EXDEV: i32 = 18;
 
 /// Renames `from`; `to` must not exist if `from` is a directory.
 ///
 /// # Errors
-/// It could not be renamed. Nothing is lost, but `from` may need [`recover`].
+/// It could not be renamed. Nothing is lost, but [`recover`] may be necessary for `from`.
 pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     match fs::rename(from, to) {
         Err(e) if is_of_lower_layer(&e, from) => {
@@ -29,11 +29,11 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
 /// Exchanges a new directory with the one that it replaces.
 ///
 /// # Errors
-/// Both directories are unchanged; after a crash [`recover`] may be necessary.
+/// Both directories are unchanged. After a crash, [`recover`] may be necessary.
 pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
     let is_refused = |e: &IoError| e.errno() == Some(EXDEV);
     let mut done = fs::exchange(new, old);
-    // Usually only the old one is from a lower layer.
+    // Usually only the old directory is from a lower layer.
     for dir in [old, new] {
         if done.as_ref().is_err_and(is_refused) {
             lift(dir)?;
@@ -43,7 +43,7 @@ pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
     done
 }
 
-/// Whether a rename of `from` failed because it is a directory of a lower layer.
+/// Returns whether a rename of `from` failed because it is a directory of a lower layer.
 #[must_use]
 pub fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
     e.errno() == Some(EXDEV) && fs::is_real_dir(from)
@@ -54,7 +54,7 @@ fn lift(dir: &Path) -> Result<(), IoError> {
     let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
     fs::remove_tree(&copying)?;
     let copied = fs::copy_tree(dir, &copying)
-        // Sockets, pipes and devices, which dkms never creates, are left out.
+        // Sockets, pipes and devices are not copied; dkms never creates them.
         .and_then(|_| fs::sync_file_system(&copying))
         .and_then(|()| fs::rename(&copying, &lifted));
     let done = copied.and_then(|()| fs::remove_tree(dir)).and_then(|_| fs::rename(&lifted, dir));
@@ -64,8 +64,8 @@ fn lift(dir: &Path) -> Result<(), IoError> {
     done
 }
 
-/// Whether a `lift` was interrupted.
-pub fn is_cut_off(dir: &Path) -> bool {
+/// Returns whether a `lift` was interrupted.
+pub fn is_interrupted(dir: &Path) -> bool {
     ["lifting", "lifted"].iter().any(|word| fs::exists(aside(dir, word)))
 }
 
@@ -79,7 +79,7 @@ pub fn recover(dir: &Path) -> Result<(), IoError> {
         fs::remove_tree(&copying)?;
     }
     if fs::exists(&lifted) {
-        // A part of the original may be left.
+        // A part of the original may still exist.
         fs::remove_tree(dir)?;
         fs::rename(&lifted, dir)?;
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn wherever_a_lift_is_cut_off_the_directory_is_whole_again() {
+    fn an_interrupted_lift_is_completed_or_rolled_back() {
         let work = TempDir::new_in(std::env::temp_dir(), "layers-").unwrap();
         let dir = work.path().join("d");
         let (copying, lifted) = (aside(&dir, "lifting"), aside(&dir, "lifted"));

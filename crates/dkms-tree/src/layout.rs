@@ -1,4 +1,4 @@
-//! Every path dkms touches, computed in one place (on-disk contract: docs/on-disk-layout.md).
+//! Computes every path that dkms touches (on-disk contract: docs/on-disk-layout.md).
 
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -54,83 +54,83 @@ impl Layout {
         self.dkms_tree.join(name)
     }
     /// `M/V`
-    pub fn version_dir(&self, p: &PackageId) -> PathBuf {
-        self.dkms_tree.join(&p.name).join(&p.version)
+    pub fn version_dir(&self, package: &PackageId) -> PathBuf {
+        self.dkms_tree.join(&package.name).join(&package.version)
     }
     /// `M/V/source`: the link to the source tree
-    pub fn source_link(&self, p: &PackageId) -> PathBuf {
-        self.version_dir(p).join("source")
+    pub fn source_link(&self, package: &PackageId) -> PathBuf {
+        self.version_dir(package).join("source")
     }
     /// `/usr/src/M-V`
-    pub fn source_dir(&self, p: &PackageId) -> PathBuf {
-        self.source_tree.join(format!("{}-{}", p.name, p.version))
+    pub fn source_dir(&self, package: &PackageId) -> PathBuf {
+        self.source_tree.join(format!("{}-{}", package.name, package.version))
     }
     /// The `dkms.conf` of a registered package.
-    pub fn conf(&self, p: &PackageId) -> PathBuf {
-        self.source_link(p).join("dkms.conf")
+    pub fn conf(&self, package: &PackageId) -> PathBuf {
+        self.source_link(package).join("dkms.conf")
     }
     /// `M/V/build`: the path used by MAKE lines
-    pub fn build_dir(&self, p: &PackageId) -> PathBuf {
-        self.version_dir(p).join("build")
+    pub fn build_dir(&self, package: &PackageId) -> PathBuf {
+        self.version_dir(package).join("build")
     }
     /// `M/V/.log/make-K-A.log`: the log of a failed build, kept until the next build for that kernel.
-    pub fn failed_log(&self, b: &Build) -> PathBuf {
-        self.version_dir(&b.package)
+    pub fn failed_log(&self, build: &Build) -> PathBuf {
+        self.version_dir(&build.package)
             .join(".log")
-            .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
+            .join(format!("make-{}-{}.log", build.kernel.release, build.kernel.arch))
     }
-    /// `M/V/.log/failed-K-A.inputs`: what the failed build was made from, and in which run of a package
-    /// manager.
-    pub fn failed_inputs(&self, b: &Build) -> PathBuf {
-        let name = format!("failed-{}-{}.inputs", b.kernel.release, b.kernel.arch);
-        self.version_dir(&b.package).join(".log").join(name)
+    /// `M/V/.log/failed-K-A.inputs`: the inputs of the failed build, and the run of a package manager in
+    /// which it failed.
+    pub fn failed_inputs(&self, build: &Build) -> PathBuf {
+        let name = format!("failed-{}-{}.inputs", build.kernel.release, build.kernel.arch);
+        self.version_dir(&build.package).join(".log").join(name)
     }
     /// `M/V/.log/.running-K-A.log`: the log of a running build, in a place where the build itself cannot
     /// write.
-    pub fn running_log(&self, b: &Build) -> PathBuf {
-        self.version_dir(&b.package)
+    pub fn running_log(&self, build: &Build) -> PathBuf {
+        self.version_dir(&build.package)
             .join(".log")
-            .join(format!(".running-{}-{}.log", b.kernel.release, b.kernel.arch))
+            .join(format!(".running-{}-{}.log", build.kernel.release, build.kernel.arch))
     }
     /// `M/V/K`
-    pub fn kernel_dir(&self, b: &Build) -> PathBuf {
-        self.version_dir(&b.package).join(&b.kernel.release)
+    pub fn kernel_dir(&self, build: &Build) -> PathBuf {
+        self.version_dir(&build.package).join(&build.kernel.release)
     }
     /// `M/V/K/A`: exists when built
-    pub fn built_dir(&self, b: &Build) -> PathBuf {
-        self.kernel_dir(b).join(&b.kernel.arch)
+    pub fn built_dir(&self, build: &Build) -> PathBuf {
+        self.kernel_dir(build).join(&build.kernel.arch)
     }
     /// `M/V/K/A/module`
-    pub fn module_dir(&self, b: &Build) -> PathBuf {
-        self.built_dir(b).join("module")
+    pub fn module_dir(&self, build: &Build) -> PathBuf {
+        self.built_dir(build).join("module")
     }
     /// `M/V/K/A/log/make.log`
-    pub fn make_log(&self, b: &Build) -> PathBuf {
-        self.built_dir(b).join("log").join("make.log")
+    pub fn make_log(&self, build: &Build) -> PathBuf {
+        self.built_dir(build).join("log").join("make.log")
     }
     /// `M/V/K/A/.manifest.json`
-    pub fn manifest(&self, b: &Build) -> PathBuf {
-        self.built_dir(b).join(".manifest.json")
+    pub fn manifest(&self, build: &Build) -> PathBuf {
+        self.built_dir(build).join(".manifest.json")
     }
     /// `M/V/tarball`
-    pub fn tarball_dir(&self, p: &PackageId) -> PathBuf {
-        self.version_dir(p).join("tarball")
+    pub fn tarball_dir(&self, package: &PackageId) -> PathBuf {
+        self.version_dir(package).join("tarball")
     }
     /// `M/kernel-K-A`: the link to the installed version
-    pub fn active_link(&self, name: &str, k: &Kernel) -> PathBuf {
-        self.package_dir(name).join(format!("kernel-{}-{}", k.release, k.arch))
+    pub fn active_link(&self, name: &str, kernel: &Kernel) -> PathBuf {
+        self.package_dir(name).join(format!("kernel-{}-{}", kernel.release, kernel.arch))
     }
-    /// What [`Layout::active_link`] points to: `V/K/A`
-    pub fn active_target(&self, b: &Build) -> PathBuf {
-        Path::new(&b.package.version).join(&b.kernel.release).join(&b.kernel.arch)
+    /// The target of [`Layout::active_link`]: `V/K/A`
+    pub fn active_target(&self, build: &Build) -> PathBuf {
+        Path::new(&build.package.version).join(&build.kernel.release).join(&build.kernel.arch)
     }
     /// `M/original_module`
     pub fn originals_root(&self, name: &str) -> PathBuf {
         self.package_dir(name).join("original_module")
     }
     /// `M/original_module/K/A`
-    pub fn originals_dir(&self, name: &str, k: &Kernel) -> PathBuf {
-        self.originals_root(name).join(&k.release).join(&k.arch)
+    pub fn originals_dir(&self, name: &str, kernel: &Kernel) -> PathBuf {
+        self.originals_root(name).join(&kernel.release).join(&kernel.arch)
     }
     /// `/lib/modules/K`
     pub fn kernel_modules(&self, release: &str) -> PathBuf {
@@ -153,21 +153,22 @@ impl Layout {
         self.dkms_tree.join(".journal")
     }
     /// `.index/K-A`: a cache of data from a kernel's modules, for its index.
-    pub fn index_cache(&self, k: &Kernel) -> PathBuf {
-        self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
+    pub fn index_cache(&self, kernel: &Kernel) -> PathBuf {
+        self.dkms_tree.join(".index").join(format!("{}-{}", kernel.release, kernel.arch))
     }
-    /// `/var/cache/dkms/v1`: what this machine built for itself.
+    /// `/var/cache/dkms/v1`: the builds for this machine itself.
     pub fn cache(&self) -> PathBuf {
         self.cache_dir.join("v1")
     }
-    /// `/var/cache/dkms/roots/v1`: what was built with `--root`.
+    /// `/var/cache/dkms/roots/v1`: the builds with `--root`.
     pub fn cache_of_roots(&self) -> PathBuf {
         self.cache_dir.join("roots").join("v1")
     }
 
-    /// `.headers/K-A`: what a kernel's headers are in fingerprints, and the stamps of their files.
-    pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
-        self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))
+    /// `.headers/K-A`: the lines about a kernel's headers in fingerprints, and the stamps of the header
+    /// files.
+    pub fn headers_cache(&self, kernel: &Kernel) -> PathBuf {
+        self.dkms_tree.join(".headers").join(format!("{}-{}", kernel.release, kernel.arch))
     }
     /// The directory that records which builds are running.
     pub fn building_dir(&self) -> PathBuf {
@@ -181,10 +182,11 @@ impl Layout {
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")
     }
-    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once;
-    /// each build sees its own as `build`.
-    pub fn private_build_dir(&self, b: &Build) -> PathBuf {
-        self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
+    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once.
+    /// Each build sees its own directory as `build`.
+    pub fn private_build_dir(&self, build: &Build) -> PathBuf {
+        self.version_dir(&build.package)
+            .join(format!(".build-{}-{}", build.kernel.release, build.kernel.arch))
     }
     /// `post_transaction.log`
     pub fn post_transaction_log(&self) -> PathBuf {

@@ -18,7 +18,7 @@ use dkms_sys::{signal, sys};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// More than the children of a killed dkms need to end, also on a busy machine.
+/// The time limit for the children of a killed dkms to exit. They need less, even on a busy machine.
 const CHILDREN_END: Duration = Duration::from_secs(10);
 
 /// The variable that lists, for child processes, the locks that their caller holds: `NAME=PID` entries,
@@ -34,7 +34,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether a calling process holds it.
+    /// Returns whether a calling process holds it.
     pub fn is_inherited(&self) -> bool {
         self.lock.is_none()
     }
@@ -43,15 +43,15 @@ impl Held {
 /// Reports a wait: the purpose of the lock, and its holder.
 pub type OnWait<'a> = Box<dyn Fn(&str, &str) + 'a>;
 
-/// What a command needs to take locks.
+/// Takes the locks of a command.
 pub struct Locks<'a> {
-    /// Where the lock files are.
+    /// The paths, which include the directory of locks.
     pub layout: &'a Layout,
     /// The value of [`HELD`] that this process was started with.
     pub inherited: String,
     /// The command line, shown to the commands that wait.
     pub command: &'a str,
-    /// How long to wait; `None` means no limit.
+    /// The maximum time to wait; `None` means no limit.
     pub timeout: Option<Duration>,
     /// Called before a wait, with the purpose of the lock and its holder.
     pub on_wait: OnWait<'a>,
@@ -65,10 +65,10 @@ impl Locks<'_> {
     pub fn build(&self, package: &PackageId) -> Result<Held> {
         let layout = self.layout;
         beneath::check_package(layout, package)?;
-        // The command that holds this lock writes into these two.
+        // The command that holds this lock writes into these directories.
         dkms_sys::fs::refuse_foreign_dir(layout.package_dir(&package.name))?;
         dkms_sys::fs::refuse_foreign_dir(layout.version_dir(package))?;
-        self.named(&build_name(package), &format!("building {package}"))
+        self.acquire(&build_name(package), &format!("building {package}"))
     }
 
     /// Waits until no other command changes the modules of these kernels. The locks are taken in sorted
@@ -81,7 +81,7 @@ impl Locks<'_> {
         sorted.sort();
         sorted.dedup();
         let acquire = |kernel: &&Kernel| {
-            self.named(&install_name(kernel), &format!("changing the modules of kernel {kernel}"))
+            self.acquire(&install_name(kernel), &format!("changing the modules of kernel {kernel}"))
         };
         sorted.iter().map(acquire).collect()
     }
@@ -91,18 +91,18 @@ impl Locks<'_> {
     /// # Errors
     /// As for [`Locks::build`].
     pub fn signing_key(&self) -> Result<Held> {
-        self.named("signing-key", "making the signing key")
+        self.acquire("signing-key", "creating the signing key")
     }
 
-    /// Takes the locks of these kernels if all of them are free. `None`: another process, perhaps our caller,
-    /// holds one.
+    /// Takes the locks of these kernels if all of them are free. `None` if another process, perhaps the
+    /// caller of this dkms, holds one.
     ///
     /// # Errors
     /// A lock file cannot be used.
     pub fn try_install(&self, kernels: &[Kernel]) -> Result<Option<Vec<Lock>>> {
         let mut held = Vec::new();
         for kernel in kernels {
-            match self.try_named(&install_name(kernel), "looking for interrupted changes")? {
+            match self.try_acquire(&install_name(kernel), "looking for interrupted changes")? {
                 Some(lock) => held.push(lock),
                 None => return Ok(None),
             }
@@ -110,20 +110,20 @@ impl Locks<'_> {
         Ok(Some(held))
     }
 
-    /// Takes the lock of a package version if it is free. `None`: another process, perhaps our caller, holds
-    /// it.
+    /// Takes the lock of a package version if it is free. `None` if another process, perhaps the caller of
+    /// this dkms, holds it.
     ///
     /// # Errors
     /// The lock file cannot be used.
     pub fn try_build(&self, package: &PackageId) -> Result<Option<Lock>> {
-        self.try_named(&build_name(package), "looking for interrupted builds")
+        self.try_acquire(&build_name(package), "looking for interrupted builds")
     }
 
     /// Waits for the lock with this name. `purpose` is shown to the commands that wait for it.
     ///
     /// # Errors
     /// As for [`Locks::build`].
-    pub fn named(&self, name: &str, purpose: &str) -> Result<Held> {
+    pub fn acquire(&self, name: &str, purpose: &str) -> Result<Held> {
         self.layout.require_writable()?;
         let dir = self.layout.lock_dir();
         dkms_sys::fs::refuse_foreign_dir(&dir)?;
@@ -162,9 +162,9 @@ impl Locks<'_> {
         (HELD.into(), value.trim().to_owned())
     }
 
-    /// Takes a lock if it is free, or soon will be: the children of a dkms that was killed hold its locks until
-    /// they have been ended, a moment after it.
-    fn try_named(&self, name: &str, purpose: &str) -> Result<Option<Lock>> {
+    /// Takes a lock if it is free. If only the children of a killed dkms still hold it, waits until they have
+    /// exited.
+    fn try_acquire(&self, name: &str, purpose: &str) -> Result<Option<Lock>> {
         let dir = self.layout.lock_dir();
         dkms_sys::fs::create_dir_all(&dir)?;
         let (path, purpose) = (dir.join(name), self.describe(purpose));
@@ -196,7 +196,7 @@ impl Locks<'_> {
     }
 }
 
-/// Whether the process that took this lock has ended without releasing it.
+/// Returns whether the process that took this lock has exited, while its children still hold the lock.
 fn is_left_by_a_dead_process(path: &Path) -> bool {
     let pid = Lock::holder(path).pid;
     pid != 0 && !sys::process_runs(pid)
@@ -212,13 +212,13 @@ pub fn install_name(kernel: &Kernel) -> String {
     format!("install-{}-{}", kernel.release, kernel.arch)
 }
 
-/// Whether a process, perhaps our caller, holds a lock now. Changes nothing. A lock whose file cannot be
-/// examined counts as free.
+/// Returns whether a process, perhaps the caller of this dkms, holds a lock now. Changes nothing. A lock
+/// whose file cannot be examined counts as free.
 pub fn is_held(layout: &Layout, name: &str) -> bool {
     Lock::is_taken(layout.lock_dir().join(name)).unwrap_or(false)
 }
 
-/// The kernels whose modules were ever changed, which are those with a lock file.
+/// The kernels whose modules were ever changed: those with a lock file.
 pub fn kernels(layout: &Layout) -> Vec<Kernel> {
     let Ok(names) = dkms_sys::fs::list_dir_optional(layout.lock_dir()) else { return Vec::new() };
     names

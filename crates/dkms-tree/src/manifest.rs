@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// The schema version we write. A file with a higher number is treated as absent.
+/// The schema version that this dkms writes. A file with a higher number is treated as absent.
 pub const SCHEMA: u32 = 1;
 
 /// The whole file.
@@ -28,8 +28,8 @@ pub struct Manifest {
     pub kernel: String,
     /// Architecture.
     pub arch: String,
-    /// SHA-256 over everything that is known to affect the result: equal for two builds with the same inputs.
-    /// Empty if the manifest does not have it.
+    /// The SHA-256 of everything that is known to affect the result. Two builds with the same inputs have the
+    /// same fingerprint. Empty if the manifest has none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
     /// Where the modules come from. Manifests of older versions do not have it.
@@ -39,9 +39,9 @@ pub struct Manifest {
     pub inputs: Inputs,
     /// When the build ended, in seconds since 1970.
     pub built_at: u64,
-    /// How long it took.
+    /// The duration of the build.
     pub build_seconds: f64,
-    /// How many object files were compiled; 0 if none were, or if it is not known.
+    /// The number of object files that were compiled; 0 if there were none, or if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub objects: u32,
     /// The built module files.
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub build_depends: Vec<String>,
     /// NO_WEAK_MODULES
     pub no_weak_modules: bool,
-    /// Which parts of the confinement of its build were not enforced; empty if the build was fully confined.
+    /// Parts of the confinement that were not enforced; empty if the build was confined completely.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unconfined: Vec<String>,
     /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
@@ -65,10 +65,10 @@ pub struct Manifest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum BuildOrigin {
-    /// Not recorded, or by a newer dkms.
+    /// It is not recorded, or a newer dkms recorded it.
     #[default]
     Unknown,
-    /// They were compiled for this build.
+    /// They were compiled by this build.
     Built,
     /// From the cache of builds.
     Cache,
@@ -77,7 +77,7 @@ pub enum BuildOrigin {
 }
 
 impl BuildOrigin {
-    /// Whether it is not recorded.
+    /// Returns whether it is not recorded.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
@@ -135,7 +135,7 @@ pub struct Inputs {
     pub compiler: String,
     /// The make command from dkms.conf.
     pub make: String,
-    /// "native", or why bash had to evaluate dkms.conf.
+    /// "native", or the reason why bash had to evaluate dkms.conf.
     pub evaluated: String,
 }
 
@@ -149,7 +149,7 @@ pub struct ModuleRecord {
     pub file: String,
     /// Its destination below `/lib/modules/K`, according to the distribution's rule.
     pub destination: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// SHA-256 of the file in `module/`.
     pub sha256: String,
@@ -159,19 +159,19 @@ pub struct ModuleRecord {
     pub version: String,
     /// From `.modinfo`, may be empty.
     pub srcversion: String,
-    /// Who has signed it, or why it is not signed.
+    /// The signer, or the reason why it is not signed.
     pub signature: Signature,
 }
 
-/// What a manifest says about the signature of a module. Written as `signed by WHO` or `not signed: REASON`.
+/// The signature of a module. Written as `signed by WHO` or `not signed: REASON`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Signature {
-    /// The signers, and with which program if dkms has not signed it itself.
+    /// The signers, and the program if another program than dkms signed it.
     SignedBy(String),
     /// The reason.
     NotSigned(String),
-    /// As another dkms recorded it; empty if it is not recorded.
+    /// The text that another version of dkms recorded; empty if nothing is recorded.
     Other(String),
 }
 
@@ -209,7 +209,7 @@ impl std::fmt::Display for Signature {
     }
 }
 
-/// A module left out.
+/// A module that was not built.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Excluded {
@@ -249,7 +249,7 @@ pub struct InstalledFile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stamp {
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// Inode number.
     pub inode: u64,
@@ -269,8 +269,9 @@ impl Stamp {
 }
 
 impl From<dkms_sys::fs::Stat> for Stamp {
-    fn from(s: dkms_sys::fs::Stat) -> Self {
-        Self { size: s.size, inode: s.inode, device: s.device, mtime: s.mtime, ctime: s.ctime }
+    fn from(stat: dkms_sys::fs::Stat) -> Self {
+        let dkms_sys::fs::Stat { size, inode, device, mtime, ctime, .. } = stat;
+        Self { size, inode, device, mtime, ctime }
     }
 }
 
@@ -295,7 +296,8 @@ impl Manifest {
         Self::parse(&bytes, build).map_err(|fault| Error::RecordDamaged { path, fault })
     }
 
-    /// The same for callers that only display or estimate: an unusable manifest counts as absent.
+    /// Like [`Manifest::read`], for callers that only display or estimate: an unusable manifest counts as
+    /// absent.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
         Self::read(layout, build).ok().flatten()
     }
@@ -303,7 +305,7 @@ impl Manifest {
     /// Parses the bytes of a build's manifest; `None` if a newer dkms wrote it.
     ///
     /// # Errors
-    /// Why it is not the manifest of this build.
+    /// It is not the manifest of this build.
     pub fn parse(bytes: &[u8], build: &Build) -> Result<Option<Self>, RecordFault> {
         let Schema { schema } = serde_json::from_slice(bytes)?;
         if schema > SCHEMA {
@@ -312,15 +314,16 @@ impl Manifest {
         if schema == 0 {
             return Err(RecordFault::NoSchema);
         }
-        let m: Self = serde_json::from_slice(bytes)?;
-        let of: [&str; 4] = [&m.package, &m.version, &m.kernel, &m.arch];
-        if of != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
-            let [package, version, kernel, arch] = of.map(str::to_owned);
+        let manifest: Self = serde_json::from_slice(bytes)?;
+        let found: [&str; 4] = [&manifest.package, &manifest.version, &manifest.kernel, &manifest.arch];
+        if found != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch]
+        {
+            let [package, version, kernel, arch] = found.map(str::to_owned);
             return Err(RecordFault::OtherBuild { package, version, kernel, arch, build: build.clone() });
         }
-        match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
+        match manifest.modules.iter().find(|module| !is_file_name(&module.file)) {
             Some(record) => Err(RecordFault::FileName(record.file.clone())),
-            None => Ok(Some(m)),
+            None => Ok(Some(manifest)),
         }
     }
 
@@ -343,9 +346,10 @@ impl Manifest {
     }
 }
 
-/// The few fields that `status` needs, borrowed from the file's bytes: 60 of these are read in a millisecond.
+/// The fields of a manifest that `status` needs. They borrow from the bytes of the file, which is fast: 60
+/// manifests are parsed in a millisecond.
 #[derive(Debug, Deserialize)]
-pub struct Glance<'a> {
+pub struct Summary<'a> {
     schema: u32,
     #[serde(borrow)]
     package: Cow<'a, str>,
@@ -357,31 +361,31 @@ pub struct Glance<'a> {
     arch: Cow<'a, str>,
     /// The module files.
     #[serde(borrow)]
-    pub modules: Vec<GlanceModule<'a>>,
+    pub modules: Vec<SummaryModule<'a>>,
     /// Present while installed.
     #[serde(borrow)]
-    pub installed: Option<GlanceInstalled<'a>>,
+    pub installed: Option<SummaryInstalled<'a>>,
 }
 
-/// One module file of a [`Glance`].
+/// One module file of a [`Summary`].
 #[derive(Debug, Deserialize)]
-pub struct GlanceModule<'a> {
+pub struct SummaryModule<'a> {
     /// File name below `module/`.
     #[serde(borrow)]
     pub file: Cow<'a, str>,
 }
 
-/// The installed files of a [`Glance`].
+/// The installed files of a [`Summary`].
 #[derive(Debug, Deserialize)]
-pub struct GlanceInstalled<'a> {
+pub struct SummaryInstalled<'a> {
     /// One entry per file.
     #[serde(borrow)]
-    pub files: Vec<GlanceFile<'a>>,
+    pub files: Vec<SummaryFile<'a>>,
 }
 
-/// One installed file of a [`Glance`].
+/// One installed file of a [`Summary`].
 #[derive(Debug, Deserialize)]
-pub struct GlanceFile<'a> {
+pub struct SummaryFile<'a> {
     /// Full path.
     #[serde(borrow, deserialize_with = "names_as_json::borrowed")]
     pub path: Cow<'a, Path>,
@@ -394,22 +398,21 @@ pub struct GlanceFile<'a> {
     pub built: Stamp,
 }
 
-impl<'a> Glance<'a> {
+impl<'a> Summary<'a> {
     /// Parses the bytes of a manifest; `None` if it is unusable.
     pub fn parse(bytes: &'a [u8], build: &Build) -> Option<Self> {
-        let g: Self = serde_json::from_slice(bytes).ok()?;
-        let ours = g.schema >= 1
-            && g.schema <= SCHEMA
-            && g.package == build.package.name
-            && g.version == build.package.version
-            && g.kernel == build.kernel.release.as_str()
-            && g.arch == build.kernel.arch
-            && g.modules.iter().all(|r| plain_file_name(&r.file));
-        ours.then_some(g)
+        let summary: Self = serde_json::from_slice(bytes).ok()?;
+        let is_valid = (1..=SCHEMA).contains(&summary.schema)
+            && summary.package == build.package.name
+            && summary.version == build.package.version
+            && summary.kernel == build.kernel.release.as_str()
+            && summary.arch == build.kernel.arch
+            && summary.modules.iter().all(|module| is_file_name(&module.file));
+        is_valid.then_some(summary)
     }
 }
 
-fn plain_file_name(name: &str) -> bool {
+fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }
 
@@ -418,7 +421,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_of_a_signature_stays_as_it_is() {
+    fn the_text_of_a_signature_is_not_changed() {
         for (text, signature) in [
             ("signed by a and b", Signature::SignedBy("a and b".into())),
             ("not signed: no key", Signature::NotSigned("no key".into())),

@@ -1,9 +1,8 @@
-//! File names in JSON. Names are bytes, JSON strings are Unicode.
+//! Writes and reads file names in JSON. Names are bytes, but JSON strings are Unicode.
 //!
-//! A name that is UTF-8 is written as a string, unchanged. Any other is written as `{"escaped":"/a/b%FF/c"}`:
-//! each byte that is not part of valid UTF-8, and each `%`, becomes `%XX`. A string and an object cannot be
-//! confused, so every name has exactly one form, and older records, which contain only strings, keep their
-//! meaning.
+//! A name that is valid UTF-8 is written as an unchanged string. Any other name is written as
+//! `{"escaped":"/a/b%FF/c"}`: each byte that is not part of valid UTF-8, and each `%`, becomes `%XX`. So
+//! every name has exactly one form, and older records, which contain only strings, keep their meaning.
 //!
 //! For fields of type `PathBuf` and `OsString`: `#[serde(with = "names_as_json")]`.
 
@@ -20,7 +19,7 @@ const KEY: &str = "escaped";
 /// Writes a name.
 ///
 /// # Errors
-/// Those of the serialiser.
+/// The errors of the serialiser.
 pub fn serialize<S: Serializer>(name: &impl AsRef<OsStr>, serializer: S) -> Result<S::Ok, S::Error> {
     let name = name.as_ref();
     if let Some(text) = name.to_str() {
@@ -56,7 +55,7 @@ pub mod optional {
     /// Writes a name, or `null`.
     ///
     /// # Errors
-    /// Those of the serialiser.
+    /// The errors of the serialiser.
     pub fn serialize<S: Serializer>(name: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         match name {
             Some(name) => super::serialize(name, serializer),
@@ -67,7 +66,7 @@ pub mod optional {
     /// Reads a name, or `null`.
     ///
     /// # Errors
-    /// The value is something else.
+    /// The value is neither a name nor `null`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         #[derive(Deserialize)]
         struct Name<'a>(#[serde(borrow, deserialize_with = "super::borrowed")] Cow<'a, Path>);
@@ -101,8 +100,8 @@ impl<'de> Visitor<'de> for Names {
         if map.next_key::<de::IgnoredAny>()?.is_some() {
             return Err(wrong());
         }
-        let bytes =
-            unescape(&text).ok_or_else(|| de::Error::custom("'%' needs two hexadecimal digits behind it"))?;
+        let bytes = unescape(&text)
+            .ok_or_else(|| de::Error::custom("two hexadecimal digits are expected after '%'"))?;
         Ok(Cow::Owned(PathBuf::from(OsString::from_vec(bytes))))
     }
 }
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn text_stays_as_it_is_and_bytes_are_escaped() {
+    fn only_names_that_are_not_text_are_escaped() {
         for (bytes, json) in [
             (&b"/a/b"[..], r#""/a/b""#),
             (b"/50%/\xc3\xa4\n", r#""/50%/ä\n""#),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name() {
+    fn invalid_names_are_refused() {
         for json in [
             r#"{"escaped":"%"}"#,
             r#"{"escaped":"%f"}"#,
@@ -200,7 +199,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_name_survives(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+        fn every_name_is_read_as_it_was_written(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
             proptest::prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
         }
     }

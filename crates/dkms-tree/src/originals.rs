@@ -22,21 +22,21 @@ pub struct Original {
     pub origin_file: Option<PathBuf>,
     /// Its original path.
     pub origin: Option<PathBuf>,
-    /// Why the contents of that file are not used.
+    /// The reason why the contents of that file are not used.
     pub problem: Option<Arc<OriginError>>,
 }
 
-/// Why the contents of an `.origin` file are not used.
+/// The reason why the contents of an `.origin` file are not used.
 #[derive(Debug, thiserror::Error)]
 pub enum OriginError {
-    /// It is a directory, a link or the like.
-    #[error("{} is no regular file", .0.display())]
+    /// It is a directory, a link or a special file.
+    #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
     /// It cannot be read.
     #[error(transparent)]
     Unreadable(#[from] IoError),
     /// The path in it is not in the directory of the kernel.
-    #[error("{} says that it came from '{}', which is not beneath {}", .file.display(), .place.display(), .modules.display())]
+    #[error("{} contains the original path '{}', which is not below {}", .file.display(), .place.display(), .modules.display())]
     Elsewhere {
         /// The `.origin` file.
         file: PathBuf,
@@ -48,15 +48,15 @@ pub enum OriginError {
 }
 
 /// The path for a module file whose name is unique.
-pub fn archive_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
-    Some(layout.originals_dir(package, k).join(file.file_name()?))
+pub fn archive_path(layout: &Layout, package: &str, kernel: &Kernel, file: &Path) -> Option<PathBuf> {
+    Some(layout.originals_dir(package, kernel).join(file.file_name()?))
 }
 
-/// The path for one of several with the same name: its directory below `/lib/modules/K`, repeated below
+/// The path for a module file if several have the same name: its path below `/lib/modules/K`, in
 /// `collisions/`.
-pub fn collision_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
-    let inside = file.strip_prefix(layout.kernel_modules(&k.release)).ok()?;
-    Some(layout.originals_dir(package, k).join("collisions").join(inside))
+pub fn collision_path(layout: &Layout, package: &str, kernel: &Kernel, file: &Path) -> Option<PathBuf> {
+    let inside = file.strip_prefix(layout.kernel_modules(&kernel.release)).ok()?;
+    Some(layout.originals_dir(package, kernel).join("collisions").join(inside))
 }
 
 /// The `.origin` file that belongs to an archived file.
@@ -73,29 +73,29 @@ pub fn origin_text(from: &Path) -> OsString {
     text
 }
 
-/// The original path of a file, if it is in this kernel's own directory. Symbolic links in that path are
-/// checked when the file is moved back.
-fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> Result<PathBuf, OriginError> {
+/// Reads the original path of a file, which must be in this kernel's own directory. Symbolic links in that
+/// path are checked when the file is moved back.
+fn read_origin(layout: &Layout, kernel: &Kernel, file: &Path) -> Result<PathBuf, OriginError> {
     if !dkms_sys::fs::is_real_file(file) {
         return Err(OriginError::NotAFile(file.to_owned()));
     }
     let text = dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG)?;
     let line = text.strip_suffix(b"\n").unwrap_or(&text);
     let place = PathBuf::from(OsStr::from_bytes(line));
-    let modules = layout.kernel_modules(&k.release);
+    let modules = layout.kernel_modules(&kernel.release);
     if place.starts_with(&modules) && !place.components().any(|c| c == Component::ParentDir) {
         return Ok(place);
     }
     Err(OriginError::Elsewhere { file: file.to_owned(), place, modules })
 }
 
-/// Everything archived for a package and kernel, sorted by path.
+/// Lists the archived files of a package and kernel, sorted by path.
 ///
 /// # Errors
-/// A directory cannot be read: there may be more.
-pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>, IoError> {
+/// A directory cannot be read.
+pub fn list(layout: &Layout, package: &str, kernel: &Kernel) -> Result<Vec<Original>, IoError> {
     let mut found = Vec::new();
-    let mut pending = vec![layout.originals_dir(package, k)];
+    let mut pending = vec![layout.originals_dir(package, kernel)];
     while let Some(dir) = pending.pop() {
         for name in dkms_sys::fs::list_dir_optional(&dir)? {
             let path = dir.join(name);
@@ -108,7 +108,7 @@ pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>,
             };
             let name = name.to_owned();
             let origin_file = Some(origin_file(&path)).filter(|o| dkms_sys::fs::exists(o));
-            let (origin, problem) = match origin_file.as_ref().map(|file| read_origin(layout, k, file)) {
+            let (origin, problem) = match origin_file.as_ref().map(|file| read_origin(layout, kernel, file)) {
                 Some(Ok(origin)) => (Some(origin), None),
                 Some(Err(error)) => (None, Some(Arc::new(error))),
                 None => (None, None),

@@ -1,4 +1,4 @@
-//! The contents of the tree, determined cheaply from the file system. Runs no code and evaluates no
+//! Determines the contents of the tree from its directories and links. Runs no code and evaluates no
 //! dkms.conf.
 
 use crate::ids::{Build, Kernel, PackageId, Release};
@@ -37,10 +37,10 @@ pub enum BuildState {
 }
 
 /// Finds the state of a package version.
-pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
-    if !layout.version_dir(p).is_dir() {
+pub fn registration(layout: &Layout, package: &PackageId) -> Registration {
+    if !layout.version_dir(package).is_dir() {
         Registration::Absent
-    } else if breakage(layout, p).is_some() {
+    } else if breakage(layout, package).is_some() {
         Registration::Broken
     } else {
         Registration::Added
@@ -48,8 +48,8 @@ pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
 }
 
 /// What is missing in a version directory that exists.
-pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
-    let link = layout.source_link(p);
+pub fn breakage(layout: &Layout, package: &PackageId) -> Option<Breakage> {
+    let link = layout.source_link(package);
     if link.symlink_metadata().is_err() {
         Some(Breakage::LinkMissing)
     } else if !link.is_dir() {
@@ -60,39 +60,40 @@ pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
 }
 
 /// Finds the state of a build.
-pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
-    if !layout.module_dir(b).is_dir() {
+pub fn build_state(layout: &Layout, build: &Build) -> BuildState {
+    if !layout.module_dir(build).is_dir() {
         BuildState::NotBuilt
-    } else if is_active(layout, b) {
+    } else if is_active(layout, build) {
         BuildState::Installed
     } else {
         BuildState::Built
     }
 }
 
-/// Whether `kernel-K-A` points to this build.
-pub fn is_active(layout: &Layout, b: &Build) -> bool {
-    active_version(layout, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+/// Returns whether `kernel-K-A` points to this build.
+pub fn is_active(layout: &Layout, build: &Build) -> bool {
+    active_version(layout, &build.package.name, &build.kernel).is_some_and(|v| v == build.package.version)
 }
 
 /// The version that `kernel-K-A` points to for a kernel.
 pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<String> {
     let target = std::fs::read_link(layout.active_link(name, kernel)).ok()?;
-    version_named(layout, &target, name, kernel)
+    version_in_target(layout, &target, name, kernel)
 }
 
-/// Whether this target of a `kernel-K-A` link means this build.
-pub fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
-    version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+/// Returns whether a `kernel-K-A` link with this target points to this build.
+pub fn points_to(layout: &Layout, target: &Path, build: &Build) -> bool {
+    version_in_target(layout, target, &build.package.name, &build.kernel)
+        .is_some_and(|v| v == build.package.version)
 }
 
-fn version_named(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
+fn version_in_target(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
     // Usually V/K/A; an absolute link into the tree means the same.
     let inside = target.is_absolute().then(|| target.strip_prefix(layout.package_dir(name)).ok()).flatten();
     let mut parts = inside.unwrap_or(target).iter();
-    let (v, k, a) = (parts.next()?, parts.next()?, parts.next()?);
-    let fits = k == kernel.release.as_str() && a == kernel.arch.as_str() && parts.next().is_none();
-    fits.then(|| v.to_string_lossy().into_owned())
+    let (version, release, arch) = (parts.next()?, parts.next()?, parts.next()?);
+    let fits = release == kernel.release.as_str() && arch == kernel.arch.as_str() && parts.next().is_none();
+    fits.then(|| version.to_string_lossy().into_owned())
 }
 
 /// Every package version directory, sorted by directory name at each level. `keep` filters the names of
@@ -130,9 +131,9 @@ pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
         .collect()
 }
 
-/// The kernels a package version is built for, sorted by directory name.
-pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
-    let base = layout.version_dir(p);
+/// The builds of a package version, sorted by directory name.
+pub fn builds(layout: &Layout, package: &PackageId) -> Vec<Build> {
+    let base = layout.version_dir(package);
     let mut found = Vec::new();
     for release in subdirectories(&base) {
         if !looks_like_release(&release) {
@@ -141,7 +142,7 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
         for arch in subdirectories(&base.join(&release)) {
             if base.join(&release).join(&arch).join("module").is_dir() {
                 if let Ok(kernel) = Kernel::new(&release, &arch) {
-                    found.push(Build::new(p, &kernel));
+                    found.push(Build::new(package, &kernel));
                 }
             }
         }
@@ -149,7 +150,8 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     found
 }
 
-/// The name of a kernel's directory begins with digits and a dot; `build`, `source` and `tarball` do not.
+/// Returns whether a name looks like that of a kernel's directory: it begins with digits and a dot, unlike
+/// `build`, `source` and `tarball`.
 pub fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
@@ -163,8 +165,8 @@ pub fn installed_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option
 }
 
 /// The module files of a build (`NAME.ko` with or without a compression suffix), sorted.
-pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
-    let dir = layout.module_dir(b);
+pub fn module_files(layout: &Layout, build: &Build) -> Vec<ModuleFile> {
+    let dir = layout.module_dir(build);
     let mut found: Vec<ModuleFile> = names(&dir)
         .into_iter()
         .filter_map(|file| {
@@ -178,11 +180,11 @@ pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
 /// One module file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleFile {
-    /// The name without `.ko` and what follows.
+    /// The name without `.ko` and the suffix of the compression.
     pub name: String,
-    /// File name.
+    /// The name of the file.
     pub file: String,
-    /// Full path.
+    /// The full path.
     pub path: PathBuf,
 }
 

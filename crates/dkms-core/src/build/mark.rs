@@ -142,7 +142,7 @@ fn clear_mark(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
 /// another process is working on that kernel.
 fn recover_layers(system: &System, made: &Record) -> Result<bool> {
     let directories = [Some(system.layout.built_dir(&made.build)), made.unfinished.clone()];
-    let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();
+    let mut cut_off = directories.iter().flatten().filter(|d| layers::is_interrupted(d)).peekable();
     if cut_off.peek().is_none() {
         return Ok(true);
     }

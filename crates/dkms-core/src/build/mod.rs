@@ -257,7 +257,7 @@ fn obtain(
     slot: Option<Slots<'_>>,
 ) -> Result<Obtained> {
     let lines = fingerprint.lines();
-    let fleet = fleet::to_take_from(context.system, context.sink, &context.build.kernel);
+    let fleet = fleet::membership(context.system, context.sink, &context.build.kernel);
     let signed = fleet.map(|fleet| (fleet.lines(&lines), Some(fleet)));
     for (lines, signer) in signed.into_iter().chain([(lines, None)]) {
         let taken = match cached::find(context, &lines, signer.as_ref())? {

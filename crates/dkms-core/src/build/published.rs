@@ -6,7 +6,7 @@ use crate::build::BuildError;
 use crate::cache::{Cache, Entry};
 use crate::error::Result;
 use crate::registry::fleet::Fleet;
-use crate::registry::{self, Fetched, Offer, Wanted};
+use crate::registry::{self, Fetched, Offer, Query};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::manifest::BuildOrigin;
 
@@ -29,15 +29,15 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
 
 fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
     let system = context.system;
-    let wanted = Wanted { build: context.build, lines: lines.to_vec() };
+    let query = Query { build: context.build, lines: lines.to_vec() };
     let usable = |entry: &Entry, origin| usable(context, entry, origin, fleet);
     let cache = Cache::of(system).filter(|cache| cache.distrust().is_none());
     if let Some(entry) =
-        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &wanted))
+        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &query))
     {
         return usable(&entry, BuildOrigin::Cache);
     }
-    let Some(offer) = registry::find(system, context.sink, &wanted)? else { return Ok(None) };
+    let Some(offer) = registry::find(system, context.sink, &query)? else { return Ok(None) };
     if let Some(entry) = stored(cache.as_ref(), &offer) {
         return usable(&entry, BuildOrigin::Registry(offer.reference()));
     }
@@ -70,7 +70,7 @@ fn usable(
     let taken = cached::take(context, entry, origin, fleet)?;
     Ok(taken
         .map_err(|damaged| {
-            registry::warn(&context.system.settings, context.sink, format!("{}: {damaged}", context.build))
+            registry::warn(context.system, context.sink, format!("{}: {damaged}", context.build))
         })
         .ok())
 }

@@ -110,12 +110,12 @@ impl Change {
 
     /// Records the present status of a package, which `status` shows until the change ends.
     pub(super) fn note(&mut self, system: &System, package: &str) -> Result<()> {
-        if self.transaction.knows(package) {
+        if self.transaction.has_recorded(package) {
             return Ok(());
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
         let entries = status::of_package(system, package, &kernels);
-        Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
+        Ok(self.transaction.record_status(Before { package: package.to_owned(), entries })?)
     }
 
     /// Installs a build that is built but not active.

@@ -11,7 +11,7 @@ use dkms_sys::fs::{Dir, Kind};
 pub use dkms_tree::entry::{Entry, State};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
-use dkms_tree::manifest::{Glance, Stamp};
+use dkms_tree::manifest::{Stamp, Summary};
 use dkms_tree::state;
 use filter::fits;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) use filter::escape;
 /// Returns everything that matches one filter, in directory order, with weakly linked builds last. If a
 /// command is changing something at the moment, the state before that change is shown.
 ///
-/// This command must be fast. So it walks the tree through open directories, reads only what [`Glance`]
+/// This command must be fast. So it walks the tree through open directories, reads only what [`Summary`]
 /// needs, and reads module files only if their stamps have changed.
 pub fn status(system: &System, sink: &dyn Sink, filter: &Filter) -> Vec<Entry> {
     let mut entries = live(system, filter);
@@ -167,12 +167,12 @@ impl Package<'_> {
         let build = Build::new(id, &Kernel::new(release, arch).ok()?);
         let glance = dir
             .read(format!("{release}/{arch}/.manifest.json"), buffer)
-            .and_then(|bytes| Glance::parse(bytes, &build));
+            .and_then(|bytes| Summary::parse(bytes, &build));
         if glance.is_none() && !dir.has_dir(format!("{release}/{arch}/module")) {
             return None;
         }
         let link = self.dir.link(format!("kernel-{release}-{arch}"));
-        let active = link.is_some_and(|t| state::link_names(&self.system.layout, &t, &build));
+        let active = link.is_some_and(|t| state::points_to(&self.system.layout, &t, &build));
         let kind =
             if active { State::Installed(build.kernel.clone()) } else { State::Built(build.kernel.clone()) };
         let mut entry = Entry::new(id, kind);
@@ -190,7 +190,7 @@ impl Package<'_> {
     }
 
     /// Compares the built and installed files with the manifest.
-    fn compare(&self, build: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
+    fn compare(&self, build: &Build, glance: &Summary<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
         let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
         for module in &glance.modules {
             let below = format!("{}/{}/module/{}", build.kernel.release, build.kernel.arch, module.file);

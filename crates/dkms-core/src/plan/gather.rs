@@ -234,5 +234,5 @@ pub fn kernels_with_headers(layout: &Layout, settings: &Settings, arch: &str) ->
     let mut found = state::releases(layout);
     found.retain(|release| headers::suffice(layout, settings, release));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
-    found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
+    found.into_iter().filter_map(|release| Kernel::from_release(release, arch).ok()).collect()
 }

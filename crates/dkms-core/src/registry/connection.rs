@@ -1,12 +1,12 @@
-//! A connection to the program `dkms-registry`. Only this program uses the network.
+//! A connection to the program `dkms-registry`, which is the only program of dkms that uses the network.
 //!
 //! The program confines itself and changes to a dedicated user before it answers the first request. Its
-//! answers are not trusted. A line that is too long, an answer that cannot be parsed or was not requested,
-//! and a timeout end the connection: from then on every request fails at once. The threads of builds share
+//! replies are not trusted. A line that is too long, a reply that cannot be parsed or was not requested, and
+//! a timeout end the connection: from then on every request fails immediately. The threads of builds share
 //! one connection. Each waits for the reply with the number of its request.
 
-use super::error::{Failure, Local, Nonsense};
-use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, Reply, Request, VERSION};
+use super::error::{Failure, Local, ProtocolError};
+use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, PROTOCOL, Reply, Request, VERSION};
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{Command, Stdin, Stream};
@@ -22,29 +22,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The name that the program gives itself.
-const PROTOCOL: &str = "dkms-registry";
-
-/// The time limit of the program for the first byte from a source, plus some time for the program itself.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The time limit for the greeting, and for the reply about one source. It is longer than the program's own
+/// limit.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The slowest accepted transfer, in bytes per second.
 const SLOWEST: u64 = 1_000_000;
 
-/// The time limit of the program to exit after its input was closed.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// The time limit for the exit of the program after its input was closed.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The number of bytes of the program's error output that are kept for a message.
-const KEPT_ERRORS: usize = 400;
+/// The maximum number of bytes of the program's error output in a message.
+const MAX_ERRORS: usize = 400;
+
+/// The maximum number of warnings that wait for [`Connection::take_warnings`]; more are dropped.
+const MAX_WARNINGS: usize = 16;
 
 /// The parameters for starting the program.
 pub(crate) struct Start {
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
     /// Its environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Files that are copied to the spool before it starts, with their names in the spool. They may contain
-    /// passwords.
+    /// The names and contents of files that are created in the spool before the program starts. They may
+    /// contain passwords.
     pub files: Vec<(String, Vec<u8>)>,
     /// The directory in which the spool directory is created.
     pub temporary: PathBuf,
@@ -55,7 +56,7 @@ pub(crate) struct Start {
 pub(crate) struct Found {
     /// The registry that has it.
     pub source: String,
-    /// Digest of the manifest, computed here.
+    /// The digest of the manifest, computed from its text.
     pub digest: String,
     /// The manifest, not yet verified.
     pub manifest: String,
@@ -70,6 +71,22 @@ pub enum Pushed {
     Exists,
 }
 
+/// A build to publish.
+pub(super) struct Publication<'a> {
+    /// The registry.
+    pub source: &'a str,
+    /// The name below the prefix of the registry.
+    pub repository: &'a str,
+    /// The tag for the manifest.
+    pub tag: &'a str,
+    /// The manifest.
+    pub manifest: &'a str,
+    /// The digests and the contents of the blobs in the manifest.
+    pub blobs: &'a [(&'a str, &'a [u8])],
+    /// Whether an existing tag is replaced.
+    pub replace: bool,
+}
+
 /// A running program.
 pub(crate) struct Connection {
     spool: TempDir,
@@ -81,54 +98,57 @@ pub(crate) struct Connection {
 /// The state that the reading thread and the requesting threads share.
 #[derive(Default)]
 struct Shared {
-    talk: Mutex<Talk>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Talk {
-    last: u64,
-    greeted: bool,
-    /// Requests without a reply are `None`.
+struct State {
+    /// The number of the last request.
+    last_id: u64,
+    is_greeted: bool,
+    /// Replies by the number of the request; `None` until the reply arrives.
     replies: HashMap<u64, Option<Reply>>,
     warnings: Vec<String>,
+    /// The beginning of the program's error output.
     errors: String,
     /// The reason why the connection has ended.
-    over: Option<Failure>,
-    ended: bool,
+    failure: Option<Failure>,
+    has_exited: bool,
 }
 
 impl Connection {
     /// Starts the program and greets it.
     ///
     /// # Errors
-    /// It cannot be started, or does not answer as it should.
+    /// It cannot be started, or does not send a valid greeting.
     pub(crate) fn start(start: Start) -> Result<Self, Failure> {
         let spool = spool(&start)?;
         let (input, theirs) = UnixStream::pair().map_err(Local::Start)?;
-        let _ = input.set_write_timeout(Some(PATIENCE));
+        let _ = input.set_write_timeout(Some(REPLY_TIMEOUT));
         let shared = Arc::new(Shared::default());
         let stop = Arc::new(AtomicBool::new(false));
         let command = command(&start, spool.path(), theirs, &shared).stop_on(stop.clone());
         let watched = shared.clone();
         std::thread::Builder::new()
             .name("dkms-registry".into())
-            .spawn(move || watched.end(command.run().map(|done| done.status.to_string())))
+            .spawn(move || watched.record_exit(command.run().map(|done| done.status.to_string())))
             .map_err(Local::Start)?;
         let connection = Self { spool, input: Mutex::new(input), shared, stop };
         connection.greet()?;
         Ok(connection)
     }
 
+    /// Sends the greeting of dkms, and waits for that of the program.
     fn greet(&self) -> Result<(), Failure> {
-        self.write(&Greeting { protocol: PROTOCOL.into(), version: VERSION })?;
-        self.wait(PATIENCE, |talk| talk.greeted.then_some(()))
+        self.write(&Greeting::ours())?;
+        self.wait(REPLY_TIMEOUT, |state| state.is_greeted.then_some(()))
     }
 
-    /// Looks a tag up in the sources, in order. `None`: none of them has it.
+    /// Looks for a tag in the sources, in their order; `None` if none of them has it.
     ///
     /// # Errors
-    /// The program failed, or reports a failure.
+    /// The connection failed, or the program reports a failure.
     pub(crate) fn lookup(
         &self,
         sources: &[String],
@@ -136,7 +156,7 @@ impl Connection {
         tag: &str,
     ) -> Result<Option<Found>, Failure> {
         let count = u32::try_from(sources.len()).unwrap_or(u32::MAX).clamp(1, 20);
-        let reply = self.ask(PATIENCE.saturating_mul(count), |id| Request::Lookup {
+        let reply = self.send(REPLY_TIMEOUT.saturating_mul(count), |id| Request::Lookup {
             id,
             sources: sources.to_vec(),
             repository: repository.to_owned(),
@@ -148,7 +168,7 @@ impl Connection {
                 let is_manifest = manifest.len() <= dkms_bundle::manifest::MAX_BYTES
                     && digest == dkms_bundle::digest::digest(manifest.as_bytes());
                 if !sources.contains(&source) || !is_manifest {
-                    return Err(self.end_because(Nonsense::OtherManifest));
+                    return Err(self.fail(ProtocolError::OtherManifest));
                 }
                 Ok(Some(Found { source, digest, manifest }))
             }
@@ -156,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Fetches a blob of a known size to a file that no longer has a name. Its digest is not checked here.
+    /// Fetches a blob of this size in bytes. The returned file has no name. Its digest is not checked.
     ///
     /// # Errors
     /// As for [`Connection::lookup`]; the program did not create the file, or its size is wrong.
@@ -167,7 +187,7 @@ impl Connection {
         digest: &str,
         size: u64,
     ) -> Result<File, Failure> {
-        let reply = self.ask(transfer_time(size), |id| Request::Fetch {
+        let reply = self.send(transfer_time(size), |id| Request::Fetch {
             id,
             source: source.to_owned(),
             repository: repository.to_owned(),
@@ -175,46 +195,38 @@ impl Connection {
             size,
         })?;
         match reply {
-            Reply::Fetched { file, .. } => {
-                self.take_file(&file, size).map_err(|nonsense| self.end_because(nonsense))
-            }
+            Reply::Fetched { file, .. } => self.take_file(&file, size).map_err(|error| self.fail(error)),
             other => Err(self.unexpected(other)),
         }
     }
 
-    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced. A lookup comes
-    /// first, so that the program has its user already.
+    /// Pushes blobs and then the manifest, unless the tag exists and must not be replaced. Call
+    /// [`Connection::lookup`] first, so that the program has changed its user.
     ///
     /// # Errors
     /// As for [`Connection::lookup`].
-    pub(crate) fn push(
-        &self,
-        source: &str,
-        repository: &str,
-        tag: &str,
-        manifest: &str,
-        blobs: &[(&str, &[u8])],
-        replace: bool,
-    ) -> Result<Pushed, Failure> {
-        let mut listed = Vec::new();
-        for (number, (digest, bytes)) in blobs.iter().enumerate() {
-            let file = format!("push-{number}");
+    pub(super) fn push(&self, publication: &Publication<'_>) -> Result<Pushed, Failure> {
+        let mut blobs = Vec::new();
+        let mut total = 0u64;
+        for (number, (digest, bytes)) in publication.blobs.iter().enumerate() {
+            let (file, size) = (format!("push-{number}"), bytes.len() as u64);
             self.put_file(&file, bytes)?;
-            listed.push(Blob { file, digest: (*digest).to_owned(), size: bytes.len() as u64 });
+            blobs.push(Blob { file, digest: (*digest).to_owned(), size });
+            total = total.saturating_add(size);
         }
-        let size = blobs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(bytes.len() as u64));
-        let names: Vec<String> = listed.iter().map(|blob| blob.file.clone()).collect();
-        let reply = self.ask(transfer_time(size).saturating_mul(2), |id| Request::Push {
+        let paths: Vec<PathBuf> = blobs.iter().map(|blob| self.spool.path().join(&blob.file)).collect();
+        let reply = self.send(transfer_time(total).saturating_mul(2), |id| Request::Push {
             id,
-            source: source.to_owned(),
-            repository: repository.to_owned(),
-            tag: tag.to_owned(),
-            manifest: manifest.to_owned(),
-            blobs: listed,
-            replace,
+            source: publication.source.to_owned(),
+            repository: publication.repository.to_owned(),
+            tag: publication.tag.to_owned(),
+            manifest: publication.manifest.to_owned(),
+            blobs,
+            replace: publication.replace,
         });
-        for name in names {
-            let _ = fs::remove_file(self.spool.path().join(name));
+        for path in paths {
+            // The spool directory is deleted at the end in any case.
+            let _ = fs::remove_file(path);
         }
         match reply? {
             Reply::Pushed { digest, .. } => Ok(Pushed::New(digest)),
@@ -223,27 +235,27 @@ impl Connection {
         }
     }
 
-    /// The warnings of the program since the last call.
+    /// Returns the warnings of the program since the last call.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut self.talk().warnings)
+        std::mem::take(&mut self.state().warnings)
     }
 
     /// Sends a request and waits for its reply.
-    fn ask(&self, time: Duration, request: impl FnOnce(u64) -> Request) -> Result<Reply, Failure> {
+    fn send(&self, time: Duration, request: impl FnOnce(u64) -> Request) -> Result<Reply, Failure> {
         let id = {
-            let mut talk = self.talk();
-            if let Some(failure) = &talk.over {
+            let mut state = self.state();
+            if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
-            talk.last += 1;
-            let id = talk.last;
-            talk.replies.insert(id, None);
+            state.last_id += 1;
+            let id = state.last_id;
+            state.replies.insert(id, None);
             id
         };
         self.write(&request(id))?;
-        let reply = self.wait(time, |talk| {
-            let is_there = talk.replies.get(&id).is_some_and(Option::is_some);
-            if is_there { talk.replies.remove(&id).flatten() } else { None }
+        let reply = self.wait(time, |state| {
+            let has_reply = state.replies.get(&id).is_some_and(Option::is_some);
+            if has_reply { state.replies.remove(&id).flatten() } else { None }
         })?;
         match reply {
             Reply::Failed { reason, .. } => Err(Failure::Reported(shorten(&reason))),
@@ -251,15 +263,16 @@ impl Connection {
         }
     }
 
-    /// Waits until `answer` finds something, the conversation is over, or the time is.
-    fn wait<T>(&self, time: Duration, mut answer: impl FnMut(&mut Talk) -> Option<T>) -> Result<T, Failure> {
+    /// Waits until `find` returns something. Fails at the end of the connection, at an interrupt or at a
+    /// timeout.
+    fn wait<T>(&self, time: Duration, mut find: impl FnMut(&mut State) -> Option<T>) -> Result<T, Failure> {
         let start = Instant::now();
-        let mut talk = self.talk();
+        let mut state = self.state();
         loop {
-            if let Some(answer) = answer(&mut talk) {
-                return Ok(answer);
+            if let Some(found) = find(&mut state) {
+                return Ok(found);
             }
-            if let Some(failure) = &talk.over {
+            if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
             if let Some(signal) = dkms_sys::signal::interrupted() {
@@ -267,13 +280,13 @@ impl Connection {
             }
             let left = time.saturating_sub(start.elapsed());
             if left.is_zero() {
-                drop(talk);
-                return Err(self.end_because(Failure::Silent(time)));
+                drop(state);
+                return Err(self.fail(Failure::Timeout(time)));
             }
-            // An interrupt does not wake this thread.
+            // An interrupt does not wake this thread, so it wakes up regularly.
             let step = left.min(Duration::from_millis(200));
-            let woken = self.shared.changed.wait_timeout(talk, step);
-            talk = woken.map_or_else(|e| e.into_inner().0, |(talk, _)| talk);
+            let woken = self.shared.changed.wait_timeout(state, step);
+            state = woken.map_or_else(|e| e.into_inner().0, |(state, _)| state);
         }
     }
 
@@ -281,138 +294,127 @@ impl Connection {
         let mut line = serde_json::to_vec(value).map_err(Local::Json)?;
         line.push(b'\n');
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        // If the program has ended, the reader reports the reason shortly.
+        // If this fails, the program has exited, and `wait` returns the reason.
         let _ = input.write_all(&line);
         Ok(())
     }
 
     /// Opens a file that the program has reported as created, and removes its name.
-    fn take_file(&self, name: &str, size: u64) -> Result<File, Nonsense> {
+    fn take_file(&self, name: &str, size: u64) -> Result<File, ProtocolError> {
         let is_name =
             !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && !name.contains(['/', '\0']);
         if !is_name {
-            return Err(Nonsense::FileName);
+            return Err(ProtocolError::FileName);
         }
-        // The program has taken its spool directory before it answers the first request.
+        // The program becomes the owner of its spool directory before it answers the first request.
         let owner = fs::symlink_metadata(self.spool.path())?.uid();
         let file = fs::open_untrusted(self.spool.path(), name, Some(owner))?;
         let path = self.spool.path().join(name);
         fs::remove_file(&path)?;
-        let found = file.metadata().map_err(|e| IoError::new("read", path, e))?.len();
-        if found != size {
-            return Err(Nonsense::FileSize { found, wanted: size });
+        let actual = file.metadata().map_err(|e| IoError::new("read", path, e))?.len();
+        if actual != size {
+            return Err(ProtocolError::FileSize { actual, expected: size });
         }
         Ok(file)
     }
 
-    /// Gives a file to the program. All may read it, but only the program's user can enter the spool
-    /// directory. Its owner is not changed: by its name, in a directory of the program, that could be another
-    /// file by then.
+    /// Creates a file in the spool. All users may read the file, but only the program's user can enter the
+    /// spool directory. The owner of the file is not changed, because the program could replace the file
+    /// before that.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         Ok(fs::create_new(self.spool.path().join(name), bytes, 0o644)?)
     }
 
     fn unexpected(&self, reply: Reply) -> Failure {
         let text = serde_json::to_string(&reply).unwrap_or_default();
-        self.end_because(Nonsense::OtherReply(shorten(&text)))
+        self.fail(ProtocolError::OtherReply(shorten(&text)))
     }
 
-    /// Ends the conversation.
-    fn end_because(&self, failure: impl Into<Failure>) -> Failure {
+    /// Ends the connection, and returns the first reason for its end.
+    fn fail(&self, failure: impl Into<Failure>) -> Failure {
         self.stop.store(true, Ordering::Relaxed);
-        self.talk().over.get_or_insert(failure.into()).clone()
+        self.state().failure.get_or_insert(failure.into()).clone()
     }
 
-    fn talk(&self) -> MutexGuard<'_, Talk> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.shared.lock()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The program ends when its input ends.
+        // The program exits when its input ends.
         let input = self.input.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = input.shutdown(std::net::Shutdown::Both);
         let start = Instant::now();
-        let mut talk = self.shared.lock();
-        while !talk.ended && start.elapsed() < FAREWELL + FAREWELL {
-            if start.elapsed() >= FAREWELL {
+        let mut state = self.shared.lock();
+        while !state.has_exited && start.elapsed() < EXIT_TIMEOUT + EXIT_TIMEOUT {
+            if start.elapsed() >= EXIT_TIMEOUT {
                 self.stop.store(true, Ordering::Relaxed);
             }
-            let woken = self.shared.changed.wait_timeout(talk, Duration::from_millis(50));
-            talk = woken.map_or_else(|e| e.into_inner().0, |(talk, _)| talk);
+            let woken = self.shared.changed.wait_timeout(state, Duration::from_millis(50));
+            state = woken.map_or_else(|e| e.into_inner().0, |(state, _)| state);
         }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Talk> {
-        self.talk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the program has ended.
-    fn end(&self, how: Result<String, dkms_sys::process::ProcessError>) {
-        let mut talk = self.lock();
-        let how = how.unwrap_or_else(|e| e.to_string());
-        let errors = shorten(talk.errors.trim());
-        talk.over.get_or_insert(Failure::Ended { how, errors });
-        talk.ended = true;
+    /// Records that the program has exited.
+    fn record_exit(&self, status: Result<String, dkms_sys::process::ProcessError>) {
+        let mut state = self.lock();
+        let status = status.unwrap_or_else(|e| e.to_string());
+        let errors = shorten(state.errors.trim());
+        state.failure.get_or_insert(Failure::Exited { status, errors });
+        state.has_exited = true;
         self.changed.notify_all();
     }
 
-    /// Handles a line of the program.
-    fn line(&self, line: &[u8]) {
-        let mut talk = self.lock();
-        if talk.over.is_none() {
-            if let Err(failure) = talk.hear(line) {
-                talk.over = Some(failure);
-            }
+    /// Handles a line of the program's output.
+    fn receive(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.failure.is_none() {
+            state.failure = state.receive(line).err();
         }
         self.changed.notify_all();
     }
 }
 
-impl Talk {
-    fn hear(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let nonsense = || Failure::from(Nonsense::Line(shorten(&String::from_utf8_lossy(line))));
-        if !self.greeted {
-            let greeting: Greeting = serde_json::from_slice(line).map_err(|_| nonsense())?;
+impl State {
+    fn receive(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let invalid = || Failure::from(ProtocolError::Line(shorten(&String::from_utf8_lossy(line))));
+        if !self.is_greeted {
+            let greeting: Greeting = serde_json::from_slice(line).map_err(|_| invalid())?;
             if greeting.protocol != PROTOCOL {
-                return Err(nonsense());
+                return Err(invalid());
             }
             if greeting.version != VERSION {
                 return Err(Failure::Version(greeting.version));
             }
-            self.greeted = true;
+            self.is_greeted = true;
             return Ok(());
         }
-        let reply: Reply = serde_json::from_slice(line).map_err(|_| nonsense())?;
-        let id = match &reply {
-            Reply::Warning { source, reason } => {
-                // More would only fill the memory.
-                if self.warnings.len() < 16 {
-                    self.warnings.push(format!("{}: {}", shorten(source), shorten(reason)));
-                }
-                return Ok(());
+        let reply: Reply = serde_json::from_slice(line).map_err(|_| invalid())?;
+        if let Reply::Warning { source, reason } = &reply {
+            if self.warnings.len() < MAX_WARNINGS {
+                self.warnings.push(format!("{}: {}", shorten(source), shorten(reason)));
             }
-            Reply::Found { id, .. }
-            | Reply::Missing { id }
-            | Reply::Fetched { id, .. }
-            | Reply::Pushed { id, .. }
-            | Reply::Exists { id }
-            | Reply::Failed { id, .. } => *id,
-        };
-        match self.replies.get_mut(&id) {
-            Some(place @ None) => {
-                *place = Some(reply);
+            return Ok(());
+        }
+        match reply.id().and_then(|id| self.replies.get_mut(&id)) {
+            Some(waiting @ None) => {
+                *waiting = Some(reply);
                 Ok(())
             }
-            _ => Err(nonsense()),
+            _ => Err(invalid()),
         }
     }
 }
 
-/// The program's command.
+/// Creates the command that runs the program.
 fn command(start: &Start, spool: &Path, input: UnixStream, shared: &Arc<Shared>) -> Command {
     let (listener, errors) = (shared.clone(), shared.clone());
     let mut lines = Lines::default();
@@ -421,12 +423,12 @@ fn command(start: &Start, spool: &Path, input: UnixStream, shared: &Arc<Shared>)
         .cwd(spool)
         .envs(start.environment.iter().cloned())
         .stdin(Stdin::Stream(OwnedFd::from(input)))
-        .stdout(Stream::Each(Box::new(move |chunk| lines.add(chunk, |line| listener.line(line)))))
+        .stdout(Stream::Each(Box::new(move |chunk| lines.add(chunk, |line| listener.receive(line)))))
         .stderr(Stream::Each(Box::new(move |chunk| {
-            let mut talk = errors.lock();
-            let room = KEPT_ERRORS.saturating_sub(talk.errors.len());
+            let mut state = errors.lock();
+            let room = MAX_ERRORS.saturating_sub(state.errors.len());
             let text = String::from_utf8_lossy(chunk.get(..room.min(chunk.len())).unwrap_or_default());
-            talk.errors.push_str(&text);
+            state.errors.push_str(&text);
         })))
         .grace(Duration::ZERO)
         .end_leftovers()
@@ -435,29 +437,31 @@ fn command(start: &Start, spool: &Path, input: UnixStream, shared: &Arc<Shared>)
 /// Splits a stream into lines of a limited length.
 #[derive(Default)]
 struct Lines {
-    begun: Vec<u8>,
+    /// The beginning of the current line.
+    line: Vec<u8>,
 }
 
 impl Lines {
+    /// Adds a part of the stream, and calls `each` with every complete line.
     fn add(&mut self, mut chunk: &[u8], mut each: impl FnMut(&[u8])) {
         while let Some(end) = chunk.iter().position(|b| *b == b'\n') {
-            let (line, rest) = chunk.split_at(end);
-            self.keep(line);
-            each(&self.begun);
-            self.begun.clear();
+            let (last, rest) = chunk.split_at(end);
+            self.append(last);
+            each(&self.line);
+            self.line.clear();
             chunk = rest.get(1..).unwrap_or_default();
         }
-        self.keep(chunk);
-        if self.begun.len() > MAX_LINE {
-            // No line of the protocol is that long, and none begins like this.
+        self.append(chunk);
+        if self.line.len() > MAX_LINE {
+            // This text is not valid JSON, so it ends the connection with this message.
             each(b"a line that is too long");
-            self.begun.clear();
+            self.line.clear();
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = (MAX_LINE + 1).saturating_sub(self.begun.len());
-        self.begun.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+    fn append(&mut self, bytes: &[u8]) {
+        let room = (MAX_LINE + 1).saturating_sub(self.line.len());
+        self.line.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
     }
 }
 
@@ -471,10 +475,10 @@ fn spool(start: &Start) -> dkms_sys::Result<TempDir> {
 }
 
 fn transfer_time(size: u64) -> Duration {
-    PATIENCE.saturating_add(Duration::from_secs(size / SLOWEST))
+    REPLY_TIMEOUT.saturating_add(Duration::from_secs(size / SLOWEST))
 }
 
-/// Text of the program for a message: one line of a limited length.
+/// Makes the program's text suitable for a message: one line of a limited length.
 fn shorten(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(201).collect();
     match text.char_indices().nth(200) {

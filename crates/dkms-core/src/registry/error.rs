@@ -20,10 +20,10 @@ pub enum Failure {
     /// It is not installed.
     #[error("the program dkms-registry is not installed")]
     NotInstalled,
-    /// Others than root can change it.
+    /// Users other than root can change it.
     #[error("{} is not used: {why}", .program.display())]
     NotTrusted {
-        /// The program.
+        /// Its path.
         program: PathBuf,
         /// The reason.
         #[source]
@@ -32,24 +32,24 @@ pub enum Failure {
     /// This machine failed.
     #[error("dkms-registry cannot be used: {0}")]
     Local(#[source] Arc<Local>),
-    /// It ended before the conversation did.
-    #[error("dkms-registry ended unexpectedly ({how}){}{errors}", if .errors.is_empty() { "" } else { ": " })]
-    Ended {
-        /// Its status.
-        how: String,
+    /// It exited while dkms still used it.
+    #[error("dkms-registry ended unexpectedly ({status}){}{errors}", if .errors.is_empty() { "" } else { ": " })]
+    Exited {
+        /// Its exit status.
+        status: String,
         /// The beginning of its error output.
         errors: String,
     },
-    /// It speaks another version.
-    #[error("dkms-registry speaks version {0} of the protocol, and this dkms version {ours}: update both", ours = dkms_bundle::protocol::VERSION)]
+    /// It uses another version of the protocol.
+    #[error("dkms-registry uses version {0} of the protocol, and this dkms uses version {ours}: update both", ours = dkms_bundle::protocol::VERSION)]
     Version(u32),
     /// It did not answer in time.
     #[error("dkms-registry did not answer within {} s", .0.as_secs())]
-    Silent(Duration),
-    /// It answered something that is not an answer.
+    Timeout(Duration),
+    /// It sent an invalid reply.
     #[error("dkms-registry answered something unexpected: {0}")]
-    Nonsense(#[source] Arc<Nonsense>),
-    /// It reports a failure, in its words.
+    Protocol(#[source] Arc<ProtocolError>),
+    /// It reports a failure with this message.
     #[error("{0}")]
     Reported(String),
     /// A registry has a build that is not used.
@@ -71,27 +71,27 @@ pub enum Local {
     Json(#[from] serde_json::Error),
 }
 
-/// An invalid answer of the program. The quoted text is shortened.
+/// An invalid reply of the program. The quoted text is shortened.
 #[derive(Debug, thiserror::Error)]
-pub enum Nonsense {
+pub enum ProtocolError {
     #[error("{0}")]
     Line(String),
     #[error("a reply to another request: {0}")]
     OtherReply(String),
-    #[error("a manifest that is not the one it names")]
+    #[error("a manifest with another digest than the reported one")]
     OtherManifest,
     #[error("the name of a file that is not in its spool directory")]
     FileName,
     #[error(transparent)]
     File(#[from] IoError),
-    #[error("a file of {found} bytes where {wanted} were requested")]
-    FileSize { found: u64, wanted: u64 },
+    #[error("a file of {actual} bytes where {expected} were requested")]
+    FileSize { actual: u64, expected: u64 },
 }
 
 /// The reason why a build in a registry is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    #[error("{registry} offers {build}, which is refused: {cause}")]
+    #[error("{registry} has {build}, but the build is refused: {cause}")]
     Offer {
         registry: String,
         build: Build,
@@ -119,7 +119,7 @@ pub enum OfferFault {
 /// The reason why the files of a build cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesFault {
-    #[error("its record names no archive")]
+    #[error("its record contains no archive")]
     NoArchive,
     #[error("its files have {0} bytes, more than any build")]
     TooLarge(u64),
@@ -141,9 +141,9 @@ impl From<IoError> for Failure {
     }
 }
 
-impl From<Nonsense> for Failure {
-    fn from(cause: Nonsense) -> Self {
-        Self::Nonsense(Arc::new(cause))
+impl From<ProtocolError> for Failure {
+    fn from(cause: ProtocolError) -> Self {
+        Self::Protocol(Arc::new(cause))
     }
 }
 
@@ -165,7 +165,7 @@ pub enum RegistryError {
         #[source]
         reason: dkms_conf::registry::BadRegistry,
     },
-    #[error("there is no key to sign with, and no machine accepts an unsigned build")]
+    #[error("there is no key to sign the builds with, and machines accept only signed builds")]
     NoKey(PathBuf),
     #[error("the key {path} cannot be used: {fault}")]
     BadKey {
@@ -181,7 +181,7 @@ pub enum RegistryError {
     },
     #[error("registry_signer is the certificate of {signer}, and the key for it is not on this machine")]
     NotSigner { signer: String },
-    #[error("{} exists already, and a key is never overwritten", list(.0))]
+    #[error("{} exists already, and dkms never overwrites a key", list(.0))]
     KeyExists(Vec<PathBuf>),
     #[error("{0} is not built")]
     NotBuilt(Build),
@@ -213,13 +213,13 @@ pub enum RegistryError {
     NotStored(#[source] StoreError),
 }
 
-/// The problem with a key that signs builds.
+/// The reason why a key that signs builds cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum KeyFault {
     #[error("it belongs to user {0}")]
     Owner(u32),
-    #[error("other users may read it: chmod 600")]
+    #[error("other users may read it; correct that with chmod 600")]
     Readable,
     #[error(transparent)]
     NotTrusted(#[from] Distrust),
@@ -235,7 +235,7 @@ pub enum KeyFault {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum TokenError {
-    #[error("it is in a token, and openssl, which reaches tokens, is not installed")]
+    #[error("it is in a token, and openssl, which dkms needs to use it, is not installed")]
     NoOpenssl,
     #[error("its PIN: {0}")]
     Pin(#[source] Cause),
@@ -277,17 +277,19 @@ impl RegistryError {
         let hint = |text: String| vec![text];
         match self {
             Self::NoRegistry => {
-                hint("give --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
+                hint("use --registry HOST[:PORT]/PREFIX, or set registry= in framework.conf".into())
             }
             Self::BadName { .. } => hint(format!("write {}", dkms_conf::registry::HELP)),
             Self::NoKey(path) => hint(format!(
-                "'dkms registry-key generate' creates {}; registry_key= in framework.conf names another file",
+                "'dkms registry-key generate' creates {}; to use another file, set registry_key= in framework.conf",
                 path.display()
             )),
             Self::KeyExists(_) => {
-                hint("name a new file in registry_key= first, or move the old key away".into())
+                hint("set registry_key= to a new file first, or move the old key away".into())
             }
-            Self::BadSigner { .. } => hint("name the fleet's certificate, a file in DER or PEM form".into()),
+            Self::BadSigner { .. } => {
+                hint("set it to the fleet's certificate, a file in DER or PEM form".into())
+            }
             Self::NotSigner { .. } => hint(
                 "set mok_signing_key and mok_certificate to that key pair, or remove registry_signer".into(),
             ),

@@ -1,9 +1,9 @@
-//! Modules that a fleet's key has signed, for machines without a signing key (`registry_signer`).
+//! Modules that are signed with a fleet's key, for machines without a signing key (`registry_signer`).
 //!
 //! The builder of the fleet has the key. It publishes each build twice: with unsigned modules, and with
-//! modules that it has signed, under a fingerprint that has the additional line `signer=<certificate>`. A
-//! machine that has only the certificate searches for the signed build first, and installs its modules
-//! unchanged. Modules that it compiles itself are signed as usual.
+//! signed modules under a fingerprint with the additional line `signer=<certificate>`. A machine that has
+//! only the certificate looks for the signed build first, and installs its modules unchanged. Modules that it
+//! compiles are signed as usual.
 
 use super::error::CacheFault;
 use crate::cache::{Entry, File, Record};
@@ -22,7 +22,7 @@ use dkms_tree::ids::{Build, Kernel};
 use kmodule::sign::{Certificate, VerifyError};
 use std::path::{Path, PathBuf};
 
-/// The name of the line in a fingerprint.
+/// The name of the additional line in a fingerprint.
 pub(crate) const LINE: &str = "signer";
 
 /// The certificate of a fleet.
@@ -36,13 +36,14 @@ pub(crate) struct Fleet {
 pub(crate) enum Role {
     /// No fleet is configured.
     Alone,
-    /// It takes modules that the fleet's key has signed.
+    /// It uses modules that are signed with the fleet's key.
     Member(Fleet),
-    /// Its own key is that of the fleet.
+    /// It has the key of the fleet.
     Builder(Fleet),
 }
 
-/// The role of this machine for a kernel, whose framework.conf may name another key.
+/// Determines the role of this machine for a kernel. framework.conf may configure another key for each
+/// kernel.
 ///
 /// # Errors
 /// [`RegistryError::BadSigner`]; framework.conf is invalid.
@@ -55,13 +56,13 @@ pub(crate) fn role(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<
     Ok(if is_own { Role::Builder(fleet) } else { Role::Member(fleet) })
 }
 
-/// The fleet from which this machine takes signed modules. A certificate that cannot be used is a warning.
-pub(crate) fn to_take_from(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Option<Fleet> {
+/// The fleet whose signed modules this machine uses, if any. A certificate that cannot be used is a warning.
+pub(crate) fn membership(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Option<Fleet> {
     match role(system, sink, kernel) {
         Ok(Role::Member(fleet)) => Some(fleet),
         Ok(_) => None,
         Err(e) => {
-            super::warn(&system.settings, sink, e.to_string());
+            super::warn(system, sink, e.to_string());
             None
         }
     }
@@ -103,10 +104,11 @@ impl Fleet {
     /// Checks that the fleet's key has signed a module.
     ///
     /// # Errors
-    /// Why it has not.
+    /// It has not, or the signature is invalid.
     pub(crate) fn check(&self, module: &[u8]) -> std::result::Result<(), VerifyError> {
         match kmodule::sign::verify(module, &self.certificate) {
-            // It names this certificate. The kernel verifies it, and the record's signature covers it.
+            // The signature names this certificate. The kernel verifies it, and the record's signature covers
+            // it.
             Ok(()) | Err(VerifyError::UnsupportedKeyType) => Ok(()),
             Err(e) => Err(e),
         }
@@ -123,11 +125,11 @@ pub(super) struct SignedBuild {
     _dir: TempDir,
 }
 
-/// Signs the modules of a build for the fleet. `None`: this machine is not the builder of a fleet, or modules
-/// for this kernel are not signed, which is reported.
+/// Signs the modules of a build for the fleet. `None` if this machine belongs to no fleet, or if modules for
+/// this kernel are not signed, which is reported.
 ///
 /// # Errors
-/// The key cannot be used; a file of the build cannot be read.
+/// This machine has not the fleet's key, or the key cannot be used; a file of the build cannot be read.
 pub(super) fn sign(
     system: &System,
     sink: &dyn Sink,

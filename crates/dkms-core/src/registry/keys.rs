@@ -29,17 +29,17 @@ pub fn trusted_dir(layout: &Layout) -> PathBuf {
 
 /// Returns the trusted public keys: every `NAME.pub` in [`trusted_dir`]. If a file is damaged, or users other
 /// than root can change it, it is reported and not trusted.
-pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
+pub(super) fn trusted_keys(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let dir = trusted_dir(&system.layout);
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
-            super::warn(&system.settings, sink, format!("no key for registries is trusted: {e}"));
+            super::warn(system, sink, format!("no key for registries is trusted: {e}"));
             return Vec::new();
         }
     };
     if let Some(reason) = fs::metadata(&dir).ok().and_then(|meta| fs::written_by_others(&meta)) {
-        super::warn(&system.settings, sink, format!("no key in {} is trusted: {reason}", dir.display()));
+        super::warn(system, sink, format!("no key in {} is trusted: {reason}", dir.display()));
         return Vec::new();
     }
     let files = names.iter().map(|name| dir.join(name)).filter(|path| {
@@ -49,7 +49,7 @@ pub(super) fn trusted(system: &System, sink: &dyn Sink) -> Vec<PublicKey> {
     let read = |path: PathBuf| {
         read_public(&path)
             .map_err(|reason| {
-                super::warn(&system.settings, sink, format!("{} is not trusted: {reason}", path.display()))
+                super::warn(system, sink, format!("{} is not trusted: {reason}", path.display()))
             })
             .ok()
     };
@@ -62,18 +62,18 @@ fn read_public(path: &Path) -> std::result::Result<PublicKey, KeyFault> {
 }
 
 /// A key that signs pushed builds.
-pub(super) enum Signatory {
-    /// Its file was read.
+pub(super) enum PushKey {
+    /// A key from a file.
     File(SigningKey),
-    /// It stays in a token.
+    /// A key that never leaves its token.
     Token(Box<Token>),
 }
 
-impl Signatory {
+impl PushKey {
     /// Signs a record. Returns the name and the value of the annotation.
     ///
     /// # Errors
-    /// Why it cannot sign.
+    /// The token does not sign.
     pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), KeyFault> {
         match self {
             Self::File(key) => Ok(key.sign(record)?),
@@ -86,22 +86,22 @@ impl Signatory {
 ///
 /// # Errors
 /// No key is configured, or a key cannot be used.
-pub(super) fn signing(system: &System) -> Result<Vec<Signatory>> {
+pub(super) fn push_keys(system: &System) -> Result<Vec<PushKey>> {
     let keys = private_keys(&system.layout, &system.settings);
     if keys.is_empty() {
         return Err(RegistryError::NoKey(default_file(&system.layout)).into());
     }
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
         Some(uri) => match Token::open(&system.host, uri) {
-            Ok(token) => Ok(Signatory::Token(Box::new(token))),
+            Ok(token) => Ok(PushKey::Token(Box::new(token))),
             Err(e) => Err(RegistryError::BadKey { path: key.clone(), fault: e.into() }.into()),
         },
-        None => Ok(Signatory::File(read_private(&key)?)),
+        None => Ok(PushKey::File(read_private(&key)?)),
     };
     keys.into_iter().map(open).collect()
 }
 
-/// The keys that `registry_key` names, otherwise the default file if it exists.
+/// The private keys in `registry_key`, or the default file if `registry_key` is not set and the file exists.
 fn private_keys(layout: &Layout, settings: &Settings) -> Vec<PathBuf> {
     let named = &settings.framework.registry_key;
     if !named.is_empty() {
@@ -130,43 +130,31 @@ fn read_private(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
-/// Returns the path where [`generate`] writes a key pair: the first file of `registry_key` that does not
-/// exist, otherwise the default file. Keys in tokens are created with the tools of the token.
+/// Creates a key pair in new files: in the first file of `registry_key` that does not exist, or in the
+/// default file. Keys in tokens are created with the tools of the token.
 ///
 /// # Errors
-/// All of them exist.
-pub fn place_for_new(layout: &Layout, settings: &Settings) -> Result<NewKey> {
-    let named = settings.framework.registry_key.iter();
-    let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
-    let files = match &settings.framework.registry_key[..] {
+/// All of these files exist, or a file cannot be written.
+pub fn generate(layout: &Layout, settings: &Settings) -> Result<NewKey> {
+    let named = &settings.framework.registry_key;
+    let files: Vec<PathBuf> = match named.as_slice() {
         [] => vec![default_file(layout)],
-        _ => named,
+        named => named.iter().filter(|key| !token::is_token(key)).map(PathBuf::from).collect(),
     };
-    let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
-    match files.iter().find(is_free) {
-        Some(file) => Ok(NewKey { private: file.clone(), public: public_file(file), id: String::new() }),
-        None => Err(RegistryError::KeyExists(private_keys(layout, settings)).into()),
-    }
-}
-
-fn public_file(private: &Path) -> PathBuf {
-    private.with_extension("pub")
-}
-
-/// Creates a key pair in files that do not exist yet.
-///
-/// # Errors
-/// A file exists or cannot be written.
-pub fn generate(place: &NewKey) -> Result<NewKey> {
+    let pairs = files.into_iter().map(|private| (private.with_extension("pub"), private));
+    let mut free = pairs.filter(|(public, private)| !fs::exists(public) && !fs::exists(private));
+    let Some((public, private)) = free.next() else {
+        return Err(RegistryError::KeyExists(private_keys(layout, settings)).into());
+    };
     let failed = |e: dkms_bundle::signature::KeyError| {
-        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), fault: e.into() })
+        crate::Error::from(RegistryError::BadKey { path: private.clone(), fault: e.into() })
     };
     let key = SigningKey::generate().map_err(failed)?;
-    let public = key.public().map_err(failed)?;
-    if let Some(dir) = place.private.parent() {
+    let public_key = key.public().map_err(failed)?;
+    if let Some(dir) = private.parent() {
         fs::create_dir_all(dir)?;
     }
-    fs::create_new(&place.private, key.to_pem().map_err(failed)?.as_bytes(), 0o600)?;
-    fs::create_new(&place.public, public.to_pem().map_err(failed)?.as_bytes(), 0o644)?;
-    Ok(NewKey { id: public.id().to_string(), ..place.clone() })
+    fs::create_new(&private, key.to_pem().map_err(failed)?.as_bytes(), 0o600)?;
+    fs::create_new(&public, public_key.to_pem().map_err(failed)?.as_bytes(), 0o644)?;
+    Ok(NewKey { id: public_key.id().to_string(), private, public })
 }

@@ -1,16 +1,16 @@
-//! The inputs of a build that even a machine without compiler and headers can determine ([decision
+//! The inputs of a build that a machine without compiler and headers can determine ([decision
 //! 24](../../../../docs/decisions/0024-machines-without-a-compiler.md)).
 
 use dkms_bundle::record::fingerprint;
 
-/// The lines of a fingerprint that describe the source and the kernel, but not the tools.
+/// The names of the lines in a fingerprint that describe the source and the kernel, but not the tools.
 const KNOWN: [&str; 8] =
     ["schema", "builder", "arch", "kernel", "source", "directives", "scripts", super::fleet::LINE];
 
-/// Beginnings of such names.
+/// The beginnings of further lines of this kind.
 const KNOWN_BEGINNINGS: [&str; 2] = ["script=", "depends="];
 
-/// Lines about the headers that must be equal if this machine has the headers.
+/// The names of the lines about the headers. They must be equal if this machine has the headers.
 const COMPARED: [&str; 3] = ["symvers", "autoconf", "utsrelease"];
 
 /// Returns the tag of a build for lookups without the tools: `k1-` and the digest of the package and of the
@@ -23,11 +23,12 @@ pub(super) fn tag(package: &str, version: &str, lines: &[String]) -> String {
 }
 
 fn is_known(line: &str) -> bool {
-    let is_name = |name: &&&str| line.strip_prefix(**name).is_some_and(|rest| rest.starts_with('='));
-    KNOWN.iter().find(is_name).is_some() || KNOWN_BEGINNINGS.iter().any(|begin| line.starts_with(begin))
+    let has_name = |name: &&str| line.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
+    KNOWN.iter().any(has_name) || KNOWN_BEGINNINGS.iter().any(|begin| line.starts_with(begin))
 }
 
-/// The first line about the headers that differs, if this machine has it.
+/// Returns the first line of this machine about the headers that differs; `None` if all are equal or missing
+/// here.
 pub(super) fn difference<'a>(ours: &'a [String], theirs: &[String]) -> Option<&'a str> {
     let value = |lines: &'_ [String], name: &str| -> Option<String> {
         lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))

@@ -3,11 +3,10 @@
 use super::connection::{Connection, Start};
 use super::error::Failure;
 use crate::host::Host;
-use crate::system::Settings;
+use crate::system::System;
 use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The name of the program and of its package.
 pub const PROGRAM: &str = "dkms-registry";
@@ -18,7 +17,7 @@ const PLACE: &str = "/usr/libexec/dkms-registry";
 /// The largest archive that is fetched, in bytes.
 pub(super) const LARGEST: u64 = 1 << 30;
 
-/// Variables of the caller that it gets.
+/// The variables of the caller's environment that it gets.
 const VARIABLES: [&str; 13] = [
     "PATH",
     "http_proxy",
@@ -38,27 +37,27 @@ const VARIABLES: [&str; 13] = [
 /// The name of the file with passwords in the spool.
 const AUTH: &str = "auth.json";
 
-/// The command's conversation with the program, which is started if it does not run yet.
+/// Returns the command's connection to the program, which is started if it does not run yet.
 ///
 /// # Errors
 /// It is not installed, not trusted, or does not start.
-pub(super) fn connect(host: &Host, settings: &Settings) -> Result<Arc<Connection>, Failure> {
-    settings.registry.connection(|| Connection::start(prepare(host, settings)?))
+pub(super) fn connect(system: &System) -> Result<&Connection, Failure> {
+    system.registry().get(|| Connection::start(prepare(&system.host, &system.settings.tmp_location)?))
 }
 
-fn prepare(host: &Host, settings: &Settings) -> Result<Start, Failure> {
+fn prepare(host: &Host, tmp_location: &Path) -> Result<Start, Failure> {
     let program = find(host)?;
-    let temporary = settings.tmp_location.clone();
+    let temporary = tmp_location.to_owned();
     let files = passwords(host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
     Ok(Start { program, environment: environment(host), files, temporary })
 }
 
-/// The program: at its place, or in PATH.
+/// Finds the program at its installed path, or in PATH.
 fn find(host: &Host) -> Result<PathBuf, Failure> {
     let in_path = || dkms_sys::process::which(PROGRAM, &host.path);
     let place = PathBuf::from(PLACE);
-    let found = if fs::is_executable(&place) { Some(place) } else { in_path() };
-    let program = found.ok_or(Failure::NotInstalled)?;
+    let program = if fs::is_executable(&place) { Some(place) } else { in_path() };
+    let program = program.ok_or(Failure::NotInstalled)?;
     let meta = fs::metadata(&program)?;
     match fs::written_by_others(&meta) {
         None => Ok(program),
@@ -67,12 +66,12 @@ fn find(host: &Host) -> Result<PathBuf, Failure> {
 }
 
 fn environment(host: &Host) -> Vec<(OsString, OsString)> {
-    let wanted = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
-    host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    let is_passed_on = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
+    host.environment.iter().filter(|(name, _)| is_passed_on(name)).cloned().collect()
 }
 
-/// The file with the passwords for registries, which clients of containers share. The program's user may not
-/// read it, so it gets a copy.
+/// Reads the file with the passwords for registries, which `docker login` and `podman login` write. The
+/// program's user may not read it, so the program gets a copy.
 fn passwords(host: &Host) -> Option<Vec<u8>> {
     let variable = |name: &str| {
         let (_, value) = host.environment.iter().find(|(n, _)| n == name)?;

@@ -17,12 +17,12 @@ use dkms_tree::ids::Build;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The most bytes of the files of one build.
+/// The maximum size of the files of a build in bytes.
 const LARGEST_BUILD: u64 = 4 << 30;
 
-/// A build that is missing here.
+/// A build to look for.
 #[derive(Clone, Debug)]
-pub struct Wanted<'a> {
+pub struct Query<'a> {
     /// The build.
     pub build: &'a Build,
     /// The lines of its fingerprint, sorted.
@@ -36,14 +36,14 @@ pub struct Offer {
     pub record: Record,
     /// The registry that has it.
     pub registry: String,
-    /// Digest of its manifest.
+    /// The digest of its manifest.
     pub digest: String,
-    /// Whose signature it has.
+    /// The id of the key that has signed it.
     pub key: String,
 }
 
 impl Offer {
-    /// Its name: `REGISTRY/REPOSITORY@DIGEST`.
+    /// The reference of the build: `REGISTRY/REPOSITORY@DIGEST`.
     #[must_use]
     pub fn reference(&self) -> String {
         let repository = repository(&self.record.package);
@@ -54,60 +54,56 @@ impl Offer {
 /// A build that was fetched and verified.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// Contains exactly the files that the record lists.
+    /// The directory with exactly the files in the record.
     pub dir: TempDir,
-    /// The offer of the registry.
+    /// The offer that was fetched.
     pub offer: Offer,
 }
 
-/// Looks for a build in the registries. `None`: no registry has it, or a failure was reported.
+/// Looks for a build in the registries. `None` if no registry has it, or after a failure, which is reported.
 ///
 /// # Errors
 /// An interrupt.
-pub fn find(system: &System, sink: &dyn Sink, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
-    find_in(system, sink, wanted, sources(&system.settings))
+pub fn find(system: &System, sink: &dyn Sink, query: &Query<'_>) -> Result<Option<Offer>> {
+    find_in(system, sink, query, sources(&system.settings))
 }
 
-fn find_in(
-    system: &System,
-    sink: &dyn Sink,
-    wanted: &Wanted<'_>,
-    sources: &[String],
-) -> Result<Option<Offer>> {
+fn find_in(system: &System, sink: &dyn Sink, query: &Query<'_>, sources: &[String]) -> Result<Option<Offer>> {
     if mode(&system.settings) == Prebuilt::Off || sources.is_empty() {
         return Ok(None);
     }
-    attempt(system, sink, |connection| look_up(system, sink, connection, wanted, sources))
+    with_connection(system, sink, |connection| look_up(system, sink, connection, query, sources))
 }
 
 /// The registries after this one.
-fn after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
+fn sources_after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
     let last = sources.iter().rposition(|source| source == registry);
     last.and_then(|last| sources.get(last + 1..)).unwrap_or_default()
 }
 
-/// An entry of the local cache that a machine without tools may use: a registry had it earlier.
-pub(crate) fn find_stored(settings: &Settings, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
+/// Finds an entry of the local cache that was fetched from a registry earlier and that a machine without
+/// tools may use.
+pub(crate) fn find_stored(settings: &Settings, cache: &Cache, query: &Query<'_>) -> Option<Entry> {
     if mode(settings) != Prebuilt::Only {
         return None;
     }
-    let package = &wanted.build.package;
+    let package = &query.build.package;
     let filter = Filter {
         package: Some(package.name.clone()),
         version: Some(package.version.clone()),
-        kernels: vec![wanted.build.kernel.release.to_string()],
+        kernels: vec![query.build.kernel.release.to_string()],
     };
-    let tag = portable::tag(&package.name, &package.version, &wanted.lines);
+    let tag = portable::tag(&package.name, &package.version, &query.lines);
     let fits = |record: &Record| {
         portable::tag(&record.package, &record.version, &record.lines) == tag
-            && portable::difference(&wanted.lines, &record.lines).is_none()
+            && portable::difference(&query.lines, &record.lines).is_none()
     };
     let entries = cache.entries(&filter).ok()?;
     let records = entries.into_iter().filter_map(|entry| entry.record.ok());
     records.filter(fits).find_map(|record| cache.find(&record.fingerprint).ok().flatten())
 }
 
-/// Fetches the build of an offer. If that fails, the same build from the next registry that has it.
+/// Fetches the build of an offer. If that fails, fetches the same build from the next registry that has it.
 ///
 /// # Errors
 /// An interrupt.
@@ -119,7 +115,7 @@ pub(crate) fn fetch(
 ) -> Result<Option<Fetched>> {
     let mut offered = Some(offer);
     while let Some(offer) = offered {
-        let fetched = attempt(system, sink, |connection| {
+        let fetched = with_connection(system, sink, |connection| {
             let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-pulled")?;
             fetch_to(connection, &offer, dir.path())?;
             Ok(Some(dir))
@@ -127,29 +123,32 @@ pub(crate) fn fetch(
         if let Some(dir) = fetched {
             return Ok(Some(Fetched { dir, offer }));
         }
-        let rest = after(sources(&system.settings), &offer.registry);
-        offered = find_in(system, sink, &Wanted { build, lines: offer.record.lines }, rest)?;
+        let rest = sources_after(sources(&system.settings), &offer.registry);
+        offered = find_in(system, sink, &Query { build, lines: offer.record.lines }, rest)?;
     }
     Ok(None)
 }
 
-/// Runs something that needs the program. Every failure is a miss and reported once, except an interrupt.
-fn attempt<T>(
+/// Runs `run` with the connection to the program. A failure is reported and returned as `None`.
+///
+/// # Errors
+/// An interrupt.
+fn with_connection<T>(
     system: &System,
     sink: &dyn Sink,
     run: impl FnOnce(&Connection) -> std::result::Result<Option<T>, Failure>,
 ) -> Result<Option<T>> {
-    let result = program::connect(&system.host, &system.settings).and_then(|connection| {
-        let result = run(&connection);
+    let result = program::connect(system).and_then(|connection| {
+        let result = run(connection);
         for warning in connection.take_warnings() {
-            warn(&system.settings, sink, format!("the registry is not used: {warning}"));
+            warn(system, sink, format!("the registry is not used: {warning}"));
         }
         result
     });
     match result {
         Err(Failure::Interrupted(signal)) => Err(Error::Interrupted(signal)),
         Err(failure) => {
-            warn(&system.settings, sink, describe(&failure));
+            warn(system, sink, describe(&failure));
             Ok(None)
         }
         Ok(found) => Ok(found),
@@ -160,45 +159,44 @@ fn look_up(
     system: &System,
     sink: &dyn Sink,
     connection: &Connection,
-    wanted: &Wanted<'_>,
+    query: &Query<'_>,
     sources: &[String],
 ) -> std::result::Result<Option<Offer>, Failure> {
-    let package = &wanted.build.package;
+    let package = &query.build.package;
     let repository = repository(&package.name);
-    let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
+    let fingerprint = dkms_bundle::record::fingerprint(&query.lines);
     let exact = manifest::tag(&fingerprint);
-    let found =
-        first_accepted(&system.settings, sink, connection, sources, (&repository, &exact), |found| {
-            let accepted =
-                manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(system, sink));
-            judge(sink, wanted.build, found, accepted, None)
-        })?;
+    let found = first_accepted(system, sink, connection, sources, (&repository, &exact), |found| {
+        let accepted =
+            manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted_keys(system, sink));
+        check_offer(sink, query.build, found, accepted, None)
+    })?;
     if found.is_some() || mode(&system.settings) != Prebuilt::Only {
         return Ok(found);
     }
-    let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    first_accepted(&system.settings, sink, connection, sources, (&repository, &tag), |found| {
-        let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(system, sink));
-        judge(sink, wanted.build, found, accepted, Some(&wanted.lines))
+    let tag = portable::tag(&package.name, &package.version, &query.lines);
+    first_accepted(system, sink, connection, sources, (&repository, &tag), |found| {
+        let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted_keys(system, sink));
+        check_offer(sink, query.build, found, accepted, Some(&query.lines))
     })
 }
 
-/// Returns the first accepted build under a tag. If the build of one registry is rejected, the next registry
-/// is queried: the first may be a mirror that others can write to.
+/// Returns the first build under a tag that `check` accepts. If it refuses the build of one registry, the
+/// next registry is tried, because the first may be a mirror to which others can write.
 fn first_accepted(
-    settings: &Settings,
+    system: &System,
     sink: &dyn Sink,
     connection: &Connection,
     mut sources: &[String],
     (repository, tag): (&str, &str),
-    judge: impl Fn(&Found) -> std::result::Result<Option<Offer>, Failure>,
+    check: impl Fn(&Found) -> std::result::Result<Option<Offer>, Failure>,
 ) -> std::result::Result<Option<Offer>, Failure> {
     while let Some(found) = connection.lookup(sources, repository, tag)? {
-        sources = after(sources, &found.source);
-        match judge(&found) {
+        sources = sources_after(sources, &found.source);
+        match check(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
             Err(failure @ Failure::Refused(_)) if !sources.is_empty() => {
-                warn(settings, sink, describe(&failure));
+                warn(system, sink, describe(&failure));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,
@@ -207,7 +205,7 @@ fn first_accepted(
     Ok(None)
 }
 
-/// Like [`manifest::accept`], for a tag that is computed from the inputs that this machine can determine.
+/// Like [`manifest::accept`], for the tag of the inputs that a machine without tools can determine.
 fn accept_portable(
     json: &[u8],
     tag: &str,
@@ -223,9 +221,9 @@ fn accept_portable(
 
 type Accepted = std::result::Result<(Record, dkms_bundle::signature::KeyId), ManifestError>;
 
-/// Checks whether a manifest describes the wanted build. `ours`: the lines of this machine, if they are not
-/// all equal.
-fn judge(
+/// Checks that a manifest describes this build. `ours` are the lines of this machine, if they may differ from
+/// those of the record: it returns `None` if the build is for other headers.
+fn check_offer(
     sink: &dyn Sink,
     build: &Build,
     found: &Found,
@@ -233,14 +231,14 @@ fn judge(
     ours: Option<&[String]>,
 ) -> std::result::Result<Option<Offer>, Failure> {
     let accepted = accepted.map_err(OfferFault::from);
-    let checked = accepted.and_then(|accepted| other_build(&accepted.0, build).map_or(Ok(accepted), Err));
+    let checked = accepted.and_then(|accepted| mismatch(&accepted.0, build).map_or(Ok(accepted), Err));
     let (record, key) = checked.map_err(|cause| Refused::Offer {
         registry: found.source.clone(),
         build: build.clone(),
         cause,
     })?;
     if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
-        // It is a build for another revision of this kernel, which is not an error of the registry.
+        // This is not an error of the registry: it has the build for another revision of this kernel.
         let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
         sink.event(crate::event::Event::Detail { text });
         return Ok(None);
@@ -253,8 +251,8 @@ fn judge(
     }))
 }
 
-/// Returns the reason why a record does not describe a build.
-fn other_build(record: &Record, build: &Build) -> Option<OfferFault> {
+/// Returns the reason why a record does not describe this build; `None` if it does.
+fn mismatch(record: &Record, build: &Build) -> Option<OfferFault> {
     let pairs = [
         ("package", &record.package, build.package.name.as_str()),
         ("version", &record.version, &build.package.version),
@@ -282,11 +280,12 @@ fn fetch_to(connection: &Connection, offer: &Offer, dir: &Path) -> std::result::
         Failure::Reported(reason) => refused(FilesFault::Reported(reason)),
         failure => failure,
     })?;
-    layer::unpack(record, archive, |file, contents| store(dir, file, contents)).map_err(|e| refused(e.into()))
+    layer::unpack(record, archive, |file, contents| write_file(dir, file, contents))
+        .map_err(|e| refused(e.into()))
 }
 
-/// Writes one file of a build.
-fn store(dir: &Path, file: &File, contents: &mut dyn Read) -> io::Result<()> {
+/// Writes one file of a build below `dir`.
+fn write_file(dir: &Path, file: &File, contents: &mut dyn Read) -> io::Result<()> {
     let path = dir.join(&file.path);
     let error = |e: dkms_sys::IoError| io::Error::other(e.to_string());
     if let Some(parent) = path.parent() {

@@ -1,9 +1,9 @@
 //! Publishes builds.
 
-use super::connection::{Connection, Pushed};
+use super::connection::{Connection, Publication, Pushed};
 use super::error::{CacheFault, Failure, RegistryError};
 use super::fleet::{self, SignedBuild};
-use super::keys::{self, Signatory};
+use super::keys::{self, PushKey};
 use super::{portable, program, repository};
 use crate::cache::{Cache, Entry};
 use crate::cause::Cause;
@@ -37,7 +37,7 @@ pub struct Published {
 /// Each variant of [`RegistryError`] about pushing; an interrupt.
 pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) -> Result<Vec<Published>> {
     signing::ask::ask_before_publishing(system, sink, builds.iter().map(|build| &build.kernel));
-    let keys = keys::signing(system)?;
+    let keys = keys::push_keys(system)?;
     let mut packages = Vec::new();
     for build in builds {
         let entry = entry(system, build)?;
@@ -51,14 +51,14 @@ pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) 
         Failure::Interrupted(signal) => Error::Interrupted(signal),
         failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
     };
-    let connection = program::connect(&system.host, &system.settings).map_err(failed)?;
+    let connection = program::connect(system).map_err(failed)?;
     let mut published = Vec::new();
     for (build, signer, package) in packages {
-        let result = package.send(&connection, registry);
+        let result = package.send(connection, registry);
         let warnings = connection.take_warnings();
         let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
         for warning in warnings {
-            super::warn(&system.settings, sink, warning);
+            super::warn(system, sink, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
         published.push(Published { build: build.clone(), reference, result, signer });
@@ -66,8 +66,7 @@ pub fn push(system: &System, sink: &dyn Sink, builds: &[Build], registry: &str) 
     Ok(published)
 }
 
-/// If a lookup printed a warning, that warning explains why the next request fails, better than the failure
-/// itself.
+/// Replaces the failure of a request by the warning of an earlier lookup, which contains the original reason.
 fn explain(failure: Failure, warnings: &[String], registry: &str) -> Failure {
     let reason = warnings.iter().find_map(|warning| warning.strip_prefix(registry)?.strip_prefix(": "));
     match (failure, reason) {
@@ -76,7 +75,7 @@ fn explain(failure: Failure, warnings: &[String], registry: &str) -> Failure {
     }
 }
 
-/// The cache's entry of a build in the tree.
+/// Finds the cache entry of a build in the tree.
 fn entry(system: &System, build: &Build) -> Result<Entry> {
     if !system.layout.module_dir(build).is_dir() {
         return Err(RegistryError::NotBuilt(build.clone()).into());
@@ -91,17 +90,17 @@ fn entry(system: &System, build: &Build) -> Result<Entry> {
     if !manifest.unconfined.is_empty() {
         return Err(unconfined(&manifest.unconfined));
     }
-    let found = Cache::to_inspect(system).lookup(&manifest.fingerprint);
-    let found = found.map_err(|damaged| missing(damaged.into()))?;
-    let entry = found.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
+    let entry = Cache::to_inspect(system).lookup(&manifest.fingerprint);
+    let entry = entry.map_err(|damaged| missing(damaged.into()))?;
+    let entry = entry.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
     if entry.record.unconfined.is_empty() { Ok(entry) } else { Err(unconfined(&entry.record.unconfined)) }
 }
 
-/// Everything that is sent for one build.
+/// The data that are sent for one build.
 struct Package {
     repository: String,
     tag: String,
-    /// A second tag, for machines that cannot determine the tools.
+    /// The second tag, for machines without a compiler or headers.
     portable: String,
     record: Vec<u8>,
     fingerprint: String,
@@ -110,19 +109,19 @@ struct Package {
 }
 
 impl Package {
-    fn new(build: &Build, entry: Entry, keys: &[Signatory]) -> Result<Self> {
-        let unfit = |cause: Cause| Error::from(RegistryError::BadRecord { build: build.clone(), cause });
+    fn new(build: &Build, entry: Entry, keys: &[PushKey]) -> Result<Self> {
+        let unusable = |cause: Cause| Error::from(RegistryError::BadRecord { build: build.clone(), cause });
         let mut archive = Vec::new();
         let open = |file: &dkms_bundle::record::File| {
             entry.read(file).map(io::Cursor::new).map_err(|damaged| io::Error::other(damaged.to_string()))
         };
-        let layer = layer::write(&entry.record.files, open, &mut archive).map_err(|e| unfit(e.into()))?;
+        let layer = layer::write(&entry.record.files, open, &mut archive).map_err(|e| unusable(e.into()))?;
         let record = Record { layer: Some(layer.clone()), ..entry.record };
-        let json = record.to_json().map_err(|e| unfit(e.into()))?;
-        let sign = |key: &Signatory| key.sign(&json).map_err(|e| unfit(e.into()));
+        let json = record.to_json().map_err(|e| unusable(e.into()))?;
+        let sign = |key: &PushKey| key.sign(&json).map_err(|e| unusable(e.into()));
         let annotations = keys.iter().map(sign).collect::<Result<_>>()?;
         let manifest = Manifest::new(json.clone(), annotations).and_then(|manifest| manifest.to_json());
-        let manifest = manifest.map_err(|e| unfit(e.into()))?;
+        let manifest = manifest.map_err(|e| unusable(e.into()))?;
         Ok(Self {
             repository: repository(&record.package),
             tag: manifest::tag(&record.fingerprint),
@@ -130,23 +129,32 @@ impl Package {
             fingerprint: record.fingerprint,
             record: json,
             layer: (layer.digest, archive),
-            manifest: String::from_utf8(manifest).map_err(|e| unfit(e.into()))?,
+            manifest: String::from_utf8(manifest).map_err(|e| unusable(e.into()))?,
         })
     }
 
-    /// The first build under a fingerprint wins. The second tag follows the newest build.
+    /// Sends the build. If the registry already has a build with this fingerprint, that one stays. The second
+    /// tag always refers to the newest build.
     fn send(&self, connection: &Connection, registry: &str) -> std::result::Result<Pushed, Failure> {
         let config = digest(&self.record);
         let blobs: [(&str, &[u8]); 2] = [(&self.layer.0, &self.layer.1), (&config, &self.record)];
         let push = |tag: &str, replace| {
-            connection.push(registry, &self.repository, tag, &self.manifest, &blobs, replace)
+            let (repository, manifest) = (&self.repository, &self.manifest);
+            connection.push(&Publication {
+                source: registry,
+                repository,
+                tag,
+                manifest,
+                blobs: &blobs,
+                replace,
+            })
         };
         let lookup = |tag: &str| connection.lookup(&[registry.to_owned()], &self.repository, tag);
         let pushed = if lookup(&self.tag)?.is_some() { Pushed::Exists } else { push(&self.tag, false)? };
-        let known = lookup(&self.portable)?;
-        let known = known.and_then(|found| Manifest::parse(found.manifest.as_bytes()).ok());
-        let known = known.and_then(|manifest| Record::parse(&manifest.record).ok());
-        if known.is_none_or(|record| record.fingerprint != self.fingerprint) {
+        let existing = lookup(&self.portable)?;
+        let existing = existing.and_then(|found| Manifest::parse(found.manifest.as_bytes()).ok());
+        let existing = existing.and_then(|manifest| Record::parse(&manifest.record).ok());
+        if existing.is_none_or(|record| record.fingerprint != self.fingerprint) {
             push(&self.portable, true)?;
         }
         Ok(pushed)

@@ -1,7 +1,7 @@
-//! Determines which builds of this machine's packages the registries have, without building anything.
+//! Determines which builds of this machine's packages the registries have. Builds nothing.
 
 use super::error::RegistryError;
-use super::pull::{self, Fetched, Offer, Wanted};
+use super::pull::{self, Fetched, Offer, Query};
 use super::{fleet, mode};
 use crate::build::{self, BuildError, preview};
 use crate::cache::Cache;
@@ -14,7 +14,7 @@ use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::state;
 
-/// The availability of a build.
+/// Where a build is available.
 #[derive(Clone, Debug)]
 pub enum Availability {
     /// The local cache has it.
@@ -23,22 +23,22 @@ pub enum Availability {
     Offered(Box<Offer>),
     /// Neither has it.
     Missing,
-    /// It is not meant for this kernel, or waits for something, for this reason.
+    /// It cannot be built for this kernel now, for this reason.
     NotNow(String),
 }
 
 /// The result of a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pulled {
-    /// Fetched from here: `REGISTRY/REPOSITORY@DIGEST`.
+    /// It was fetched from this reference: `REGISTRY/REPOSITORY@DIGEST`.
     From(String),
     /// The local cache had it already.
     Cached,
-    /// It is not meant for this kernel, or waits for something, for this reason.
+    /// It cannot be built for this kernel now, for this reason.
     NotNow(String),
 }
 
-/// Looks for a build in the registries, and before that in the local cache if there is one.
+/// Looks for a build in the registries. With a cache, it is searched first.
 ///
 /// # Errors
 /// Its configuration or its source is not usable; an interrupt.
@@ -62,10 +62,10 @@ pub fn look_up(
     if cache.is_none() {
         return look_up_published(system, sink, build, preview.lines);
     }
-    let fleet = fleet::to_take_from(system, sink, &build.kernel);
+    let fleet = fleet::membership(system, sink, &build.kernel);
     let signed = fleet.map(|fleet| fleet.lines(&preview.lines));
     for lines in signed.into_iter().chain([preview.lines]) {
-        match look_up_one(system, sink, &Wanted { build, lines }, cache)? {
+        match look_up_one(system, sink, &Query { build, lines }, cache)? {
             Availability::Missing => {}
             found => return Ok(found),
         }
@@ -73,8 +73,8 @@ pub fn look_up(
     Ok(Availability::Missing)
 }
 
-/// Returns whether the registry has everything that a builder publishes for a build: with a fleet key, also
-/// the modules that it signs.
+/// Looks for everything that this machine would publish for a build. With the key of a fleet, this includes
+/// the build with signed modules.
 fn look_up_published(
     system: &System,
     sink: &dyn Sink,
@@ -83,36 +83,36 @@ fn look_up_published(
 ) -> Result<Availability> {
     let signed = fleet::lines_to_publish(system, sink, &build.kernel, &lines)?;
     if let Some(lines) = signed {
-        if let Availability::Missing = look_up_one(system, sink, &Wanted { build, lines }, None)? {
+        if let Availability::Missing = look_up_one(system, sink, &Query { build, lines }, None)? {
             return Ok(Availability::Missing);
         }
     }
-    look_up_one(system, sink, &Wanted { build, lines }, None)
+    look_up_one(system, sink, &Query { build, lines }, None)
 }
 
 fn look_up_one(
     system: &System,
     sink: &dyn Sink,
-    wanted: &Wanted<'_>,
+    query: &Query<'_>,
     cache: Option<&Cache>,
 ) -> Result<Availability> {
     if let Some(cache) = cache {
-        let stored = || pull::find_stored(&system.settings, cache, wanted);
-        let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
+        let stored = || pull::find_stored(&system.settings, cache, query);
+        let fingerprint = dkms_bundle::record::fingerprint(&query.lines);
         if cache.find(&fingerprint).ok().flatten().or_else(stored).is_some() {
             return Ok(Availability::Cached);
         }
     }
-    let offer = pull::find(system, sink, wanted)?;
+    let offer = pull::find(system, sink, query)?;
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
-/// Returns the source of the modules of a build, for a plan; `None` if it would be compiled, or if the source
-/// is unknown because the package is not registered yet.
+/// Describes where the modules of a build will come from, for a plan. `None` if the build will be compiled,
+/// or if the origin is unknown because the package is not registered yet.
 ///
 /// # Errors
 /// An interrupt.
-pub fn foresee(system: &System, sink: &dyn Sink, build: &Build) -> Result<Option<String>> {
+pub fn predict_origin(system: &System, sink: &dyn Sink, build: &Build) -> Result<Option<String>> {
     let cache = Cache::of(system);
     match look_up(system, sink, build, cache.as_ref()) {
         Ok(Availability::Cached) => Ok(Some("from the cache".into())),
@@ -125,7 +125,7 @@ pub fn foresee(system: &System, sink: &dyn Sink, build: &Build) -> Result<Option
     }
 }
 
-/// Fetches builds into the local cache. `None`: no registry has it.
+/// Fetches a build into the local cache. `None` if no registry has it.
 ///
 /// # Errors
 /// The cache is switched off or cannot be written; as [`look_up`].
@@ -152,11 +152,11 @@ fn fetch_into(
     Ok(Some(Pulled::From(offer.reference())))
 }
 
-/// The newest version of every package with `AUTOINSTALL=yes`, for a kernel.
+/// The builds of the newest version of every package with `AUTOINSTALL=yes`, for a kernel.
 ///
 /// # Errors
 /// A configuration is not usable.
-pub fn wanted(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<Build>> {
+pub fn autoinstall_builds(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Vec<Build>> {
     let packages = order::newest(&state::all_packages(&system.layout));
     let mut builds = Vec::new();
     for package in packages {

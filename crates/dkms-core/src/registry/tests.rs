@@ -1,7 +1,7 @@
 //! A scripted program replaces dkms-registry: for every answer, the result is a miss with one warning, and no
 //! files are left behind.
 
-use super::{Offer, Slot, Wanted, fetch, find};
+use super::{Offer, Query, fetch, find};
 use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::system::{Settings, System};
@@ -15,7 +15,7 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 const REGISTRY: &str = "registry.example/dkms";
 const GREETING: &str = r#"{"protocol":"dkms-registry","version":1}"#;
@@ -87,20 +87,15 @@ impl Machine {
             prebuilt: Some(mode),
             ..FrameworkConf::default()
         };
-        let settings = Settings {
-            tmp_location: self.path("tmp"),
-            framework,
-            registry: Arc::new(Slot::default()),
-            ..Settings::default()
-        };
+        let settings = Settings { tmp_location: self.path("tmp"), framework, ..Settings::default() };
         let warnings = Warnings::default();
-        let system = System { layout, host, settings };
+        let system = System::new(layout, host, settings);
         let build = build();
         let mut taken = None;
         // A second build of the same command adds no warning.
         for _ in 0..2 {
-            let wanted = Wanted { build: &build, lines: lines.clone() };
-            if let Some(offer) = find(&system, &warnings, &wanted).unwrap() {
+            let query = Query { build: &build, lines: lines.clone() };
+            if let Some(offer) = find(&system, &warnings, &query).unwrap() {
                 if let Some(fetched) = fetch(&system, &warnings, &build, offer).unwrap() {
                     assert!(fetched.dir.path().join("module/hello.ko").is_file());
                     taken = Some(fetched.offer);
@@ -259,7 +254,7 @@ fn a_program_that_misbehaves_is_a_miss() {
             reply(
                 r#"{"reply":"found","id":1,"source":"registry.example/dkms","digest":"sha256:00","manifest":""}"#,
             ),
-            "not the one it names",
+            "another digest",
         ),
     ];
     for (what, script, words) in scripts {

@@ -1,5 +1,5 @@
-//! A key in a token (PKCS#11), which `openssl` uses: through OpenSSL's provider, or its engine where the
-//! provider is not installed, both named pkcs11. The key never leaves the token.
+//! Signs with a key in a token (PKCS#11). The key never leaves the token: `openssl` uses it through OpenSSL's
+//! provider pkcs11, or through the engine pkcs11 if the provider is not installed.
 
 use super::error::TokenError;
 use crate::host::Host;
@@ -11,8 +11,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A token may be attached by a network or a serial line.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for openssl. A token may be connected by a network or a serial line.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The variable with the PIN in the environment of openssl.
 const PIN: &str = "DKMS_TOKEN_PIN";
@@ -32,7 +32,7 @@ impl Token {
     /// Finds the key and reads its public half.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// It cannot be used.
     pub(super) fn open(host: &Host, uri: &str) -> Result<Self, TokenError> {
         let openssl = Openssl::new(host, uri)?;
         let der = openssl.run("pkey", &["-pubout", "-outform", "DER", "-in", uri], Vec::new())?;
@@ -43,7 +43,7 @@ impl Token {
     /// Signs a record. Returns the name and the value of the annotation.
     ///
     /// # Errors
-    /// Why the token does not sign.
+    /// The token does not sign.
     pub(super) fn sign(&self, record: &[u8]) -> Result<(String, String), TokenError> {
         let message = signature::pae(PAYLOAD_TYPE, record);
         let der = self.openssl.run("dgst", &["-sha256", "-sign", &self.openssl.uri], message)?;
@@ -56,12 +56,12 @@ impl Token {
     }
 }
 
-/// The program, and how it reaches the key.
+/// The program openssl, and how it accesses the key.
 struct Openssl {
     program: PathBuf,
     uri: String,
     is_provider: bool,
-    /// It configures OpenSSL and the driver of the token.
+    /// The variables that configure OpenSSL and the driver of the token.
     environment: Vec<(OsString, OsString)>,
     pin: Option<Secret>,
 }
@@ -77,7 +77,7 @@ impl Openssl {
         Ok(openssl)
     }
 
-    /// Runs one of openssl's commands, which uses the token, and returns its output.
+    /// Runs a command of openssl that uses the token, and returns its output.
     fn run(&self, command: &str, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, TokenError> {
         let access: &[&str] = match (self.is_provider, command) {
             (true, _) => &["-provider", "pkcs11", "-provider", "default"],
@@ -101,7 +101,7 @@ impl Openssl {
             .stdin(Stdin::Bytes(input))
             .stdout(Stream::Capture)
             .stderr(Stream::Capture)
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .run()
             .map_err(|cause| TokenError::NotRun { command: name(), cause })?;
         if done.status.success() {

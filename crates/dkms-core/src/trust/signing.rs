@@ -50,29 +50,22 @@ pub struct Signer {
 
 #[derive(Debug)]
 enum Method {
-    /// All pairs sign one message.
-    InProcess {
-        pairs: Vec<(Key, Certificate)>,
-        hash: Hash,
-    },
-    SignFile {
-        program: PathBuf,
-        key: String,
-        pin: Option<Secret>,
-        reason: SignFileReason,
-    },
+    /// In this process. All pairs sign the same message.
+    InProcess { pairs: Vec<(Key, Certificate)>, hash: Hash },
+    /// With this program.
+    SignFile { program: PathBuf, key: String, pin: Option<Secret>, reason: SignFileReason },
 }
 
 /// The reason why the modules of a kernel are not signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsigned {
-    /// The hash that the kernel expects is not known.
+    /// The hash that the kernel expects is unknown.
     #[error("the kernel's configuration, which names the hash, is missing")]
     NoConfig,
     /// The kernel does not check signatures.
     #[error("this kernel is built without module signatures")]
     NoSignatures,
-    /// The administrator does not want it.
+    /// The administrator has disabled it.
     #[error("try_sign_modules is false in framework.conf")]
     Disabled,
     /// The key of this machine is elsewhere.
@@ -89,8 +82,9 @@ pub enum Unsigned {
     NoKeyInContainer,
 }
 
-/// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
-fn wanted(
+/// Decides whether the modules of a kernel are signed. Returns the hash for the signatures, or the reason why
+/// they are not signed.
+fn hash_to_sign_with(
     host: &Host,
     settings: &Settings,
     headers: &Headers,
@@ -118,12 +112,12 @@ fn wanted(
 
 /// Returns whether the modules of a kernel are signed.
 pub(crate) fn signs(host: &Host, settings: &Settings, headers: &Headers, framework: &FrameworkConf) -> bool {
-    wanted(host, settings, headers, framework).is_ok()
+    hash_to_sign_with(host, settings, headers, framework).is_ok()
 }
 
 /// Returns the key pair that a build for this kernel would create because none exists.
 pub(crate) fn missing_pair(system: &System, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
-    wanted(&system.host, &system.settings, headers, framework).ok()?;
+    hash_to_sign_with(&system.host, &system.settings, headers, framework).ok()?;
     let pair = key_pair(system, framework, Some(headers)).ok()?;
     (is_missing(&pair) && may_create(&system.host, framework)).then_some(pair)
 }
@@ -147,7 +141,7 @@ pub(crate) fn private_files(system: &System, headers: &Headers, framework: &Fram
     files.filter(|f| f.is_file()).collect()
 }
 
-/// Decides whether and how the modules of a kernel are signed, and creates a missing key pair.
+/// Decides whether and how the modules of a kernel are signed, and creates the key pair if it is missing.
 ///
 /// # Errors
 /// Signing is requested but impossible. Modules are never silently left unsigned.
@@ -158,7 +152,7 @@ pub fn prepare(
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Signing> {
-    let hash = match wanted(&system.host, &system.settings, headers, framework) {
+    let hash = match hash_to_sign_with(&system.host, &system.settings, headers, framework) {
         Ok(hash) => hash,
         Err(why) => return Ok(Signing::Not(why)),
     };
@@ -168,26 +162,33 @@ pub fn prepare(
     }
     ensure(system, sink, &pair)?;
     let second = second_signer(&system.settings, framework)?;
-    let method = choose(&system.host, &pair, second, &hash, headers, release, framework)?;
+    let target = Target { host: &system.host, headers, release, framework };
+    let method = choose_method(&target, &pair, second, &hash)?;
     sink.event(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
-/// Chooses what computes the signatures: this process if it supports the key, else the kernel's sign-file.
-fn choose(
-    host: &Host,
+/// The kernel whose modules are signed, and the settings for it.
+struct Target<'a> {
+    host: &'a Host,
+    headers: &'a Headers,
+    release: &'a str,
+    framework: &'a FrameworkConf,
+}
+
+/// Chooses how to compute the signatures: in this process if it supports the key, else with the kernel's
+/// sign-file.
+fn choose_method(
+    target: &Target<'_>,
     pair: &KeyPair,
     second: Option<(Key, Certificate)>,
     hash: &str,
-    headers: &Headers,
-    release: &str,
-    framework: &FrameworkConf,
 ) -> Result<Method> {
     let external = |reason: SignFileReason| match second {
-        None => sign_file(host, pair, headers, release, framework, reason),
+        None => sign_file(target, pair, reason),
         Some(_) => Err(failed(Path::new(&pair.key), SignFault::SecondNeedsFiles(reason))),
     };
-    if named_sign_file(framework).is_some() {
+    if named_sign_file(target.framework).is_some() {
         return external(SignFileReason::Configured);
     }
     if pair.is_token() {
@@ -196,7 +197,7 @@ fn choose(
     let key_path = Path::new(&pair.key);
     let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
-        (Err(KeyError::Encrypted), _) if pin::find(host)?.is_none() => {
+        (Err(KeyError::Encrypted), _) if pin::find(target.host)?.is_none() => {
             return Err(failed(key_path, SignFault::NoPassPhrase));
         }
         (Err(KeyError::Encrypted), _) => return external(SignFileReason::Encrypted),
@@ -260,21 +261,15 @@ pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
         .map_err(|e| failed(path, SignFault::BadCertificate(e)))
 }
 
-/// The program that framework.conf names.
+/// The signing program in framework.conf, if it is set.
 pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
     framework.sign_file.as_deref().filter(|v| !v.is_empty())
 }
 
-/// Signs with the program that framework.conf names, else with the kernel's own sign-file from the
+/// Finds the program that signs: the one in framework.conf, else the kernel's sign-file from the
 /// distribution.
-fn sign_file(
-    host: &Host,
-    pair: &KeyPair,
-    headers: &Headers,
-    release: &str,
-    framework: &FrameworkConf,
-    reason: SignFileReason,
-) -> Result<Method> {
+fn sign_file(target: &Target<'_>, pair: &KeyPair, reason: SignFileReason) -> Result<Method> {
+    let Target { host, headers, release, framework } = *target;
     if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {
         return Err(failed(Path::new(&pair.key), SignFault::HiddenKey(reason)));
     }
@@ -349,8 +344,8 @@ impl Signer {
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {
                         let signer = read_certificate(&self.certificate)?;
-                        let who = format!("{} with {}: {reason}", signer.subject_cn(), program.display());
-                        Ok(Signature::SignedBy(who))
+                        let signers = format!("{} with {}: {reason}", signer.subject_cn(), program.display());
+                        Ok(Signature::SignedBy(signers))
                     }
                     None => Err(failed(module, SignFault::NothingAppended(program.clone()))),
                 }

@@ -1,4 +1,4 @@
-//! A small server on loopback that answers as badly as a test wants.
+//! A small HTTP server on the loopback interface. Tests choose its answers, also invalid ones.
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What it does with a request.
+/// The reaction of the server to a request.
 #[derive(Clone, Debug)]
 pub enum Reaction {
     /// Status, headers, body.
@@ -42,7 +42,7 @@ impl Reaction {
     }
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub method: String,
@@ -94,7 +94,7 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What came so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Received> {
         self.received.lock().expect("lock").clone()
     }

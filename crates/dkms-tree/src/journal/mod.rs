@@ -1,14 +1,13 @@
 //! Changes the modules of kernels in transactions.
 //!
-//! **Protocol.** Everything that one command changes, for one kernel or several, is recorded in one journal.
-//! The journal is a file in `.journal` of the dkms tree; the command holds the install locks of those kernels
-//! while it exists. Changes are grouped in batches (one for each build that is installed, uninstalled or
-//! deleted):
+//! **Protocol.** Everything that one command changes, for one kernel or several, is recorded in one journal,
+//! a file in `.journal` of the dkms tree. While it exists, the command holds the install locks of those
+//! kernels. Changes are grouped in batches, one for each build that is installed, uninstalled or deleted:
 //!
-//! 1. the operations of the batch are appended to the journal as JSON lines, and the file is synced; then the
-//!    complete new copies are written next to their destinations;
-//! 2. the operations are executed, each by one rename or in a way that leaves evidence of how far it got;
-//! 3. a `Done` line closes the batch.
+//! 1. The operations of the batch are appended to the journal as JSON lines, and the file is synced. Then the
+//!    complete new copies are written next to their destinations.
+//! 2. The operations are executed. Each is a single rename, or its progress can be seen from the files.
+//! 3. A `Done` line ends the batch.
 //!
 //! A batch never deletes an existing file: it renames the file to a dot name in the same directory. After
 //! depmod, the directories are synced and [`Transaction::commit`] writes a `Commit` line, deletes the renamed
@@ -42,10 +41,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use reach::Reach;
 pub use read::{Journal, Recorded};
 
-/// The version of the journal format that we write and read.
+/// The version of the journal format that this dkms writes and reads.
 pub const SCHEMA: u32 = 2;
 
-/// The first line: the writer and the kernels it may change.
+/// The first line of a journal: the process that writes it, and the kernels that it may change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Begin {
     /// [`SCHEMA`].
@@ -66,7 +65,7 @@ pub struct Begin {
 pub struct Before {
     /// The package.
     pub package: String,
-    /// Its lines for the transaction's kernels, and those without a kernel.
+    /// Its status lines for the kernels of the transaction, and those without a kernel.
     pub entries: Vec<Entry>,
 }
 
@@ -94,7 +93,7 @@ enum Line {
     },
 }
 
-/// Whether the process that wrote a journal is still running. The name of the journal identifies the process.
+/// Returns whether the process that wrote a journal is still running, according to the name of the journal.
 pub fn maker_is_alive(path: &Path) -> bool {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let pid = name.rsplit_once('-').and_then(|(_, pid)| pid.parse().ok());
@@ -113,15 +112,10 @@ pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
 }
 
 fn undo<'a>(ops: impl DoubleEndedIterator<Item = &'a Op> + Clone) -> Result<()> {
-    let mut first = None;
-    for op in ops.clone().rev() {
-        // Undo as much as possible: a failure does not stop the other operations.
-        if let Err(e) = op.undo() {
-            first.get_or_insert(e);
-        }
-    }
+    // Undo as much as possible, and return the first error.
+    let undone = ops.clone().rev().map(Op::undo).fold(Ok(()), std::result::Result::and);
     op::sync(ops)?;
-    first.map_or(Ok(()), |e| Err(e.into()))
+    Ok(undone?)
 }
 
 /// An open transaction. If it is dropped without commit or rollback, the journal stays for recovery.
@@ -135,22 +129,20 @@ pub struct Transaction {
     /// unreadable.
     torn: bool,
     kernels: Vec<Kernel>,
-    /// Packages whose status is recorded.
-    noted: Vec<String>,
+    /// The packages whose status is recorded.
+    recorded: Vec<String>,
     ops: Vec<(KernelIndex, Op)>,
 }
 
 impl Transaction {
-    /// Opens a transaction. The caller holds the kernels' install locks and has recovered any earlier
-    /// journal.
+    /// Begins a transaction. The caller holds the kernels' install locks and has recovered earlier journals.
     ///
     /// # Errors
     /// The journal cannot be written.
     pub fn begin(layout: &Layout, kernels: &[Kernel], command: &str) -> Result<Self> {
         let pid = sys::own_pid();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        // Journals are named in the order of their start: the changes of a dkms called by one of our scripts
-        // come after ours.
+        // The names sort by start time: a dkms that a script of this command calls changes files after it.
         let path = layout.journal_dir().join(format!("{now:020}-{pid}"));
         fs::create_dir_all(layout.journal_dir())?;
         let begin = Begin {
@@ -171,24 +163,24 @@ impl Transaction {
             length,
             torn: false,
             kernels: kernels.to_vec(),
-            noted: Vec::new(),
+            recorded: Vec::new(),
             ops: Vec::new(),
         })
     }
 
-    /// Whether [`Transaction::note`] was called for a package.
-    pub fn knows(&self, package: &str) -> bool {
-        self.noted.iter().any(|name| name == package)
+    /// Returns whether [`Transaction::record_status`] was called for a package.
+    pub fn has_recorded(&self, package: &str) -> bool {
+        self.recorded.iter().any(|name| name == package)
     }
 
     /// Records the `status` lines of a package that is about to be changed.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub fn note(&mut self, before: Before) -> Result<()> {
+    pub fn record_status(&mut self, before: Before) -> Result<()> {
         let package = before.package.clone();
         self.append(&[Line::Before(before)])?;
-        self.noted.push(package);
+        self.recorded.push(package);
         Ok(())
     }
 
@@ -209,9 +201,9 @@ impl Transaction {
         if batch.is_empty() {
             return Ok(());
         }
-        let (n, start) = (self.index(kernel)?, self.length);
-        let batch: Vec<(KernelIndex, Op)> = batch.into_iter().map(|op| (n, op)).collect();
-        let lines: Vec<Line> = batch.iter().cloned().map(|(n, op)| Line::Do(n, op)).collect();
+        let (index, start) = (self.index(kernel)?, self.length);
+        let batch: Vec<(KernelIndex, Op)> = batch.into_iter().map(|op| (index, op)).collect();
+        let lines: Vec<Line> = batch.iter().cloned().map(|(index, op)| Line::Do(index, op)).collect();
         let done = self
             .append(&lines)
             .map_err(E::from)
@@ -228,8 +220,7 @@ impl Transaction {
             }
             Err(e) => {
                 match undo(batch.iter().map(|(_, op)| op)) {
-                    // If the batch cannot be removed from the journal, an undo after a crash finds nothing to
-                    // do.
+                    // A failure is harmless: after a crash, the undo of this batch does nothing.
                     Ok(()) => drop(self.shorten(start)),
                     // The batch stays in the journal, for the rollback of the transaction or the next start.
                     Err(_) => self.ops.extend(batch),
@@ -244,13 +235,13 @@ impl Transaction {
         place.ok_or_else(|| Error::KernelNotPart(kernel.clone()))
     }
 
-    /// Must be called before depmod runs for a kernel.
+    /// Records that depmod starts for a kernel. Call it before depmod runs.
     ///
     /// # Errors
     /// The journal cannot be written.
     pub fn depmod_begins(&mut self, kernel: &Kernel) -> Result<()> {
-        let n = self.index(kernel)?;
-        self.append(&[Line::Depmod(n)])
+        let index = self.index(kernel)?;
+        self.append(&[Line::Depmod(index)])
     }
 
     /// Commits: deletes the files that were renamed aside, calls `clean_up` for the rest, and removes the
@@ -275,9 +266,9 @@ impl Transaction {
     /// # Errors
     /// A change could not be undone.
     pub fn rollback_kernel(&mut self, kernel: &Kernel) -> Result<()> {
-        let n = self.index(kernel)?;
-        undo(self.ops.iter().filter(|(of, _)| *of == n).map(|(_, op)| op))?;
-        self.ops.retain(|(of, _)| *of != n);
+        let index = self.index(kernel)?;
+        undo(self.ops.iter().filter(|(changed, _)| *changed == index).map(|(_, op)| op))?;
+        self.ops.retain(|(changed, _)| *changed != index);
         Ok(())
     }
 
@@ -303,7 +294,7 @@ impl Transaction {
                 Ok(())
             }
             Err((op, e)) => {
-                // If this fails too, the next line is not written until truncation succeeds.
+                // If this fails too, no other line is written until the file could be truncated.
                 let _ = self.shorten(self.length);
                 Err(IoError::new(op, &self.path, e).needing(bytes.len() as u64).into())
             }

@@ -1,6 +1,7 @@
 //! The file operations of a transaction. Each leaves evidence of how far it got, and can be undone.
 
-use crate::{layers, names_as_json};
+use crate::layers::{self, EXDEV};
+use crate::names_as_json;
 use dkms_sys::{IoError, fs};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -101,7 +102,7 @@ impl Op {
             Self::Place { staged, to, saved, .. } => {
                 if let Some(saved) = saved {
                     fs::remove_file(saved)?;
-                    // A second name for the old file, so that `to` always exists.
+                    // Give the old file a second name first, so that `to` always exists.
                     if fs::hard_link(to, saved).is_err() {
                         fs::rename(to, saved)?;
                     }
@@ -204,8 +205,8 @@ impl Op {
     }
 }
 
-/// Removes a file if there is one. It does not touch a file system if there is nothing to remove, because
-/// that may be read-only.
+/// Removes a file if it exists, and returns whether it did. If there is nothing to remove, it makes no
+/// change, because the file system may be read-only.
 fn discard(path: impl AsRef<Path>) -> std::result::Result<bool, IoError> {
     if fs::exists(&path) { fs::remove_file(&path) } else { Ok(false) }
 }
@@ -248,9 +249,9 @@ pub fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> 
     fs::rename(&staged, path)
 }
 
-/// Within a file system, renames. Otherwise copies; the copy has two names until the old file is removed.
-/// From the two names an undo knows that the copy may be deleted, and is not a file that was created at that
-/// path later.
+/// Renames a file, or copies it to another file system. The copy has two names until the old file is removed.
+/// The two names show an undo that the copy may be deleted, and is not a file that was created at that path
+/// later.
 fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
@@ -296,9 +297,6 @@ fn undo_move(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     discard(&staged)?;
     if fs::exists(to) { move_file(to, from) } else { Ok(()) }
 }
-
-/// "Cross-device link", rename(2).
-const EXDEV: i32 = 18;
 
 #[cfg(test)]
 mod tests;

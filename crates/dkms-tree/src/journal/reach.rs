@@ -1,6 +1,6 @@
-//! Limits what a change may touch: the dkms tree, the directory of the kernel that an operation changes, and
-//! the signing key, which may be elsewhere. No journal, record or link in a tree can point a change out of
-//! these.
+//! Limits the paths that a change may touch: the dkms tree, the directory of the kernel that an operation
+//! changes, and the signing key, which may be elsewhere. No journal, record or link in a tree can lead to
+//! other paths.
 
 use super::op::{Op, aside};
 use crate::beneath::{self, Trees};
@@ -9,7 +9,7 @@ use crate::ids::Kernel;
 use dkms_sys::fs::{Last, find_escape};
 use std::path::{Path, PathBuf};
 
-/// The suffixes used with [`aside`].
+/// The words that are used with [`aside`].
 const WORDS: [&str; 5] = ["link", "moving", "new", "old", "text"];
 
 /// Finds the files of the signing key for a kernel.
@@ -22,13 +22,14 @@ pub struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// For these trees. `find_keys` is called for a path that is in neither of them. It returns the files
-    /// that contain the signing key or will contain it.
+    /// Allows paths in these trees. `find_keys` is called for a path that is in neither of them. It returns
+    /// the files that contain the signing key or will contain it.
     pub fn new(trees: Trees<'a>, find_keys: impl Fn(&Kernel) -> Vec<PathBuf> + 'a) -> Self {
         Self { trees, find_keys: Box::new(find_keys) }
     }
 
-    /// The first path of an operation that is not allowed, and why; `None` if there is none.
+    /// Returns the first path of an operation that is not allowed, with the reason; `None` if all are
+    /// allowed.
     ///
     /// # Errors
     /// A directory or link on the path cannot be examined.
@@ -58,8 +59,7 @@ impl<'a> Reach<'a> {
             return Ok(None);
         };
         let Some(in_tree) = find_escape(&layout.dkms_tree, path, Last::Name)? else { return Ok(None) };
-        // A link that points out of the tree is a more precise reason than that the path is not beneath the
-        // other tree.
+        // Report a link that points out of a tree, because that is the more precise reason.
         if let Some(link) = [in_kernel, in_tree].into_iter().find(|escape| escape.target.is_some()) {
             return Ok(Some(link.into()));
         }

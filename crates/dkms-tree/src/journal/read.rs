@@ -1,6 +1,5 @@
-//! Reads a journal. Every line counts: a line that cannot be read is an error that names it, and nothing is
-//! changed. Only data after the last newline is ignored: it was never acted upon, because each line is synced
-//! first.
+//! Reads a journal. A line that cannot be read is an error, and nothing is changed. Only data after the last
+//! newline are ignored: dkms did nothing for them yet, because it syncs each line first.
 
 use super::op::{self, Op};
 use super::{Before, Begin, KernelIndex, Line, Reach, SCHEMA};
@@ -9,13 +8,13 @@ use crate::ids::{BadName, Kernel, PackageId};
 use dkms_sys::{fs, sys};
 use std::path::{Path, PathBuf};
 
-/// The beginning of every journal.
+/// The first bytes of every journal.
 const FIRST: &[u8] = b"{\"Begin\":{\"schema\":";
 
 /// An operation in a journal.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// The line, from 1.
+    /// The number of its line, from 1.
     pub line: usize,
     /// Its kernel.
     pub kernel: Kernel,
@@ -30,7 +29,7 @@ pub struct Journal {
     pub path: PathBuf,
     /// Its writer.
     pub begin: Begin,
-    /// The status before the transaction.
+    /// The status of the packages before the transaction.
     pub before: Vec<Before>,
     /// Operations, in order.
     pub ops: Vec<Recorded>,
@@ -43,8 +42,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads a journal. `None` if it has no complete first line: it was never acted upon, or is just being
-    /// created ([`super::maker_is_alive`] distinguishes the two).
+    /// Reads a journal. `None` if it has no complete first line: then nothing was changed, or it is just
+    /// being created ([`super::maker_is_alive`] distinguishes the two).
     ///
     /// # Errors
     /// The journal cannot be read, is not trusted, has another format than ours, or has a damaged line.
@@ -52,12 +51,11 @@ impl Journal {
         Self::parse(path, &trusted_bytes(path)?)
     }
 
-    /// The kernels of a journal, according to its first line; other lines are not read. `None` if that line
-    /// cannot be read.
+    /// Reads only the kernels in the first line of a journal. `None` if that line cannot be read.
     pub fn kernels(path: &Path) -> Option<Vec<Kernel>> {
         let bytes = trusted_bytes(path).ok()?;
         let first = bytes.split(|byte| *byte == b'\n').next()?;
-        Some(begin_of(path, first).ok()?.kernels)
+        Some(parse_first_line(path, first).ok()?.kernels)
     }
 
     /// Parses the bytes of a journal; see [`Journal::read`]. The path is for messages.
@@ -69,7 +67,7 @@ impl Journal {
         // After the last newline there is nothing, or an incomplete line.
         let tail = lines.pop().unwrap_or_default();
         let Some((first, rest)) = lines.split_first() else {
-            return if is_cut_off_begin(tail) {
+            return if is_incomplete_first_line(tail) {
                 Ok(None)
             } else {
                 Err(damaged(path, 1, JournalFault::NotABeginning))
@@ -77,7 +75,7 @@ impl Journal {
         };
         let mut journal = Self {
             path: path.to_owned(),
-            begin: begin_of(path, first)?,
+            begin: parse_first_line(path, first)?,
             before: Vec::new(),
             ops: Vec::new(),
             indexed: Vec::new(),
@@ -86,18 +84,18 @@ impl Journal {
         };
         for (line, bytes) in (2..).zip(rest) {
             let parsed = serde_json::from_slice(bytes).map_err(|e| damaged(path, line, e))?;
-            journal.take(line, parsed).map_err(|fault| damaged(path, line, fault))?;
+            journal.add(line, parsed).map_err(|fault| damaged(path, line, fault))?;
         }
         Ok(Some(journal))
     }
 
-    fn take(&mut self, number: usize, line: Line) -> Result<(), JournalFault> {
+    fn add(&mut self, number: usize, line: Line) -> Result<(), JournalFault> {
         if self.committed {
             return Err(JournalFault::AfterCommit);
         }
         match line {
-            Line::Do(n, op) => self.ops.push(Recorded { line: number, kernel: self.kernel(n)?, op }),
-            Line::Depmod(n) => self.indexed.push(self.kernel(n)?),
+            Line::Do(index, op) => self.ops.push(Recorded { line: number, kernel: self.kernel(index)?, op }),
+            Line::Depmod(index) => self.indexed.push(self.kernel(index)?),
             Line::Before(before) => {
                 check_names(&before)?;
                 self.before.push(before);
@@ -109,13 +107,12 @@ impl Journal {
         Ok(())
     }
 
-    fn kernel(&self, n: KernelIndex) -> Result<Kernel, JournalFault> {
-        let KernelIndex(place) = n;
+    fn kernel(&self, KernelIndex(place): KernelIndex) -> Result<Kernel, JournalFault> {
         let all = &self.begin.kernels;
         all.get(place).cloned().ok_or(JournalFault::NoKernel { place, count: all.len() })
     }
 
-    /// Whether the process that wrote it is still running.
+    /// Returns whether the process that wrote it is still running.
     pub fn writer_is_alive(&self) -> bool {
         let now = sys::process_start_time(self.begin.pid);
         sys::process_runs(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
@@ -139,17 +136,12 @@ impl Journal {
     /// # Errors
     /// A change could not be undone.
     pub fn undo(&self, reach: &Reach<'_>) -> Result<()> {
-        let mut first = None;
-        for recorded in self.ops.iter().rev() {
-            // An earlier undo may have put a link in the path. Undo as much as possible: a failure does not
-            // stop the other operations.
-            let undone = self.check_one(reach, recorded).and_then(|()| Ok(recorded.op.undo()?));
-            if let Err(e) = undone {
-                first.get_or_insert(e);
-            }
-        }
+        // Undo as much as possible, and return the first error. The checks are repeated, because an earlier
+        // undo may have restored a link in a path.
+        let undo = |recorded| self.check_one(reach, recorded).and_then(|()| Ok(recorded.op.undo()?));
+        let undone = self.ops.iter().rev().map(undo).fold(Ok(()), Result::and);
         op::sync(self.ops.iter().map(|recorded| &recorded.op))?;
-        first.map_or(Ok(()), Err)
+        undone
     }
 
     /// Deletes the files that were renamed aside. The caller has checked the journal.
@@ -157,12 +149,11 @@ impl Journal {
         op::finish(self.ops.iter().map(|recorded| &recorded.op));
     }
 
-    /// Directories that may be empty now.
+    /// The directories that the operations change, which may be empty after an undo.
     pub fn directories(&self) -> Vec<(Kernel, PathBuf)> {
-        let of = |r: &Recorded| -> Vec<(Kernel, PathBuf)> {
-            r.op.directories().map(|d| (r.kernel.clone(), d.to_owned())).collect()
-        };
-        self.ops.iter().flat_map(of).collect()
+        let ops = self.ops.iter();
+        let all = ops.flat_map(|recorded| recorded.op.directories().map(|dir| (&recorded.kernel, dir)));
+        all.map(|(kernel, dir)| (kernel.clone(), dir.to_owned())).collect()
     }
 }
 
@@ -173,10 +164,10 @@ fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
         what: what.to_owned(),
         why,
     };
-    let above = path.ancestors().skip(1).take(2).filter(|dir| !dir.as_os_str().is_empty());
-    for (n, dir) in above.enumerate() {
-        // The path of the tree may contain a link, but its directory of journals must not be one.
-        let meta = if n == 0 { fs::symlink_metadata(dir)? } else { fs::metadata(dir)? };
+    let parents = path.ancestors().skip(1).take(2).filter(|dir| !dir.as_os_str().is_empty());
+    for (level, dir) in parents.enumerate() {
+        // The path of the tree may contain a link, but its directory of journals must not be a link.
+        let meta = if level == 0 { fs::symlink_metadata(dir)? } else { fs::metadata(dir)? };
         if !meta.is_dir() {
             return Err(refused(dir, fs::Distrust::NotDirectory));
         }
@@ -191,12 +182,12 @@ fn damaged(path: &Path, line: usize, fault: impl Into<JournalFault>) -> Error {
     Error::JournalDamaged { path: path.to_owned(), line, fault: fault.into() }
 }
 
-/// Whether this is the beginning of a first line, or zeros allocated for one that never reached the disk.
-fn is_cut_off_begin(tail: &[u8]) -> bool {
+/// Returns whether this is an incomplete first line, or zeros that were allocated for it before a crash.
+fn is_incomplete_first_line(tail: &[u8]) -> bool {
     tail.iter().all(|byte| *byte == 0) || FIRST.starts_with(tail) || tail.starts_with(FIRST)
 }
 
-fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
+fn parse_first_line(path: &Path, line: &[u8]) -> Result<Begin> {
     /// The fields of a first line that every version of the format has.
     #[derive(serde::Deserialize)]
     struct Any {

@@ -37,7 +37,7 @@ fn a_journal_is_read_back_as_it_was_written() {
     let t = fixture();
     let kernels = [kernel(1), kernel(2)];
     let mut tx = Transaction::begin(&layout(t.path()), &kernels, "dkms test").unwrap();
-    tx.note(Before { package: "p".into(), entries: Vec::new() }).unwrap();
+    tx.record_status(Before { package: "p".into(), entries: Vec::new() }).unwrap();
     tx.perform(&kernels[0], moving(&t, "a"), nothing, nothing).unwrap();
     tx.perform(&kernels[1], moving(&t, "b"), nothing, nothing).unwrap();
     tx.depmod_begins(&kernels[1]).unwrap();
@@ -101,7 +101,7 @@ fn a_failing_batch_is_undone_and_forgotten_and_earlier_ones_stay() {
 /// A journal of three batches with every kind of line, and its text.
 fn written(t: &tempfile::TempDir) -> (PathBuf, String) {
     let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1), kernel(2)], "dkms test").unwrap();
-    tx.note(Before { package: "p".into(), entries: Vec::new() }).unwrap();
+    tx.record_status(Before { package: "p".into(), entries: Vec::new() }).unwrap();
     for (n, f) in [(1, "a"), (2, "b")] {
         tx.perform(&kernel(n), moving(t, f), nothing, nothing).unwrap();
     }

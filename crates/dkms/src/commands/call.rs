@@ -63,7 +63,7 @@ impl Call<'_> {
             let known = if mode == Prebuilt::Off {
                 Ok(None)
             } else {
-                registry::foresee(self.system, self.sink, build)
+                registry::predict_origin(self.system, self.sink, build)
             };
             match known {
                 Ok(from) => from.or_else(|| Some(asked.to_owned())),

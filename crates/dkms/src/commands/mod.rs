@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     ui.set_verbose(settings.verbose);
     prepare(arguments, &mut host, ui)?;
     let sink: &dyn Sink = ui;
-    let system = System { layout, host, settings };
+    let system = System::new(layout, host, settings);
     default_version::complete(&mut subject, action, &system, sink)?;
     let call = Call { arguments, subject: &subject, words: &words, system: &system, sink, ui };
     if arguments.dry_run && matches!(action.row().effect, Effect::Queries | Effect::Evaluates) {

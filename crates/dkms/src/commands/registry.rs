@@ -123,7 +123,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         let what = "the word 'generate', which creates a new key and never replaces one";
         return Err(UsageError::OperandMissing { action: "registry-key", what, operand: "generate" }.into());
     }
-    let key = keys::generate(&keys::place_for_new(&call.system.layout, &call.system.settings)?)?;
+    let key = keys::generate(&call.system.layout, &call.system.settings)?;
     let (private, public) = (key.private.display(), key.public.display());
     if call.arguments.json {
         let value = json!({
@@ -164,7 +164,7 @@ fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
 fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
     let mut all = Vec::new();
     for kernel in kernels {
-        all.extend(registry::wanted(call.system, call.sink, kernel)?);
+        all.extend(registry::autoinstall_builds(call.system, call.sink, kernel)?);
     }
     Ok(all)
 }

@@ -2,7 +2,7 @@
 
 use super::json;
 use dkms_core::time::utc;
-use dkms_core::trust::machine::{Enforce, SecureBoot, Seen};
+use dkms_core::trust::machine::{Enforce, Fact, SecureBoot};
 use dkms_core::trust::mok::{Accepted, Certified, KeyFile, Status};
 use serde_json::{Value, json};
 
@@ -219,7 +219,7 @@ pub(crate) fn trusted(c: &Certified) -> Option<bool> {
 
 fn certified(c: &Certified) -> Value {
     let (cert, e) = (&c.certificate, &c.enrolment);
-    let known = |seen: &Seen<bool>| seen.as_ref().ok().copied();
+    let known = |seen: &Fact<bool>| seen.as_ref().ok().copied();
     let (accepted, why) = match &c.accepted {
         Accepted::Yes => (Some(true), None),
         Accepted::No(why) => (Some(false), Some(why)),

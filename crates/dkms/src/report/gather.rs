@@ -37,7 +37,7 @@ pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arc
     let selected = |release: &str| releases.is_empty() || releases.iter().any(|r| r == release);
     let entries = status::status(system, sink, &Filter::default());
     let installed = ready::kernels(&system.layout).into_iter().filter(|r| selected(r));
-    let known: Vec<Kernel> = installed.filter_map(|r| Kernel::of(r, arch).ok()).collect();
+    let known: Vec<Kernel> = installed.filter_map(|r| Kernel::from_release(r, arch).ok()).collect();
     let filters: Vec<Filter> = match releases {
         [] => vec![Filter::default()],
         some => some.iter().map(|r| Filter::of_kernel(r)).collect(),

@@ -209,7 +209,7 @@ impl Found<'_> {
         let insists = matches!(self.machine.secure_boot.enforcement.as_str(), "sig-enforce" | "lockdown");
         let untrusted = key.trusted == Some(false);
         if insists && (untrusted || key.state == "missing") {
-            let what = format!("the kernel insists on signatures, and: {}", key.next);
+            let what = format!("the kernel requires signatures, and: {}", key.next);
             let fix = match key.step.as_str() {
                 "make-key" => vec!["dkms generate_mok".to_owned(), "dkms mok enroll".to_owned()],
                 "enroll" => vec!["dkms mok enroll".to_owned()],

@@ -182,7 +182,7 @@ enum Reference {
 
 impl Reference {
     fn determine(host: &Host, layout: &Layout, arch: &str) -> Self {
-        let running = Kernel::of(host.release.clone(), arch)
+        let running = Kernel::from_release(host.release.clone(), arch)
             .ok()
             .filter(|running| host.image.is_none() && has_modules(&layout.kernel_modules(&running.release)));
         running.map_or(Self::Tree, Self::Running)

@@ -6,7 +6,7 @@
 //! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with only the data
 //! (drivers/firmware/efi/mokvar-table.c), readable by root only.
 
-use super::seen::Seen;
+use super::Fact;
 use dkms_sys::fs::Limit;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const NON_VOLATILE: u32 = 1;
 /// The maximum number of variables that shim may have split a list into; far more than firmware has room for.
 const PARTS: u32 = 64;
 
-/// Whether the firmware and shim check the programs that they start.
+/// Whether the firmware and shim check the signatures of the programs that they start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecureBoot {
     /// Secure Boot is on.
@@ -58,11 +58,11 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// All of them, in the order of their numbers.
+    /// All variables, in the order of their numbers.
     pub const ALL: [Variable; 6] =
         [Self::Db, Self::Dbx, Self::MokListRt, Self::MokListXrt, Self::MokNew, Self::MokDel];
 
-    /// Its name, as the firmware and mokutil write it.
+    /// The name of the variable, as the firmware and mokutil write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Db => "db",
@@ -91,7 +91,7 @@ impl Variable {
 ///
 /// # Errors
 /// It cannot be determined: sysfs is missing, or a container hides it.
-pub fn booted(root: &Path) -> Seen<bool> {
+pub fn booted(root: &Path) -> Fact<bool> {
     let firmware = root.join("sys/firmware");
     if firmware.join("efi").is_dir() {
         return Ok(true);
@@ -113,7 +113,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         Err(why) => return SecureBoot::Unknown(why),
     }
     let flag = |name: &str, guid: &str| read(root, name, guid).map(|v| v.map(|(_, data)| data == [1]));
-    let read_state = || -> Seen<SecureBoot> {
+    let read_state = || -> Fact<SecureBoot> {
         let on = flag("SecureBoot", GLOBAL)?;
         if flag("SetupMode", GLOBAL)? == Some(true) {
             return Ok(SecureBoot::SetupMode);
@@ -130,8 +130,8 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
     read_state().unwrap_or_else(SecureBoot::Unknown)
 }
 
-/// The attributes and data of a variable; `None` if the variable does not exist.
-fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
+/// Reads the attributes and data of a variable; `None` if it does not exist.
+fn read(root: &Path, name: &str, guid: &str) -> Fact<Option<(u32, Vec<u8>)>> {
     let dir = root.join("sys/firmware/efi/efivars");
     let path = dir.join(format!("{name}-{guid}"));
     match dkms_sys::fs::read_bounded(&path, Limit::INDEX) {
@@ -155,8 +155,8 @@ fn copies(root: &Path) -> PathBuf {
     root.join("sys/firmware/efi/mok-variables")
 }
 
-/// The contents of a list of certificates.
-pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
+/// Reads a list of certificates and digests.
+pub(super) fn list(root: &Path, variable: Variable) -> Fact<SignatureLists> {
     if booted(root) == Ok(false) {
         return Ok(SignatureLists::default());
     }
@@ -167,7 +167,7 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
             return parse(&data);
         }
     }
-    let mut found = match read(root, name, variable.guid())? {
+    let mut list = match read(root, name, variable.guid())? {
         Some((_, data)) => parse(&data)?,
         None => SignatureLists::default(),
     };
@@ -175,17 +175,17 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
     if variable.has_copy() {
         for part in 1..=PARTS {
             match read(root, &format!("{name}{part}"), variable.guid())? {
-                Some((_, data)) => found.append(parse(&data)?),
+                Some((_, data)) => list.append(parse(&data)?),
                 None => break,
             }
         }
     }
-    Ok(found)
+    Ok(list)
 }
 
 /// Returns whether the kernel loads machine owner keys into `.machine`. shim requests that by creating this
 /// variable (security/integrity/platform_certs/machine_keyring.c).
-pub(super) fn mok_list_trusted(root: &Path) -> Seen<bool> {
+pub(super) fn mok_list_trusted(root: &Path) -> Fact<bool> {
     if booted(root) == Ok(false) {
         return Ok(false);
     }

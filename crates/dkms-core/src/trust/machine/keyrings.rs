@@ -6,7 +6,8 @@
 //! its serial number if it has none (crypto/asymmetric_keys/x509_public_key.c). The algorithm and the end of
 //! the identifier follow.
 
-use super::seen::{Seen, text};
+use super::{Fact, read_text};
+use dkms_bundle::digest::hex;
 use kmodule::sign::Certificate;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -21,19 +22,19 @@ const BLACKLIST: &str = ".blacklist";
 /// The certificates that the running kernel has.
 #[derive(Debug)]
 pub struct TrustedKeys {
-    /// Descriptions of certificates, by keyring.
-    keyrings: BTreeMap<&'static str, Seen<Vec<String>>>,
-    /// The keys of the blacklist, as far as they are visible.
-    forbidden: Seen<Vec<String>>,
+    /// The descriptions of certificates, by keyring.
+    keyrings: BTreeMap<&'static str, Fact<Vec<String>>>,
+    /// The visible keys of the blacklist.
+    forbidden: Fact<Vec<String>>,
 }
 
 impl TrustedKeys {
     /// Reads the keyrings of the running kernel. For another root only their names can be read.
     pub(super) fn read(root: &Path) -> Self {
-        let proc_keys = text(&root.join("proc/keys"));
-        let ours = root == Path::new("/");
+        let proc_keys = read_text(&root.join("proc/keys"));
+        let is_running = root == Path::new("/");
         Self::from_text(proc_keys, |serial| {
-            if !ours {
+            if !is_running {
                 return Err("the keyrings are not those of the running kernel".into());
             }
             dkms_sys::keys::read_keyring(serial).map_err(|e| e.to_string())
@@ -41,7 +42,7 @@ impl TrustedKeys {
     }
 
     /// Parses the text of `/proc/keys`. `members` returns the members of a keyring by its serial number.
-    pub fn from_text(proc_keys: Seen<String>, members: impl Fn(i32) -> Seen<Vec<i32>>) -> Self {
+    pub fn from_text(proc_keys: Fact<String>, members: impl Fn(i32) -> Fact<Vec<i32>>) -> Self {
         let keys = match proc_keys {
             Ok(text) => parse(&text),
             Err(why) => {
@@ -50,10 +51,10 @@ impl TrustedKeys {
             }
         };
         let ring = |name: &str| {
-            let is = |k: &&Key| k.kind == "keyring" && k.description.starts_with(&format!("{name}:"));
-            keys.values().find(is)
+            let prefix = format!("{name}:");
+            keys.values().find(|key| key.kind == "keyring" && key.description.starts_with(&prefix))
         };
-        let content = |name: &'static str| -> Seen<Vec<String>> {
+        let content = |name: &'static str| -> Fact<Vec<String>> {
             // Every kernel that has these keyrings has the first keyring, but only root can see any of them.
             let Some(ring) = ring(name) else {
                 return match ring(TRUSTED[0]) {
@@ -64,24 +65,23 @@ impl TrustedKeys {
             if ring.description.ends_with(": empty") {
                 return Ok(Vec::new());
             }
-            let mut found = Vec::new();
+            let mut descriptions = Vec::new();
             for serial in members(ring.serial).map_err(|e| format!("{name} cannot be read: {e}"))? {
                 match keys.get(&serial) {
-                    Some(key) if key.kind == "asymmetri" => found.push(key.description.clone()),
+                    Some(key) if key.kind == "asymmetri" => descriptions.push(key.description.clone()),
                     Some(_) => {}
-                    None => return Err(format!("a key in {name} cannot be seen")),
+                    None => return Err(format!("a key in {name} is not visible")),
                 }
             }
-            Ok(found)
+            Ok(descriptions)
         };
         let keyrings = TRUSTED.into_iter().map(|name| (name, content(name))).collect();
-        let mut forbidden: Seen<Vec<String>> = match ring(BLACKLIST) {
-            Some(_) => Ok(Vec::new()),
+        let blacklisted =
+            keys.values().filter(|key| key.kind == "blacklist").map(|key| key.description.clone());
+        let forbidden = match ring(BLACKLIST) {
+            Some(_) => Ok(blacklisted.collect()),
             None => Err("the kernel's blacklist is visible to root only, or it has none".into()),
         };
-        if let Ok(list) = &mut forbidden {
-            list.extend(keys.values().filter(|k| k.kind == "blacklist").map(|k| k.description.clone()));
-        }
         Self { keyrings, forbidden }
     }
 
@@ -118,11 +118,11 @@ impl TrustedKeys {
     ///
     /// # Errors
     /// The reason why it cannot be read.
-    pub fn keyring(&self, name: &str) -> Seen<&[String]> {
+    pub fn keyring(&self, name: &str) -> Fact<&[String]> {
         match self.keyrings.get(name) {
             Some(Ok(list)) => Ok(list),
             Some(Err(why)) => Err(why.clone()),
-            None => Err(format!("{name} is no keyring of trusted keys")),
+            None => Err(format!("{name} is not a keyring of trusted keys")),
         }
     }
 }
@@ -138,8 +138,8 @@ fn parse(text: &str) -> BTreeMap<i32, Key> {
     let line = |line: &str| -> Option<(i32, Key)> {
         let mut rest = line;
         let mut field = || {
-            let (word, behind) = rest.trim_start().split_once(char::is_whitespace)?;
-            rest = behind;
+            let (word, after) = rest.trim_start().split_once(char::is_whitespace)?;
+            rest = after;
             Some(word)
         };
         let serial = i32::from_str_radix(field()?, 16).ok()?;
@@ -156,12 +156,8 @@ fn parse(text: &str) -> BTreeMap<i32, Key> {
 pub(crate) fn describes(description: &str, certificate: &Certificate) -> bool {
     let id = hex(certificate.subject_key_id().unwrap_or_else(|| certificate.raw_serial()));
     // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may contain any text.
-    let mark = format!("{}: {id}", certificate.subject_cn());
-    description.match_indices(&mark).any(|(at, found)| {
-        description.get(at + found.len()..).is_some_and(|behind| behind.is_empty() || behind.starts_with(':'))
+    let name_and_id = format!("{}: {id}", certificate.subject_cn());
+    description.match_indices(&name_and_id).any(|(at, found)| {
+        description.get(at + found.len()..).is_some_and(|after| after.is_empty() || after.starts_with(':'))
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

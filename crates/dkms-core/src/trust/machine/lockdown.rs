@@ -1,6 +1,6 @@
 //! Reads the running kernel's signature enforcement and lockdown.
 
-use super::seen::Seen;
+use super::Fact;
 use dkms_sys::fs::Limit;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub enum Lockdown {
 }
 
 impl Lockdown {
-    /// The kernel's word for it.
+    /// The kernel's word for the level.
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -30,8 +30,8 @@ impl Lockdown {
     }
 }
 
-/// `module.sig_enforce`; `None` if the running kernel has no such parameter.
-pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
+/// Reads `module.sig_enforce`; `None` if the running kernel does not have this parameter.
+pub(super) fn sig_enforce(root: &Path) -> Fact<Option<bool>> {
     let path = root.join("sys/module/module/parameters/sig_enforce");
     match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
         Ok(text) => match text.trim() {
@@ -45,8 +45,8 @@ pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
     }
 }
 
-/// The level in brackets: `none [integrity] confidentiality`.
-pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
+/// Reads the lockdown level, which is in brackets: `none [integrity] confidentiality`.
+pub(super) fn lockdown(root: &Path) -> Fact<Lockdown> {
     let security = root.join("sys/kernel/security");
     let path = security.join("lockdown");
     match dkms_sys::fs::read_text(&path, Limit::CONFIG) {

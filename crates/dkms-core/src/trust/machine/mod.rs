@@ -1,39 +1,46 @@
 //! The trust state of this machine: Secure Boot and its variables, the running kernel's keyrings, and whether
 //! that kernel requires signatures.
 //!
-//! All files are read below a given root, which is `/` outside of tests. If a file cannot be read, its value
+//! All files are read below a given root, which is `/` except in tests. If a file cannot be read, the value
 //! is unknown, with the reason, and never treated as absent. This module changes nothing.
 
 pub mod efi;
 pub mod keyrings;
 mod lockdown;
 pub mod policy;
-mod seen;
 
 pub use efi::{SecureBoot, Variable};
 pub use keyrings::TrustedKeys;
 pub use lockdown::Lockdown;
 pub use policy::{Enforce, Policy, policy};
-pub use seen::Seen;
 
 use crate::host::Host;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The machine's facts about trust in modules.
+/// The value of a fact, or the reason why it could not be determined.
+pub type Fact<T> = Result<T, String>;
+
+/// Reads the text of a small file.
+fn read_text(path: &Path) -> Fact<String> {
+    let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The facts about this machine that decide which modules it trusts.
 #[derive(Debug)]
 pub struct Machine {
-    root: Seen<PathBuf>,
+    root: Fact<PathBuf>,
     /// Whether the firmware, and shim after it, check the programs that they start.
     pub secure_boot: SecureBoot,
     /// `module.sig_enforce` of the running kernel; `None` if that kernel does not support module signatures.
-    pub sig_enforce: Seen<Option<bool>>,
+    pub sig_enforce: Fact<Option<bool>>,
     /// The running kernel's lockdown.
-    pub lockdown: Seen<Lockdown>,
+    pub lockdown: Fact<Lockdown>,
     /// The running kernel's command line.
-    pub cmdline: Seen<String>,
-    variables: [OnceLock<Seen<SignatureLists>>; Variable::ALL.len()],
+    pub cmdline: Fact<String>,
+    variables: [OnceLock<Fact<SignatureLists>>; Variable::ALL.len()],
     keyrings: OnceLock<TrustedKeys>,
 }
 
@@ -46,24 +53,25 @@ impl Machine {
             secure_boot: efi::secure_boot(root),
             sig_enforce: lockdown::sig_enforce(root),
             lockdown: lockdown::lockdown(root),
-            cmdline: seen::text(&root.join("proc/cmdline")),
+            cmdline: read_text(&root.join("proc/cmdline")),
             variables: Default::default(),
             keyrings: OnceLock::new(),
         }
     }
 
-    /// The machine that the command works on. Nothing is known about a machine that will start another root.
+    /// The machine of the system that the command works on. Nothing is known about the machine that will
+    /// start another root.
     pub fn of(host: &Host) -> Self {
         match &host.other_root {
             None => Self::inspect(Path::new("/")),
-            Some(root) => Self::unseen(&format!(
+            Some(root) => Self::unknown(&format!(
                 "the machine that will start the system in {} is not known",
                 root.display()
             )),
         }
     }
 
-    fn unseen(why: &str) -> Self {
+    fn unknown(why: &str) -> Self {
         Self {
             root: Err(why.to_owned()),
             secure_boot: SecureBoot::Unknown(why.to_owned()),
@@ -79,19 +87,17 @@ impl Machine {
     ///
     /// # Errors
     /// The reason why it cannot be read.
-    pub fn list(&self, variable: Variable) -> Seen<&SignatureLists> {
-        let slot = self.variables.get(variable as usize);
-        let Some(slot) = slot else { return Err(String::new()) };
-        slot.get_or_init(|| efi::list(self.root.as_ref().map_err(Clone::clone)?, variable))
-            .as_ref()
-            .map_err(Clone::clone)
+    pub fn list(&self, variable: Variable) -> Fact<&SignatureLists> {
+        let Some(list) = self.variables.get(variable as usize) else { return Err(String::new()) };
+        let read = || efi::list(self.root.as_ref().map_err(Clone::clone)?, variable);
+        list.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 
     /// Certificates that the firmware trusts.
     ///
     /// # Errors
     /// The reason why they cannot be read.
-    pub fn db(&self) -> Seen<&SignatureLists> {
+    pub fn db(&self) -> Fact<&SignatureLists> {
         self.list(Variable::Db)
     }
 
@@ -99,7 +105,7 @@ impl Machine {
     ///
     /// # Errors
     /// The reason why they cannot be read.
-    pub fn mok(&self) -> Seen<&SignatureLists> {
+    pub fn mok(&self) -> Fact<&SignatureLists> {
         self.list(Variable::MokListRt)
     }
 
@@ -116,7 +122,7 @@ impl Machine {
     ///
     /// # Errors
     /// The reason why that cannot be determined.
-    pub fn mok_list_trusted(&self) -> Seen<bool> {
+    pub fn mok_list_trusted(&self) -> Fact<bool> {
         efi::mok_list_trusted(self.root.as_ref().map_err(Clone::clone)?)
     }
 }

@@ -36,99 +36,105 @@ pub struct Policy {
 /// things: its configuration (the text of a `.config` or `auto.conf`), the command line of the running
 /// kernel, which it will most likely get too, and Secure Boot.
 pub fn policy(machine: &Machine, config: Option<&str>, running: bool) -> Policy {
-    if running { of_running(machine, config) } else { of_other(machine, config) }
+    if running { running_policy(machine, config) } else { other_policy(machine, config) }
 }
 
-fn enforced(enforce: Enforce, why: impl Into<String>) -> Policy {
-    Policy { enforce, why: why.into() }
+impl Policy {
+    fn new(enforce: Enforce, why: impl Into<String>) -> Self {
+        Self { enforce, why: why.into() }
+    }
 }
 
-fn of_running(machine: &Machine, config: Option<&str>) -> Policy {
+fn running_policy(machine: &Machine, config: Option<&str>) -> Policy {
     match &machine.sig_enforce {
         Ok(Some(true)) => {
-            return enforced(Enforce::SigEnforce, "the running kernel has module.sig_enforce on");
+            return Policy::new(Enforce::SigEnforce, "the running kernel has module.sig_enforce on");
         }
-        Ok(None) => return enforced(Enforce::No, "the running kernel is built without module signatures"),
+        Ok(None) => return Policy::new(Enforce::No, "the running kernel is built without module signatures"),
         Ok(Some(false)) => {}
         // If the kernel does not show its state, its configuration may still determine it.
-        Err(why) => return or_unknown(of_other(machine, config), why),
+        Err(why) => return or_unknown(other_policy(machine, config), why),
     }
     match &machine.lockdown {
         Ok(Lockdown::None) => {
-            enforced(Enforce::No, "the running kernel neither enforces signatures nor is it locked down")
+            Policy::new(Enforce::No, "the running kernel neither enforces signatures nor is it locked down")
         }
         Ok(level) => {
-            enforced(Enforce::Lockdown, format!("the running kernel is locked down ({})", level.word()))
+            Policy::new(Enforce::Lockdown, format!("the running kernel is locked down ({})", level.word()))
         }
-        Err(why) => or_unknown(of_other(machine, config), why),
+        Err(why) => or_unknown(other_policy(machine, config), why),
     }
 }
 
+/// Returns `guess`, or `why` as the reason if that is unknown too.
 fn or_unknown(guess: Policy, why: &str) -> Policy {
     match guess.enforce {
-        Enforce::Unknown => enforced(Enforce::Unknown, why),
+        Enforce::Unknown => Policy::new(Enforce::Unknown, why),
         _ => guess,
     }
 }
 
-fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
+fn other_policy(machine: &Machine, config: Option<&str>) -> Policy {
     let cmdline = machine.cmdline.as_deref();
     let is_requested = cmdline.is_ok_and(|line| module_parameter(line, "module.sig_enforce"));
     let Some(config) = config.map(Config) else {
         return if is_requested {
-            enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
+            Policy::new(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
         } else {
-            enforced(Enforce::Unknown, "the kernel's configuration is not there")
+            Policy::new(Enforce::Unknown, "the kernel's configuration does not exist")
         };
     };
     if !config.on("CONFIG_MODULE_SIG") {
-        return enforced(Enforce::No, "the kernel is built without module signatures (CONFIG_MODULE_SIG)");
+        return Policy::new(Enforce::No, "the kernel is built without module signatures (CONFIG_MODULE_SIG)");
     }
     if config.on("CONFIG_MODULE_SIG_FORCE") {
-        return enforced(
+        return Policy::new(
             Enforce::SigEnforce,
-            "the kernel is built to insist on signatures (CONFIG_MODULE_SIG_FORCE)",
+            "the kernel is built to require signatures (CONFIG_MODULE_SIG_FORCE)",
         );
     }
     if is_requested {
-        return enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
+        return Policy::new(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
     }
     let secure = &machine.secure_boot;
     // security/integrity/ima/ima_efi.c enables sig_enforce.
     let ima = config.on("CONFIG_IMA_ARCH_POLICY");
     if ima && *secure == SecureBoot::On {
-        return enforced(Enforce::SigEnforce, "Secure Boot is on, and the kernel then insists on signatures");
+        return Policy::new(
+            Enforce::SigEnforce,
+            "Secure Boot is on, and the kernel then requires signatures",
+        );
     }
-    let lsm = locks_down(&config, cmdline.unwrap_or_default());
-    if lsm {
+    let has_lockdown = has_lockdown(&config, cmdline.unwrap_or_default());
+    if has_lockdown {
         let forced =
             ["CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"];
         if let Some(name) = forced.into_iter().find(|name| config.on(name)) {
-            return enforced(Enforce::Lockdown, format!("the kernel is built to lock itself down ({name})"));
+            return Policy::new(Enforce::Lockdown, format!("the kernel is built with lockdown on ({name})"));
         }
         if let Some(level) =
             cmdline.ok().and_then(|line| last(line, "lockdown")).filter(|l| enables_lockdown(l))
         {
-            return enforced(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
+            return Policy::new(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
         }
     }
-    let efi = lsm && config.on("CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT");
+    let efi = has_lockdown && config.on("CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT");
     match secure {
         SecureBoot::On if efi => {
-            enforced(Enforce::Lockdown, "Secure Boot is on, and the kernel then locks itself down")
+            Policy::new(Enforce::Lockdown, "Secure Boot is on, and the kernel then enables lockdown")
         }
         SecureBoot::Unknown(why) if efi || ima => {
-            enforced(Enforce::Unknown, format!("that depends on Secure Boot: {why}"))
+            Policy::new(Enforce::Unknown, format!("that depends on Secure Boot: {why}"))
         }
         _ => match &machine.cmdline {
-            Ok(_) => enforced(Enforce::No, "nothing makes the kernel insist on signatures"),
-            Err(why) => enforced(Enforce::Unknown, why.clone()),
+            Ok(_) => Policy::new(Enforce::No, "no setting makes the kernel require signatures"),
+            Err(why) => Policy::new(Enforce::Unknown, why.clone()),
         },
     }
 }
 
 /// Returns whether the lockdown module is built in and active.
-fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
+fn has_lockdown(config: &Config<'_>, cmdline: &str) -> bool {
     if !config.on("CONFIG_SECURITY_LOCKDOWN_LSM") {
         return false;
     }
@@ -153,6 +159,7 @@ pub fn parameters(cmdline: &str) -> impl Iterator<Item = (String, Option<&str>)>
     })
 }
 
+/// The last value of a parameter.
 fn last<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
     parameters(cmdline).filter(|(n, _)| n == name).filter_map(|(_, value)| value).last()
 }
@@ -176,9 +183,10 @@ struct Config<'a>(&'a str);
 
 impl Config<'_> {
     fn value(&self, name: &str) -> Option<&str> {
-        let line = |l: &'_ str| l.starts_with(name) && l.as_bytes().get(name.len()) == Some(&b'=');
-        let found = self.0.lines().find(|l| line(l))?;
-        Some(found.get(name.len() + 1..)?.trim_end().trim_matches('"'))
+        let has_name =
+            |text: &'_ str| text.starts_with(name) && text.as_bytes().get(name.len()) == Some(&b'=');
+        let line = self.0.lines().find(|text| has_name(text))?;
+        Some(line.get(name.len() + 1..)?.trim_end().trim_matches('"'))
     }
 
     fn on(&self, name: &str) -> bool {

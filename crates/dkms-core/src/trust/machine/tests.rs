@@ -176,17 +176,21 @@ fn machine(cmdline: &str, sig_enforce: &str, lockdown: &str, secure_boot: Option
 
 #[test]
 fn the_running_kernel_is_looked_at() {
-    let of = |sig: &str, lockdown: &str| {
+    let enforcement = |sig: &str, lockdown: &str| {
         policy(&machine("quiet", sig, lockdown, Some(true)).1, None, true).enforce
     };
-    assert_eq!(of("Y\n", "[none] integrity confidentiality\n"), Enforce::SigEnforce);
-    assert_eq!(of("Y\n", "none [integrity] confidentiality\n"), Enforce::SigEnforce, "that is asked first");
-    assert_eq!(of("N\n", "none [integrity] confidentiality\n"), Enforce::Lockdown);
-    assert_eq!(of("N\n", "none integrity [confidentiality]\n"), Enforce::Lockdown);
-    assert_eq!(of("N\n", "[none] integrity confidentiality\n"), Enforce::No);
-    assert_eq!(of("", ""), Enforce::No, "it knows no signatures");
-    assert_eq!(of("N\n", "?\n"), Enforce::Unknown);
-    assert_eq!(of("N\n", ""), Enforce::Unknown, "securityfs is not mounted");
+    assert_eq!(enforcement("Y\n", "[none] integrity confidentiality\n"), Enforce::SigEnforce);
+    assert_eq!(
+        enforcement("Y\n", "none [integrity] confidentiality\n"),
+        Enforce::SigEnforce,
+        "sig_enforce is checked first"
+    );
+    assert_eq!(enforcement("N\n", "none [integrity] confidentiality\n"), Enforce::Lockdown);
+    assert_eq!(enforcement("N\n", "none integrity [confidentiality]\n"), Enforce::Lockdown);
+    assert_eq!(enforcement("N\n", "[none] integrity confidentiality\n"), Enforce::No);
+    assert_eq!(enforcement("", ""), Enforce::No, "it knows no signatures");
+    assert_eq!(enforcement("N\n", "?\n"), Enforce::Unknown);
+    assert_eq!(enforcement("N\n", ""), Enforce::Unknown, "securityfs is not mounted");
     let (t, _) = machine("quiet", "N\n", "", None);
     t.put("sys/kernel/security/lsm", "capability,yama");
     assert_eq!(policy(&t.inspect(), None, true).enforce, Enforce::No, "mounted, and no lockdown in it");
@@ -194,25 +198,25 @@ fn the_running_kernel_is_looked_at() {
 
 #[test]
 fn another_kernel_is_judged_by_its_configuration() {
-    let of = |cmdline: &str, more: &str, secure_boot: Option<bool>| {
+    let enforcement = |cmdline: &str, more: &str, secure_boot: Option<bool>| {
         let (_tree, machine) = machine(cmdline, "N\n", "[none] integrity confidentiality\n", secure_boot);
         policy(&machine, Some(&format!("{SIGNED}{more}")), false).enforce
     };
-    assert_eq!(of("", "", Some(true)), Enforce::No);
-    assert_eq!(of("", "CONFIG_MODULE_SIG_FORCE=y\n", None), Enforce::SigEnforce);
+    assert_eq!(enforcement("", "", Some(true)), Enforce::No);
+    assert_eq!(enforcement("", "CONFIG_MODULE_SIG_FORCE=y\n", None), Enforce::SigEnforce);
     for on in ["module.sig_enforce", "module.sig-enforce=1", "a module.sig_enforce=0 module.sig_enforce=on"] {
-        assert_eq!(of(on, "", None), Enforce::SigEnforce, "{on}");
+        assert_eq!(enforcement(on, "", None), Enforce::SigEnforce, "{on}");
     }
     for off in ["module.sig_enforce=0", "module.sig_enforce=off", "sig_enforce", "-- module.sig_enforce"] {
-        assert_eq!(of(off, "", None), Enforce::No, "{off}");
+        assert_eq!(enforcement(off, "", None), Enforce::No, "{off}");
     }
-    assert_eq!(of("", "CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y\n", None), Enforce::Lockdown);
-    assert_eq!(of("lockdown=integrity", "", None), Enforce::Lockdown);
-    assert_eq!(of("lockdown=integrity lockdown=none", "", None), Enforce::No);
+    assert_eq!(enforcement("", "CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y\n", None), Enforce::Lockdown);
+    assert_eq!(enforcement("lockdown=integrity", "", None), Enforce::Lockdown);
+    assert_eq!(enforcement("lockdown=integrity lockdown=none", "", None), Enforce::No);
     for debian in ["CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT=y\n", "CONFIG_IMA_ARCH_POLICY=y\n"] {
-        assert_ne!(of("", debian, Some(true)), Enforce::No);
-        assert_eq!(of("", debian, Some(false)), Enforce::No);
-        assert_eq!(of("", debian, None), Enforce::No);
+        assert_ne!(enforcement("", debian, Some(true)), Enforce::No);
+        assert_eq!(enforcement("", debian, Some(false)), Enforce::No);
+        assert_eq!(enforcement("", debian, None), Enforce::No);
     }
     let (_tree, machine) = machine("lockdown=integrity", "N\n", "", None);
     let asked = |config: Option<&str>| policy(&machine, config, false).enforce;

@@ -1,11 +1,11 @@
 //! The facts about one certificate: its contents, whether a kernel accepts it, and where it is trusted.
 
 use crate::kernel::headers::KernelConfig;
-use crate::trust::machine::{Machine, Seen, Variable};
+use crate::trust::machine::{Fact, Machine, Variable};
 use kmodule::sign::{Certificate, KeyType};
 use std::path::{Path, PathBuf};
 
-/// Whether a kernel accepts such a key in its keyrings.
+/// Whether a kernel accepts a key of this type in its keyrings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Yes.
@@ -20,15 +20,15 @@ pub enum Accepted {
 #[derive(Clone, Debug)]
 pub struct Enrolment {
     /// Among the machine owner keys (MokListRT).
-    pub mok_list: Seen<bool>,
+    pub mok_list: Fact<bool>,
     /// Waiting for MokManager to enrol it (MokNew).
-    pub mok_new: Seen<bool>,
+    pub mok_new: Fact<bool>,
     /// Waiting for MokManager to delete it (MokDel).
-    pub mok_del: Seen<bool>,
+    pub mok_del: Fact<bool>,
     /// In the firmware's own list (db).
-    pub db: Seen<bool>,
+    pub db: Fact<bool>,
     /// The list that forbids it: `MokListXRT`, `dbx` or `.blacklist`.
-    pub forbidden: Seen<Option<&'static str>>,
+    pub forbidden: Fact<Option<&'static str>>,
     /// Keyrings of the running kernel that hold it.
     pub keyrings: Vec<&'static str>,
     /// Whether the running kernel has it; `None` if its keyrings cannot be read.
@@ -98,16 +98,18 @@ pub struct Certified {
     pub path: PathBuf,
     /// Its contents.
     pub certificate: Certificate,
-    /// Whether the kernel accepts such keys.
+    /// Whether the kernel accepts keys of this type.
     pub accepted: Accepted,
     /// The places where it is trusted.
     pub enrolment: Enrolment,
 }
 
 impl Certified {
-    /// Reads a certificate file and finds where it is trusted. The error is the reason why it is not a
-    /// certificate.
-    pub(super) fn inspect(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
+    /// Reads a certificate file and finds where it is trusted.
+    ///
+    /// # Errors
+    /// The reason why the file is not a usable certificate.
+    pub(super) fn inspect(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Fact<Self> {
         let bytes =
             dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
         let certificate = Certificate::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -145,26 +147,27 @@ fn colons(bytes: &[u8]) -> String {
     kmodule::sign::hex(bytes).to_lowercase()
 }
 
-/// Follows the kernel's X.509 parser (crypto/asymmetric_keys/x509_cert_parser.c) and crypto/rsa.c. Only
-/// built-in algorithms count, because keys are loaded at boot, when no module can be loaded yet.
+/// Determines whether a kernel accepts a type of key, as the kernel's X.509 parser
+/// (crypto/asymmetric_keys/x509_cert_parser.c) and crypto/rsa.c do. Only built-in algorithms count, because
+/// keys are loaded at boot, when no module can be loaded yet.
 fn accepted(kind: &KeyType, config: Option<&KernelConfig>) -> Accepted {
     match kind {
         KeyType::Rsa(512 | 1024 | 1536 | 2048 | 3072 | 4096) => Accepted::Yes,
         KeyType::Rsa(bits) => {
-            Accepted::No(format!("it computes with RSA keys of 1024, 2048, 3072 or 4096 bits, not of {bits}"))
+            Accepted::No(format!("it supports RSA keys of 1024, 2048, 3072 or 4096 bits, but not of {bits}"))
         }
         KeyType::Ec(curve) if matches!(curve.as_str(), "P-256" | "P-384") => match config {
             Some(config) => match config.value("CONFIG_CRYPTO_ECDSA") {
                 Some("y") => Accepted::Yes,
-                Some(_) => Accepted::No("its ECDSA is a module, which comes too late for that".into()),
+                Some(_) => Accepted::No("its ECDSA is a module, which is loaded too late for that".into()),
                 None => Accepted::No("it is built without ECDSA (CONFIG_CRYPTO_ECDSA)".into()),
             },
-            None => Accepted::Unknown("that depends on its configuration, which is not there".into()),
+            None => Accepted::Unknown("that depends on its configuration, which does not exist".into()),
         },
         KeyType::Ec(curve) if curve == "P-521" => {
-            Accepted::Unknown("the curve P-521 is known to kernels from 6.10 on only".into())
+            Accepted::Unknown("only kernels from 6.10 on support the curve P-521".into())
         }
-        other => Accepted::No(format!("it does not know keys of type {other}")),
+        other => Accepted::No(format!("it does not support keys of type {other}")),
     }
 }
 

@@ -51,10 +51,10 @@ pub fn plan_enrolment(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Resu
     })
 }
 
-/// Executes that plan.
+/// Executes the plan of [`plan_enrolment`].
 ///
 /// # Errors
-/// As [`plan_enrolment`]; there is no mokutil, or mokutil refuses.
+/// As [`plan_enrolment`]; mokutil is not installed, or it refuses the request.
 pub fn enroll(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
     let mut status = status::of_machine(system, sink, kernel, &Machine::of(&system.host))?;
     status::forget_previous(&mut status)?;
@@ -64,7 +64,7 @@ pub fn enroll(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) ->
     let certified = certificate_to_enroll(&status)?;
     for operation in plan.operations() {
         if matches!(operation, Operation::Enroll(_)) {
-            ask(system, sink, certified)?;
+            request(system, sink, certified)?;
         }
     }
     let path = certified.path.clone();
@@ -75,7 +75,7 @@ pub fn enroll(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) ->
     }
 }
 
-/// The reason why no request is needed; `None` if the enrolment can be requested.
+/// Returns why no request is needed; `None` if the enrolment must be requested.
 fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
     let certified = certificate_to_enroll(status)?;
     let path = certified.path.clone();
@@ -108,7 +108,8 @@ fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
     }
 }
 
-fn ask(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
+/// Requests the enrolment through mokutil.
+fn request(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
     let Some(mokutil) = dkms_sys::process::which("mokutil", &system.host.path) else {
         return Err(ProgramError::Missing {
             program: "mokutil".into(),
@@ -142,7 +143,7 @@ fn ask(system: &System, sink: &dyn Sink, certified: &Certified) -> Result<()> {
     if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(mokutil_output(&done)))) }
 }
 
-/// mokutil prompts for the password twice.
+/// The input of mokutil, which prompts for the password twice.
 fn twice(password: &Secret) -> Vec<u8> {
     let line = password.reveal().as_bytes();
     [line, b"\n", line, b"\n"].concat()
@@ -151,8 +152,8 @@ fn twice(password: &Secret) -> Vec<u8> {
 fn mokutil_output(done: &Finished) -> String {
     let text = done.stdout_text();
     let prompt = |line: &&str| line.trim().is_empty() || line.starts_with("input password");
-    let words: Vec<&str> = text.lines().filter(|line| !prompt(line)).map(str::trim).collect();
-    match words.as_slice() {
+    let messages: Vec<&str> = text.lines().filter(|line| !prompt(line)).map(str::trim).collect();
+    match messages.as_slice() {
         [] => format!("mokutil ended with {}", done.status),
         some => format!("mokutil ended with {}: {}", done.status, some.join("; ")),
     }

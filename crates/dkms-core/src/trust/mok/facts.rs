@@ -2,7 +2,7 @@
 
 use super::certificate::Certified;
 use super::step::Next;
-use crate::trust::machine::{Lockdown, Policy, SecureBoot, Seen};
+use crate::trust::machine::{Fact, Lockdown, Policy, SecureBoot};
 use crate::trust::signing::KeyPair;
 use dkms_tree::ids::Kernel;
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +52,7 @@ pub struct Status {
     /// The key.
     pub key: KeyFile,
     /// The certificate; `None` if it does not exist; or the reason why it cannot be used.
-    pub certificate: Seen<Option<Certified>>,
+    pub certificate: Fact<Option<Certified>>,
     /// The certificate of a new pair that is not in use yet.
     pub staged: Option<Certified>,
     /// The certificate of the previous pair.
@@ -60,9 +60,9 @@ pub struct Status {
     /// Secure Boot.
     pub secure_boot: SecureBoot,
     /// The running kernel's lockdown.
-    pub lockdown: Seen<Lockdown>,
+    pub lockdown: Fact<Lockdown>,
     /// The running kernel's `module.sig_enforce`; `None` if it has no such parameter.
-    pub sig_enforce: Seen<Option<bool>>,
+    pub sig_enforce: Fact<Option<bool>>,
     /// Whether the kernel requires signatures.
     pub policy: Policy,
     /// Kernels here that require signatures or may require them. Only filled if a new pair waits.

@@ -1,4 +1,4 @@
-//! The next step, and its description.
+//! Determines the next step towards a trusted key, and its description.
 
 use super::certificate::{Accepted, Certified};
 use super::facts::{KeyFile, Status};
@@ -18,7 +18,7 @@ pub(super) fn next_step(status: &Status) -> Next {
         (KeyFile::Missing, Ok(None)) => {
             return next(
                 Step::MakeKey,
-                "there is no key yet: 'dkms generate_mok' makes one, and so does the next build that signs",
+                "there is no key yet: 'dkms generate_mok' creates one, and so does the next build that signs",
             );
         }
         (_, Err(why)) => return next(Step::RepairPair, why.clone()),
@@ -26,7 +26,7 @@ pub(super) fn next_step(status: &Status) -> Next {
             return next(
                 Step::RepairPair,
                 format!(
-                    "the private key {} is missing: put it back, or move the certificate away as well so that a new pair can be made",
+                    "the private key {} is missing: restore it, or move the certificate away too, so that a new pair can be created",
                     status.pair.key
                 ),
             );
@@ -35,7 +35,7 @@ pub(super) fn next_step(status: &Status) -> Next {
             return next(
                 Step::RepairPair,
                 format!(
-                    "the certificate {} is missing: put it back, or move the key away as well so that a new pair can be made",
+                    "the certificate {} is missing: restore it, or move the key away too, so that a new pair can be created",
                     status.pair.certificate.display()
                 ),
             );
@@ -43,13 +43,13 @@ pub(super) fn next_step(status: &Status) -> Next {
         (_, Ok(Some(certified))) => certified,
     };
     if let Some(staged) = &status.staged {
-        return of_staged(status, staged);
+        return next_with_staged(status, staged);
     }
     if let Some(list) = certified.enrolment.forbidden.as_ref().ok().copied().flatten() {
         return next(
             Step::ReplaceKey,
             format!(
-                "{list} forbids this key, so no module signed with it is loaded: 'dkms mok rotate' makes another one"
+                "{list} forbids this key, so no module signed with it is loaded: 'dkms mok rotate' creates another key"
             ),
         );
     }
@@ -57,7 +57,7 @@ pub(super) fn next_step(status: &Status) -> Next {
         return next(
             Step::ReplaceKey,
             format!(
-                "kernel {} does not take this key: {why}; 'dkms mok rotate' makes an RSA key",
+                "kernel {} does not accept this key: {why}; 'dkms mok rotate' creates an RSA key",
                 status.kernel
             ),
         );
@@ -66,12 +66,12 @@ pub(super) fn next_step(status: &Status) -> Next {
         return match certified.enrolment.mok_del {
             Ok(true) => next(
                 Step::Nothing,
-                "this machine trusts the key; it is to be deleted at the next start, if that is confirmed there",
+                "this machine trusts the key, but at the next start it will be deleted, if you confirm that there",
             ),
             _ => next(Step::Nothing, "nothing to do: this machine trusts the key"),
         };
     }
-    trust(status, certified, "dkms mok enroll")
+    next_to_trust(status, certified, "dkms mok enroll")
 }
 
 /// Returns whether the kernel requires signatures or may require them.
@@ -79,7 +79,8 @@ fn may_require_signatures(status: &Status) -> bool {
     status.policy.enforce != Enforce::No
 }
 
-fn trust(status: &Status, certified: &Certified, command: &str) -> Next {
+/// The next step for a certificate that this machine does not trust.
+fn next_to_trust(status: &Status, certified: &Certified, command: &str) -> Next {
     if certified.enrolment.is_pending() {
         return next(Step::Restart, format!("the key waits to be enrolled: {MOKMANAGER}"));
     }
@@ -87,7 +88,7 @@ fn trust(status: &Status, certified: &Certified, command: &str) -> Next {
         let why = &status.policy.why;
         let later = match status.secure_boot {
             SecureBoot::NotEfi => String::new(),
-            _ => format!("; before Secure Boot is switched on: '{command}'"),
+            _ => format!("; before you enable Secure Boot, run '{command}'"),
         };
         return next(Step::Nothing, format!("nothing to do: signatures are not enforced ({why}){later}"));
     }
@@ -96,31 +97,32 @@ fn trust(status: &Status, certified: &Certified, command: &str) -> Next {
         return next(
             Step::NoFirmware,
             format!(
-                "{why}, but this machine was not started by EFI firmware, so no key can be enrolled: sign with a key that the kernel was built with (CONFIG_SYSTEM_TRUSTED_KEYS), or do not have it insist"
+                "{why}, but this machine was not started by EFI firmware, so no key can be enrolled: sign with a key that the kernel was built with (CONFIG_SYSTEM_TRUSTED_KEYS), or configure the kernel not to require signatures"
             ),
         );
     }
     if !certified.enrolment.is_known_untrusted() && !status.root {
-        return next(Step::LookAsRoot, "not all of it can be read: run this as root");
+        return next(Step::LookAsRoot, "not all facts can be read: run this as root");
     }
     next(Step::Enroll, format!("enrol the key: '{command}', then {MOKMANAGER}"))
 }
 
-fn of_staged(status: &Status, staged: &Certified) -> Next {
+/// The next step while a new pair waits to be used.
+fn next_with_staged(status: &Status, staged: &Certified) -> Next {
     if staged.enrolment.is_trusted() || (status.demanding.is_empty() && !staged.enrolment.is_pending()) {
-        return next(Step::Rotate, "the new key can be taken: 'dkms mok rotate' signs all modules with it");
+        return next(Step::Rotate, "the new key can be used: 'dkms mok rotate' signs all modules with it");
     }
-    let then = trust(status, staged, "dkms mok enroll");
+    let then = next_to_trust(status, staged, "dkms mok enroll");
     match then.step {
         Step::Enroll | Step::Restart => next(
             then.step,
-            format!("a new key waits to be taken; {}; after that 'dkms mok rotate' again", then.text),
+            format!("a new key waits to be used; {}; after that, run 'dkms mok rotate' again", then.text),
         ),
         // Another kernel, not this one, requires signatures.
         Step::Nothing => next(
             Step::Enroll,
             format!(
-                "a new key waits to be taken, and kernel {} insists on signatures: 'dkms mok enroll', then {MOKMANAGER}; after that 'dkms mok rotate' again",
+                "a new key waits to be used, and kernel {} requires signatures: 'dkms mok enroll', then {MOKMANAGER}; after that, run 'dkms mok rotate' again",
                 status.demanding.first().map_or("", |k| &k.release)
             ),
         ),

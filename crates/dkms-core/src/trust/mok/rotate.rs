@@ -1,4 +1,4 @@
-//! Replaces the key: creates a new one, waits for its enrolment, switches to it, and re-signs all modules.
+//! Replaces the key: creates a new key, waits for its enrolment, switches to it, and re-signs all modules.
 //!
 //! The new pair waits next to the current one until every kernel here that requires signatures accepts it.
 //! Then everything changes in one transaction: each module of each build, both the built and the installed
@@ -64,16 +64,17 @@ pub fn plan_rotation(
     let pair = status::pair_for(system, sink, kernel)?;
     require_replaceable(&pair)?;
     let staged = pair.staged();
-    let is_made = Path::new(&staged.key).is_file() && staged.certificate.is_file();
+    let is_created = Path::new(&staged.key).is_file() && staged.certificate.is_file();
     let now = status::of_machine(system, sink, kernel, &machine)?;
     refuse_forbidden(&now, &staged)?;
-    let waits = if is_trusted(&now) || overrides.force { Vec::new() } else { demanding(system, &machine) };
-    let builds = if waits.is_empty() { with_this_pair(system, sink, &pair)? } else { Vec::new() };
-    let new_pair = (!is_made).then_some((staged.key, staged.certificate));
+    let waits_for =
+        if is_trusted(&now) || overrides.force { Vec::new() } else { demanding(system, &machine) };
+    let builds = if waits_for.is_empty() { builds_with_pair(system, sink, &pair)? } else { Vec::new() };
+    let new_pair = (!is_created).then_some((staged.key, staged.certificate));
     // post_transaction runs once, for the first kernel whose modules change.
     let installed = builds.iter().find(|build| state::is_active(&system.layout, build));
     let post_transaction = installed.and_then(|build| plan::post_transaction(system, sink, &build.kernel));
-    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction).overriding(overrides))
+    Ok(plan::keys::rotation(new_pair, &waits_for, &builds, post_transaction).overriding(overrides))
 }
 
 /// Executes that plan.
@@ -89,23 +90,23 @@ pub fn rotate(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) ->
     }
     let before = status::of_machine(system, sink, kernel, &machine)?;
     refuse_forbidden(&before, &staged)?;
-    let waits: Vec<Kernel> = plan
+    let waits_for: Vec<Kernel> = plan
         .operations()
         .filter_map(|operation| match operation {
             Operation::KeepKey(kernel) => Some(kernel.clone()),
             _ => None,
         })
         .collect();
-    if !waits.is_empty() {
-        return Ok((Rotated::Waits(waits), before));
+    if !waits_for.is_empty() {
+        return Ok((Rotated::Waits(waits_for), before));
     }
     if plan.overrides.force && !is_trusted(&before) && !demanding(system, &machine).is_empty() {
         sink.warn(
-            "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
+            "the new key is used although this machine does not trust it yet (--force): until it is enrolled, \
              kernels that require signatures load no module signed with it",
         );
     }
-    let taken = take(system, sink, kernel, &pair, &staged)?;
+    let taken = switch_to(system, sink, kernel, &pair, &staged)?;
     let mut after = status::of_machine(system, sink, kernel, &machine)?;
     status::forget_previous(&mut after)?;
     Ok((Rotated::Taken(taken), after))
@@ -140,17 +141,18 @@ fn require_replaceable(pair: &KeyPair) -> Result<()> {
 }
 
 /// The builds whose kernels use this pair. With `$kernelver` in the path, other kernels may use another one.
-fn with_this_pair(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<Vec<Build>> {
+fn builds_with_pair(system: &System, sink: &dyn Sink, pair: &KeyPair) -> Result<Vec<Build>> {
     let mut found = Vec::new();
-    for b in builds(&system.layout) {
-        if status::pair_for(system, sink, &b.kernel)? == *pair {
-            found.push(b);
+    for build in builds(&system.layout) {
+        if status::pair_for(system, sink, &build.kernel)? == *pair {
+            found.push(build);
         }
     }
     Ok(found)
 }
 
-fn take(
+/// Re-signs all modules and replaces the pair in one transaction.
+fn switch_to(
     system: &System,
     sink: &dyn Sink,
     kernel: &Kernel,
@@ -175,25 +177,26 @@ fn take(
         let (key, certificate) = (staged.key.clone(), staged.certificate.clone());
         return Err(refuse(RotateFault::NoPair { key, certificate }));
     }
-    let builds = with_this_pair(system, sink, pair)?;
-    let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
+    let builds = builds_with_pair(system, sink, pair)?;
+    let mut kernels: Vec<Kernel> = builds.iter().map(|build| build.kernel.clone()).collect();
     // The transaction needs at least one kernel for the pair, even if nothing is built.
     kernels.push(kernel.clone());
     let mut change = Change::begin(system, sink, &kernels, Overrides::default())?;
     let mut taken = Taken::default();
     let mut all = || -> Result<()> {
-        for b in &builds {
+        for build in &builds {
             if let Some(signal) = dkms_sys::signal::interrupted() {
                 return Err(Error::Interrupted(signal));
             }
-            let done = change.resign(system, sink, b, &resigner)?;
+            let done = change.resign(system, sink, build, &resigner)?;
             taken.files += done.files.len();
             taken.left.extend(done.left);
-            if done.installed > 0 && !taken.changed.contains(&b.kernel) {
-                taken.changed.push(b.kernel.clone());
+            if done.installed > 0 && !taken.changed.contains(&build.kernel) {
+                taken.changed.push(build.kernel.clone());
             }
             if !done.files.is_empty() {
-                change.report_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
+                change
+                    .report_later(&build.kernel, Event::Resigned { build: build.clone(), files: done.files });
             }
         }
         change.replace(system, sink, exchange(pair, staged, &resigner.old))

@@ -3,7 +3,7 @@
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing.
+    /// Nothing is left to do.
     Nothing,
     /// There is no key yet.
     MakeKey,
@@ -24,7 +24,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Its stable word.
+    /// The word for scripts, which never changes.
     pub fn word(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",

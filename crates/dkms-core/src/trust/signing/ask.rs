@@ -1,6 +1,6 @@
 //! Asks for a pass phrase or PIN on the terminal.
 
-use super::{KeyPair, key_pair, named_sign_file, pair, pin, wanted};
+use super::{KeyPair, hash_to_sign_with, key_pair, named_sign_file, pair, pin};
 use crate::conf::framework;
 use crate::event::Sink;
 use crate::kernel::headers;
@@ -21,7 +21,7 @@ pub(crate) fn ask_before<'k>(system: &System, sink: &dyn Sink, kernels: impl Ite
     let question = kernels.into_iter().find_map(|kernel| {
         let headers = headers::find(system, kernel).ok()?;
         let framework = framework::load(system, sink, Some(&kernel.release)).ok()?;
-        wanted(&system.host, &system.settings, &headers, &framework).ok()?;
+        hash_to_sign_with(&system.host, &system.settings, &headers, &framework).ok()?;
         let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
             // The administrator's signing program gets its pass phrase without dkms.
@@ -54,6 +54,7 @@ pub(crate) fn ask_before_publishing<'k>(
     }
 }
 
+/// The prompt for the pass phrase or PIN of a key; `None` if the key needs none.
 fn question(pair: &KeyPair) -> Option<String> {
     if pair.is_token() {
         return (!pin::has_pin(&pair.key)).then(|| "PIN of the signing key's token".into());

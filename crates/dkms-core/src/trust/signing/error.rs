@@ -36,7 +36,7 @@ pub enum SignFault {
     NoDirectory(PathBuf),
     #[error("the {0} of the signing key pair is missing, but the other half exists")]
     HalfMissing(&'static str),
-    #[error("the certificate of this key does not exist, and dkms makes none for a key in a token")]
+    #[error("the certificate of this key does not exist, and dkms creates none for a key in a token")]
     NoCertificateOfToken,
     #[error(transparent)]
     NotCreated(MokError),
@@ -52,11 +52,11 @@ pub enum SignFault {
     BadCertificate(CertificateError),
     #[error("the certificate does not belong to the key {0}")]
     OtherKey(String),
-    #[error("{0}, and a dkms that a build's script calls cannot hand the key to it")]
+    #[error("{0}, and a dkms that a build's script calls cannot give the key to it")]
     HiddenKey(SignFileReason),
     #[error("the path of sign_file must be absolute")]
     RelativeSignFile,
-    #[error("framework.conf names this program as sign_file, and it does not exist")]
+    #[error("framework.conf sets sign_file to this program, which does not exist")]
     NoNamedSignFile,
     #[error("{reason}, and the kernel's sign-file is not at {last}")]
     NoSignFile { reason: SignFileReason, last: PathBuf },
@@ -70,7 +70,7 @@ pub enum SignFault {
     NotResigned(#[source] Cause),
 }
 
-/// The reason why the kernel's sign-file computes the signatures, and not this process.
+/// The reason why a program computes the signatures, and not this process. Manifests contain these texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum SignFileReason {
@@ -92,7 +92,7 @@ pub enum SignFileReason {
 pub enum EnrolFault {
     #[error("{list} forbids the certificate {certificate}")]
     Forbidden { list: &'static str, certificate: PathBuf },
-    #[error("this machine was not started by EFI firmware, which keeps such keys")]
+    #[error("this machine was not started by EFI firmware, which would store the key")]
     NoFirmware,
     #[error("there is no certificate {0}")]
     NoCertificate(PathBuf),
@@ -110,9 +110,9 @@ pub enum EnrolFault {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RotateFault {
-    #[error("{0} is in a token, and dkms makes keys in files only")]
+    #[error("{0} is in a token, and dkms creates keys only in files")]
     Token(String),
-    #[error("{0} is not there")]
+    #[error("{0} does not exist")]
     Missing(PathBuf),
     #[error("{list} forbids the new key's certificate {certificate}")]
     Forbidden { list: &'static str, certificate: PathBuf },
@@ -151,16 +151,16 @@ impl SignFault {
                 "restore it, or move the other half away too, so that a new pair can be created"
             }
             Self::NoCertificateOfToken => {
-                "name the certificate of the key as mok_certificate in framework.conf"
+                "set mok_certificate in framework.conf to the certificate of the key"
             }
             Self::NotCreated(_) => {
-                "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false"
+                "set an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false"
             }
             Self::SecondNeedsFiles(_) => {
                 "remove mok_signing_key_2 and mok_certificate_2 from framework.conf, or use such a key without sign_file"
             }
             Self::NoPassPhrase => {
-                "give it as the systemd credential dkms.signing-pin or in KBUILD_SIGN_PIN, or run this on a terminal"
+                "provide it as the systemd credential dkms.signing-pin or in KBUILD_SIGN_PIN, or run this on a terminal"
             }
             Self::BadKey(_) => "a private key in PEM or DER form is expected here",
             Self::BadSecondKey(_) => "the second signing key has to be an RSA key that is not encrypted",
@@ -174,10 +174,10 @@ impl SignFault {
                 "install it, or remove sign_file from framework.conf: RSA keys in files need no program"
             }
             Self::NoSignFile { .. } => {
-                "install the kernel's build tools, name sign_file in framework.conf, or use an RSA key in a file"
+                "install the kernel's build tools, set sign_file in framework.conf, or use an RSA key in a file"
             }
             Self::ProgramFailed { output, .. } if output.contains("OSSL_PROVIDER_try_load(pkcs11)") => {
-                "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider"
+                "this sign-file uses tokens through OpenSSL's provider pkcs11: install pkcs11-provider"
             }
             Self::ProgramFailed { .. } | Self::NothingAppended(_) | Self::Failed(_) => {
                 "the build was not kept; try_sign_modules=false in framework.conf builds without signatures"
@@ -190,11 +190,11 @@ impl SignFault {
 impl EnrolFault {
     fn help(&self) -> &'static str {
         match self {
-            Self::Forbidden { .. } => "'dkms mok rotate' makes another key",
+            Self::Forbidden { .. } => "'dkms mok rotate' creates another key",
             Self::NoFirmware => "'dkms mok' reports whether it needs to be enrolled",
-            Self::NoCertificate(_) => "'dkms generate_mok' makes a key pair",
+            Self::NoCertificate(_) => "'dkms generate_mok' creates a key pair",
             Self::NoTerminal => {
-                "run this on a terminal, or give it as the systemd credential dkms.mok-password"
+                "run this on a terminal, or provide it as the systemd credential dkms.mok-password"
             }
             Self::NotListed => "check the output of 'mokutil --list-new'",
             Self::BadCertificate(_) | Self::Mokutil(_) => "",
@@ -205,7 +205,7 @@ impl EnrolFault {
 impl RotateFault {
     fn help(&self) -> &'static str {
         match self {
-            Self::Token(_) => "make a new key there, name it in framework.conf, and build again",
+            Self::Token(_) => "create a new key there, set it in framework.conf, and build again",
             Self::Missing(_) => "'dkms generate_mok' creates a missing key pair",
             Self::Forbidden { .. } | Self::BadNewKey { .. } | Self::NoPair { .. } => {
                 "delete the new pair, then rotate again"

@@ -103,9 +103,9 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
     let key = key.unwrap_or_else(|| path_in_tree("mok.key").to_string_lossy().into_owned());
     let certificate = certificate.map_or_else(|| path_in_tree("mok.pub"), PathBuf::from);
     // A relative path would depend on the current directory.
-    for p in [&key, &*certificate.to_string_lossy()] {
-        if !p.starts_with("pkcs11:") && !p.starts_with('/') {
-            return Err(failed(Path::new(p), SignFault::RelativeKey));
+    for path in [&key, &*certificate.to_string_lossy()] {
+        if !path.starts_with("pkcs11:") && !path.starts_with('/') {
+            return Err(failed(Path::new(path), SignFault::RelativeKey));
         }
     }
     Ok(KeyPair { key, certificate })
@@ -116,14 +116,14 @@ pub fn key_pair(system: &System, framework: &FrameworkConf, headers: Option<&Hea
 /// # Errors
 /// Only one half is named, or a path is not that of a file.
 pub(super) fn second(settings: &Settings, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
-    let value = |text: &Option<String>| text.clone().filter(|v| !v.is_empty());
+    let value = |text: &Option<String>| text.clone().filter(|value| !value.is_empty());
     let halves = (value(&framework.mok_signing_key_2), value(&framework.mok_certificate_2));
     let (key, certificate) = match halves {
         (None, None) => return Ok(None),
         _ if settings.signing.is_some() => return Ok(None),
         (Some(key), Some(certificate)) => (key, certificate),
-        (Some(one), None) | (None, Some(one)) => {
-            return Err(failed(Path::new(&one), SignFault::HalfOfSecond));
+        (Some(path), None) | (None, Some(path)) => {
+            return Err(failed(Path::new(&path), SignFault::HalfOfSecond));
         }
     };
     if let Some(path) = [&key, &certificate].into_iter().find(|path| !path.starts_with('/')) {
@@ -260,10 +260,9 @@ pub(crate) fn ensure_staged(system: &System, sink: &dyn Sink, pair: &KeyPair) ->
     dkms_sys::fs::remove_file(key)?;
     dkms_sys::fs::remove_file(&staged.certificate)?;
     // The new certificate has the form (PEM or DER) of the current one.
-    create(
-        &staged,
-        !dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?.starts_with(&[0x30]),
-    )
+    let current = dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?;
+    let is_der = current.starts_with(&[0x30]);
+    create(&staged, !is_der)
 }
 
 fn create(pair: &KeyPair, pem: bool) -> Result<()> {
@@ -306,7 +305,7 @@ fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The error about a file, of a key or of a module.
+/// The error about a file of a key, or about a module.
 pub(super) fn failed(path: &Path, fault: SignFault) -> Error {
     SigningError::SignFailed { path: path.to_owned(), fault }.into()
 }

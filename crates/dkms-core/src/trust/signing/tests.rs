@@ -16,7 +16,7 @@ fn with_system(framework: &str, f: impl FnOnce(&System, &Path)) {
     fs::write(root.join("etc/framework.conf"), framework).unwrap();
     let layout = Layout { dkms_tree: root.join("tree"), config_dir: root.join("etc"), ..Layout::default() };
     let host = Host { chroot: Some(false), ..Host::default() };
-    f(&System { layout, host, ..System::default() }, root);
+    f(&System::new(layout, host, Settings::default()), root);
 }
 
 fn pair_for(system: &System, release: &str) -> KeyPair {

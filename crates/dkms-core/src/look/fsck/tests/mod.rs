@@ -57,7 +57,7 @@ impl World {
         let host =
             Host { machine: A.into(), release: Release::new(K).expect("a release"), ..Host::default() };
         let settings = Settings { no_depmod: true, tmp_location: root.join("tmp"), ..Settings::default() };
-        let world = Self { system: System { layout, host, settings }, _dir: dir };
+        let world = Self { system: System::new(layout, host, settings), _dir: dir };
         write(world.system.layout.kernel_modules(K).join("modules.order"), "");
         fs::create_dir_all(world.system.layout.build_dir(&foo())).unwrap();
         let source = world.system.layout.source_dir(&foo());

@@ -17,39 +17,39 @@ one JSON value per line. Files are exchanged in the directory SPOOL, which must
 be empty or prepared by dkms, and private.
 ";
 
-/// What the command line asks for.
-pub(crate) enum Wanted {
-    /// To print this.
-    Text(String),
-    /// Nothing that makes sense.
-    Wrong(String),
-    /// To serve, with this spool directory.
+/// The action that the command line requests.
+pub(crate) enum Action {
+    /// Print this text.
+    Print(String),
+    /// The arguments are invalid; this is the message.
+    Refuse(String),
+    /// Handle requests, with this spool directory.
     Serve(PathBuf),
 }
 
-/// Understands the arguments.
-pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Wanted {
+/// Parses the arguments, without the name of the program.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Action {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {
-        [word] if word == "--help" || word == "-h" => Wanted::Text(HELP.into()),
+        [word] if word == "--help" || word == "-h" => Action::Print(HELP.into()),
         [word] if word == "--version" => {
-            Wanted::Text(format!("dkms-registry {}\n", env!("CARGO_PKG_VERSION")))
+            Action::Print(format!("dkms-registry {}\n", env!("CARGO_PKG_VERSION")))
         }
         [word] if word.as_encoded_bytes().starts_with(b"-") => {
-            Wanted::Wrong(format!("unknown option {}\n{HELP}", word.to_string_lossy()))
+            Action::Refuse(format!("unknown option {}\n{HELP}", word.to_string_lossy()))
         }
-        [spool] => Wanted::Serve(spool.into()),
-        _ => Wanted::Wrong(format!("one argument is needed: the spool directory\n{HELP}")),
+        [spool] => Action::Serve(spool.into()),
+        _ => Action::Refuse(format!("one argument is needed: the spool directory\n{HELP}")),
     }
 }
 
-/// Writes to standard output. A reader that has seen enough is no failure.
+/// Writes to standard output. It is not an error if the reader has closed the pipe.
 pub(crate) fn print(text: &str) -> ExitCode {
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// Writes a message to standard error.
+/// Writes a message to standard error, and returns the exit code.
 pub(crate) fn complain(text: &str, code: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "dkms-registry: {}", text.trim_end());
     ExitCode::from(code)
