@@ -143,8 +143,7 @@ pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let package = host.program_package(&name);
-            Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
+            ProgramError::missing(host, &name, purpose).into()
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
         other => Error::Program(ProgramError::Failed { command: purpose.to_owned(), cause: other.into() }),
