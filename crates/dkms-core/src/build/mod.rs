@@ -61,7 +61,7 @@ use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{BuildOrigin, Manifest, ModuleRecord};
 use dkms_tree::state;
-pub use error::{BuildError, Diagnosis, NotConfined, NotForKernel};
+pub use error::{BuildError, DependencyFailure, Diagnosis, HeadersMissing, NotConfined, NotForKernel};
 use fingerprint::Fingerprint;
 use log::MakeLog;
 use mark::Mark;

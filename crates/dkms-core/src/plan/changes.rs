@@ -3,7 +3,7 @@
 use super::ending::finish;
 use super::state::{BuildFacts, KernelFacts, State};
 use super::steps::{Operation, Outlook, Plan, Step, StepId, Transactions};
-use crate::build::BuildError;
+use crate::build::{BuildError, DependencyFailure};
 use crate::error::Error;
 use crate::install::InstallError;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -169,7 +169,7 @@ pub(super) enum End {
     /// This step is its last one.
     Step(StepId),
     /// It cannot be done; this is the reason that its dependents report.
-    Failed(&'static str),
+    Failed(DependencyFailure),
 }
 
 /// A plan under construction.
@@ -276,7 +276,7 @@ impl<'a> Planner<'a> {
                 Some(Error::Build(BuildError::Excluded { reason, .. })) => {
                     let step = Step::new(Operation::Skip(build.clone()), reason);
                     self.plan.push(Step { optional: work.optional, ..step }, []);
-                    return End::Failed("is not meant for this kernel");
+                    return End::Failed(DependencyFailure::Excluded);
                 }
                 Some(_) => return self.give_up(work, facts.obstacle.clone()),
             }
@@ -285,10 +285,9 @@ impl<'a> Planner<'a> {
         for predecessor in predecessors {
             match self.ends.get(predecessor) {
                 Some(End::Step(id)) => after.push(*id),
-                Some(End::Failed(what)) => {
-                    let dependency = predecessor.package.clone();
-                    let error =
-                        Error::Build(BuildError::DependencyFailed { build: build.clone(), dependency, what });
+                Some(End::Failed(reason)) => {
+                    let (build, dependency, reason) = (build.clone(), predecessor.package.clone(), *reason);
+                    let error = Error::Build(BuildError::DependencyFailed { build, dependency, reason });
                     // If this was only a rebuild, the old build stays.
                     return self.give_up(work, (!work.optional).then(|| Arc::new(error)));
                 }
@@ -319,7 +318,7 @@ impl<'a> Planner<'a> {
                 Err(error) => return self.give_up(work, Some(error)),
             };
         }
-        last.map_or(End::Failed(FAILED), End::Step)
+        last.map_or(End::Failed(DependencyFailure::Failed), End::Step)
     }
 
     fn install_steps(
@@ -352,7 +351,7 @@ impl<'a> Planner<'a> {
         if let Some(error) = error {
             self.fail(&work.build, error, work.optional);
         }
-        End::Failed(FAILED)
+        End::Failed(DependencyFailure::Failed)
     }
 
     /// Adds the step that creates the signing key, before the first build of a kernel that needs it.
@@ -366,8 +365,6 @@ impl<'a> Planner<'a> {
         }
     }
 }
-
-const FAILED: &str = "failed to install for this kernel";
 
 /// Returns the reason why a build has to be rebuilt when a dependency is installed: it was built against
 /// another version.

@@ -4,7 +4,7 @@ use super::order::Candidate;
 use super::removal::{self, Depth};
 use super::state::{BuildFacts, State};
 use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys};
-use crate::build::BuildError;
+use crate::build::{BuildError, HeadersMissing};
 use crate::error::Error;
 use crate::install::InstallError;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
@@ -75,12 +75,8 @@ fn failing(error: Error) -> BuildFacts {
 }
 
 fn without_headers() -> BuildFacts {
-    failing(Error::Build(BuildError::HeadersMissing {
-        others: Vec::new(),
-        release: Release::new("k").unwrap(),
-        path: "/h".into(),
-        package: "headers".into(),
-    }))
+    let (release, path, package) = (Release::new("k").unwrap(), "/h".into(), "headers".into());
+    failing(BuildError::from(HeadersMissing { release, path, package, others: Vec::new() }).into())
 }
 
 fn excluded(name: &str) -> BuildFacts {

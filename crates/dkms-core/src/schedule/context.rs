@@ -140,11 +140,13 @@ impl<'a> BuildContext<'a> {
 fn report(host: &Host, build: &Build, e: &Error) {
     if matches!(
         e,
-        Error::Build(BuildError::MakeFailed { .. })
-            | Error::Build(BuildError::PatchFailed { .. })
-            | Error::Build(BuildError::PatchOutside(_))
-            | Error::Build(BuildError::PatchMissing { .. })
-            | Error::Build(BuildError::ModuleFileMissing { .. })
+        Error::Build(
+            BuildError::MakeFailed { .. }
+                | BuildError::PatchFailed { .. }
+                | BuildError::PatchOutside(_)
+                | BuildError::PatchMissing { .. }
+                | BuildError::ModuleFileMissing { .. }
+        )
     ) {
         crate::hooks::apport(host, build);
     }

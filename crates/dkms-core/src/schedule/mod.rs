@@ -29,7 +29,7 @@ mod watch;
 pub use results::{Finished, Reporting, Results};
 pub use task::Done;
 
-use crate::build::BuildError;
+use crate::build::{BuildError, DependencyFailure};
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued, Sink};
 use crate::install::Change;
@@ -314,7 +314,7 @@ impl<'a> Scheduler<'a> {
         } else if self.is_reported(&e) {
             self.sink.event(Event::Failed { build: build.clone(), error: e.clone() });
         }
-        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
+        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing(_)));
         self.end(id, Done::Failed(e));
         if lacks_headers {
             // The reason applies to all builds for that kernel, and is reported once.
@@ -323,17 +323,15 @@ impl<'a> Scheduler<'a> {
     }
 
     fn is_reported(&self, e: &Error) -> bool {
-        let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
+        let Error::Build(BuildError::HeadersMissing(missing)) = e else {
             return self.reporting != Reporting::Nothing;
         };
-        let same = |task: &Task<'_>| match task.done() {
-            Some(Done::Failed(e)) => {
-                matches!(&**e, Error::Build(BuildError::HeadersMissing { release: other, .. }) if other == release)
-            }
-            _ => false,
+        let is_reported = |task: &Task<'_>| {
+            let other = task.done().and_then(Done::headers_missing);
+            other.is_some_and(|other| other.release == missing.release)
         };
         // Another build that ran at the same time may have failed for the same reason.
-        self.reporting == Reporting::Each && !self.tasks.iter().any(same)
+        self.reporting == Reporting::Each && !self.tasks.iter().any(is_reported)
     }
 
     /// Fails the dependents of a task that failed or was skipped.
@@ -345,9 +343,9 @@ impl<'a> Scheduler<'a> {
         }
         let Some(failed) = self.tasks.get(id) else { return };
         let (dependency, optional) = (failed.build.package.clone(), failed.optional);
-        let what = match failed.done() {
-            Some(Done::Skipped(_)) => "is not meant for this kernel",
-            _ => "failed to install for this kernel",
+        let reason = match failed.done() {
+            Some(Done::Skipped(_)) => DependencyFailure::Excluded,
+            _ => DependencyFailure::Failed,
         };
         for dependent in self.tasks.ids() {
             let Some(task) = self.tasks.get(dependent) else { continue };
@@ -361,10 +359,8 @@ impl<'a> Scheduler<'a> {
                 self.end(dependent, Done::Dropped);
             } else {
                 let (build, dependency) = (task.build.clone(), dependency.clone());
-                self.fail(
-                    dependent,
-                    Arc::new(Error::Build(BuildError::DependencyFailed { build, dependency, what })),
-                );
+                let error = BuildError::DependencyFailed { build, dependency, reason };
+                self.fail(dependent, Arc::new(error.into()));
             }
             self.fail_dependents(dependent);
         }

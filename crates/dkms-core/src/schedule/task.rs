@@ -1,6 +1,6 @@
 //! A task of the scheduler: the steps of the plan for one build, and its progress.
 
-use crate::build::BuildError;
+use crate::build::{BuildError, HeadersMissing};
 use crate::error::Error;
 use crate::event::{LastBuild, Queued};
 use crate::plan::{Operation, Plan, StepId, Transactions};
@@ -36,6 +36,17 @@ pub enum Done {
 impl Done {
     fn is_success(&self) -> bool {
         matches!(self, Self::Built | Self::Installed | Self::Nothing)
+    }
+
+    /// Returns the error, if the task failed because the headers are missing.
+    pub(crate) fn headers_missing(&self) -> Option<&HeadersMissing> {
+        match self {
+            Self::Failed(error) => match &**error {
+                Error::Build(BuildError::HeadersMissing(missing)) => Some(missing),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 
@@ -321,9 +332,11 @@ pub(super) fn is_other_failure(task: &Task<'_>) -> bool {
 pub(super) fn is_found_late(e: &Error) -> bool {
     matches!(
         e,
-        Error::Build(BuildError::HeadersMissing { .. })
-            | Error::Build(BuildError::DependsMissing { .. })
-            | Error::Build(BuildError::DependencyFailed { .. })
+        Error::Build(
+            BuildError::HeadersMissing(_)
+                | BuildError::DependsMissing { .. }
+                | BuildError::DependencyFailed { .. }
+        )
     )
 }
 
