@@ -92,7 +92,7 @@ fn conclude(results: Results, count: usize) -> Result<()> {
     let first = failures.iter().position(|e| !is_excluded(e)).unwrap_or(0);
     let first = failures.swap_remove(first);
     if count > 1 {
-        return Err(Error::SeveralFailed { first, failed, of: count });
+        return Err(Error::SeveralFailed { first, failed, total: count });
     }
     Err(Error::unshared(first))
 }
@@ -135,7 +135,7 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
                 first.get_or_insert_with(|| BuildError::from(missing.clone()).into());
             }
             None if !failed.is_empty() => {
-                failures.push(FailedKernel { kernel: kernel.clone(), failed, of: count, known });
+                failures.push(FailedKernel { kernel: kernel.clone(), failed, total: count, known });
             }
             _ => {}
         }
