@@ -1,4 +1,4 @@
-//! Types that all requests share, and errors in requests.
+//! The overrides of safety checks, which all requests have, and errors in requests.
 
 mod usage;
 
@@ -8,18 +8,18 @@ use crate::cause::Cause;
 use dkms_tree::ids::{BadName, Release};
 use std::path::PathBuf;
 
-/// The safety checks that an action overrides.
+/// The safety checks that a request overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--force`
     pub force: bool,
     /// `--force-version-override`: versions of modules are not compared.
     pub version: bool,
-    /// `--rpm_safe_upgrade`: an `add` in the same transaction of rpm cancels a `remove`.
+    /// `--rpm_safe_upgrade`: an `add` cancels a `remove` in the same transaction of rpm.
     pub rpm_safe_upgrade: bool,
 }
 
-/// A request that cannot be carried out as written.
+/// The reason why a request cannot be executed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RequestError {

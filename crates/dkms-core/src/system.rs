@@ -1,4 +1,4 @@
-//! The system that dkms works on: where its files are, the machine, and what its administrator has set.
+//! The system that dkms works on: its paths, the machine, and the settings of the administrator.
 
 use crate::event::Sink;
 use crate::host::Host;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts that no action changes. The request contains the parameters of an action, and the action reports to
-/// a [`Sink`].
+/// The system that dkms works on. Actions do not change this value. Their parameters are in a request, and they
+/// report to a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {
@@ -25,8 +25,8 @@ pub struct System {
 }
 
 impl System {
-    /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
-    /// changed, because a command that has nothing to do does not need a writable tree.
+    /// Checks that the tree is writable. Call it only before a change, because a command that has nothing to do does
+    /// not need a writable tree.
     ///
     /// # Errors
     /// [`crate::Error::TreeNotWritable`].
@@ -39,11 +39,11 @@ impl System {
         Trees { layout: &self.layout, other_root: self.host.other_root.is_some() }
     }
 
-    /// Returns `parallel_jobs` in the form of dkms.conf and the make line: empty for "no limit".
+    /// Returns the number of jobs as text for dkms.conf and the make command; empty if the number is not limited.
     pub fn jobs_word(&self) -> String {
         match self.settings.jobs {
             Some(0) => String::new(),
-            Some(n) => n.to_string(),
+            Some(jobs) => jobs.to_string(),
             None => self.host.cpus.max(1).to_string(),
         }
     }
@@ -51,12 +51,12 @@ impl System {
     /// Reports a recovery after an interrupted command, and writes it to the tree's recovery log.
     pub(crate) fn report_recovery(&self, sink: &dyn Sink, text: &str) {
         let log = dkms_sys::fs::open_append(self.layout.recovery_log());
-        // A failure to write the log does not stop the command.
+        // If the log cannot be written, the warning is still printed.
         let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         sink.warn(text);
     }
 
-    /// Warns about the cache of builds, at most once per command. It never fails a build.
+    /// Warns about the cache of builds, at most once per command. Problems of the cache never fail a build.
     pub(crate) fn warn_about_cache(&self, sink: &dyn Sink, text: impl Into<String>) {
         if !self.settings.cache_warned.swap(true, Ordering::Relaxed) {
             sink.warn(text);
@@ -64,7 +64,7 @@ impl System {
     }
 }
 
-/// The settings from framework.conf and the command line for this system, independent of the action.
+/// The settings from framework.conf and the command line that do not depend on the action.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `--directive NAME=value`, in the order of the command line.
@@ -83,7 +83,7 @@ pub struct Settings {
     pub symlink_modules: bool,
     /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
     pub jobs: Option<u32>,
-    /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
+    /// `--mok-signing-key` and `--mok-certificate`. dkms signs with them even in a chroot.
     pub signing: Option<(String, PathBuf)>,
     /// The directory for temporary files.
     pub tmp_location: PathBuf,
@@ -91,10 +91,10 @@ pub struct Settings {
     pub verbose: bool,
     /// `--no-cache`: the cache of builds is neither read nor written.
     pub no_cache: bool,
-    /// Whether this command warned about the cache of builds already.
+    /// Whether this command has already warned about the cache of builds.
     pub cache_warned: Arc<AtomicBool>,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
-    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    /// The connection to `dkms-registry`, which is started when it is needed.
     pub registry: Arc<Slot>,
 }

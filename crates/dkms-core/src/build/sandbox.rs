@@ -237,7 +237,7 @@ impl BuildSandbox {
             .map_err(|e| hooks::process_error(&system.host, e, purpose))?;
         if self.is_on() {
             *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = done.enforced.missing.clone();
-            confine::judge(&system.settings.framework, sink, "the build", &done.enforced)
+            confine::check_enforced(&system.settings.framework, sink, "the build", &done.enforced)
                 .map_err(BuildError::CannotConfine)?;
         }
         Ok(done)

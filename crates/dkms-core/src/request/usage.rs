@@ -1,9 +1,9 @@
-//! Errors in how a command line is written.
+//! Errors in command lines.
 
 use dkms_tree::ids::{PackageId, Release};
 use std::path::PathBuf;
 
-/// A command line that names something that does not exist, or that is incomplete.
+/// A command line is incomplete, or names an action, option or file that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum UsageError {
@@ -58,13 +58,14 @@ pub enum OldDriverDisk {
     Suse(String),
     /// For Ubuntu's installer.
     Ubuntu,
-    /// A distribution that it never knew.
+    /// For a distribution that mkdriverdisk never supported.
     Distribution(String),
-    /// A medium other than an ISO image.
+    /// On a medium other than an ISO image.
     Medium(String),
 }
 
 impl OldDriverDisk {
+    /// What is no longer written.
     fn refused(&self) -> String {
         match self {
             Self::RedHat(name) => format!("no disks for '{name}', whose installers are gone"),
@@ -74,6 +75,7 @@ impl OldDriverDisk {
         }
     }
 
+    /// What to do instead.
     fn instead(&self) -> &'static str {
         match self {
             Self::RedHat(_) | Self::Distribution(_) => {
