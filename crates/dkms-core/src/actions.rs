@@ -172,7 +172,7 @@ pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[
         let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
         sink.warn(format!(
             "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
-             'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
+             'dkms pending -k {release}' shows what is missing; hook_failure=fail in framework.conf stops here instead",
             release = kernel.release,
             names = names.join(", "),
         ));

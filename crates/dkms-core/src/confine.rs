@@ -120,7 +120,8 @@ fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     if dkms_sys::fs::create_dir_all(dir).is_err() {
         return Some(None);
     }
-    Lock::try_acquire(Path::new(dir).join(id.to_string()), "builds a module").map_or(Some(None), |lock| lock.map(Some))
+    Lock::try_acquire(Path::new(dir).join(id.to_string()), "builds a module")
+        .map_or(Some(None), |lock| lock.map(Some))
 }
 
 /// Returns the IDs of the users that are declared for builds, and whose group has the same ID. IDs that several
@@ -265,7 +266,9 @@ mod tests {
             false,
         );
         assert_eq!(all.len(), 2);
-        assert!(all[1].contains(64201) && !all[1].contains(64200) && all[1].owner == "a (/etc/passwd line 3)");
+        assert!(
+            all[1].contains(64201) && !all[1].contains(64200) && all[1].owner == "a (/etc/passwd line 3)"
+        );
         let ranges = parse_ids("/etc/subuid", "me:100000:65536\nx:64200:10\ny:1\nz:a:b\n", true);
         assert_eq!(ranges.len(), 2);
         assert!(ranges[1].contains(64209) && !ranges[1].contains(64210) && ranges[0].contains(100000));

@@ -59,11 +59,11 @@ pub enum Error {
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
     #[error(
-        "there is no os-release in {} or {}, so the distribution's places are unknown",
+        "there is no os-release in {} or {}, so the distribution's paths are unknown",
         .0.join("etc").display(), .0.join("usr/lib").display()
     )]
     NoOsRelease(PathBuf),
-    #[error("the distribution's places are unknown: {0}")]
+    #[error("the distribution's paths are unknown: {0}")]
     OsReleaseUnusable(#[source] IoError),
     #[error("the dkms tree cannot be changed: {0}")]
     TreeNotWritable(#[source] IoError),
@@ -152,7 +152,7 @@ impl Error {
             }
             Self::TreeNotWritable(_) => hint("--dkmstree names another tree"),
             Self::SeveralFailed { failed, total, .. } if failed == total => hint("the errors are above"),
-            Self::SeveralFailed { .. } => hint("the errors are above; the others are done"),
+            Self::SeveralFailed { .. } => hint("the errors are above; the others succeeded"),
             Self::AutoinstallFailed(_) => hint("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Look(e) => e.help(),

@@ -154,12 +154,7 @@ fn kernel_btf(context: &Context<'_>, file: &Path, kernel_digest: &str) -> Result
 }
 
 /// Runs pahole, and resolve_btfids if the module needs it.
-fn run_programs(
-    context: &Context<'_>,
-    name: &str,
-    bytes: &[u8],
-    base: &Base,
-) -> Result<Vec<u8>, BtfError> {
+fn run_programs(context: &Context<'_>, name: &str, bytes: &[u8], base: &Base) -> Result<Vec<u8>, BtfError> {
     let resolve = context.target.headers.dir.join("tools/bpf/resolve_btfids/resolve_btfids");
     let resolves = dkms_sys::fs::exists_followed(&resolve);
     if !resolves && image::has_section(bytes, ".BTF_ids") {

@@ -91,7 +91,7 @@ impl Denied {
             Self::Path(path) => {
                 let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
                 format!(
-                    "builds are confined: this one was denied access to {}. If you trust it with that, write \
+                    "builds are confined: this build was denied access to {}. To allow this access, write \
                      CONFINE_WRITE=\"{}\" in {} (see docs/security.md)",
                     path.display(),
                     directory.display(),
@@ -99,7 +99,7 @@ impl Denied {
                 )
             }
             Self::Network(address) => format!(
-                "builds have no network: this one wanted to reach {}. If you trust it with that, write \
+                "builds have no network: this build tried to reach {}. To allow the network, write \
                  CONFINE_NETWORK=yes in {} (see docs/security.md)",
                 address.as_deref().unwrap_or("another machine"),
                 file.display()

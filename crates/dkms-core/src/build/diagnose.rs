@@ -144,7 +144,8 @@ fn undefined_symbol(line: &str) -> Option<(String, String)> {
 /// kernel.
 fn missing_header(line: &str) -> Option<String> {
     let rest = line.split_once("fatal error: ")?.1.strip_suffix(": No such file or directory")?;
-    let kernel_directories = ["linux/", "asm/", "net/", "drm/", "media/", "sound/", "scsi/", "crypto/", "uapi/"];
+    let kernel_directories =
+        ["linux/", "asm/", "net/", "drm/", "media/", "sound/", "scsi/", "crypto/", "uapi/"];
     kernel_directories.iter().any(|p| rest.starts_with(p)).then(|| rest.to_owned())
 }
 

@@ -22,7 +22,7 @@ pub enum BuildError {
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{0} contains no source to build from, only its dkms.conf")]
     EmptySource(PathBuf),
-    #[error("the patch '{0}' in dkms.conf leaves the patches directory")]
+    #[error("the patch '{0}' in dkms.conf is outside of the patches directory")]
     PatchOutside(String),
     #[error("the patch '{name}' in dkms.conf is neither in patches/ of {package} nor in {own}")]
     PatchMissing { name: String, package: PackageId, own: PathBuf },
@@ -145,7 +145,7 @@ impl BuildError {
                 vec![format!("install {} for this kernel first, or use --force", missing.join(", "))]
             }
             Self::OtherHeaders { release, headers, package, .. } => {
-                vec![format!("install {package}: {} has to lead to the headers of {release}", headers.display())]
+                vec![format!("install {package}: {} must contain the headers of {release}", headers.display())]
             }
             Self::EmptySource(_) => vec![
                 "this came from a tarball without source; it can be installed for the kernels that it was built for, not rebuilt"

@@ -21,8 +21,7 @@ use std::path::{Component, Path, PathBuf};
 /// As [`fresh_copy`] and [`patch`].
 pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
     let names = patches_for(context.loaded, context.build)?;
-    let patches =
-        patch(context.system, context.sink, context.build, context.sandbox, &names, context.log)?;
+    let patches = patch(context.system, context.sink, context.build, context.sandbox, &names, context.log)?;
     Ok(Prepared { dir: context.dir, patches })
 }
 

@@ -58,7 +58,8 @@ fn record(context: &Context<'_>, fingerprint: &Fingerprint) -> Option<String> {
     if context.force {
         return None;
     }
-    let system: String = WATCHED_DIRECTORIES.iter().map(|dir| format!("{dir} {}\n", change_time(dir))).collect();
+    let system: String =
+        WATCHED_DIRECTORIES.iter().map(|dir| format!("{dir} {}\n", change_time(dir))).collect();
     Some(format!("{run}\n{}\n{}\n", fingerprint.digest(), digest::bytes(system.as_bytes())))
 }
 

@@ -150,8 +150,7 @@ impl BuildSandbox {
             }
         }
         let (dir, seen, missing) = (dir.to_owned(), seen.to_owned(), Mutex::new(Vec::new()));
-        let sandbox =
-            Self { user, scratch, profile, dir, seen, hidden, replaced, environment, missing };
+        let sandbox = Self { user, scratch, profile, dir, seen, hidden, replaced, environment, missing };
         if system.settings.framework.build_confinement == Some(Confinement::Require) {
             // Before any code of the package runs.
             sandbox.run(system, sink, sandbox.command("true"), "confine the build")?;

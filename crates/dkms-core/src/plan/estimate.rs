@@ -11,7 +11,8 @@ use std::time::Duration;
 /// Returns the last recorded build of a package: of this version, otherwise of another version. Prefers a
 /// compiled build, because its duration is more useful than that of a build from the cache or a registry.
 pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<LastBuild> {
-    let preference = |m: &Manifest| (matches!(m.origin, BuildOrigin::Built | BuildOrigin::Unknown), m.built_at);
+    let preference =
+        |m: &Manifest| (matches!(m.origin, BuildOrigin::Built | BuildOrigin::Unknown), m.built_at);
     let last_manifest = |p: &PackageId| {
         let manifests = state::builds(layout, p).into_iter().filter_map(|b| Manifest::load(layout, &b));
         manifests.filter(|m| m.build_seconds > 0.0).max_by_key(preference)

@@ -90,12 +90,7 @@ pub struct BuildRequest<'a> {
 
 /// The plan of `dkms build` and `dkms install`.
 #[must_use]
-pub fn builds(
-    system: &System,
-    sink: &dyn Sink,
-    request: &BuildRequest<'_>,
-    overrides: Overrides,
-) -> Plan {
+pub fn builds(system: &System, sink: &dyn Sink, request: &BuildRequest<'_>, overrides: Overrides) -> Plan {
     let BuildRequest { purpose, package, kernels, new_conf } = *request;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
     let mut gatherer = Gatherer::new(system, sink, overrides);
@@ -178,12 +173,7 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrid
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn removal(
-    system: &System,
-    sink: &dyn Sink,
-    removal: &Removal<'_>,
-    overrides: Overrides,
-) -> Plan {
+pub fn removal(system: &System, sink: &dyn Sink, removal: &Removal<'_>, overrides: Overrides) -> Plan {
     let Removal { package, kernels, .. } = *removal;
     let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {

@@ -34,7 +34,8 @@ impl<'a> Apt<'a> {
 
     fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         let command = manager::command(&self.system.host, program, &self.dir.join("debs"));
-        let done = manager::finish(command.arg("-c").arg(self.dir.join("apt.conf")).args(args.iter().copied()))?;
+        let done =
+            manager::finish(command.arg("-c").arg(self.dir.join("apt.conf")).args(args.iter().copied()))?;
         for line in
             done.stderr_text().lines().filter(|line| line.starts_with("W: ") || line.starts_with("E: "))
         {

@@ -102,12 +102,7 @@ fn append(file: &Path, text: &str) -> Result<()> {
 }
 
 /// Returns whether one of these names is the name of the package or of one of its modules.
-pub(super) fn has_name(
-    system: &System,
-    sink: &dyn Sink,
-    package: &PackageId,
-    names: &[&str],
-) -> bool {
+pub(super) fn has_name(system: &System, sink: &dyn Sink, package: &PackageId, names: &[&str]) -> bool {
     let kernel = system.host.kernel().map_err(Into::into);
     let conf =
         kernel.and_then(|kernel| load::load(system, sink, package, &kernel)).and_then(load::Loaded::lenient);

@@ -11,12 +11,18 @@ impl Scheduler<'_> {
         for id in self.tasks.ids() {
             let waiting = self.tasks.get(id).filter(|task| task.is_waiting());
             let Some(newer) = waiting.and_then(|task| task.instead_of) else { continue };
-            if self.task_is(newer, |task| task.is_built() || task.done().is_some() && !task.cannot_be_built()) {
+            if self.task_is(newer, |task| task.is_built() || task.done().is_some() && !task.cannot_be_built())
+            {
                 self.end_task(id, Done::Dropped);
-            } else if self.task_is(newer, Task::cannot_be_built) && self.task_is(id, |task| task.make.is_none()) {
+            } else if self.task_is(newer, Task::cannot_be_built)
+                && self.task_is(id, |task| task.make.is_none())
+            {
                 self.report_fallback(id);
                 let is_installed = self.task_is(id, |task| !task.install);
-                self.set_progress(id, if is_installed { Progress::Ended(Done::Nothing) } else { Progress::Built });
+                self.set_progress(
+                    id,
+                    if is_installed { Progress::Ended(Done::Nothing) } else { Progress::Built },
+                );
                 if !is_installed && self.tasks.is_awaited(id) {
                     self.install_early(id);
                 }

@@ -251,7 +251,10 @@ impl<'a> Scheduler<'a> {
     /// build may start now.
     fn next_build(&self) -> Option<(TaskId, &'a Build, bool)> {
         let running = self.count_running();
-        if running >= self.context.max_builds || self.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
+        if running >= self.context.max_builds
+            || self.stopped.is_some()
+            || (running > 0 && !self.memory_is_free())
+        {
             return None;
         }
         // Among builds with equal critical paths, the first of the list starts.
@@ -262,7 +265,8 @@ impl<'a> Scheduler<'a> {
 
     /// Returns whether there is enough free memory for another build.
     fn memory_is_free(&self) -> bool {
-        let minimum = self.system.settings.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
+        let minimum =
+            self.system.settings.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
         dkms_sys::sys::available_memory().is_none_or(|free| free >= minimum)
     }
 

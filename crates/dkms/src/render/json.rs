@@ -250,9 +250,9 @@ fn details(event: &Event) -> Value {
         Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
         Event::Resigned { files, .. } => json!({ "files": files }),
         Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
-        Event::Summary(KernelSummary { installed, sources, skipped, failed, deferred, fallbacks, .. }) => {
-            summary([installed, skipped, deferred], *sources, failed, fallbacks)
-        }
+        Event::Summary(KernelSummary {
+            installed, sources, skipped, failed, deferred, fallbacks, ..
+        }) => summary([installed, skipped, deferred], *sources, failed, fallbacks),
         Event::StillBuilding { builds } => json!({ "builds": list(builds, still_building) }),
         Event::Waiting { what, holder } => json!({ "what": what, "holder": holder }),
         Event::ScriptOutput { text } | Event::Warning { text } | Event::Detail { text } => {

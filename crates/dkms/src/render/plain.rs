@@ -119,7 +119,15 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         Event::Resigned { build, files } => resigned(build, files),
         Event::PageWritten { path } | Event::ArchiveWritten { path } => format!("Wrote {}", path.display()),
         Event::ArchiveLoaded { package, kernels } => loaded(package, kernels),
-        Event::Summary(KernelSummary { kernel, installed, sources, skipped, failed, deferred, fallbacks }) => {
+        Event::Summary(KernelSummary {
+            kernel,
+            installed,
+            sources,
+            skipped,
+            failed,
+            deferred,
+            fallbacks,
+        }) => {
             let left_out = left_out(skipped, deferred, failed, fallbacks);
             let (count, origins) = (installed.len(), origins(*sources));
             format!("Kernel {}: {count} installed{origins}{left_out}", kernel.release)

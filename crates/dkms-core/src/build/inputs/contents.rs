@@ -1,7 +1,7 @@
 //! Computes digests of files and of complete directory trees.
 
-use super::tree::{Tree, add_entry};
 use super::parallel;
+use super::tree::{Tree, add_entry};
 use crate::digest::{self, Hasher};
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, Scanned, ScannedKind};

@@ -89,7 +89,8 @@ impl Walk<'_> {
     /// link stays the same. Ignores a file that cannot be read, because the build cannot read it either.
     fn add_outside(&mut self, link: &Path) {
         let Ok(target) = fs::canonicalize(link) else { return };
-        if target.starts_with(&self.real_dir) || target.starts_with(&self.headers) || is_pseudo_file(&target) {
+        if target.starts_with(&self.real_dir) || target.starts_with(&self.headers) || is_pseudo_file(&target)
+        {
             return;
         }
         if !fs::is_real_dir(&target) {
