@@ -1,5 +1,5 @@
-//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and determines the result of the
-//! command.
+//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and determines the result of
+//! the command.
 
 use crate::build::BuildError;
 use crate::conf::load;
@@ -15,11 +15,12 @@ use kmodule::ModuleName;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Executes a plan of `add`, `build`, `install` or `match`. If a task fails, the other tasks are still executed.
+/// Executes a plan of `add`, `build`, `install` or `match`. If a task fails, the other tasks are still
+/// executed.
 ///
 /// # Errors
-/// A source tree cannot be copied or added; then nothing else is done. Otherwise the first failure, in the order
-/// of the plan.
+/// A source tree cannot be copied or added; then nothing else is done. Otherwise the first failure, in the
+/// order of the plan.
 pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
     add_sources(system, sink, &plan)?;
     report_nothing(sink, &plan);
@@ -147,8 +148,9 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     }
 }
 
-/// Executes a plan of `dkms kernel_postinst`: autoinstall in the hook of a package manager. Failed modules are
-/// reported as a warning, because a module that does not build yet should not stop the installation of a kernel.
+/// Executes a plan of `dkms kernel_postinst`: autoinstall in the hook of a package manager. Failed modules
+/// are reported as a warning, because a module that does not build yet should not stop the installation of a
+/// kernel.
 ///
 /// # Errors
 /// As [`autoinstall`]. [`Error::AutoinstallFailed`] only with `hook_failure=fail`, or if a module of

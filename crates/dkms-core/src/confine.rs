@@ -29,8 +29,8 @@ const SYSTEMD: &str = "/run/systemd/system";
 /// Directories with the files of users. They are empty for untrusted code.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
 
-/// Paths that only root may read, and that no build needs. They are hidden, because a build with CONFINE_WRITE runs
-/// as root.
+/// Paths that only root may read, and that no build needs. They are hidden, because a build with
+/// CONFINE_WRITE runs as root.
 const SECRETS: [&str; 8] = [
     "/etc/shadow",
     "/etc/shadow-",
@@ -54,8 +54,8 @@ pub struct BuildUser {
 
 impl BuildUser {
     /// Reserves one of the users that the distribution declares, otherwise an ID of the default range. With
-    /// `build_users` in framework.conf, reserves an ID of that range. IDs that the machine already uses are not
-    /// reserved. If dkms cannot change its user, returns the user that runs dkms.
+    /// `build_users` in framework.conf, reserves an ID of that range. IDs that the machine already uses are
+    /// not reserved. If dkms cannot change its user, returns the user that runs dkms.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
@@ -65,8 +65,8 @@ impl BuildUser {
         // The processes of a user could interfere with programs that run under the same ID.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.contains(id)) || busy.contains(&id);
-        // The search starts at a random ID. The reason: a container cannot see the reservations of the machine,
-        // but their processes count towards the same limits.
+        // The search starts at a random ID. The reason: a container cannot see the reservations of the
+        // machine, but their processes count towards the same limits.
         let count = u64::from(last - first) + 1;
         let start = dkms_sys::sys::random() % count;
         let ids = (0..count).filter_map(|n| u32::try_from(u64::from(first) + (start + n) % count).ok());
@@ -101,16 +101,16 @@ impl BuildUser {
 
 impl Drop for BuildUser {
     fn drop(&mut self) {
-        // The file is removed before it is unlocked. systemd relies on this order: after locking a file, it checks
-        // that the file still exists.
+        // The file is removed before it is unlocked. systemd relies on this order: after locking a file, it
+        // checks that the file still exists.
         if let Some(lock) = &self.dynamic {
             let _ = dkms_sys::fs::remove_file(lock.path());
         }
     }
 }
 
-/// Locks an ID of the range that systemd uses for services. Returns `None` if systemd already uses the ID, and
-/// `Some(None)` if the ID does not have to be locked or cannot be locked.
+/// Locks an ID of the range that systemd uses for services. Returns `None` if systemd already uses the ID,
+/// and `Some(None)` if the ID does not have to be locked or cannot be locked.
 fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     let (dir, range) = DYNAMIC_USERS;
     if !range.contains(&id) || !dkms_sys::fs::is_dir(SYSTEMD) {
@@ -124,8 +124,8 @@ fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
         .map_or(Some(None), |lock| lock.map(Some))
 }
 
-/// Returns the IDs of the users that are declared for builds, and whose group has the same ID. IDs that several
-/// users have are not included.
+/// Returns the IDs of the users that are declared for builds, and whose group has the same ID. IDs that
+/// several users have are not included.
 fn declared(passwd: &str) -> Vec<u32> {
     let parse_line = |line: &str| {
         let mut fields = line.strip_prefix(DECLARED)?.split(':');
@@ -153,8 +153,9 @@ impl Taken {
     }
 }
 
-/// The files that assign IDs, and whether they assign ranges. In passwd(5) and group(5), the third field is an ID.
-/// In subuid(5) and subgid(5), the second field is the first ID of a range, and the third field is the count.
+/// The files that assign IDs, and whether they assign ranges. In passwd(5) and group(5), the third field is
+/// an ID. In subuid(5) and subgid(5), the second field is the first ID of a range, and the third field is the
+/// count.
 const ID_FILES: [(&str, bool); 4] =
     [("/etc/passwd", false), ("/etc/group", false), ("/etc/subuid", true), ("/etc/subgid", true)];
 
@@ -179,16 +180,16 @@ fn parse_ids(file: &str, text: &str, ranges: bool) -> Vec<Taken> {
     text.lines().enumerate().filter_map(parse_line).collect()
 }
 
-/// Returns the user or group to which an ID of this range (both ends included) is assigned, with the line of the
-/// file.
+/// Returns the user or group to which an ID of this range (both ends included) is assigned, with the line of
+/// the file.
 pub fn overlap((first, last): (u32, u32)) -> Option<String> {
     let (first, last) = (u64::from(first), u64::from(last));
     let overlaps = |t: &Taken| t.count > 0 && t.first <= last && t.first.saturating_add(t.count) > first;
     taken().into_iter().find(overlaps).map(|t| t.owner)
 }
 
-/// Returns the sandbox profile for all untrusted code. The caller adds places and limits. `scratch` is an empty
-/// directory of the caller.
+/// Returns the sandbox profile for all untrusted code. The caller adds places and limits. `scratch` is an
+/// empty directory of the caller.
 pub fn profile(scratch: &Path, user: Option<(u32, u32)>) -> Profile {
     let mut profile = Profile::new(scratch);
     profile.user = user;
@@ -209,15 +210,15 @@ pub fn evaluation_limits() -> Limits {
     }
 }
 
-/// The maximum size of the temporary files of an evaluation, and of the files that it writes next to the evaluated
-/// file, in bytes.
+/// The maximum size of the temporary files of an evaluation, and of the files that it writes next to the
+/// evaluated file, in bytes.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
 /// The messages that this process has reported.
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Handles restrictions that could not be enforced for `what`, such as "the build". With `build_confinement=auto`,
-/// prints a warning; the same warning only once per command.
+/// Handles restrictions that could not be enforced for `what`, such as "the build". With
+/// `build_confinement=auto`, prints a warning; the same warning only once per command.
 ///
 /// # Errors
 /// [`NotConfined`] with `build_confinement=require`.

@@ -130,8 +130,8 @@ pub enum Event {
     StillBuilding { builds: Vec<(Build, Duration)> },
     /// The summary of an autoinstall.
     Summary(KernelSummary),
-    /// The command does not name a kernel, so it works on these kernels of an image. `all` are all kernels of the
-    /// image.
+    /// The command does not name a kernel, so it works on these kernels of an image. `all` are all kernels of
+    /// the image.
     KernelsOfImage { chosen: Vec<Kernel>, all: Vec<Release>, tree: PathBuf },
     /// dkms waits for another dkms, which holds a lock.
     Waiting { what: String, holder: String },

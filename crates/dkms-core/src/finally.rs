@@ -9,8 +9,8 @@ use dkms_tree::ids::Kernel;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Runs the work at the end of a command that changed the modules of the kernels `changed`: post_transaction and,
-/// if modules of the running kernel were `installed`, modprobe_on_install.
+/// Runs the work at the end of a command that changed the modules of the kernels `changed`: post_transaction
+/// and, if modules of the running kernel were `installed`, modprobe_on_install.
 pub fn once_per_command(system: &System, sink: &dyn Sink, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
     if installed

@@ -17,18 +17,19 @@ pub struct Script<'a> {
     pub directive: &'static str,
     /// The value of the directive.
     pub line: &'a str,
-    /// The directory that contains the file, and in which the script runs: the path of the build directory or of the
-    /// source in the tree.
+    /// The directory that contains the file, and in which the script runs: the path of the build directory or
+    /// of the source in the tree.
     pub directory: &'a Path,
     /// Variables in addition to those of the caller.
     pub environment: &'a [(String, String)],
 }
 
-/// The names of [`variables`]. If a script has no value for one of them, the variable of the caller is removed.
+/// The names of [`variables`]. If a script has no value for one of them, the variable of the caller is
+/// removed.
 const EXPORTED: [&str; 4] = ["kernelver", "arch", "module", "module_version"];
 
-/// Returns the variables that dkms exports to the scripts of a package and to make. They always override those of
-/// the caller, because with another kernelver a package would be built for another kernel.
+/// Returns the variables that dkms exports to the scripts of a package and to make. They always override
+/// those of the caller, because with another kernelver a package would be built for another kernel.
 pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
     let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
     EXPORTED
@@ -39,8 +40,8 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
         .collect()
 }
 
-/// Finds the file of a script: an executable with its name in `/etc/dkms/M/`, otherwise in `directory`, even if the
-/// name begins with a slash.
+/// Finds the file of a script: an executable with its name in `/etc/dkms/M/`, otherwise in `directory`, even
+/// if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
     let administrators = layout.config_dir.join(&package.name).join(name);
@@ -53,8 +54,9 @@ fn file_name(line: &str) -> Option<&str> {
     Some(line.split_whitespace().next()?.trim_start_matches('/'))
 }
 
-/// Finds the file of a script as [`locate`] does, and returns the path that the script sees. `directory` is the
-/// current path of the script's directory. If there is no such executable, prints a warning and returns `None`.
+/// Finds the file of a script as [`locate`] does, and returns the path that the script sees. `directory` is
+/// the current path of the script's directory. If there is no such executable, prints a warning and returns
+/// `None`.
 pub(crate) fn find(
     layout: &Layout,
     sink: &dyn Sink,
@@ -84,10 +86,10 @@ pub(crate) fn arguments(line: &str) -> &str {
     line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
 }
 
-/// Runs a script that changes the system: PRE_INSTALL, POST_INSTALL, POST_ADD or POST_REMOVE. As in dkms 3, the
-/// line is split into words, and file name patterns in them are expanded; no other shell syntax is supported. If
-/// the script cannot be started, for example because its interpreter is missing, the status is 126 or 127. If the
-/// script does not exist, prints a warning and returns `None`.
+/// Runs a script that changes the system: PRE_INSTALL, POST_INSTALL, POST_ADD or POST_REMOVE. As in dkms 3,
+/// the line is split into words, and file name patterns in them are expanded; no other shell syntax is
+/// supported. If the script cannot be started, for example because its interpreter is missing, the status is
+/// 126 or 127. If the script does not exist, prints a warning and returns `None`.
 ///
 /// # Errors
 /// The shell cannot be started.
@@ -140,8 +142,8 @@ fn find_shell(host: &Host) -> Option<PathBuf> {
     ["bash", "sh"].into_iter().find_map(|name| dkms_sys::process::which(name, &host.path))
 }
 
-/// Returns the error for a process that could not run. `purpose` is what dkms needs the process for, such as "build
-/// modules".
+/// Returns the error for a process that could not run. `purpose` is what dkms needs the process for, such as
+/// "build modules".
 pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {

@@ -17,8 +17,8 @@ pub struct Host {
     pub machine: String,
     /// From os-release; `None` if the file does not exist or cannot be used.
     pub distribution: Option<Distribution>,
-    /// The environment for builds and scripts, without variables that would change a build by mistake, and without
-    /// [`Host::secrets`].
+    /// The environment for builds and scripts, without variables that would change a build by mistake, and
+    /// without [`Host::secrets`].
     pub environment: Vec<(OsString, OsString)>,
     /// The search path for programs.
     pub path: OsString,
@@ -28,9 +28,9 @@ pub struct Host {
     pub chroot: Option<bool>,
     /// Whether this is a container, whose files may become an image.
     pub container: bool,
-    /// The kernels of the system, if it is an image and none of them runs: it is in another root, or in a chroot or
-    /// container. [`Host::release`] is then the newest of them, and nothing is known about the machine that will
-    /// boot the image.
+    /// The kernels of the system, if it is an image and none of them runs: it is in another root, or in a
+    /// chroot or container. [`Host::release`] is then the newest of them, and nothing is known about the
+    /// machine that will boot the image.
     pub image: Option<ImageKernels>,
     /// Whether the effective user is root.
     pub root: bool,
@@ -78,8 +78,8 @@ impl Host {
         }
     }
 
-    /// `SOURCE_DATE_EPOCH` (<https://reproducible-builds.org/specs/source-date-epoch/>), in seconds since 1970. With
-    /// it, records contain neither the current time nor durations.
+    /// `SOURCE_DATE_EPOCH` (<https://reproducible-builds.org/specs/source-date-epoch/>), in seconds since
+    /// 1970. With it, records contain neither the current time nor durations.
     pub fn source_date_epoch(&self) -> Option<u64> {
         let (_, value) = self.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
         value.to_str()?.parse().ok()
@@ -91,8 +91,8 @@ impl Host {
         self.source_date_epoch().unwrap_or_else(now)
     }
 
-    /// Returns whether records contain inodes and change times, so that dkms can skip the comparison of files. With
-    /// `SOURCE_DATE_EPOCH` they do not, because these values differ between identical images.
+    /// Returns whether records contain inodes and change times, so that dkms can skip the comparison of
+    /// files. With `SOURCE_DATE_EPOCH` they do not, because these values differ between identical images.
     pub fn records_stamps(&self) -> bool {
         self.source_date_epoch().is_none()
     }
@@ -117,8 +117,8 @@ impl Host {
         Kernel::of(self.release.clone(), &self.machine)
     }
 
-    /// Returns the name of the package that contains a program; the name of the program if the distribution is
-    /// unknown.
+    /// Returns the name of the package that contains a program; the name of the program if the distribution
+    /// is unknown.
     pub fn program_package(&self, program: &str) -> String {
         let known = self.distribution.as_ref();
         known.map_or_else(|| program.to_owned(), |distribution| distribution.program_package(program))

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The system that dkms works on. Actions do not change this value. Their parameters are in a request, and they
-/// report to a [`Sink`].
+/// The system that dkms works on. Actions do not change this value. Their parameters are in a request, and
+/// they report to a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {
@@ -25,8 +25,8 @@ pub struct System {
 }
 
 impl System {
-    /// Checks that the tree is writable. Call it only before a change, because a command that has nothing to do does
-    /// not need a writable tree.
+    /// Checks that the tree is writable. Call it only before a change, because a command that has nothing to
+    /// do does not need a writable tree.
     ///
     /// # Errors
     /// [`crate::Error::TreeNotWritable`].
@@ -39,7 +39,8 @@ impl System {
         Trees { layout: &self.layout, other_root: self.host.other_root.is_some() }
     }
 
-    /// Returns the number of jobs as text for dkms.conf and the make command; empty if the number is not limited.
+    /// Returns the number of jobs as text for dkms.conf and the make command; empty if the number is not
+    /// limited.
     pub fn jobs_word(&self) -> String {
         match self.settings.jobs {
             Some(0) => String::new(),

@@ -1,9 +1,9 @@
 //! Adds BTF to modules if kbuild could not generate it.
 //!
-//! BTF describes a module's types and functions to BPF programs. kbuild generates it from debugging symbols. It
-//! is relative to the BTF of the kernel, which kbuild reads from `vmlinux` in the headers. If the headers have
-//! no `vmlinux`, dkms reads the BTF from the kernel's image. It runs the same programs with the same options,
-//! except that pahole does not run in parallel, because then its output has no fixed order.
+//! BTF describes a module's types and functions to BPF programs. kbuild generates it from debugging symbols.
+//! It is relative to the BTF of the kernel, which kbuild reads from `vmlinux` in the headers. If the headers
+//! have no `vmlinux`, dkms reads the BTF from the kernel's image. It runs the same programs with the same
+//! options, except that pahole does not run in parallel, because then its output has no fixed order.
 //!
 //! The programs read the module, which is untrusted, so they run in the sandbox. If this fails, the module is
 //! installed without BTF, as kbuild built it.
@@ -22,8 +22,8 @@ use std::time::Duration;
 /// The time limit for one program. Debian's largest module package takes a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A makefile that prints kbuild's options for pahole. The file with these options has different names in older
-/// kernels, or does not exist.
+/// A makefile that prints kbuild's options for pahole. The file with these options has different names in
+/// older kernels, or does not exist.
 const OPTIONS: &[u8] = b"\
 PAHOLE ?= pahole
 KBUILD_EXTMOD := .

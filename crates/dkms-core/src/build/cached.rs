@@ -59,8 +59,8 @@ fn reproducible(system: &System) -> Option<String> {
     Some(format!("reproducible=SOURCE_DATE_EPOCH {epoch}, dkms {version}, jobs {jobs}"))
 }
 
-/// Finds the build with these lines in the local cache. Deletes a damaged entry, with a warning. With `fleet`,
-/// only an entry whose modules this fleet has signed is used.
+/// Finds the build with these lines in the local cache. Deletes a damaged entry, with a warning. With
+/// `fleet`, only an entry whose modules this fleet has signed is used.
 ///
 /// # Errors
 /// The tree cannot be written. A problem of the cache is never an error.
@@ -89,8 +89,8 @@ pub(crate) fn find(
 }
 
 /// Takes the modules of this build from an entry. Every file is compared with the record, and every module is
-/// checked in the same way as a compiled one. The log in the entry becomes the log of this build. With `fleet`,
-/// this fleet must have signed the modules.
+/// checked in the same way as a compiled one. The log in the entry becomes the log of this build. With
+/// `fleet`, this fleet must have signed the modules.
 ///
 /// # Errors
 /// The tree cannot be written. The inner error is the reason why the entry cannot be used.
@@ -172,8 +172,8 @@ fn contents(
     })
 }
 
-/// Returns whether POST_BUILD may add a file at this path below `K/A`. It may not add modules and logs, because
-/// dkms writes those itself. This also protects against a malicious registry.
+/// Returns whether POST_BUILD may add a file at this path below `K/A`. It may not add modules and logs,
+/// because dkms writes those itself. This also protects against a malicious registry.
 fn is_addition(below: &Path) -> bool {
     let first = below.iter().next();
     first.is_some_and(|name| name != "module" && name != "log")
@@ -230,8 +230,8 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     context.sink.event(Event::Detail { text: format!("{}: {text}", context.build) });
 }
 
-/// Reads the files of a compiled build for the cache, before the modules are signed. Returns `None` if the build
-/// is not to be stored.
+/// Reads the files of a compiled build for the cache, before the modules are signed. Returns `None` if the
+/// build is not to be stored.
 ///
 /// # Errors
 /// A file cannot be read.

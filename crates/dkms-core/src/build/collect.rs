@@ -17,10 +17,11 @@ use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The results of a build before they are signed. They depend only on the inputs of the build, and not on keys,
-/// compression or the destination.
+/// The results of a build before they are signed. They depend only on the inputs of the build, and not on
+/// keys, compression or the destination.
 pub(crate) struct Collected {
-    /// Contains `module/NAME.ko` for each module and, if the package exports symbols, `module/Module.symvers`.
+    /// Contains `module/NAME.ko` for each module and, if the package exports symbols,
+    /// `module/Module.symvers`.
     pub staging: Staging,
     /// The modules, in the order of dkms.conf.
     pub modules: Vec<CollectedModule>,
@@ -40,8 +41,8 @@ pub(crate) struct CollectedModule {
     pub srcversion: String,
 }
 
-/// A temporary directory that will become `K/A`. It is removed when dropped, and so are its parent directories
-/// that are empty then.
+/// A temporary directory that will become `K/A`. It is removed when dropped, and so are its parent
+/// directories that are empty then.
 pub(crate) struct Staging {
     dir: Option<TempDir>,
     kernel_dir: PathBuf,
@@ -142,8 +143,8 @@ pub fn destination(host: &Host, location: &str) -> String {
     host.fixed_destination().unwrap_or_else(|| location.trim_end_matches('/').to_owned())
 }
 
-/// Checks that these bytes are a kernel module for the kernel of this build. With `force`, the module may be for
-/// another kernel of the same architecture.
+/// Checks that these bytes are a kernel module for the kernel of this build. With `force`, the module may be
+/// for another kernel of the same architecture.
 ///
 /// # Errors
 /// The reason why they are not.

@@ -54,8 +54,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     None
 }
 
-/// Returns the path in an error message: the first path in quotes, otherwise the last word that is a path. The
-/// first word is the name of the program, which is ignored.
+/// Returns the path in an error message: the first path in quotes, otherwise the last word that is a path.
+/// The first word is the name of the program, which is ignored.
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");

@@ -1,8 +1,8 @@
 //! The environment of a build: an explicit list of variables, not all variables of the caller of dkms.
 //!
-//! So the modules do not depend on the machine or the user whose shell runs dkms. dkms passes on the variables
-//! that kbuild, compilers and the Makefiles of packages read; `build_variables` in framework.conf adds more.
-//! All of them are part of the fingerprint, except [`NO_INPUT`].
+//! So the modules do not depend on the machine or the user whose shell runs dkms. dkms passes on the
+//! variables that kbuild, compilers and the Makefiles of packages read; `build_variables` in framework.conf
+//! adds more. All of them are part of the fingerprint, except [`NO_INPUT`].
 
 use crate::confine::HOMES;
 use crate::host::Host;
@@ -80,8 +80,8 @@ fn is_listed(name: &OsStr, list: &str) -> bool {
 }
 
 /// The search path of a build: the standard directories in a fixed order, preceded or followed by the other
-/// directories of the caller, such as `/opt/gcc-14/bin`. So two callers whose paths differ only in the order of
-/// the standard directories have the same builds.
+/// directories of the caller, such as `/opt/gcc-14/bin`. So two callers whose paths differ only in the order
+/// of the standard directories have the same builds.
 fn search_path(path: &OsStr, root: bool) -> OsString {
     let standard = |dir: &Path| STANDARD_PATH.iter().any(|s| Path::new(s) == dir);
     let useless = |dir: &Path| {
@@ -104,9 +104,9 @@ fn search_path(path: &OsStr, root: bool) -> OsString {
     std::env::join_paths(all).unwrap_or_else(|_| STANDARD_PATH.join(":").into())
 }
 
-/// The lines of a fingerprint for an environment: `env=NAME` and the value, for each variable that is an input.
-/// These lines may be published, so the values of variables that are not on dkms's own lists are replaced by a
-/// digest.
+/// The lines of a fingerprint for an environment: `env=NAME` and the value, for each variable that is an
+/// input. These lines may be published, so the values of variables that are not on dkms's own lists are
+/// replaced by a digest.
 pub(crate) fn lines(inherited: &Variables, added: &Variables) -> Vec<(String, String)> {
     let all: BTreeMap<&OsStr, &OsStr> =
         inherited.iter().chain(added).map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
@@ -157,8 +157,8 @@ pub(crate) fn proxies(host: &Host) -> Variables {
     host.environment.iter().filter(|(name, _)| is_proxy(name)).cloned().collect()
 }
 
-/// The modification time of the newest file below a directory, in seconds since 1970. Ignores files that cannot
-/// be examined.
+/// The modification time of the newest file below a directory, in seconds since 1970. Ignores files that
+/// cannot be examined.
 fn newest_time(dir: &Path) -> u64 {
     let names = dkms_sys::fs::list_dir(dir).unwrap_or_default();
     let times = names.into_iter().map(|name| {

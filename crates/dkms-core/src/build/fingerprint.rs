@@ -166,8 +166,9 @@ fn kernel_lines(
     lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The lines for the programs that compile modules. The kernel's Makefile uses the compiler that `CROSS_COMPILE`
-/// and `LLVM` select; packages and Debian's headers use the compiler in `CC`. Both are part of the fingerprint.
+/// The lines for the programs that compile modules. The kernel's Makefile uses the compiler that
+/// `CROSS_COMPILE` and `LLVM` select; packages and Debian's headers use the compiler in `CC`. Both are part
+/// of the fingerprint.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
     let inherited = environment::inherited(&subject.system.host, &subject.system.settings);
     let variable = |name: &str| {

@@ -1,8 +1,8 @@
 //! Connects the make commands of a build to the job slots that all builds of a dkms command share.
 //!
-//! A make that uses these slots must not have a `-jN` option: with it, make would leave the jobserver and start
-//! its own ("-jN forced in submake"). So dkms removes this option if it is a word of a make command, whether
-//! dkms or the package added it. Everything that cannot be parsed with certainty stays unchanged.
+//! A make that uses these slots must not have a `-jN` option: with it, make would leave the jobserver and
+//! start its own ("-jN forced in submake"). So dkms removes this option if it is a word of a make command,
+//! whether dkms or the package added it. Everything that cannot be parsed with certainty stays unchanged.
 
 use std::ops::Range;
 
@@ -132,8 +132,8 @@ fn is_option(word: &str) -> bool {
             .is_some_and(|n| n.is_empty() || is_number(n) || n.starts_with(['$', '`', '"', '\'']))
 }
 
-/// Returns whether a word of a command other than make contains a job option: as the option itself, or in a make
-/// command for another shell.
+/// Returns whether a word of a command other than make contains a job option: as the option itself, or in a
+/// make command for another shell.
 fn hides_option(word: &str) -> bool {
     is_option(word) || (word.contains("make") && (word.contains(" -j") || word.contains(" --jobs")))
 }

@@ -31,8 +31,8 @@ pub(crate) enum Btf {
 }
 
 impl Btf {
-    /// Determines it for a kernel; `enabled` is false with `btf=off`. Does not decompress the image yet. Skips
-    /// files that cannot be read.
+    /// Determines it for a kernel; `enabled` is false with `btf=off`. Does not decompress the image yet.
+    /// Skips files that cannot be read.
     pub(crate) fn detect(
         host: &Host,
         layout: &Layout,
@@ -65,8 +65,8 @@ impl Btf {
     }
 }
 
-/// The files that may contain a kernel's BTF, in the order of preference. The image comes first, because it will
-/// be booted; the running kernel can be an older build of the same release.
+/// The files that may contain a kernel's BTF, in the order of preference. The image comes first, because it
+/// will be booted; the running kernel can be an older build of the same release.
 fn candidates(host: &Host, layout: &Layout, release: &str) -> Vec<PathBuf> {
     let boot = |name: &str| layout.boot_dir.join(format!("{name}-{release}"));
     let modules = layout.kernel_modules(release);

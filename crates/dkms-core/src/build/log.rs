@@ -1,7 +1,7 @@
 //! make.log: each command with its output, its exit code and its duration.
 //!
-//! While the build runs, the log is outside of the build directory, so that the build cannot replace it with a
-//! link to another file. The build directory contains a hard link to it, so that people can read it.
+//! While the build runs, the log is outside of the build directory, so that the build cannot replace it with
+//! a link to another file. The build directory contains a hard link to it, so that people can read it.
 
 use crate::error::Result;
 use crate::host::Host;
@@ -44,8 +44,8 @@ impl MakeLog {
         Ok(log)
     }
 
-    /// Links the log at a second path, and replaces an existing file there. If that is not possible, copies it.
-    /// Errors are ignored, because the log itself is complete.
+    /// Links the log at a second path, and replaces an existing file there. If that is not possible, copies
+    /// it. Errors are ignored, because the log itself is complete.
     pub fn show_at(&self, path: &Path) {
         let _ = dkms_sys::fs::remove_tree(path)
             .and_then(|_| dkms_sys::fs::hard_link(&self.path, path))
@@ -89,8 +89,8 @@ impl MakeLog {
         self.line(&format!("\n{title}\n# command: {command}"))
     }
 
-    /// Writes the exit code and the duration of a command, after its output. `code` is the exit code as a shell
-    /// reports it.
+    /// Writes the exit code and the duration of a command, after its output. `code` is the exit code as a
+    /// shell reports it.
     ///
     /// # Errors
     /// As [`MakeLog::line`].

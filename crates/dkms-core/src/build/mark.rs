@@ -1,5 +1,5 @@
-//! Marks of running builds. If a build is killed, the next command finds its mark and cleans up. A mark is a file
-//! in the directory `.building` of the tree. It exists while the lock of the package version is held.
+//! Marks of running builds. If a build is killed, the next command finds its mark and cleans up. A mark is a
+//! file in the directory `.building` of the tree. It exists while the lock of the package version is held.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -19,8 +19,8 @@ struct Record {
     /// The build directory.
     #[serde(with = "names_as_json")]
     directory: PathBuf,
-    /// `Some` while POST_BUILD runs: `K/A` is in place, but not valid yet. If this path exists, it is the earlier
-    /// build.
+    /// `Some` while POST_BUILD runs: `K/A` is in place, but not valid yet. If this path exists, it is the
+    /// earlier build.
     #[serde(with = "names_as_json::optional")]
     unfinished: Option<PathBuf>,
 }
@@ -33,7 +33,8 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Marks a build that is about to run in this directory. The caller holds the lock of the package version.
+    /// Marks a build that is about to run in this directory. The caller holds the lock of the package
+    /// version.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -51,7 +52,8 @@ impl Mark {
         Ok(mark)
     }
 
-    /// Records that `K/A` is put in place before it is finished. The earlier build, if any, will be at `earlier`.
+    /// Records that `K/A` is put in place before it is finished. The earlier build, if any, will be at
+    /// `earlier`.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -91,8 +93,8 @@ impl Drop for Mark {
     }
 }
 
-/// Cleans up after builds whose dkms no longer runs. If this fails for a build, prints a warning and keeps its
-/// mark.
+/// Cleans up after builds whose dkms no longer runs. If this fails for a build, prints a warning and keeps
+/// its mark.
 ///
 /// # Errors
 /// The marks cannot be listed.
@@ -181,8 +183,8 @@ fn remove_files(layout: &Layout, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Removes all temporary directories `.tmp_A_*`. The caller holds the lock of the package version, so no other
-/// process uses them.
+/// Removes all temporary directories `.tmp_A_*`. The caller holds the lock of the package version, so no
+/// other process uses them.
 pub(crate) fn remove_staging(kernel_dir: &Path, build: &Build) -> Result<()> {
     let prefix = format!(".tmp_{}_", build.kernel.arch);
     for name in fs::list_dir_optional(kernel_dir)? {

@@ -1,6 +1,7 @@
 //! Counts the object files that a build compiles, using make's output in the log.
 //!
-//! Before kbuild compiles a file, it prints a line such as `  CC [M]  DIR/x.o`, or with V=1 the command itself.
+//! Before kbuild compiles a file, it prints a line such as `  CC [M]  DIR/x.o`, or with V=1 the command
+//! itself.
 
 use dkms_sys::fs::Limit;
 use std::fs::File;
@@ -36,8 +37,8 @@ impl Follower {
         dkms_sys::fs::open(log).ok().map(|file| Self { file, partial: Vec::new(), objects: 0 })
     }
 
-    /// Reads the new lines. If they announce objects, returns the number of objects so far and the name of the
-    /// last one.
+    /// Reads the new lines. If they announce objects, returns the number of objects so far and the name of
+    /// the last one.
     pub(crate) fn read(&mut self) -> Option<(u32, String)> {
         let mut bytes = Vec::new();
         (&self.file).take(CHUNK).read_to_end(&mut bytes).ok()?;

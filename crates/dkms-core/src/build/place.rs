@@ -104,8 +104,8 @@ fn new_manifest(
     }
 }
 
-/// Renames `staging` to `K/A`. If there is an earlier build, exchanges the two directories. After a failure, the
-/// previous state is restored.
+/// Renames `staging` to `K/A`. If there is an earlier build, exchanges the two directories. After a failure,
+/// the previous state is restored.
 fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_complete: bool) -> Result<Placed> {
     let (system, build) = (context.system, context.build);
     let built = system.layout.built_dir(build);
@@ -173,9 +173,9 @@ fn finish(
     Ok(Placed { manifest, added })
 }
 
-/// Runs POST_BUILD. The script sees a writable copy of `K/A`, because ZFS puts headers for other packages there.
-/// New files in the copy are added to `K/A`. Existing files are not changed, because they were checked and
-/// signed. Returns the paths of the new files; see [`Placed::added`].
+/// Runs POST_BUILD. The script sees a writable copy of `K/A`, because ZFS puts headers for other packages
+/// there. New files in the copy are added to `K/A`. Existing files are not changed, because they were checked
+/// and signed. Returns the paths of the new files; see [`Placed::added`].
 fn run_post_build(
     context: &Context<'_>,
     line: &str,
@@ -202,8 +202,8 @@ fn run_post_build(
     Ok(added)
 }
 
-/// Copies the files below `dir` that do not exist below `built`, in the subdirectory `below` of both. Adds their
-/// names to `added`, which becomes an error if the build must not be stored in the cache.
+/// Copies the files below `dir` that do not exist below `built`, in the subdirectory `below` of both. Adds
+/// their names to `added`, which becomes an error if the build must not be stored in the cache.
 fn add_new_files(
     context: &Context<'_>,
     dir: &Path,

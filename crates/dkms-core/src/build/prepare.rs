@@ -80,8 +80,8 @@ fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<
     )
 }
 
-/// Reads a patch. Code of the package may have changed a patch in the build directory `dir`, so such a patch is
-/// untrusted.
+/// Reads a patch. Code of the package may have changed a patch in the build directory `dir`, so such a patch
+/// is untrusted.
 fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     Ok(match file.strip_prefix(dir) {
         Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
@@ -89,12 +89,12 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     })
 }
 
-/// Applies these patches in the build directory with `patch -p1`, in order. Returns the name and the SHA-256 of
-/// each.
+/// Applies these patches in the build directory with `patch -p1`, in order. Returns the name and the SHA-256
+/// of each.
 ///
 /// # Errors
-/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`];
-/// [`BuildError::PatchFailed`] with the last lines of the output of patch.
+/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`]; [`BuildError::PatchFailed`] with the last
+/// lines of the output of patch.
 pub(crate) fn patch(
     system: &System,
     sink: &dyn Sink,

@@ -3,8 +3,8 @@
 //! kbuild runs `fixdep`, `modpost` and other programs that are part of the headers. Headers for another
 //! machine often contain programs for that machine. Usually, the headers do not contain the sources of these
 //! programs, so they cannot be compiled for this machine. Instead, they run under qemu's user emulation. The
-//! build sees a script at the path of each program, which starts the emulator with a copy of the program. Only
-//! the build's own view of the file system changes, and binfmt_misc is not needed. [Decision
+//! build sees a script at the path of each program, which starts the emulator with a copy of the program.
+//! Only the build's own view of the file system changes, and binfmt_misc is not needed. [Decision
 //! 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
 
 use crate::distro::Family;
@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 /// Directories of the headers that contain programs for kbuild.
 const DIRECTORIES: [&str; 2] = ["scripts", "tools"];
 
-/// The maximum number of files that are examined. A complete kernel source has about 10,000 in these directories.
+/// The maximum number of files that are examined. A complete kernel source has about 10,000 in these
+/// directories.
 const MAX_FILES: usize = 100_000;
 
 /// The maximum number of programs.

@@ -10,8 +10,8 @@ use crate::registry::{self, Fetched, Wanted};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::manifest::BuildOrigin;
 
-/// Searches the registries for the build with these lines. With `fleet`, only a build whose modules this fleet
-/// has signed is used.
+/// Searches the registries for the build with these lines. With `fleet`, only a build whose modules this
+/// fleet has signed is used.
 ///
 /// # Errors
 /// An interrupt; the tree cannot be written; [`BuildError::NotPublished`] with `prebuilt=only` and without

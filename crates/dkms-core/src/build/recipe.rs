@@ -1,4 +1,5 @@
-//! The make command of a build, as dkms.conf has it, and the environment of make and of the package's scripts.
+//! The make command of a build, as dkms.conf has it, and the environment of make and of the package's
+//! scripts.
 
 use super::environment::{self, Variables};
 use super::jobs;
@@ -42,8 +43,8 @@ impl Recipe {
     }
 }
 
-/// Returns the make command for a kernel: the MAKE of dkms.conf for this kernel, or the default command. If it
-/// begins with the word `make`, `-jN KERNELRELEASE=K` is inserted after that word.
+/// Returns the make command for a kernel: the MAKE of dkms.conf for this kernel, or the default command. If
+/// it begins with the word `make`, `-jN KERNELRELEASE=K` is inserted after that word.
 ///
 /// # Errors
 /// A MAKE_MATCH is not a valid regular expression.
@@ -69,7 +70,8 @@ pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<S
     Ok(line)
 }
 
-/// Variables for PRE_BUILD and POST_BUILD: those that dkms exports, the toolchain, and the locks that are held.
+/// Variables for PRE_BUILD and POST_BUILD: those that dkms exports, the toolchain, and the locks that are
+/// held.
 pub(crate) fn script_variables<'a>(
     system: &System,
     target: &Target,

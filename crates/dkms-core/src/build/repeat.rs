@@ -1,9 +1,9 @@
 //! Prevents the next hook of the same package manager run from repeating a failed build.
 //!
-//! A kernel upgrade runs the hook of the image package and the hook of the headers package. Both hooks build all
-//! missing modules, so a package that does not compile would fail twice within a minute. After a failure, dkms
-//! records the run of the package manager and the inputs of the build. If the next hook has the same run and
-//! the same inputs, it does not repeat the build.
+//! A kernel upgrade runs the hook of the image package and the hook of the headers package. Both hooks build
+//! all missing modules, so a package that does not compile would fail twice within a minute. After a failure,
+//! dkms records the run of the package manager and the inputs of the build. If the next hook has the same run
+//! and the same inputs, it does not repeat the build.
 
 use super::BuildError;
 use super::context::Context;
@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use dkms_sys::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Directories that change when a package installs a program, a library or a header file that a build may use.
+/// Directories that change when a package installs a program, a library or a header file that a build may
+/// use.
 const WATCHED_DIRECTORIES: [&str; 6] =
     ["/var/lib/dpkg/info", "/etc/alternatives", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/include"];
 

@@ -199,8 +199,8 @@ impl BuildSandbox {
         self.command_with(program, &[])
     }
 
-    /// Creates a command that runs in the build directory, confined, with the environment of the build. It may
-    /// also access `places`.
+    /// Creates a command that runs in the build directory, confined, with the environment of the build. It
+    /// may also access `places`.
     pub(crate) fn command_with(&self, program: impl Into<OsString>, places: &[Place]) -> Command {
         let command = Command::new(program).cwd(&self.seen).envs(self.environment.iter().cloned());
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
@@ -242,9 +242,9 @@ impl BuildSandbox {
         Ok(done)
     }
 
-    /// Runs a program that changes an untrusted file. The program gets a copy that belongs to the build's user.
-    /// `prepare` adds options to the command; the path of the copy is the last argument. Returns the changed
-    /// content.
+    /// Runs a program that changes an untrusted file. The program gets a copy that belongs to the build's
+    /// user. `prepare` adds options to the command; the path of the copy is the last argument. Returns the
+    /// changed content.
     ///
     /// # Errors
     /// The copy cannot be written or read back; as [`BuildSandbox::run`].

@@ -11,8 +11,8 @@ use dkms_sys::process::Stream;
 use dkms_sys::sandbox::Place;
 use std::time::Instant;
 
-/// Runs the script in `line`, if dkms.conf has one. It may access `places` in addition to the directories of the
-/// build.
+/// Runs the script in `line`, if dkms.conf has one. It may access `places` in addition to the directories of
+/// the build.
 ///
 /// # Errors
 /// [`ProgramError::ScriptFailed`]; the shell cannot be started.

@@ -45,7 +45,8 @@ pub struct Target {
     pub(crate) tools: Tools,
 }
 
-/// SHA-256 of each file of the kernel that determines how modules are compiled; `absent` if it does not exist.
+/// SHA-256 of each file of the kernel that determines how modules are compiled; `absent` if it does not
+/// exist.
 #[derive(Debug)]
 pub(crate) struct KernelInputs {
     /// The configuration; empty if the kernel has none.
@@ -87,8 +88,8 @@ impl Target {
         })
     }
 
-    /// Returns how modules for this kernel are signed. This is determined, and the key is read, when the first
-    /// module needs it.
+    /// Returns how modules for this kernel are signed. This is determined, and the key is read, when the
+    /// first module needs it.
     ///
     /// # Errors
     /// As [`signing::prepare`].
@@ -146,7 +147,8 @@ impl Target {
         self.btf.get_or_init(|| Btf::detect(host, layout, &self.headers, &self.kernel.release, enabled))
     }
 
-    /// Returns the kernel's BTF, or the reason why it cannot be used. `unpack` is called for the first module.
+    /// Returns the kernel's BTF, or the reason why it cannot be used. `unpack` is called for the first
+    /// module.
     ///
     /// # Errors
     /// Those of `unpack`. It is called again for the next module.
@@ -161,8 +163,8 @@ impl Target {
         Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
     }
 
-    /// Returns replacements for the programs in the headers that do not run on this machine. They are prepared
-    /// once per command.
+    /// Returns replacements for the programs in the headers that do not run on this machine. They are
+    /// prepared once per command.
     pub(super) fn host_programs(&self, host: &Host, settings: &Settings) -> Option<&HostPrograms> {
         let prepare = || HostPrograms::prepare(host, settings, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
@@ -172,7 +174,8 @@ impl Target {
     /// Checks that modules for a kernel of another machine can be compiled here.
     ///
     /// # Errors
-    /// [`ProgramError::Missing`]: the compiler for that machine, or the emulator for the programs in its headers.
+    /// [`ProgramError::Missing`]: the compiler for that machine, or the emulator for the programs in its
+    /// headers.
     pub(super) fn require_foreign_tools(&self, host: &Host, settings: &Settings) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
         if let Some(program) = &foreign.missing {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub(super) const NOT_BUILT: &str = "it is not built for this kernel";
 const FORCED: &str = "and --force is given";
 
-/// The plan of `dkms build`: builds the package for each kernel for which it is not built; with `force` for every
-/// kernel.
+/// The plan of `dkms build`: builds the package for each kernel for which it is not built; with `force` for
+/// every kernel.
 #[must_use]
 pub fn builds(state: &State, package: &PackageId, kernels: &[Kernel], force: bool) -> Plan {
     let mut planner = Planner::new(state, force, Vec::new());
@@ -45,8 +45,8 @@ pub fn installs(state: &State, requested: &[Build], force: bool) -> Plan {
     planner.finish()
 }
 
-/// The plan of `dkms autoinstall`: installs the newest version of every package with AUTOINSTALL for each kernel.
-/// Each kernel is one transaction.
+/// The plan of `dkms autoinstall`: installs the newest version of every package with AUTOINSTALL for each
+/// kernel. Each kernel is one transaction.
 #[must_use]
 pub fn autoinstall(state: &State, kernels: &[Kernel], force: bool) -> Plan {
     let mut all = Plan::default();
@@ -197,8 +197,8 @@ impl<'a> Planner<'a> {
         self.plan.push(Step { optional, ..Step::new(operation, reason) }, []);
     }
 
-    /// Adds the steps that install a requested build, and those that rebuild the packages that were built against
-    /// another version of it.
+    /// Adds the steps that install a requested build, and those that rebuild the packages that were built
+    /// against another version of it.
     fn push_install(&mut self, build: &Build, predecessors: &[Build]) {
         let Some(facts) = self.state.builds.get(build) else { return };
         let kernel = self.state.kernels.get(&build.kernel);
@@ -236,8 +236,8 @@ impl<'a> Planner<'a> {
         builds.iter().filter(|build| self.ends.contains_key(build)).cloned().collect()
     }
 
-    /// Adds the steps that rebuild the packages that were built against another version of this package, unless
-    /// they were requested themselves.
+    /// Adds the steps that rebuild the packages that were built against another version of this package,
+    /// unless they were requested themselves.
     fn push_rebuilds(&mut self, build: &Build) {
         let state = self.state;
         let of_kernel = state.builds.iter().filter(|(other, _)| other.kernel == build.kernel);

@@ -26,9 +26,9 @@ pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<LastBui
     Some(LastBuild { duration, objects: (manifest.objects > 0).then_some(manifest.objects) })
 }
 
-/// Estimates the duration of a build from the size of its source, in seconds. A compiler reads about 50 kB of a
-/// driver's C code per second, and every build takes at least a second. The estimate only determines the order of
-/// builds.
+/// Estimates the duration of a build from the size of its source, in seconds. A compiler reads about 50 kB of
+/// a driver's C code per second, and every build takes at least a second. The estimate only determines the
+/// order of builds.
 pub(super) fn source_weight(layout: &Layout, package: &PackageId) -> f64 {
     let link = layout.source_link(package);
     let root = if link.is_dir() { link } else { layout.source_dir(package) };

@@ -1,5 +1,5 @@
-//! Reads the tree and the kernels into the [`State`](super::state::State) that planning needs. Changes nothing,
-//! and runs no script of a package.
+//! Reads the tree and the kernels into the [`State`](super::state::State) that planning needs. Changes
+//! nothing, and runs no script of a package.
 
 use super::changes;
 use super::gatherer::{Gatherer, Purpose};
@@ -44,8 +44,8 @@ pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel, overrides: Ove
 
 const NOT_ADDED: &str = "it is not in the tree";
 
-/// The plan that copies a source tree to `/usr/src`, unless it is there already, and registers it. Also returns
-/// the package version.
+/// The plan that copies a source tree to `/usr/src`, unless it is there already, and registers it. Also
+/// returns the package version.
 ///
 /// # Errors
 /// The dkms.conf is missing or invalid; the package version is in the tree already.
@@ -103,8 +103,8 @@ pub fn builds(system: &System, sink: &dyn Sink, request: &BuildRequest<'_>, over
     plan.overriding(overrides)
 }
 
-/// The plan of `dkms match`: installs the packages that are installed for the kernel `template` for `kernel` as
-/// well. With `name`, only the package with this name.
+/// The plan of `dkms match`: installs the packages that are installed for the kernel `template` for `kernel`
+/// as well. With `name`, only the package with this name.
 ///
 /// # Errors
 /// `template` and `kernel` are the same; the named package is not in the tree.
@@ -188,8 +188,8 @@ pub fn removal(system: &System, sink: &dyn Sink, removal: &Removal<'_>, override
     removal::plan(&gatherer.state, removal).overriding(overrides)
 }
 
-/// The plan of `dkms kernel_prerm`, which removes all builds for a kernel, and of `dkms kernel_preinst`, which
-/// with `autoinstall_only` removes only the builds that autoinstall installs again.
+/// The plan of `dkms kernel_prerm`, which removes all builds for a kernel, and of `dkms kernel_preinst`,
+/// which with `autoinstall_only` removes only the builds that autoinstall installs again.
 #[must_use]
 pub fn clear_kernel(
     system: &System,
@@ -227,8 +227,8 @@ pub fn clear_kernel(
     removal::clear_kernel(&gatherer.state, kernel, reason).overriding(overrides)
 }
 
-/// Returns all kernels that have headers, for this architecture. With `prebuilt=only`, returns all kernels. They
-/// are sorted in dkms's order of versions.
+/// Returns all kernels that have headers, for this architecture. With `prebuilt=only`, returns all kernels.
+/// They are sorted in dkms's order of versions.
 #[must_use]
 pub fn kernels_with_headers(layout: &Layout, settings: &Settings, arch: &str) -> Vec<Kernel> {
     let mut releases = state::releases(layout);

@@ -102,8 +102,8 @@ impl<'a> Gatherer<'a> {
         self.kernel(kernel).unclear.push((package, Arc::new(error)));
     }
 
-    /// For an autoinstall: gathers the newest version of every package, and the facts about the builds that will
-    /// be installed.
+    /// For an autoinstall: gathers the newest version of every package, and the facts about the builds that
+    /// will be installed.
     pub(super) fn gather_candidates(&mut self, kernel: &Kernel) {
         let system = self.system;
         let (mut sound, mut known) = (Vec::new(), Vec::new());
@@ -155,7 +155,8 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Gathers the facts about the requested builds, and about builds that may have to be rebuilt because of them.
+    /// Gathers the facts about the requested builds, and about builds that may have to be rebuilt because of
+    /// them.
     pub(super) fn gather_requested(&mut self, requested: &[Build], purpose: Purpose) {
         // Dependencies are only needed to order several packages.
         let several = requested.windows(2).any(|pair| matches!(pair, [a, b] if a.package != b.package));

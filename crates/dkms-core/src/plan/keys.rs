@@ -4,9 +4,9 @@ use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel};
 use std::path::PathBuf;
 
-/// The plan of a key rotation. It creates the key and the certificate of `new_pair`; `None` if they exist already.
-/// If `waits` names kernels that require signatures and do not trust the new key yet, the old key stays in use.
-/// Otherwise it re-signs the modules of `builds`, and runs `post_transaction`.
+/// The plan of a key rotation. It creates the key and the certificate of `new_pair`; `None` if they exist
+/// already. If `waits` names kernels that require signatures and do not trust the new key yet, the old key
+/// stays in use. Otherwise it re-signs the modules of `builds`, and runs `post_transaction`.
 #[must_use]
 pub fn rotation(
     new_pair: Option<(String, PathBuf)>,

@@ -48,7 +48,8 @@ pub struct Order {
     /// The packages that depend on packages that are not in the tree, with the names of those. This is not a
     /// failure, because they may be added later.
     pub deferred: Vec<(PackageId, Vec<String>)>,
-    /// The packages that depend on packages that will not be installed, with the names of those, or on each other.
+    /// The packages that depend on packages that will not be installed, with the names of those, or on each
+    /// other.
     pub blocked: Vec<(PackageId, Vec<String>)>,
 }
 
@@ -87,8 +88,9 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
         let mut rest: Vec<&Candidate> = Vec::new();
         let count = order.installs.len();
         for candidate in open {
-            // A dependency that will be installed comes first, even if an older version of it is installed. An
-            // excluded version is never installed, but an installed older version satisfies the dependency.
+            // A dependency that will be installed comes first, even if an older version of it is installed.
+            // An excluded version is never installed, but an installed older version satisfies the
+            // dependency.
             let stays_older = |name: &str| {
                 available.contains(&name) && candidates.iter().any(|o| o.excluded && o.package.name == name)
             };

@@ -30,8 +30,8 @@ pub struct Step {
     pub last: Option<LastBuild>,
     /// The module files that it installs, removes or moves, as far as they are known in advance.
     pub files: Vec<PathBuf>,
-    /// For a build: it may be taken from a cache or registry instead of compiling it. This is false with CACHE=no,
-    /// and with --force for a build that exists.
+    /// For a build: it may be taken from a cache or registry instead of compiling it. This is false with
+    /// CACHE=no, and with --force for a build that exists.
     pub reusable: bool,
     /// If it fails, this is only a warning and not a failure of the command, and the previous state is kept.
     pub optional: bool,
@@ -170,8 +170,8 @@ impl Operation {
     }
 }
 
-/// The expected result of installing a build. The result is only certain after PRE_INSTALL, and while the kernel's
-/// lock is held, so the step is always executed.
+/// The expected result of installing a build. The result is only certain after PRE_INSTALL, and while the
+/// kernel's lock is held, so the step is always executed.
 #[derive(Clone, Debug, Default)]
 pub enum Outlook {
     /// It installs files, or the result is not known.
@@ -227,8 +227,8 @@ impl Plan {
         Self { overrides, ..self }
     }
 
-    /// Adds a note to the reason of each build. The function receives the build, and whether the build may be taken
-    /// from a cache or registry.
+    /// Adds a note to the reason of each build. The function receives the build, and whether the build may be
+    /// taken from a cache or registry.
     pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build, bool) -> Option<String>) {
         for step in &mut self.steps {
             let Operation::Build { build, .. } = &step.operation else { continue };

@@ -44,8 +44,8 @@ impl<'a> Apt<'a> {
         Ok(done.stdout_text())
     }
 
-    /// Returns a package of headers, and the parts of the headers that it depends on. Compilers are not included,
-    /// because those of this machine are used.
+    /// Returns a package of headers, and the parts of the headers that it depends on. Compilers are not
+    /// included, because those of this machine are used.
     fn with_dependencies(&self, package: &str) -> Result<Vec<String>> {
         let mut found = BTreeSet::from([package.to_owned()]);
         let mut open = vec![package.to_owned()];
@@ -98,8 +98,8 @@ impl Manager for Apt<'_> {
     }
 }
 
-/// Returns the settings that differ from apt's own configuration: apt uses our directories, takes no lock of the
-/// system, and runs no hooks.
+/// Returns the settings that differ from apt's own configuration: apt uses our directories, takes no lock of
+/// the system, and runs no hooks.
 fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let hooks = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"];

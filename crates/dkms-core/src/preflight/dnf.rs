@@ -1,7 +1,7 @@
 //! Fedora, RHEL and their derivatives: dnf 4 and 5, with a separate cache. rpm checks the signatures.
 //!
-//! The packages of kernels and headers have different names (kernel-core, kernel-rt-core, kernel-64k-core). But
-//! all packages of kernels provide `kernel-uname-r = K`, and all packages of headers
+//! The packages of kernels and headers have different names (kernel-core, kernel-rt-core, kernel-64k-core).
+//! But all packages of kernels provide `kernel-uname-r = K`, and all packages of headers
 //! `kernel-devel-uname-r = K`.
 
 use super::manager::{self, Manager, failed, is_release};
@@ -89,8 +89,8 @@ impl<'a> Dnf<'a> {
         Ok(manager::files(&rpms, ".rpm"))
     }
 
-    /// Checks the signature of a package with the keys that this system trusts. As for `dnf install`, packages of a
-    /// repository with `gpgcheck=0` do not need a signature.
+    /// Checks the signature of a package with the keys that this system trusts. As for `dnf install`,
+    /// packages of a repository with `gpgcheck=0` do not need a signature.
     fn check_signature(&self, file: &Path, package: &Package) -> Result<()> {
         let check = |level: &str| {
             let words = ["--checksig".as_ref(), level.as_ref(), file.as_os_str()];

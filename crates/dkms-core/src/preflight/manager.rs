@@ -19,8 +19,8 @@ pub(super) trait Manager {
     /// Returns the releases of the kernels that an upgrade would install.
     fn offered(&self) -> Result<Vec<String>>;
 
-    /// Downloads the headers of a kernel, checks their signatures, and unpacks them below `root`. Returns the names
-    /// of the packages with their versions.
+    /// Downloads the headers of a kernel, checks their signatures, and unpacks them below `root`. Returns the
+    /// names of the packages with their versions.
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>>;
 }
 
@@ -47,8 +47,8 @@ pub(super) fn command(host: &Host, program: &str, dir: &Path) -> Command {
         .timeout(Duration::from_secs(1800))
 }
 
-/// Creates a command for a package manager that only root may run. Other users run it in a user namespace, which
-/// is sufficient because it only writes to our directory.
+/// Creates a command for a package manager that only root may run. Other users run it in a user namespace,
+/// which is sufficient because it only writes to our directory.
 pub(super) fn command_of_root(host: &Host, program: &str, dir: &Path) -> Command {
     if dkms_sys::sys::effective_uid() == 0 || which("unshare", &host.path).is_none() {
         return command(host, program, dir);
@@ -94,8 +94,8 @@ pub(super) fn unpack_rpm(host: &Host, package: &Path, root: &Path) -> Result<()>
     Ok(())
 }
 
-/// Returns the files in a directory whose names end in `suffix`, sorted. Returns none if the directory cannot be
-/// read.
+/// Returns the files in a directory whose names end in `suffix`, sorted. Returns none if the directory cannot
+/// be read.
 pub(super) fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     let mut names = dkms_sys::fs::list_dir_optional(dir).unwrap_or_default();
     names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(suffix)));
@@ -111,7 +111,8 @@ pub(super) fn remove_files(dir: &Path, suffix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a word can be the release of a kernel, so that it can be a part of a package name and of a path.
+/// Checks that a word can be the release of a kernel, so that it can be a part of a package name and of a
+/// path.
 ///
 /// # Errors
 /// [`ProgramError::Failed`] for `command`.

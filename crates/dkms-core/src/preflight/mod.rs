@@ -1,8 +1,8 @@
 //! `dkms preflight`: checks whether the packages of the tree build for the kernels that the package manager
 //! offers next.
 //!
-//! The package manager downloads the headers and checks their signatures (`manager`). Nothing is installed. The
-//! headers are unpacked into a directory (`scratch`), which gets a copy of the tree's sources and of the
+//! The package manager downloads the headers and checks their signatures (`manager`). Nothing is installed.
+//! The headers are unpacked into a directory (`scratch`), which gets a copy of the tree's sources and of the
 //! configuration, without the scripts that change the system. A second dkms runs `autoinstall` for this
 //! directory, with `--root`. The directory is deleted at the end.
 
@@ -29,8 +29,8 @@ use dkms_tree::state;
 use manager::Manager;
 use std::path::Path;
 
-/// Checks the named kernels; if none are named, the kernels that the package manager offers. `dkms` is the path of
-/// this program. Problems with a single kernel are part of the report.
+/// Checks the named kernels; if none are named, the kernels that the package manager offers. `dkms` is the
+/// path of this program. Problems with a single kernel are part of the report.
 ///
 /// # Errors
 /// No supported package manager exists, or its lists of packages cannot be refreshed.
@@ -54,8 +54,8 @@ pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Pa
     Ok(report)
 }
 
-/// Returns the package manager of the distribution; if it is not installed, the first one that is installed. A
-/// Debian machine may also have dnf or pacman, for its containers.
+/// Returns the package manager of the distribution; if it is not installed, the first one that is installed.
+/// A Debian machine may also have dnf or pacman, for its containers.
 fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();

@@ -1,5 +1,5 @@
-//! Arch and its derivatives: pacman, with a separate database. A kernel's release differs from the version of its
-//! package, so it is read from the headers.
+//! Arch and its derivatives: pacman, with a separate database. A kernel's release differs from the version of
+//! its package, so it is read from the headers.
 
 use super::manager::{self, Manager, failed};
 use crate::error::Result;

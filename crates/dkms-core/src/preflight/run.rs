@@ -80,8 +80,8 @@ fn without_log(error: &str) -> String {
     lines.join("\n")
 }
 
-/// Marks the packages that the kernel needs: those of `required_modules`; if this is not set, those that do not
-/// build, and those that are installed for the running kernel.
+/// Marks the packages that the kernel needs: those of `required_modules`; if this is not set, those that do
+/// not build, and those that are installed for the running kernel.
 pub(super) fn mark_required(system: &System, sink: &dyn Sink, report: &mut KernelReport) {
     let required = system.settings.framework.required_modules.as_deref().unwrap_or_default();
     let names: Vec<&str> = required.split_whitespace().collect();

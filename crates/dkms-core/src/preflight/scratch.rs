@@ -1,5 +1,5 @@
-//! The directory in which preflight builds. It contains the headers of one kernel, and a copy of the sources and of
-//! the configuration of dkms.
+//! The directory in which preflight builds. It contains the headers of one kernel, and a copy of the sources
+//! and of the configuration of dkms.
 
 use crate::conf::load;
 use crate::error::Result;
@@ -59,8 +59,8 @@ pub(super) fn prepare(layout: &Layout, root: &Path, release: &str) -> Result<()>
     Ok(())
 }
 
-/// Creates `/lib/modules/K/build` if the packages of the headers do not contain it. On some systems, it is part of
-/// the kernel's package.
+/// Creates `/lib/modules/K/build` if the packages of the headers do not contain it. On some systems, it is
+/// part of the kernel's package.
 fn link_headers(root: &Path, release: &str) -> Result<()> {
     let trees = ["lib/modules", "usr/lib/modules"].map(|tree| root.join(tree));
     let tree = trees.iter().find(|tree| fs::is_dir(tree)).unwrap_or(&trees[1]);

@@ -79,8 +79,8 @@ impl<'a> Zypper<'a> {
         Ok(elements(&text, "solvable").filter_map(matching_package).collect())
     }
 
-    /// Returns a package of headers, and the parts of the headers that it depends on, each with its file. Compilers
-    /// are not included, because those of this machine are used.
+    /// Returns a package of headers, and the parts of the headers that it depends on, each with its file.
+    /// Compilers are not included, because those of this machine are used.
     fn with_dependencies(&self, package: &str, file: PathBuf) -> Result<Vec<(String, PathBuf)>> {
         let mut packages = vec![(package.to_owned(), file)];
         let mut next = 0;
@@ -156,8 +156,8 @@ fn has_release(edition: &str, release: &str) -> bool {
     edition.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Returns the package in a dependency such as `kernel-devel = 6.4.0-150600.21.1` in the format of zypper, if it is
-/// a part of the headers.
+/// Returns the package in a dependency such as `kernel-devel = 6.4.0-150600.21.1` in the format of zypper, if
+/// it is a part of the headers.
 fn part_of_headers(line: &str) -> Option<String> {
     let (name, edition) = line.trim().split_once(" = ")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "-._+~".contains(c);
@@ -170,8 +170,8 @@ fn elements<'t>(xml: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
     xml.split('<').filter_map(move |tag| tag.strip_prefix(name)?.strip_prefix(' ')?.split('>').next())
 }
 
-/// Returns an attribute of a tag. Escaped characters are not supported, because the attributes that dkms reads
-/// contain none.
+/// Returns an attribute of a tag. Escaped characters are not supported, because the attributes that dkms
+/// reads contain none.
 fn attribute<'t>(element: &'t str, name: &str) -> Option<&'t str> {
     let rest = element.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix("=\""))?;
     rest.split('"').next()

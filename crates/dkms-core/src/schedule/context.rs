@@ -23,7 +23,8 @@ pub(super) struct BuildContext<'a> {
     pub(super) pool: Option<Jobserver>,
     /// The maximum number of builds that run at the same time.
     pub(super) max_builds: usize,
-    /// Whether each build has a private build directory, so that builds of one package can run at the same time.
+    /// Whether each build has a private build directory, so that builds of one package can run at the same
+    /// time.
     pub(super) private: bool,
     targets: Mutex<HashMap<Kernel, Arc<Target>>>,
     locks: Mutex<HashMap<PackageId, Arc<Mutex<Weak<Held>>>>>,
@@ -59,8 +60,8 @@ impl<'a> BuildContext<'a> {
         }
     }
 
-    /// Runs one build, in the thread of its task. Returns the origin of its modules; `None` if another dkms has built
-    /// it in the meantime.
+    /// Runs one build, in the thread of its task. Returns the origin of its modules; `None` if another dkms
+    /// has built it in the meantime.
     pub(super) fn build(&self, build: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration = build::configuration(
@@ -109,9 +110,9 @@ impl<'a> BuildContext<'a> {
         Ok(held)
     }
 
-    /// Moves the private directory of the first failed build of each package to `M/V/build`, so that the user can
-    /// examine it, and removes the others. Called after all builds have ended, because removing a directory removes
-    /// the mounts on it.
+    /// Moves the private directory of the first failed build of each package to `M/V/build`, so that the user
+    /// can examine it, and removes the others. Called after all builds have ended, because removing a
+    /// directory removes the mounts on it.
     pub(super) fn keep_failed_builds(&self, tasks: &Tasks<'_>) {
         if !self.private {
             return;

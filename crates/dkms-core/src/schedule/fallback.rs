@@ -5,8 +5,8 @@ use super::task::{Done, Progress, Task, TaskId};
 use dkms_tree::ids::Build;
 
 impl Scheduler<'_> {
-    /// Drops the older versions whose newer version is built, and continues with those whose newer version cannot be
-    /// built. If such an older version has to be built, its build may start from now on.
+    /// Drops the older versions whose newer version is built, and continues with those whose newer version
+    /// cannot be built. If such an older version has to be built, its build may start from now on.
     pub(super) fn begin_fallbacks(&mut self) {
         for id in self.tasks.ids() {
             let waiting = self.tasks.get(id).filter(|task| task.is_waiting());

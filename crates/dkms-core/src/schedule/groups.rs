@@ -90,7 +90,8 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    /// Handles the failure of depmod for a kernel. The installs of the group for this kernel were rolled back.
+    /// Handles the failure of depmod for a kernel. The installs of the group for this kernel were rolled
+    /// back.
     fn roll_back(&mut self, group: &[TaskId], kernel: &Kernel, e: Error) {
         let mut first = Some(e);
         for id in group.iter().copied() {

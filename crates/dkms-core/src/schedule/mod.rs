@@ -1,20 +1,22 @@
 //! The scheduler: executes the builds and installs of a plan. Builds run in parallel, and installs are
 //! transactions. A failure stops only its dependents.
 //!
-//! **Threads.** The scheduler runs in the caller's thread. It starts a thread for each build that may start, and
-//! receives the results through a channel. It does all installs itself. If other builds depend on a build, it is
-//! installed as soon as it is built, in a separate transaction without depmod. All other installs are grouped:
-//! when the last build of a group has ended, its installs are one transaction, with one depmod for each kernel.
+//! **Threads.** The scheduler runs in the caller's thread. It starts a thread for each build that may start,
+//! and receives the results through a channel. It does all installs itself. If other builds depend on a
+//! build, it is installed as soon as it is built, in a separate transaction without depmod. All other
+//! installs are grouped: when the last build of a group has ended, its installs are one transaction, with one
+//! depmod for each kernel.
 //!
-//! **Parallel builds.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]), which has one slot
-//! for each job. A build takes a slot before it runs any code of its package, and its make takes more slots when
-//! they are free. So the number of running compilers and of running builds never exceeds the number of jobs. The
-//! build with the longest critical path starts first. While less memory is free than `min_free_memory`, no
-//! further build starts.
+//! **Parallel builds.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]), which has one
+//! slot for each job. A build takes a slot before it runs any code of its package, and its make takes more
+//! slots when they are free. So the number of running compilers and of running builds never exceeds the
+//! number of jobs. The build with the longest critical path starts first. While less memory is free than
+//! `min_free_memory`, no further build starts.
 //!
-//! **Locks.** A build takes the lock of its package version. All builds of this version in this process share the
-//! lock. An install takes the locks of the kernels. The scheduler holds no build lock while it waits for these
-//! locks, and no build waits for a build lock while the scheduler holds the lock of a kernel: see `lock.rs`.
+//! **Locks.** A build takes the lock of its package version. All builds of this version in this process share
+//! the lock. An install takes the locks of the kernels. The scheduler holds no build lock while it waits for
+//! these locks, and no build waits for a build lock while the scheduler holds the lock of a kernel: see
+//! `lock.rs`.
 
 mod context;
 mod fallback;
@@ -247,8 +249,8 @@ impl<'a> Scheduler<'a> {
         self.stopped.get_or_insert(e);
     }
 
-    /// Returns the build to start now, with its task, and whether it replaces an earlier build. Returns `None` if no
-    /// build may start now.
+    /// Returns the build to start now, with its task, and whether it replaces an earlier build. Returns
+    /// `None` if no build may start now.
     fn next_build(&self) -> Option<(TaskId, &'a Build, bool)> {
         let running = self.count_running();
         if running >= self.context.max_builds
@@ -369,8 +371,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Fails tasks that would wait forever, and returns whether there were any. The plan should not contain such
-    /// tasks, but an error is better than an endless wait.
+    /// Fails tasks that would wait forever, and returns whether there were any. The plan should not contain
+    /// such tasks, but an error is better than an endless wait.
     fn fail_blocked(&mut self) -> bool {
         let waiting: Vec<TaskId> =
             self.tasks.ids().filter(|id| self.task_is(*id, Task::is_waiting)).collect();

@@ -90,8 +90,8 @@ pub(super) struct Task<'a> {
     pub(super) instead_of: Option<TaskId>,
     /// The estimated work of the build, in seconds.
     pub(super) weight: f64,
-    /// The estimated seconds until it and all its dependents are built. The task with the longest critical path
-    /// starts first.
+    /// The estimated seconds until it and all its dependents are built. The task with the longest critical
+    /// path starts first.
     pub(super) critical_path: f64,
     /// It was installed before the rest of its group, because others had to be built against it.
     pub(super) installed_early: bool,
@@ -235,8 +235,8 @@ impl<'a> Tasks<'a> {
         self.to_build().any(|task| task.after.iter().any(|other| versions.contains(other)))
     }
 
-    /// Returns the tasks of all versions of a package that can replace each other, newest first. `id` is one of
-    /// them.
+    /// Returns the tasks of all versions of a package that can replace each other, newest first. `id` is one
+    /// of them.
     pub(super) fn versions(&self, id: TaskId) -> Vec<TaskId> {
         let mut first = id;
         while let Some(newer) = self.get(first).and_then(|task| task.instead_of) {
@@ -327,7 +327,8 @@ pub(super) fn is_other_failure(task: &Task<'_>) -> bool {
     matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
 }
 
-/// Returns whether an executed build checks for this error only after it has checked that the tree is writable.
+/// Returns whether an executed build checks for this error only after it has checked that the tree is
+/// writable.
 pub(super) fn is_found_late(e: &Error) -> bool {
     matches!(
         e,

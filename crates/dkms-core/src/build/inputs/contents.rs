@@ -40,8 +40,8 @@ fn digest_with(
     }
 }
 
-/// Computes the digest of a tree: names, kinds, execute bits, contents and link targets. The path of the tree is
-/// not part of it.
+/// Computes the digest of a tree: names, kinds, execute bits, contents and link targets. The path of the tree
+/// is not part of it.
 pub(super) fn digest_of(tree: &Tree) -> Result<String, IoError> {
     let mut parts: Vec<&Scanned> = Vec::new();
     let mut excluded: Option<&Path> = None;

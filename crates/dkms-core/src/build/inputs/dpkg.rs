@@ -1,5 +1,5 @@
-//! Reads dpkg's database without running dpkg: which package contains a file, its version, and the digests of its
-//! files.
+//! Reads dpkg's database without running dpkg: which package contains a file, its version, and the digests of
+//! its files.
 
 use super::sums::{self, Record};
 use crate::digest;
@@ -27,14 +27,15 @@ impl Dpkg {
         exists.then(|| Self { admin: admin.to_owned(), status: OnceLock::new() })
     }
 
-    /// Finds the package that contains `path`, among the packages with these names. Returns `None` if none of them
-    /// contains it, or if their records cannot be read.
+    /// Finds the package that contains `path`, among the packages with these names. Returns `None` if none of
+    /// them contains it, or if their records cannot be read.
     pub(super) fn owner(&self, path: &Path, names: &[String]) -> Option<Record> {
         names.iter().find_map(|name| self.record_with_path(name, path))
     }
 
     /// Finds the package of kernel headers or of the kernel's build tools that contains `path`. Usually, a
-    /// directory in the path has the name of the package. Otherwise, all packages with such names are searched.
+    /// directory in the path has the name of the package. Otherwise, all packages with such names are
+    /// searched.
     pub(super) fn owner_of_headers(&self, path: &Path) -> Option<Record> {
         let mut names: Vec<String> = path.iter().filter_map(|c| Some(c.to_str()?.to_owned())).collect();
         names.reverse();

@@ -1,5 +1,5 @@
-//! Identifies a kernel's headers and build tools by short values, which are equal on all machines that have the
-//! same packages.
+//! Identifies a kernel's headers and build tools by short values, which are equal on all machines that have
+//! the same packages.
 //!
 //! The headers consist of about 16,000 files, which are too many to read for each command. So:
 //!
@@ -119,8 +119,8 @@ fn trees(
     Ok(trees)
 }
 
-/// Returns the targets of links that point outside of a tree, and the directories of the makefiles that the tree
-/// includes.
+/// Returns the targets of links that point outside of a tree, and the directories of the makefiles that the
+/// tree includes.
 fn referenced(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());

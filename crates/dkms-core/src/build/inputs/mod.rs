@@ -1,5 +1,5 @@
-//! The inputs of a build: its source, the kernel's headers, and the programs that compile modules. Each input is
-//! described by a short value, which is the same on all machines that have the same packages.
+//! The inputs of a build: its source, the kernel's headers, and the programs that compile modules. Each input
+//! is described by a short value, which is the same on all machines that have the same packages.
 
 mod contents;
 mod dpkg;

@@ -1,5 +1,5 @@
-//! Describes headers that belong to a package: the record of the package manager, and the files that differ from
-//! it.
+//! Describes headers that belong to a package: the record of the package manager, and the files that differ
+//! from it.
 
 use super::dpkg::Dpkg;
 use super::sums::{self, Record};
@@ -28,8 +28,8 @@ pub(super) fn owner<'a>(host: &Host, dpkg: Option<&Dpkg>, path: &Path) -> Option
 }
 
 impl Package<'_> {
-    /// Returns `pkg:NAME=VERSION:DIGEST`, followed by a digest of the targets of links, because package managers
-    /// do not record them, and by a digest of the differences, if files differ from the package.
+    /// Returns `pkg:NAME=VERSION:DIGEST`, followed by a digest of the targets of links, because package
+    /// managers do not record them, and by a digest of the differences, if files differ from the package.
     pub(super) fn value(&self) -> Result<String, IoError> {
         let known = sums::digests(&self.record.sums);
         let (links, files): (Vec<&Scanned>, Vec<&Scanned>) = self
@@ -80,8 +80,8 @@ impl Package<'_> {
         Ok(changed.filter_map(|(entry, what)| Some((entry.path.as_os_str().as_bytes(), what?))).collect())
     }
 
-    /// Returns the files of the package that do not exist. `added` is the number of existing files that are not
-    /// part of the package.
+    /// Returns the files of the package that do not exist. `added` is the number of existing files that are
+    /// not part of the package.
     fn missing<'s>(
         &self,
         files: &[&Scanned],

@@ -6,8 +6,8 @@ use std::thread::Builder;
 /// The maximum number of threads. More threads would only slow down builds.
 const THREADS: usize = 4;
 
-/// Applies a function to all items, in several threads. Returns the results in the order of the items. A thread
-/// gets at least `least` items.
+/// Applies a function to all items, in several threads. Returns the results in the order of the items. A
+/// thread gets at least `least` items.
 ///
 /// # Errors
 /// The first error of the function, in the order of the items.

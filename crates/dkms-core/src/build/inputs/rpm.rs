@@ -16,8 +16,8 @@ const DATABASES: [&str; 6] = [
     "/var/lib/rpm/Packages",
 ];
 
-/// The format of rpm's answer. The first line contains the name, the version and the digest of the header. It is
-/// followed by the files with their digests, in the format of `.md5sums`.
+/// The format of rpm's answer. The first line contains the name, the version and the digest of the header. It
+/// is followed by the files with their digests, in the format of `.md5sums`.
 const QUERY: &str = "%{NAME}=%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} \
     %|SHA256HEADER?{%{SHA256HEADER}}:{%{SHA1HEADER}}|\\n[%{FILEDIGESTS}  %{FILENAMES}\\n]\\n";
 

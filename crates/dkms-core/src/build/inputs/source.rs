@@ -15,8 +15,9 @@ const OUTSIDE_BYTES: u64 = 256 << 20;
 
 /// The identity of a source.
 pub(crate) struct Source {
-    /// Digest of names, kinds, execute bits, contents and link targets, and of the files and directories outside
-    /// of the source to which links point. Times, owners, and the `make.log` of dkms are not included.
+    /// Digest of names, kinds, execute bits, contents and link targets, and of the files and directories
+    /// outside of the source to which links point. Times, owners, and the `make.log` of dkms are not
+    /// included.
     pub digest: String,
     /// A part of the source that the digest does not describe.
     pub undescribed: Option<String>,
@@ -85,8 +86,8 @@ impl Walk<'_> {
         add_field(&mut self.hash, data);
     }
 
-    /// Adds the file or directory outside of the source to which a link points, because it can change while the
-    /// link stays the same. Ignores a file that cannot be read, because the build cannot read it either.
+    /// Adds the file or directory outside of the source to which a link points, because it can change while
+    /// the link stays the same. Ignores a file that cannot be read, because the build cannot read it either.
     fn add_outside(&mut self, link: &Path) {
         let Ok(target) = fs::canonicalize(link) else { return };
         if target.starts_with(&self.real_dir) || target.starts_with(&self.headers) || is_pseudo_file(&target)
@@ -120,8 +121,8 @@ fn is_pseudo_file(path: &Path) -> bool {
     ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top))
 }
 
-/// Returns a digest of the names, kinds, contents and link targets of a directory outside of the source. Returns
-/// `None` if it has too many files, if they are too large, or if one of them cannot be read.
+/// Returns a digest of the names, kinds, contents and link targets of a directory outside of the source.
+/// Returns `None` if it has too many files, if they are too large, or if one of them cannot be read.
 fn digest_of_tree(top: &Path) -> Option<String> {
     let is_scanned = |dir: &Path, name: &OsStr| name != ".git" && !is_pseudo_file(&dir.join(name));
     let entries = fs::scan(top, &is_scanned, OUTSIDE_ENTRIES).ok()?;

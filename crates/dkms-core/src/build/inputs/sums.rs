@@ -9,13 +9,13 @@ pub(super) struct Record {
     pub(super) label: String,
     /// A digest that identifies the contents of the package.
     pub(super) digest: String,
-    /// The digest and the name of each file, in the format of `.md5sums`; MD5 or SHA-256. Empty if the package
-    /// manager has no digests.
+    /// The digest and the name of each file, in the format of `.md5sums`; MD5 or SHA-256. Empty if the
+    /// package manager has no digests.
     pub(super) sums: Vec<u8>,
     /// The time when the package was created, in nanoseconds since 1970. Files of the package are not newer.
     pub(super) created: i64,
-    /// The time when the files of the package were complete on this system, in nanoseconds since 1970. Unchanged
-    /// files have no later change time. A file with later times may have changed, so it is read.
+    /// The time when the files of the package were complete on this system, in nanoseconds since 1970.
+    /// Unchanged files have no later change time. A file with later times may have changed, so it is read.
     pub(super) unpacked: i64,
 }
 
@@ -26,8 +26,8 @@ impl Record {
     }
 }
 
-/// Returns the possible names of a path in dpkg's lists, without the first slash: the path itself and, because
-/// `/lib` can be a link to `/usr/lib`, the path without `usr/`.
+/// Returns the possible names of a path in dpkg's lists, without the first slash: the path itself and,
+/// because `/lib` can be a link to `/usr/lib`, the path without `usr/`.
 pub(super) fn names_of(path: &Path) -> impl Iterator<Item = &[u8]> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
@@ -35,8 +35,8 @@ pub(super) fn names_of(path: &Path) -> impl Iterator<Item = &[u8]> {
     std::iter::once(name).chain(name.strip_prefix(b"usr/"))
 }
 
-/// Parses a `.md5sums`, or a list of the same format with SHA-256. Returns the digest of each name; the names have
-/// no first slash. Skips lines that cannot be parsed.
+/// Parses a `.md5sums`, or a list of the same format with SHA-256. Returns the digest of each name; the names
+/// have no first slash. Skips lines that cannot be parsed.
 pub(super) fn digests(md5sums: &[u8]) -> HashMap<&[u8], &str> {
     md5sums.split(|b| *b == b'\n').filter_map(entry).collect()
 }

@@ -31,13 +31,13 @@ impl Tools {
         self.dpkg.get_or_init(Dpkg::detect).as_ref()
     }
 
-    /// Describes a program, which is searched in the directories of `path`. The description consists of the name
-    /// of the file and, if it belongs to a package of dpkg, of the package and its version. Otherwise it consists
-    /// of the name, the first line of `--version`, the digest of the file and, for gcc, the digest of the real
-    /// compiler (`cc1`).
+    /// Describes a program, which is searched in the directories of `path`. The description consists of the
+    /// name of the file and, if it belongs to a package of dpkg, of the package and its version. Otherwise it
+    /// consists of the name, the first line of `--version`, the digest of the file and, for gcc, the digest
+    /// of the real compiler (`cc1`).
     pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
-        // The path before links are resolved, because a wrapper such as ccache runs a different compiler for each
-        // of its names.
+        // The path before links are resolved, because a wrapper such as ccache runs a different compiler for
+        // each of its names.
         let Some(link) = dkms_sys::process::which(program, path) else { return "absent".into() };
         let Ok(file) = fs::canonicalize(&link) else { return "absent".into() };
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&link) {
