@@ -42,7 +42,7 @@ pub struct KernelSummary {
     pub failed: Vec<FailedPackage>,
     /// The packages that wait for packages that are not in the tree.
     pub deferred: Vec<PackageId>,
-    /// The packages of which an older version is installed.
+    /// The packages with an older version installed, because the newest cannot be built.
     pub fallbacks: Vec<Fallback>,
 }
 

@@ -75,7 +75,7 @@ fn run_make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     Err(BuildError::MakeFailed {
         build: context.build.clone(),
         status: done.status.to_string(),
-        log: log.kept.clone(),
+        log: log.failed_path.clone(),
         diagnosis: diagnose_failure(context)?,
     }
     .into())

@@ -129,8 +129,7 @@ mod tests {
             ("# command: echo '/etc/x': Permission denied", None),
             ("all is well in /etc", None),
         ] {
-            let found = find(line, build);
-            assert_eq!(found, expected.map(|p| Denied::Path(p.into())), "{line}");
+            assert_eq!(find(line, build), expected.map(|p| Denied::Path(p.into())), "{line}");
         }
         for (line, expected) in [
             ("curl: (6) Could not resolve host: example.org", Some("example.org")),
@@ -142,8 +141,7 @@ mod tests {
             ("bash: line 1: /dev/tcp/127.0.0.1/80: Network is unreachable", Some("127.0.0.1/80")),
             ("connect: Network is unreachable", None),
         ] {
-            let found = find(line, build);
-            assert_eq!(found, Some(Denied::Network(expected.map(str::to_owned))), "{line}");
+            assert_eq!(find(line, build), Some(Denied::Network(expected.map(str::to_owned))), "{line}");
         }
     }
 }

@@ -47,12 +47,12 @@ impl Btf {
         if !enabled || !has_option("CONFIG_DEBUG_INFO_BTF_MODULES") || find_pahole(host).is_none() {
             return Self::None;
         }
-        let found = candidates(host, layout, release).into_iter().find_map(|file| {
+        let kernel = candidates(host, layout, release).into_iter().find_map(|file| {
             let bytes = dkms_sys::fs::read(&file).ok()?;
             let digest = crate::digest::bytes(image::payload(&bytes).ok()?);
             Some(Self::Kernel { file, digest })
         });
-        found.unwrap_or(Self::None)
+        kernel.unwrap_or(Self::None)
     }
 
     /// The value of the line `btf` of a fingerprint.

@@ -19,25 +19,25 @@ pub struct MakeLog {
     /// Its path while the build runs.
     pub path: PathBuf,
     /// Its path after a failure.
-    pub kept: PathBuf,
+    pub failed_path: PathBuf,
     file: File,
     /// Whether it records the duration of commands.
     timed: bool,
 }
 
 impl MakeLog {
-    /// Creates the log of a build at `path`. After a failure, the log is kept at `kept`.
+    /// Creates the log of a build at `path`. After a failure, the log is kept at `failed_path`.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn create(host: &Host, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+    pub fn create(host: &Host, path: &Path, failed_path: &Path, build: &Build) -> Result<Self> {
         if let Some(parent) = path.parent() {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log =
-            Self { path: path.into(), kept: kept.into(), file, timed: host.source_date_epoch().is_none() };
+        let timed = host.source_date_epoch().is_none();
+        let log = Self { path: path.into(), failed_path: failed_path.into(), file, timed };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
         log.line(&crate::time::utc(host.recorded_time()))?;

@@ -149,11 +149,11 @@ pub fn build(
     let subject = Subject { system, sink, target, build, loaded, store_digests: true };
     let sandbox = BuildSandbox::for_build(&subject, &dir, &mount_point)?;
     sandbox.hand_over()?;
-    let shown = dir.join("make.log");
-    let kept = if options.private { system.layout.failed_log(build) } else { shown.clone() };
-    let log = MakeLog::create(&system.host, &system.layout.running_log(build), &kept, build)?;
-    log.show_at(&shown);
-    sink.event(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
+    let visible_log = dir.join("make.log");
+    let failed_log = if options.private { system.layout.failed_log(build) } else { visible_log.clone() };
+    let log = MakeLog::create(&system.host, &system.layout.running_log(build), &failed_log, build)?;
+    log.show_at(&visible_log);
+    sink.event(Event::BuildStarted { build: build.clone(), log: visible_log.clone(), since: started });
     let context = Context {
         system,
         sink,
@@ -174,7 +174,7 @@ pub fn build(
     match run_steps(&context, slot) {
         Ok((manifest, origin)) => clean_up(&context, manifest, origin).map(Some),
         Err(error) => {
-            leave_log(&context, &shown, &error);
+            leave_log(&context, &visible_log, &error);
             Err(error)
         }
     }
@@ -191,8 +191,8 @@ fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build,
 }
 
 /// After a failure, keeps the build directory and the log, so that the user can examine them. Removes both
-/// after an interrupt. `shown` is the path of the log in the build directory.
-fn leave_log(context: &Context<'_>, shown: &Path, error: &Error) {
+/// after an interrupt. `visible_log` is the path of the log in the build directory.
+fn leave_log(context: &Context<'_>, visible_log: &Path, error: &Error) {
     let failed_log = context.system.layout.failed_log(context.build);
     match error {
         // A user who interrupts a build does not need its log.
@@ -203,12 +203,12 @@ fn leave_log(context: &Context<'_>, shown: &Path, error: &Error) {
         Error::Build(BuildError::FailedBefore { .. }) => {
             crate::owner::give_to_root(context.dir);
             let _ = remove_log(context.log);
-            let _ = dkms_sys::fs::remove_tree(shown);
-            let _ = dkms_sys::fs::hard_link(failed_log, shown);
+            let _ = dkms_sys::fs::remove_tree(visible_log);
+            let _ = dkms_sys::fs::hard_link(failed_log, visible_log);
         }
         _ => {
             crate::owner::give_to_root(context.dir);
-            keep_log(&context.system.layout, context.build, context.log, shown);
+            keep_log(&failed_log, context.log, visible_log);
         }
     }
 }
@@ -322,11 +322,10 @@ fn remove_log(log: &MakeLog) -> Result<()> {
 }
 
 /// Keeps the log of a failed build. Errors are ignored: the build may have failed because the disk is full.
-fn keep_log(layout: &Layout, build: &Build, log: &MakeLog, shown: &Path) {
-    let kept = layout.failed_log(build);
-    let _ = dkms_sys::fs::remove_tree(&kept);
-    if dkms_sys::fs::rename(&log.path, &kept).is_ok() {
-        let _ = dkms_sys::fs::remove_tree(shown);
-        let _ = dkms_sys::fs::copy_file(&kept, shown);
+fn keep_log(failed_log: &Path, log: &MakeLog, visible_log: &Path) {
+    let _ = dkms_sys::fs::remove_tree(failed_log);
+    if dkms_sys::fs::rename(&log.path, failed_log).is_ok() {
+        let _ = dkms_sys::fs::remove_tree(visible_log);
+        let _ = dkms_sys::fs::copy_file(failed_log, visible_log);
     }
 }

@@ -127,7 +127,7 @@ pub(crate) fn patch(
             let tail: Vec<String> = output.lines().rev().take(4).map(str::to_owned).collect();
             return Err(BuildError::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
-                log: log.kept.clone(),
+                log: log.failed_path.clone(),
                 tail: tail.into_iter().rev().collect(),
             }
             .into());

@@ -34,15 +34,15 @@ pub(crate) fn find(
 
 fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Obtained>> {
     let system = context.system;
-    let wanted = Wanted { build: context.build, lines: lines.to_vec() };
+    let request = Wanted { build: context.build, lines: lines.to_vec() };
     let take_entry = |entry: &Entry, origin| take_entry(context, entry, origin, fleet);
     let cache = Cache::of(system).filter(|cache| cache.distrust().is_none());
     if let Some(entry) =
-        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &wanted))
+        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &request))
     {
         return take_entry(&entry, BuildOrigin::Cache);
     }
-    let Some(offer) = registry::find(system, context.sink, &wanted)? else { return Ok(None) };
+    let Some(offer) = registry::find(system, context.sink, &request)? else { return Ok(None) };
     // The offered build may be in the local cache, although it was not found there without its fingerprint.
     let cached = cache.as_ref().and_then(|cache| cache.find(&offer.record.fingerprint).ok().flatten());
     if let Some(entry) = cached {

@@ -67,22 +67,16 @@ pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
 
 /// Determines the order of an autoinstall. `known` are the names of all packages in the tree.
 pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
-    let mut order = Order::default();
+    let installed = candidates.iter().filter(|candidate| candidate.installed);
+    let present = installed.map(|candidate| candidate.package.clone()).collect();
+    let mut order = Order { present, ..Order::default() };
     // The names of the packages of which a version is installed.
-    let mut available: Vec<&str> = Vec::new();
+    let available =
+        candidates.iter().filter(|candidate| candidate.installed || candidate.some_version_installed);
+    let available: Vec<&str> = available.map(|candidate| candidate.package.name.as_str()).collect();
     // The packages that are not ordered yet.
-    let mut open: Vec<&Candidate> = Vec::new();
-    for candidate in candidates {
-        if candidate.installed {
-            order.present.push(candidate.package.clone());
-        }
-        if candidate.installed || candidate.some_version_installed {
-            available.push(&candidate.package.name);
-        }
-        if !candidate.installed && candidate.autoinstall {
-            open.push(candidate);
-        }
-    }
+    let mut open: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| !candidate.installed && candidate.autoinstall).collect();
     let mut ordered: BTreeMap<&str, &PackageId> = BTreeMap::new();
     loop {
         let mut rest: Vec<&Candidate> = Vec::new();
@@ -133,18 +127,18 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
 
 /// Returns the names of the packages that depend on an unknown package, directly or indirectly.
 fn with_unknown_dependency<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str> {
-    let mut found: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     loop {
-        let before = found.len();
+        let before = names.len();
         for candidate in open {
             let name = candidate.package.name.as_str();
-            let lacks = |needed: &String| !known.contains(needed) || found.contains(&needed.as_str());
-            if !found.contains(&name) && candidate.depends.iter().any(lacks) {
-                found.push(name);
+            let lacks = |needed: &String| !known.contains(needed) || names.contains(&needed.as_str());
+            if !names.contains(&name) && candidate.depends.iter().any(lacks) {
+                names.push(name);
             }
         }
-        if found.len() == before {
-            return found;
+        if names.len() == before {
+            return names;
         }
     }
 }

@@ -47,17 +47,17 @@ impl<'a> Apt<'a> {
     /// Returns a package of headers, and the parts of the headers that it depends on. Compilers are not
     /// included, because those of this machine are used.
     fn with_dependencies(&self, package: &str) -> Result<Vec<String>> {
-        let mut found = BTreeSet::from([package.to_owned()]);
+        let mut packages = BTreeSet::from([package.to_owned()]);
         let mut open = vec![package.to_owned()];
         while let Some(next) = open.pop() {
             let text = self.run("apt-cache", &["depends", "--important", &next])?;
             for name in text.lines().filter_map(dependency) {
-                if found.len() < MAX_PACKAGES && found.insert(name.to_owned()) {
+                if packages.len() < MAX_PACKAGES && packages.insert(name.to_owned()) {
                     open.push(name.to_owned());
                 }
             }
         }
-        Ok(found.into_iter().collect())
+        Ok(packages.into_iter().collect())
     }
 }
 
@@ -141,13 +141,18 @@ mod tests {
 
     #[test]
     fn lines_of_apt() {
-        let of = installed_kernel;
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64 (6.1.1-1 Debian:12 [amd64])"), Some("6.1.0-57-amd64"));
-        assert_eq!(of("Inst linux-image-6.8.0-45-generic [1] (2 Ubuntu)"), Some("6.8.0-45-generic"));
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64-unsigned (x)"), Some("6.1.0-57-amd64"));
-        assert_eq!(of("Inst linux-image-amd64 [6.1] (6.2)"), None);
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64-dbg (x)"), None);
-        assert_eq!(of("Conf linux-image-6.1.0-57-amd64 (x)"), None);
+        assert_eq!(
+            installed_kernel("Inst linux-image-6.1.0-57-amd64 (6.1.1-1 Debian:12 [amd64])"),
+            Some("6.1.0-57-amd64")
+        );
+        assert_eq!(
+            installed_kernel("Inst linux-image-6.8.0-45-generic [1] (2 Ubuntu)"),
+            Some("6.8.0-45-generic")
+        );
+        assert_eq!(installed_kernel("Inst linux-image-6.1.0-57-amd64-unsigned (x)"), Some("6.1.0-57-amd64"));
+        assert_eq!(installed_kernel("Inst linux-image-amd64 [6.1] (6.2)"), None);
+        assert_eq!(installed_kernel("Inst linux-image-6.1.0-57-amd64-dbg (x)"), None);
+        assert_eq!(installed_kernel("Conf linux-image-6.1.0-57-amd64 (x)"), None);
         assert_eq!(dependency("  Depends: linux-kbuild-6.1"), Some("linux-kbuild-6.1"));
         assert_eq!(dependency(" |Depends: linux-image-6.1.0-57-amd64"), None);
         assert_eq!(dependency("  Depends: gcc-12"), None);

@@ -185,11 +185,11 @@ mod tests {
     fn xml_of_zypper() {
         let xml = "<update-list>\n<update kind=\"package\" name=\"kernel-default\" edition=\"6.1-1\" \
                    arch=\"x86_64\" edition-old=\"6.0-1\"><summary>x</summary><source url=\"a\"/></update>";
-        let found: Vec<&str> = elements(xml, "update").collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(attribute(found[0], "name"), Some("kernel-default"));
-        assert_eq!(attribute(found[0], "edition"), Some("6.1-1"));
-        assert_eq!(attribute(found[0], "absent"), None);
+        let updates: Vec<&str> = elements(xml, "update").collect();
+        assert_eq!(updates.len(), 1);
+        assert_eq!(attribute(updates[0], "name"), Some("kernel-default"));
+        assert_eq!(attribute(updates[0], "edition"), Some("6.1-1"));
+        assert_eq!(attribute(updates[0], "absent"), None);
     }
 
     #[test]

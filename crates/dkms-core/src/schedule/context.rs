@@ -125,9 +125,9 @@ impl<'a> BuildContext<'a> {
             let Ok(_held) = self.package_lock(package) else { continue };
             if dkms_sys::fs::exists(&private) {
                 let failed = matches!(task.done(), Some(Done::Failed(_)));
-                let kept = failed && !packages_kept.contains(&package);
-                let done = dkms_sys::fs::remove_tree(if kept { &build } else { &private });
-                if kept && done.is_ok() {
+                let is_kept = failed && !packages_kept.contains(&package);
+                let removed = dkms_sys::fs::remove_tree(if is_kept { &build } else { &private });
+                if is_kept && removed.is_ok() {
                     let _ = dkms_sys::fs::rename(&private, &build);
                     packages_kept.push(package);
                 }
