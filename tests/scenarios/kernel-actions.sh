@@ -32,7 +32,7 @@ fixture failmake-1.0
 dkms add failmake/1.0
 dkms kernel_postinst -k "$K" 2>/run/said
 same "$(tail -n 2 /run/said)" "dkms: warning: kernel $K will start without failmake/1.0, unless that is fixed; its installation goes on
-  'dkms pending -k $K' says what is missing; hook_failure=fail in framework.conf stops here instead"
+  'dkms pending -k $K' shows what is missing; hook_failure=fail in framework.conf stops here instead"
 same "$(dkms status single/1.0 -k "$K")" "single/1.0, $K, $A: installed"
 dkms pending -k "$K" >/run/said || true
 grep -q '^failmake/1.0' /run/said

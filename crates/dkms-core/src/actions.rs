@@ -1,10 +1,10 @@
-//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command
-//! ends.
+//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and determines the result of
+//! the command.
 
 use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, FailedKernel, Result};
-use crate::event::{Event, FailedPackage, Fallback, Sink, Sources};
+use crate::event::{Event, FailedPackage, Fallback, KernelSummary, Sink};
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Reporting, Results, run};
@@ -12,28 +12,23 @@ use crate::system::System;
 use crate::{add, origin};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Executes a plan of `add`, `build`, `install` or `match`. After a failure, it continues with the other
-/// tasks.
+/// Executes a plan of `add`, `build`, `install` or `match`. If a task fails, the other tasks are still
+/// executed.
 ///
 /// # Errors
-/// If a source tree cannot be copied or added, nothing further is done. Otherwise the first failure, in the
-/// order of the plan, is returned.
+/// A source tree cannot be copied or added; then nothing else is done. Otherwise the first failure, in the
+/// order of the plan.
 pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
     add_sources(system, sink, &plan)?;
     report_nothing(sink, &plan);
-    let mut failing: Vec<&Build> = plan
-        .steps()
-        .filter(|(_, step)| !step.optional)
-        .filter_map(|(_, step)| step.operation.build())
-        .collect();
-    failing.sort();
-    failing.dedup();
-    let count = failing.len();
+    let required = plan.steps().filter(|(_, step)| !step.optional);
+    let count = required.filter_map(|(_, step)| step.operation.build()).collect::<BTreeSet<_>>().len();
     let reporting = if count == 1 { Reporting::Nothing } else { Reporting::Each };
     let results = run(system, sink, &plan, reporting);
-    // Releases the plan's references to its errors.
+    // `conclude` can return an error only if no other reference to it exists.
     drop(plan);
     crate::finally::once_per_command(system, sink, &results.changed, true);
     conclude(results, count)
@@ -41,7 +36,7 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: Plan) -> Result<()> {
 
 /// Copies and registers the sources of a plan.
 fn add_sources(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
-    let is_for_more = plan.operations().any(|operation| operation.build().is_some());
+    let has_builds = plan.operations().any(|operation| operation.build().is_some());
     let mut copied = false;
     for operation in plan.operations() {
         match operation {
@@ -53,8 +48,8 @@ fn add_sources(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
             Operation::Add { package, kernel } => {
                 system.require_writable_tree()?;
                 match add::add(system, sink, package, kernel, plan.overrides) {
-                    // Another dkms registered it first, and the later steps are needed in any case.
-                    Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
+                    // Another dkms has registered it in the meantime, and the builds are still needed.
+                    Err(Error::Package(PackageError::AlreadyAdded(_))) if has_builds && !copied => {}
                     other => other?,
                 }
             }
@@ -73,7 +68,8 @@ pub fn report_nothing(sink: &dyn Sink, plan: &Plan) {
     }
 }
 
-/// The result of a command: with one task, its own failure; with several, the exit code of the first failure.
+/// Determines the result of a command with `count` builds. With one build, the error is the failure of that
+/// build; with several, [`Error::SeveralFailed`].
 fn conclude(results: Results, count: usize) -> Result<()> {
     if let Some(e) = results.stopped {
         return Err(e);
@@ -89,21 +85,24 @@ fn conclude(results: Results, count: usize) -> Result<()> {
         }
     }
     let failed = failures.len();
-    // A build excluded for its kernel counts as the failure only if there is no other failure.
+    if failed == 0 {
+        return Ok(());
+    }
+    // A build that is excluded for its kernel is returned only if there is no other failure.
     let is_excluded = |e: &Arc<Error>| matches!(**e, Error::Build(BuildError::Excluded { .. }));
-    let other = failures.iter().position(|e| !is_excluded(e));
-    let Some(at) = other.or((failed > 0).then_some(0)) else { return Ok(()) };
-    let first = failures.swap_remove(at);
+    let first = failures.iter().position(|e| !is_excluded(e)).unwrap_or(0);
+    let first = failures.swap_remove(first);
     if count > 1 {
-        return Err(Error::SeveralFailed { first, failed, of: count });
+        return Err(Error::SeveralFailed { first, failed, total: count });
     }
     Err(Error::unshared(first))
 }
 
 /// Executes a plan of `dkms autoinstall`.
 ///
-/// [`BuildError::HeadersMissing`] if something has to be built and the headers are missing;
-/// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
+/// # Errors
+/// [`BuildError::HeadersMissing`] if a package has to be built and the headers are missing;
+/// [`Error::AutoinstallFailed`] if packages failed, after all other packages were installed.
 pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     report_nothing(sink, &plan);
     let results = run(system, sink, &plan, Reporting::AllButHeaders);
@@ -118,25 +117,26 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     let mut first = results.stopped;
     let mut failures: Vec<FailedKernel> = Vec::new();
     for kernel in kernels {
-        let count = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
-        let summary = Summary::new(kernel, &results.finished, &deferred);
+        let finished = || results.finished.iter().filter(|finished| finished.build.kernel == *kernel);
+        let count = finished().count();
+        let summary = summarize(kernel, finished(), &deferred);
         if count == 0 && summary.deferred.is_empty() {
             continue;
         }
-        let headers = headers_missing(kernel, &results.finished);
+        let headers = finished().find_map(|finished| finished.done.headers_missing());
         let is_known = |f: &FailedPackage| matches!(*f.error, Error::Build(BuildError::FailedBefore { .. }));
         let known = summary.failed.iter().all(is_known);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
-        if headers.is_none() || summary.has_content() {
-            sink.event(summary.event());
+        if headers.is_none() || has_content(&summary) {
+            sink.event(Event::Summary(summary));
         }
         match headers {
-            // The first error decides the exit code.
-            Some(e) if failures.is_empty() => {
-                first.get_or_insert(e);
+            // The first error determines the exit code.
+            Some(missing) if failures.is_empty() => {
+                first.get_or_insert_with(|| BuildError::from(missing.clone()).into());
             }
             None if !failed.is_empty() => {
-                failures.push(FailedKernel { kernel: kernel.clone(), failed, of: count, known });
+                failures.push(FailedKernel { kernel: kernel.clone(), failed, total: count, known });
             }
             _ => {}
         }
@@ -148,13 +148,13 @@ pub fn autoinstall(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kern
     }
 }
 
-/// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that
-/// fails is reported. It is a failure of the hook only if the administrator wants that: `hook_failure=fail`,
-/// or the module is one of `required_modules`. A package manager should not stop at a kernel whose Wi-Fi
-/// module does not build yet.
+/// Executes a plan of `dkms kernel_postinst`: autoinstall in the hook of a package manager. Failed modules
+/// are reported as a warning, because a module that does not build yet should not stop the installation of a
+/// kernel.
 ///
 /// # Errors
-/// As [`autoinstall`].
+/// As [`autoinstall`]. [`Error::AutoinstallFailed`] only with `hook_failure=fail`, or if a module of
+/// `required_modules` failed.
 pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     let failures = match autoinstall(system, sink, plan, kernels) {
         Err(Error::AutoinstallFailed(failures)) => failures,
@@ -163,18 +163,18 @@ pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[
     let framework = &system.settings.framework;
     let required = framework.required_modules.as_deref().unwrap_or_default();
     let required: Vec<&str> = required.split_whitespace().collect();
-    let is_required = |of: &FailedKernel| {
-        of.failed.iter().any(|package| is_one_of(system, sink, package, &of.kernel, &required))
+    let is_required = |FailedKernel { kernel, failed, .. }: &FailedKernel| {
+        failed.iter().any(|package| has_name(system, sink, package, kernel, &required))
     };
     if framework.hook_failure == Some(true) || failures.iter().any(is_required) {
         return Err(Error::AutoinstallFailed(failures));
     }
-    // The hook that built them has reported the known ones.
-    for FailedKernel { kernel, failed, .. } in failures.iter().filter(|of| !of.known) {
+    // Known failures were reported by the hook that built the packages.
+    for FailedKernel { kernel, failed, .. } in failures.iter().filter(|failure| !failure.known) {
         let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
         sink.warn(format!(
             "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
-             'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
+             'dkms pending -k {release}' shows what is missing; hook_failure=fail in framework.conf stops here instead",
             release = kernel.release,
             names = names.join(", "),
         ));
@@ -183,89 +183,46 @@ pub fn kernel_postinst(system: &System, sink: &dyn Sink, plan: Plan, kernels: &[
 }
 
 /// Returns whether a package or one of its modules has one of these names.
-fn is_one_of(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
+fn has_name(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
     if names.is_empty() || names.contains(&package.name.as_str()) {
         return !names.is_empty();
     }
     let conf = load::load(system, sink, package, kernel).and_then(load::Loaded::lenient);
-    // A package whose dkms.conf cannot be read may have any of them.
+    // If dkms.conf cannot be read, the package may contain one of these modules.
     conf.map_or(true, |loaded| {
-        let wanted: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();
-        loaded.conf.modules.iter().any(|m| wanted.contains(&ModuleName::new(&m.dest_name)))
+        let names: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();
+        loaded.conf.modules.iter().any(|module| names.contains(&ModuleName::new(&module.dest_name)))
     })
 }
 
-/// The summary of an autoinstall for one kernel.
-struct Summary {
-    kernel: Kernel,
-    installed: Vec<PackageId>,
-    sources: Sources,
-    skipped: Vec<PackageId>,
-    failed: Vec<FailedPackage>,
-    deferred: Vec<PackageId>,
-    fallbacks: Vec<Fallback>,
-}
-
-impl Summary {
-    fn new(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
-        let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
-        let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
-        let sources = Sources::default();
-        let fallbacks = Vec::new();
-        let mut sum =
-            Self { kernel: kernel.clone(), installed, sources, skipped, failed, deferred, fallbacks };
-        for one in finished.iter().filter(|f| f.build.kernel == *kernel) {
-            let package = one.build.package.clone();
-            sum.sources.count(one.origin.as_ref());
-            match &one.done {
-                Done::Installed => sum.installed.push(package),
-                Done::Skipped(_) => sum.skipped.push(package),
-                Done::Replaced(older) => {
-                    sum.fallbacks.push(Fallback { package: older.clone(), instead_of: package });
-                }
-                Done::Failed(e)
-                    if !one.optional && !matches!(**e, Error::Build(BuildError::HeadersMissing { .. })) =>
-                {
-                    sum.failed.push(FailedPackage { package, error: e.clone() });
-                }
-                _ => {}
+/// Summarizes the results for a kernel. `deferred` are the deferred builds of all kernels.
+fn summarize<'a>(
+    kernel: &Kernel,
+    finished: impl Iterator<Item = &'a Finished>,
+    deferred: &[Build],
+) -> KernelSummary {
+    let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
+    let mut summary = KernelSummary { deferred, ..KernelSummary::new(kernel.clone()) };
+    for Finished { build, optional, origin, done } in finished {
+        let package = build.package.clone();
+        summary.sources.count(origin.as_ref());
+        match done {
+            Done::Installed => summary.installed.push(package),
+            Done::Skipped(_) => summary.skipped.push(package),
+            Done::Replaced(older) => {
+                summary.fallbacks.push(Fallback { package: older.clone(), instead_of: package });
             }
-        }
-        sum
-    }
-
-    fn has_content(&self) -> bool {
-        let quiet = self.installed.is_empty() && self.skipped.is_empty() && self.failed.is_empty();
-        !quiet || !self.fallbacks.is_empty()
-    }
-
-    fn event(self) -> Event {
-        Event::Summary {
-            kernel: self.kernel,
-            installed: self.installed,
-            sources: self.sources,
-            skipped: self.skipped,
-            failed: self.failed,
-            deferred: self.deferred,
-            fallbacks: self.fallbacks,
+            Done::Failed(error) if !optional && done.headers_missing().is_none() => {
+                summary.failed.push(FailedPackage { package, error: error.clone() });
+            }
+            _ => {}
         }
     }
+    summary
 }
 
-fn headers_missing(kernel: &Kernel, finished: &[Finished]) -> Option<Error> {
-    let of_kernel = finished.iter().filter(|f| f.build.kernel == *kernel);
-    of_kernel.into_iter().find_map(|f| match &f.done {
-        Done::Failed(e) => match &**e {
-            Error::Build(BuildError::HeadersMissing { release, path, package, others }) => {
-                Some(Error::Build(BuildError::HeadersMissing {
-                    release: release.clone(),
-                    path: path.clone(),
-                    package: package.clone(),
-                    others: others.clone(),
-                }))
-            }
-            _ => None,
-        },
-        _ => None,
-    })
+/// Returns whether a package was installed, skipped or failed.
+fn has_content(summary: &KernelSummary) -> bool {
+    let KernelSummary { installed, skipped, failed, fallbacks, .. } = summary;
+    !(installed.is_empty() && skipped.is_empty() && failed.is_empty() && fallbacks.is_empty())
 }

@@ -1,11 +1,10 @@
-//! The confinement of untrusted code: the user that runs it, the paths that it can see and write, and the
-//! restrictions that could not be enforced.
+//! The confinement of untrusted code: the user that runs it, and the paths and resources that it can use.
 //!
-//! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
-//! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
+//! Everything in a package that dkms uses before the modules are installed is untrusted: its dkms.conf, its
+//! patches, PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
 
 use crate::build::NotConfined;
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use dkms_conf::framework_conf::{Confinement, FrameworkConf};
 use dkms_sys::lock::Lock;
 use dkms_sys::sandbox::{self, Enforced, Limits, Profile};
@@ -14,11 +13,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// The user IDs of builds and evaluations, unless framework.conf names others (`build_users`).
+/// The default range of the user IDs of builds and evaluations; `build_users` in framework.conf overrides it.
 pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
 
-/// The names of the users that a distribution's package declares for builds (packaging/sysusers/dkms.conf),
-/// without their numbers.
+/// The prefix of the names of the users that a distribution's package declares for builds
+/// (packaging/sysusers/dkms.conf). It is followed by a number.
 const DECLARED: &str = "_dkms-build-";
 
 /// The directory in which systemd locks the IDs of services with DynamicUser=, and the range of these IDs.
@@ -27,11 +26,11 @@ const DYNAMIC_USERS: (&str, std::ops::RangeInclusive<u32>) = ("/run/systemd/dyna
 /// Exists if systemd is the service manager.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Directories that are empty for untrusted code, because they contain the users' files.
+/// Directories with the files of users. They are empty for untrusted code.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
 
-/// Paths that only root may read and that no build needs. The user of a build cannot read them anyway. They
-/// are hidden as well, because a build with CONFINE_WRITE runs as root.
+/// Paths that only root may read, and that no build needs. They are hidden, because a build with
+/// CONFINE_WRITE runs as root.
 const SECRETS: [&str; 8] = [
     "/etc/shadow",
     "/etc/shadow-",
@@ -43,32 +42,31 @@ const SECRETS: [&str; 8] = [
     "/var/lib/shim-signed/mok/MOK.priv",
 ];
 
-/// A user ID that is reserved while this value exists: one for each running evaluation and build.
+/// The user of one running build or evaluation. Its ID is reserved while this value exists.
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
-    /// A socket without a file. While it is open, no other process on the machine can use its name.
+    /// An abstract socket. While it is open, no other process on the machine can use its name.
     _claim: Option<UnixDatagram>,
-    /// Keeps systemd from giving the ID to a service.
+    /// Prevents systemd from assigning the ID to a service.
     dynamic: Option<Lock>,
 }
 
 impl BuildUser {
-    /// Reserves one of the configured users, or an ID of the range, except IDs that the machine already uses.
-    /// A range in framework.conf replaces both. If dkms cannot change its user, this is the user that runs
-    /// dkms.
+    /// Reserves one of the users that the distribution declares, otherwise an ID of the default range. With
+    /// `build_users` in framework.conf, reserves an ID of that range. IDs that the machine already uses are
+    /// not reserved. If dkms cannot change its user, returns the user that runs dkms.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
             return Self::none();
         }
         let taken = taken();
-        // A user with processes under one of these IDs could interfere with programs that we run under this
-        // ID.
+        // The processes of a user could interfere with programs that run under the same ID.
         let busy = dkms_sys::sys::users_with_processes();
-        let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
-        // The search starts at a random ID: a container's network namespace does not see the claims of the
-        // machine, but its processes count towards the same limits.
+        let taken = |id| taken.iter().any(|t| t.contains(id)) || busy.contains(&id);
+        // The search starts at a random ID. The reason: a container cannot see the reservations of the
+        // machine, but their processes count towards the same limits.
         let count = u64::from(last - first) + 1;
         let start = dkms_sys::sys::random() % count;
         let ids = (0..count).filter_map(|n| u32::try_from(u64::from(first) + (start + n) % count).ok());
@@ -77,7 +75,7 @@ impl BuildUser {
         let declared = declared.into_iter().filter(|id| !busy.contains(id));
         let free = declared.chain(ids.filter(|id| !taken(*id))).filter(|id| sandbox::is_mapped(*id));
         let mut fallback = None;
-        // This limits the number of attempts, however large the range is.
+        // The range can be large, so the number of attempts is limited.
         for id in free.take(1024) {
             let Some(dynamic) = lock_dynamic(id) else { continue };
             fallback.get_or_insert(id);
@@ -86,16 +84,16 @@ impl BuildUser {
                 return Self { id: Some(id), _claim: Some(claim), dynamic };
             }
         }
-        // Another program has taken all names. Namespaces still separate the builds from each other.
+        // Another program uses all names. Namespaces still separate the builds from each other.
         Self { id: fallback, _claim: None, dynamic: None }
     }
 
-    /// dkms's own user.
+    /// The user that runs dkms.
     pub fn none() -> Self {
         Self { id: None, _claim: None, dynamic: None }
     }
 
-    /// The user and group, unless they are dkms's own.
+    /// The IDs of the user and the group; `None` for the user that runs dkms.
     pub fn ids(&self) -> Option<(u32, u32)> {
         self.id.map(|id| (id, id))
     }
@@ -103,33 +101,31 @@ impl BuildUser {
 
 impl Drop for BuildUser {
     fn drop(&mut self) {
-        // The name is removed before the lock. systemd relies on this order: it checks that a file that it
-        // locked still has a name.
+        // The file is removed before it is unlocked. systemd relies on this order: after locking a file, it
+        // checks that the file still exists.
         if let Some(lock) = &self.dynamic {
             let _ = dkms_sys::fs::remove_file(lock.path());
         }
     }
 }
 
-/// Locks an ID of the range from which systemd takes users for services. `None`: systemd has it. The inner
-/// `None`: there is nothing to lock, or it cannot be locked.
+/// Locks an ID of the range that systemd uses for services. Returns `None` if systemd already uses the ID,
+/// and `Some(None)` if the ID does not have to be locked or cannot be locked.
 fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
     let (dir, range) = DYNAMIC_USERS;
     if !range.contains(&id) || !dkms_sys::fs::is_dir(SYSTEMD) {
         return Some(None);
     }
-    // systemd creates it for its first user.
+    // systemd creates the directory when it starts the first such service.
     if dkms_sys::fs::create_dir_all(dir).is_err() {
         return Some(None);
     }
-    match Lock::try_acquire(Path::new(dir).join(id.to_string()), "builds a module") {
-        Ok(Some(lock)) => Some(Some(lock)),
-        Ok(None) => None,
-        Err(_) => Some(None),
-    }
+    Lock::try_acquire(Path::new(dir).join(id.to_string()), "builds a module")
+        .map_or(Some(None), |lock| lock.map(Some))
 }
 
-/// The IDs of the users that are declared for builds. Their group ID equals their user ID.
+/// Returns the IDs of the users that are declared for builds, and whose group has the same ID. IDs that
+/// several users have are not included.
 fn declared(passwd: &str) -> Vec<u32> {
     let parse_line = |line: &str| {
         let mut fields = line.strip_prefix(DECLARED)?.split(':');
@@ -138,65 +134,62 @@ fn declared(passwd: &str) -> Vec<u32> {
         let (user, group): (u32, u32) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
         (user == group && user != 0).then_some(user)
     };
-    let mut found: Vec<u32> = passwd.lines().filter_map(parse_line).collect();
     let all = parse_ids("/etc/passwd", passwd, false);
-    found.retain(|id| all.iter().filter(|taken| taken.has(*id)).count() == 1);
-    found
+    let is_unique = |id: &u32| all.iter().filter(|taken| taken.contains(*id)).count() == 1;
+    passwd.lines().filter_map(parse_line).filter(is_unique).collect()
 }
 
-/// IDs that a file of the machine assigns to a user or group.
+/// A range of IDs that a file of the machine assigns to a user or group.
 struct Taken {
     first: u64,
     count: u64,
-    what: String,
+    /// The name of the user or group, and the line of the file.
+    owner: String,
 }
 
 impl Taken {
-    fn has(&self, id: u32) -> bool {
+    fn contains(&self, id: u32) -> bool {
         (self.first..self.first.saturating_add(self.count)).contains(&u64::from(id))
     }
 }
 
-/// In passwd(5) and group(5), the third field is the ID; in subuid(5) and subgid(5), the second and third are
-/// a first ID and a count.
+/// The files that assign IDs, and whether they assign ranges. In passwd(5) and group(5), the third field is
+/// an ID. In subuid(5) and subgid(5), the second field is the first ID of a range, and the third field is the
+/// count.
 const ID_FILES: [(&str, bool); 4] =
     [("/etc/passwd", false), ("/etc/group", false), ("/etc/subuid", true), ("/etc/subgid", true)];
 
+/// Returns the IDs that the machine uses.
 fn taken() -> Vec<Taken> {
-    let mut all = Vec::new();
-    for (file, ranges) in ID_FILES {
+    let ids_of = |(file, ranges): (&str, bool)| {
         let text = dkms_sys::fs::read_text(file, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
-        all.extend(parse_ids(file, &text, ranges));
-    }
-    all
+        parse_ids(file, &text, ranges)
+    };
+    ID_FILES.into_iter().flat_map(ids_of).collect()
 }
 
+/// Parses a file that assigns IDs, or with `ranges`, ranges of IDs. Skips lines that cannot be parsed.
 fn parse_ids(file: &str, text: &str, ranges: bool) -> Vec<Taken> {
-    let mut all = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let fields: Vec<&str> = line.split(':').collect();
-        let ids = if ranges {
-            fields.get(1).zip(fields.get(2)).and_then(|(f, c)| Some((f.parse().ok()?, c.parse().ok()?)))
-        } else {
-            fields.get(2).and_then(|id| Some((id.parse().ok()?, 1)))
-        };
-        if let Some((first, count)) = ids {
-            let name = fields.first().unwrap_or(&"");
-            all.push(Taken { first, count, what: format!("{name} ({file} line {})", number + 1) });
-        }
-    }
-    all
+    let parse_line = |(index, line): (usize, &str)| {
+        let mut fields = line.split(':');
+        let (name, second, third) = (fields.next()?, fields.next()?, fields.next()?);
+        let (first, count) =
+            if ranges { (second.parse().ok()?, third.parse().ok()?) } else { (third.parse().ok()?, 1) };
+        Some(Taken { first, count, owner: format!("{name} ({file} line {})", index + 1) })
+    };
+    text.lines().enumerate().filter_map(parse_line).collect()
 }
 
-/// Describes another use of an ID in this range.
+/// Returns the user or group to which an ID of this range (both ends included) is assigned, with the line of
+/// the file.
 pub fn overlap((first, last): (u32, u32)) -> Option<String> {
     let (first, last) = (u64::from(first), u64::from(last));
-    let both = |t: &Taken| t.count > 0 && t.first <= last && t.first.saturating_add(t.count) > first;
-    taken().into_iter().find(both).map(|t| t.what)
+    let overlaps = |t: &Taken| t.count > 0 && t.first <= last && t.first.saturating_add(t.count) > first;
+    taken().into_iter().find(overlaps).map(|t| t.owner)
 }
 
-/// The profile that all untrusted code has in common; the caller adds places and limits. `scratch` is an
-/// empty directory that belongs to the caller.
+/// Returns the sandbox profile for all untrusted code. The caller adds places and limits. `scratch` is an
+/// empty directory of the caller.
 pub fn profile(scratch: &Path, user: Option<(u32, u32)>) -> Profile {
     let mut profile = Profile::new(scratch);
     profile.user = user;
@@ -207,7 +200,7 @@ pub fn profile(scratch: &Path, user: Option<(u32, u32)>) -> Profile {
     profile
 }
 
-/// The limits of an evaluation. No real dkms.conf needs more.
+/// The limits of the evaluation of a dkms.conf.
 pub fn evaluation_limits() -> Limits {
     Limits {
         memory: Some(1 << 30),
@@ -217,18 +210,19 @@ pub fn evaluation_limits() -> Limits {
     }
 }
 
-/// The maximum size in bytes of the temporary files of an evaluation, and of the files that it writes next to
-/// the evaluated file.
+/// The maximum size of the temporary files of an evaluation, and of the files that it writes next to the
+/// evaluated file, in bytes.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
+/// The messages that this process has reported.
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Rejects or reports restrictions that a machine cannot enforce, depending on the configuration. Each
-/// message is reported once per command.
+/// Handles restrictions that could not be enforced for `what`, such as "the build". With
+/// `build_confinement=auto`, prints a warning; the same warning only once per command.
 ///
 /// # Errors
-/// With `build_confinement=require`: the missing restrictions.
-pub fn judge(
+/// [`NotConfined`] with `build_confinement=require`.
+pub fn check_enforced(
     framework: &FrameworkConf,
     sink: &dyn Sink,
     what: &'static str,
@@ -244,7 +238,7 @@ pub fn judge(
             let missing = enforced.missing.join("; ");
             let mut reported = REPORTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !reported.contains(&missing) {
-                sink.event(Event::Warning { text: format!("{what} is not confined fully: {missing}") });
+                sink.warn(format!("{what} is not confined fully: {missing}"));
                 reported.push(missing);
             }
             Ok(())
@@ -273,9 +267,11 @@ mod tests {
             false,
         );
         assert_eq!(all.len(), 2);
-        assert!(all[1].has(64201) && !all[1].has(64200) && all[1].what == "a (/etc/passwd line 3)");
+        assert!(
+            all[1].contains(64201) && !all[1].contains(64200) && all[1].owner == "a (/etc/passwd line 3)"
+        );
         let ranges = parse_ids("/etc/subuid", "me:100000:65536\nx:64200:10\ny:1\nz:a:b\n", true);
         assert_eq!(ranges.len(), 2);
-        assert!(ranges[1].has(64209) && !ranges[1].has(64210) && ranges[0].has(100000));
+        assert!(ranges[1].contains(64209) && !ranges[1].contains(64210) && ranges[0].contains(100000));
     }
 }

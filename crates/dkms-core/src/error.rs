@@ -1,4 +1,4 @@
-//! All errors: [`Error`] wraps the error enums of the areas. Each area defines its enum.
+//! The error of an action. [`Error`] wraps the error enums of the areas, which each area defines itself.
 //!
 //! `Display` prints the failed action, the path and the cause; [`std::error::Error::source`] returns the
 //! cause itself. [`Error::help`] returns hints. The program maps errors to exit codes (`exit.rs`).
@@ -21,7 +21,7 @@ use dkms_tree::ids::{BadName, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The result of anything that can fail here.
+/// The result of a function that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any error with which an action can fail.
@@ -59,11 +59,11 @@ pub enum Error {
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
     #[error(
-        "there is no os-release in {} or {}, so the distribution's places are unknown",
+        "there is no os-release in {} or {}, so the distribution's paths are unknown",
         .0.join("etc").display(), .0.join("usr/lib").display()
     )]
     NoOsRelease(PathBuf),
-    #[error("the distribution's places are unknown: {0}")]
+    #[error("the distribution's paths are unknown: {0}")]
     OsReleaseUnusable(#[source] IoError),
     #[error("the dkms tree cannot be changed: {0}")]
     TreeNotWritable(#[source] IoError),
@@ -71,13 +71,13 @@ pub enum Error {
     Tree(dkms_tree::Error),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     AutoinstallFailed(Vec<FailedKernel>),
-    #[error("{failed} of {of} failed")]
-    SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
+    #[error("{failed} of {total} failed")]
+    SeveralFailed { first: Arc<Error>, failed: usize, total: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
     KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
 }
 
-/// What an autoinstall could not install for a kernel.
+/// The failures of an autoinstall for a kernel.
 #[derive(Clone, Debug)]
 pub struct FailedKernel {
     /// The kernel.
@@ -85,15 +85,15 @@ pub struct FailedKernel {
     /// The packages that failed.
     pub failed: Vec<PackageId>,
     /// The number of packages that were to be installed.
-    pub of: usize,
-    /// Whether all of them failed in the same way before.
+    pub total: usize,
+    /// Whether all failures were reported before, in the same run of the package manager.
     pub known: bool,
 }
 
 impl std::fmt::Display for FailedKernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { kernel, failed, of, .. } = self;
-        write!(f, "{} of {of} modules failed for kernel {kernel}", failed.len())
+        let Self { kernel, failed, total, .. } = self;
+        write!(f, "{} of {total} modules failed for kernel {kernel}", failed.len())
     }
 }
 
@@ -110,7 +110,7 @@ impl From<UsageError> for Error {
 }
 
 impl From<dkms_tree::Error> for Error {
-    /// Errors that are common to all areas are equal in every area.
+    /// Errors that can occur in all areas have the same variants for all of them.
     fn from(error: dkms_tree::Error) -> Self {
         match error {
             dkms_tree::Error::Io(e) => Self::Io(e),
@@ -124,7 +124,7 @@ impl From<dkms_tree::Error> for Error {
 impl Error {
     /// Unwraps the error, if this is the last reference to it.
     pub(crate) fn unshared(error: Arc<Error>) -> Self {
-        Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
+        Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, total: 1 })
     }
 
     /// Returns whether the rest of the command would fail in the same way.
@@ -151,8 +151,8 @@ impl Error {
                 hint("create a file /etc/os-release there that contains ID=...")
             }
             Self::TreeNotWritable(_) => hint("use another tree with --dkmstree"),
-            Self::SeveralFailed { failed, of, .. } if failed == of => hint("the errors are above"),
-            Self::SeveralFailed { .. } => hint("the errors are above; the others are done"),
+            Self::SeveralFailed { failed, total, .. } if failed == total => hint("the errors are above"),
+            Self::SeveralFailed { .. } => hint("the errors are above; the others succeeded"),
             Self::AutoinstallFailed(_) => hint("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Look(e) => e.help(),

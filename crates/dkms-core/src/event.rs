@@ -1,4 +1,5 @@
-//! Reports what happens while it happens. A front end (lines, a live view, JSON) implements [`Sink`].
+//! Events: reports of what a command does, while it runs. A front end (lines, a live view, JSON) implements
+//! [`Sink`].
 
 use crate::error::Error;
 use crate::secret::Secret;
@@ -26,7 +27,35 @@ pub struct Fallback {
     pub instead_of: PackageId,
 }
 
-/// One thing that began or ended.
+/// The summary of an autoinstall for a kernel.
+#[derive(Clone, Debug)]
+pub struct KernelSummary {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The installed packages.
+    pub installed: Vec<PackageId>,
+    /// The origins of their modules.
+    pub sources: Sources,
+    /// The packages that do not support the kernel.
+    pub skipped: Vec<PackageId>,
+    /// The packages that failed.
+    pub failed: Vec<FailedPackage>,
+    /// The packages that wait for packages that are not in the tree.
+    pub deferred: Vec<PackageId>,
+    /// The packages with an older version installed, because the newest cannot be built.
+    pub fallbacks: Vec<Fallback>,
+}
+
+impl KernelSummary {
+    /// An empty summary.
+    pub(crate) fn new(kernel: Kernel) -> Self {
+        let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
+        let (sources, deferred, fallbacks) = (Sources::default(), Vec::new(), Vec::new());
+        Self { kernel, installed, sources, skipped, failed, deferred, fallbacks }
+    }
+}
+
+/// A report of a command.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Event {
@@ -34,9 +63,9 @@ pub enum Event {
     Added { package: PackageId, source: PathBuf },
     /// A source tree was copied below the source tree's root.
     SourceCopied { package: PackageId, from: PathBuf, to: PathBuf },
-    /// These builds are about to start, in this order at the earliest.
+    /// These builds are about to start. They start in this order or later.
     Queue { builds: Vec<Queued> },
-    /// A build started: it got its job slot at `since`, and its source has been copied.
+    /// A build started. It got its job slot at `since`, and its source has been copied.
     BuildStarted { build: Build, log: PathBuf, since: Instant },
     /// A stage of a build began: "applying fix.patch", "make", "signing".
     BuildStage { build: Build, stage: String },
@@ -46,7 +75,7 @@ pub enum Event {
     ModuleInstalled { build: Build, path: PathBuf },
     /// A module file was not changed, for this reason.
     ModuleKept { build: Build, path: PathBuf, reason: String },
-    /// A module file that was there before was archived.
+    /// An existing module file was archived.
     OriginalArchived { build: Build, from: PathBuf, to: PathBuf },
     /// An archived module file was restored.
     OriginalRestored { build: Build, to: PathBuf },
@@ -66,9 +95,9 @@ pub enum Event {
     Forgotten { package: PackageId },
     /// There was nothing to do, for this reason.
     Nothing { about: String, reason: String },
-    /// Something was skipped on purpose.
+    /// A build was skipped on purpose.
     Skipped { build: Build, reason: String },
-    /// Something is deferred until something else is there.
+    /// A package is deferred until its dependencies are in the tree.
     Deferred { build: Build, reason: String },
     /// One of several tasks failed; the command continues with the others.
     Failed { build: Build, error: Arc<Error> },
@@ -78,15 +107,15 @@ pub enum Event {
     DepmodDone { kernel: Kernel, elapsed: Duration },
     /// depmod was not needed, for this reason.
     DepmodSkipped { kernel: Kernel, reason: String },
-    /// A package's own script runs.
+    /// A script of a package started.
     ScriptStarted { package: PackageId, directive: &'static str, command: String },
-    /// Output of a package's script, line by line.
+    /// Output of a package's script.
     ScriptOutput { text: String },
-    /// An external command ran that dkms runs once per command (post_transaction, weak-modules).
+    /// A program ended that dkms runs once per command (post_transaction, weak-modules).
     CommandRun { what: String, command: String, elapsed: Duration },
     /// A signing key was created.
     KeyMade { key: PathBuf, certificate: PathBuf },
-    /// The key that signs.
+    /// The key that signs modules.
     SigningKey { key: String, certificate: PathBuf },
     /// Modules of a build were re-signed.
     Resigned { build: Build, files: Vec<PathBuf> },
@@ -99,21 +128,14 @@ pub enum Event {
     /// These builds are still running, each with its duration so far. Reported from time to time while builds
     /// take long.
     StillBuilding { builds: Vec<(Build, Duration)> },
-    /// Summary of an autoinstall.
-    Summary {
-        kernel: Kernel,
-        installed: Vec<PackageId>,
-        sources: Sources,
-        skipped: Vec<PackageId>,
-        failed: Vec<FailedPackage>,
-        deferred: Vec<PackageId>,
-        fallbacks: Vec<Fallback>,
-    },
-    /// The command works on these kernels of an image because it names none. `all` are those that it has.
+    /// The summary of an autoinstall.
+    Summary(KernelSummary),
+    /// The command does not name a kernel, so it works on these kernels of an image. `all` are all kernels of
+    /// the image.
     KernelsOfImage { chosen: Vec<Kernel>, all: Vec<Release>, tree: PathBuf },
-    /// dkms waits for another dkms.
+    /// dkms waits for another dkms, which holds a lock.
     Waiting { what: String, holder: String },
-    /// Something the administrator should know, which does not stop the command.
+    /// A message for the administrator, which does not stop the command.
     Warning { text: String },
     /// A detail for `--verbose`.
     Detail { text: String },
@@ -129,7 +151,7 @@ pub struct Queued {
     /// The estimated work, in seconds: the duration of the last build, or an estimate from the size of the
     /// source.
     pub weight: f64,
-    /// The builds that have to be installed before.
+    /// The builds that have to be installed first.
     pub after: Vec<Build>,
 }
 
@@ -142,22 +164,22 @@ pub struct LastBuild {
     pub objects: Option<u32>,
 }
 
-/// A measurement while builds run. It comes several times per second, so it is no event.
+/// The progress of the running builds. It is measured several times per second, so it is not an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The job slots in use; `None` if there is no limit.
     pub slots: Option<SlotsInUse>,
-    /// The objects that the running builds have begun to compile since the last measurement.
+    /// The builds that have started to compile objects since the last measurement.
     pub compiled: Vec<Compiled>,
 }
 
-/// Job slots: each running compiler has one.
+/// Job slots. Each running compiler uses one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotsInUse {
-    /// Those in use.
+    /// The number of slots in use.
     pub used: u32,
-    /// All of them.
-    pub of: u32,
+    /// The number of all slots.
+    pub total: u32,
 }
 
 /// The progress of a build.
@@ -165,20 +187,20 @@ pub struct SlotsInUse {
 pub struct Compiled {
     /// The build.
     pub build: Build,
-    /// The object files that it has begun to compile.
+    /// The number of object files that it has started to compile so far.
     pub objects: u32,
-    /// The name of the last one: text of the package.
+    /// The name of the last object file. It is untrusted text of the package.
     pub last: String,
 }
 
 /// The number of builds of a command for each origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// They were compiled.
+    /// Compiled by this command.
     pub compiled: usize,
-    /// From the cache of builds.
+    /// Taken from the cache of builds.
     pub cache: usize,
-    /// From a registry.
+    /// Taken from a registry.
     pub registry: usize,
 }
 
@@ -197,9 +219,9 @@ impl Sources {
 /// One module of a completed build.
 #[derive(Clone, Debug)]
 pub struct BuiltModule {
-    /// File name with suffixes.
+    /// The file name with its suffixes.
     pub file: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The signer, or the reason why it is not signed.
     pub signature: Signature,
@@ -215,17 +237,16 @@ pub trait Sink: Send + Sync {
         false
     }
 
-    /// Receives a measurement.
-    fn progress(&self, _measured: Progress) {}
+    /// Receives the progress of the running builds.
+    fn progress(&self, _progress: Progress) {}
 
     /// Returns whether a user can answer [`Sink::ask`].
     fn can_ask(&self) -> bool {
         false
     }
 
-    /// Asks for a secret, which is not shown while it is typed; `None` if there is no answer.
-    fn ask(&self, question: &str) -> Option<Secret> {
-        let _ = question;
+    /// Asks for a secret, which is not shown while it is typed. Returns `None` if there is no answer.
+    fn ask(&self, _question: &str) -> Option<Secret> {
         None
     }
 }
@@ -247,7 +268,7 @@ impl dyn Sink + '_ {
     }
 }
 
-/// Ignores all events; for callers that only want the result.
+/// Ignores all events, for callers that only need the result.
 pub struct Silent;
 
 impl Sink for Silent {

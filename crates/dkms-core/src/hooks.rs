@@ -1,4 +1,4 @@
-//! A package's own scripts (POST_ADD, PRE_BUILD, ...) and the command strings of framework.conf.
+//! Runs the scripts of packages (POST_ADD, PRE_BUILD, ...) and the commands of framework.conf.
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Sink};
@@ -11,24 +11,25 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// One script line of a dkms.conf: a file and its arguments.
+/// A script in a dkms.conf: a file and its arguments.
 pub struct Script<'a> {
-    /// `PRE_BUILD` and the like.
+    /// The directive, such as `PRE_BUILD`.
     pub directive: &'static str,
-    /// The directive's value.
+    /// The value of the directive.
     pub line: &'a str,
-    /// The directory that has the file and in which it runs: the build directory or the source, by its path
-    /// in the tree.
+    /// The directory that contains the file, and in which the script runs: the path of the build directory or
+    /// of the source in the tree.
     pub directory: &'a Path,
-    /// Variables in addition to the inherited ones.
+    /// Variables in addition to those of the caller.
     pub environment: &'a [(String, String)],
 }
 
-/// The names of [`variables`]. If a script has no value for one of them, the caller's variable is removed.
+/// The names of [`variables`]. If a script has no value for one of them, the variable of the caller is
+/// removed.
 const EXPORTED: [&str; 4] = ["kernelver", "arch", "module", "module_version"];
 
-/// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
-/// stale kernelver would build for another kernel.
+/// Returns the variables that dkms exports to the scripts of a package and to make. They always override
+/// those of the caller, because with another kernelver a package would be built for another kernel.
 pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
     let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
     EXPORTED
@@ -39,8 +40,8 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
         .collect()
 }
 
-/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`,
-/// even if the name begins with a slash.
+/// Finds the file of a script: an executable with its name in `/etc/dkms/M/`, otherwise in `directory`, even
+/// if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
     let administrators = layout.config_dir.join(&package.name).join(name);
@@ -48,12 +49,14 @@ pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory
     [administrators, shipped].into_iter().find(|file| fs::is_executable(file))
 }
 
+/// Returns the name of the file in the line of a script.
 fn file_name(line: &str) -> Option<&str> {
     Some(line.split_whitespace().next()?.trim_start_matches('/'))
 }
 
-/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is
-/// where the script's directory really is. `None`, with a warning, if there is no such executable.
+/// Finds the file of a script as [`locate`] does, and returns the path that the script sees. `directory` is
+/// the current path of the script's directory. If there is no such executable, prints a warning and returns
+/// `None`.
 pub(crate) fn find(
     layout: &Layout,
     sink: &dyn Sink,
@@ -77,16 +80,16 @@ pub(crate) fn find(
     }
 }
 
-/// The arguments in a script's line: what follows the file.
+/// Returns the arguments in the line of a script.
 pub(crate) fn arguments(line: &str) -> &str {
     let line = line.trim_start();
     line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
 }
 
-/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x,
+/// Runs a script that changes the system: PRE_INSTALL, POST_INSTALL, POST_ADD or POST_REMOVE. As in dkms 3,
 /// the line is split into words, and file name patterns in them are expanded; no other shell syntax is
-/// supported. If the script cannot be started, for example because its interpreter is missing, its status is
-/// 126 or 127. If the script does not exist, it prints a warning and returns `None`.
+/// supported. If the script cannot be started, for example because its interpreter is missing, the status is
+/// 126 or 127. If the script does not exist, prints a warning and returns `None`.
 ///
 /// # Errors
 /// The shell cannot be started.
@@ -132,19 +135,22 @@ pub(crate) fn announce(sink: &dyn Sink, package: &PackageId, script: &Script<'_>
 
 /// The shell that runs lines of dkms.conf.
 pub(crate) fn shell(host: &Host) -> PathBuf {
-    let find = |name| dkms_sys::process::which(name, &host.path);
-    find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
+    find_shell(host).unwrap_or_else(|| "/bin/sh".into())
 }
 
-/// Returns the error for a process that could not run; `purpose` is the purpose of the process.
+fn find_shell(host: &Host) -> Option<PathBuf> {
+    ["bash", "sh"].into_iter().find_map(|name| dkms_sys::process::which(name, &host.path))
+}
+
+/// Returns the error for a process that could not run. `purpose` is what dkms needs the process for, such as
+/// "build modules".
 pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let package = host.program_package(&name);
-            Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
+            ProgramError::missing(host, &name, purpose).into()
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
         other => Error::Program(ProgramError::Failed { command: purpose.to_owned(), cause: other.into() }),
@@ -154,18 +160,16 @@ pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
 /// Runs `post_transaction`, with its output in `post_transaction.log` of the tree. A failure is only a
 /// warning, because the modules are in place.
 pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
-    let log_path: PathBuf = system.layout.post_transaction_log();
+    let log_path = system.layout.post_transaction_log();
     let started = std::time::Instant::now();
     let log = match fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
-            return sink
-                .warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));
+            let path = log_path.display();
+            return sink.warn(format!("post_transaction was not run: cannot write {path}: {e}"));
         }
     };
-    let Some(shell) = dkms_sys::process::which("bash", &system.host.path)
-        .or_else(|| dkms_sys::process::which("sh", &system.host.path))
-    else {
+    let Some(shell) = find_shell(&system.host) else {
         return sink.warn("post_transaction was not run: there is no shell");
     };
     let done = Command::new(shell)
@@ -189,7 +193,7 @@ pub fn post_transaction(system: &System, sink: &dyn Sink, command: &str) {
     }
 }
 
-/// Reports a failed build to apport, if apport is installed. Errors are ignored.
+/// Reports a failed build to apport, Ubuntu's crash reporter, if it is installed. Errors are ignored.
 pub fn apport(host: &Host, build: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &host.path);

@@ -1,4 +1,4 @@
-//! The machine.
+//! Facts about the machine.
 
 use crate::distro::{self, Distribution};
 use crate::kernel::image::ImageKernels;
@@ -8,17 +8,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Facts about the machine, gathered once by the program.
+/// Facts about the machine, which the program gathers once.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// `uname -r`, or the newest kernel of an image.
+    /// The release of the running kernel, or of the newest kernel of an image.
     pub release: Release,
     /// `uname -m`
     pub machine: String,
     /// From os-release; `None` if the file does not exist or cannot be used.
     pub distribution: Option<Distribution>,
-    /// The environment for builds and scripts, without the variables that would disturb a build, and without
-    /// [`Host::secrets`].
+    /// The environment for builds and scripts, without variables that would change a build by mistake, and
+    /// without [`Host::secrets`].
     pub environment: Vec<(OsString, OsString)>,
     /// The search path for programs.
     pub path: OsString,
@@ -28,20 +28,19 @@ pub struct Host {
     pub chroot: Option<bool>,
     /// Whether this is a container, whose files may become an image.
     pub container: bool,
-    /// The kernels of the system, if none of them runs: it is in another root, or another system prepares it
-    /// in a chroot or container. [`Host::release`] is the newest of them, and nothing is known about the
-    /// machine that will boot it.
+    /// The kernels of the system, if it is an image and none of them runs: it is in another root, or in a
+    /// chroot or container. [`Host::release`] is then the newest of them, and nothing is known about the
+    /// machine that will boot the image.
     pub image: Option<ImageKernels>,
-    /// Effective user is root.
+    /// Whether the effective user is root.
     pub root: bool,
-    /// `--root`: dkms works on the system in this directory instead of the machine's own, which is an image
-    /// ([`Host::image`]).
+    /// `--root`: the directory of the system that dkms works on, if it is not the running system.
     pub other_root: Option<PathBuf>,
-    /// The command line, shown to processes that wait for this one.
+    /// The command line of this process. Other processes show it while they wait for this process.
     pub command: String,
-    /// Secrets, which builds and scripts do not inherit.
+    /// Secrets that builds and scripts do not inherit.
     pub secrets: Secrets,
-    /// The run of the package manager whose kernel hook started this dkms, if that is known.
+    /// Identifies the run of the package manager whose kernel hook started this dkms, if this is known.
     pub package_manager_run: Option<String>,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
@@ -79,8 +78,8 @@ impl Host {
         }
     }
 
-    /// `SOURCE_DATE_EPOCH`: recorded times do not depend on when something is made, or how long it takes
-    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    /// `SOURCE_DATE_EPOCH` (<https://reproducible-builds.org/specs/source-date-epoch/>), in seconds since
+    /// 1970. With it, records contain neither the current time nor durations.
     pub fn source_date_epoch(&self) -> Option<u64> {
         let (_, value) = self.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
         value.to_str()?.parse().ok()
@@ -92,13 +91,13 @@ impl Host {
         self.source_date_epoch().unwrap_or_else(now)
     }
 
-    /// Returns whether records contain inodes and change times, which let dkms skip the comparison of files.
-    /// They differ between two identical images, and are meaningless in a copy of an image.
+    /// Returns whether records contain inodes and change times, so that dkms can skip the comparison of
+    /// files. With `SOURCE_DATE_EPOCH` they do not, because these values differ between identical images.
     pub fn records_stamps(&self) -> bool {
         self.source_date_epoch().is_none()
     }
 
-    /// Returns the reason why the distribution is unknown: os-release is missing or cannot be read.
+    /// Returns the error for an unknown distribution: os-release is missing or cannot be read.
     pub fn distribution_unknown(&self) -> crate::Error {
         let shown = self.other_root.clone().unwrap_or_else(|| "/".into());
         let cause = distro::unusable_os_release(Path::new("/"));
@@ -118,13 +117,14 @@ impl Host {
         Kernel::from_release(self.release.clone(), &self.machine)
     }
 
-    /// The package with a program; the program itself if the distribution is unknown.
+    /// Returns the name of the package that contains a program; the name of the program if the distribution
+    /// is unknown.
     pub fn program_package(&self, program: &str) -> String {
         let known = self.distribution.as_ref();
         known.map_or_else(|| program.to_owned(), |distribution| distribution.program_package(program))
     }
 
-    /// The distribution; an error if paths depend on it and it is unknown.
+    /// Returns the distribution, for paths that depend on it.
     ///
     /// # Errors
     /// [`Host::distribution_unknown`].

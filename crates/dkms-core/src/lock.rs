@@ -1,4 +1,4 @@
-//! The locks of `dkms_tree::lock`, for the system that dkms works on. A wait is reported to the sink.
+//! The locks of `dkms_tree::lock`, with the settings of the system. Waits are reported to the sink.
 
 use crate::error::Result;
 use crate::event::{Event, Silent, Sink};

@@ -1,6 +1,7 @@
-//! Programs that dkms runs: tools of the system, and scripts of packages.
+//! Errors of the programs that dkms runs: tools of the system, and scripts of packages.
 
 use crate::cause::Cause;
+use crate::host::Host;
 use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub enum ProgramError {
         #[source]
         cause: Cause,
     },
-    /// `code` is the exit status of the script, as a shell reports it.
+    /// `code` is the exit code of the script, as a shell reports it.
     #[error("{directive} of {package} ({command}) ended with {status}")]
     ScriptFailed {
         package: PackageId,
@@ -29,6 +30,12 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
+    /// A program is missing. `purpose` completes the sentence "dkms needs it to ...".
+    pub(crate) fn missing(host: &Host, program: &str, purpose: impl Into<String>) -> Self {
+        let package = host.program_package(program);
+        Self::Missing { program: program.to_owned(), purpose: purpose.into(), package }
+    }
+
     /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Sink};
 use crate::install::{Change, Ending};
 use crate::package::PackageError;
-use crate::plan::removal::Depth;
+use crate::plan::removal::{Depth, Removal};
 use crate::plan::{Operation, Plan, gather};
 use crate::request::Overrides;
 use crate::system::System;
@@ -39,8 +39,9 @@ pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<P
     add::require_added(&system.layout, request.package)?;
     let built = || state::builds(&system.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
-    let why = format!("requested by '{}'", request.action);
-    Ok(gather::removal(system, sink, request.package, &kernels, request.depth, &why, request.overrides))
+    let reason = &format!("requested by '{}'", request.action);
+    let removal = Removal { package: request.package, kernels: &kernels, depth: request.depth, reason };
+    Ok(gather::removal(system, sink, &removal, request.overrides))
 }
 
 /// Executes such a plan as a single transaction. Returns the kernels whose modules changed.

@@ -1,4 +1,4 @@
-//! Types that all requests share, and errors in requests.
+//! The overrides of safety checks, which all requests have, and errors in requests.
 
 mod usage;
 
@@ -8,18 +8,18 @@ use crate::cause::Cause;
 use dkms_tree::ids::{BadName, Release};
 use std::path::PathBuf;
 
-/// The safety checks that an action overrides.
+/// The safety checks that a request overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--force`
     pub force: bool,
     /// `--force-version-override`: versions of modules are not compared.
     pub version: bool,
-    /// `--rpm_safe_upgrade`: an `add` in the same transaction of rpm cancels a `remove`.
+    /// `--rpm_safe_upgrade`: an `add` cancels a `remove` in the same transaction of rpm.
     pub rpm_safe_upgrade: bool,
 }
 
-/// A request that cannot be carried out as written.
+/// The reason why a request cannot be executed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum RequestError {
@@ -43,15 +43,15 @@ pub enum RequestError {
     ArchesForKernels { arches: usize, kernels: usize },
     #[error("{what} is for one architecture, and these kernels are for {} and {}", .arches[0], .arches[1])]
     SeveralArches { what: &'static str, arches: [String; 2] },
-    #[error("match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]")]
+    #[error("match needs a template kernel: dkms match --templatekernel KERNEL [-k KERNEL]")]
     NoTemplate,
-    #[error("{0} exclude each other")]
+    #[error("{0} cannot be used together")]
     Exclusive(&'static str),
     #[error("{0} packs built modules: --source-only leaves nothing")]
     NothingBuilt(&'static str),
     #[error("{option} is for {}, not for {action}", .actions.join(" and "))]
     OptionOfOthers { option: String, actions: Vec<&'static str>, action: String },
-    #[error("{action} works on {works_on}, and --root on the files of another system")]
+    #[error("{action} works on {works_on}, but --root selects the files of another system")]
     OtherRoot { action: &'static str, works_on: &'static str },
     #[error(
         "report --fleet combines the reports of several machines: {0} only applies to the report of one machine"
@@ -63,7 +63,7 @@ pub enum RequestError {
     RpmInOtherRoot { root: PathBuf, archive: String },
     #[error("template kernel and target kernel are both {0}")]
     SameKernel(Release),
-    #[error("--all and an architecture exclude each other")]
+    #[error("--all and an architecture cannot be used together")]
     AllWithArch,
     #[error("more than one action: {0} and {1}")]
     TwoActions(String, String),
@@ -79,7 +79,7 @@ pub enum RequestError {
     SeveralKernels { action: String, count: usize },
     #[error("{0} does not take --all")]
     AllBanned(String),
-    #[error("--binaries-only and --source-only exclude each other")]
+    #[error("--binaries-only and --source-only cannot be used together")]
     BothOnly,
 }
 

@@ -1,4 +1,4 @@
-//! The system that dkms works on: where its files are, the machine, and what its administrator has set.
+//! The system that dkms works on: its paths, the machine, and the settings of the administrator.
 
 use crate::event::Sink;
 use crate::host::Host;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts that no action changes, and what the threads of one command share. The request contains the
-/// parameters of an action, and the action reports to a [`Sink`].
+/// The system that dkms works on. Actions do not change its facts. Their parameters are in a request, and they
+/// report to a [`Sink`]. It also has what the threads of one command share.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {
@@ -46,8 +46,8 @@ impl System {
         &self.command.registry
     }
 
-    /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
-    /// changed, because a command that has nothing to do does not need a writable tree.
+    /// Checks that the tree is writable. Call it only before a change, because a command that has nothing to
+    /// do does not need a writable tree.
     ///
     /// # Errors
     /// [`crate::Error::TreeNotWritable`].
@@ -60,11 +60,12 @@ impl System {
         Trees { layout: &self.layout, other_root: self.host.other_root.is_some() }
     }
 
-    /// Returns `parallel_jobs` in the form of dkms.conf and the make line: empty for "no limit".
+    /// Returns the number of jobs as text for dkms.conf and the make command; empty if the number is not
+    /// limited.
     pub fn jobs_word(&self) -> String {
         match self.settings.jobs {
             Some(0) => String::new(),
-            Some(n) => n.to_string(),
+            Some(jobs) => jobs.to_string(),
             None => self.host.cpus.max(1).to_string(),
         }
     }
@@ -72,12 +73,12 @@ impl System {
     /// Reports a recovery after an interrupted command, and writes it to the tree's recovery log.
     pub(crate) fn report_recovery(&self, sink: &dyn Sink, text: &str) {
         let log = dkms_sys::fs::open_append(self.layout.recovery_log());
-        // A failure to write the log does not stop the command.
+        // If the log cannot be written, the warning is still printed.
         let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         sink.warn(text);
     }
 
-    /// Warns about the cache of builds, at most once per command. It never fails a build.
+    /// Warns about the cache of builds, at most once per command. Problems of the cache never fail a build.
     pub(crate) fn warn_about_cache(&self, sink: &dyn Sink, text: impl Into<String>) {
         if !self.command.cache_warned.swap(true, Ordering::Relaxed) {
             sink.warn(text);
@@ -85,7 +86,7 @@ impl System {
     }
 }
 
-/// The settings from framework.conf and the command line for this system, independent of the action.
+/// The settings from framework.conf and the command line that do not depend on the action.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `--directive NAME=value`, in the order of the command line.
@@ -104,7 +105,7 @@ pub struct Settings {
     pub symlink_modules: bool,
     /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
     pub jobs: Option<u32>,
-    /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
+    /// `--mok-signing-key` and `--mok-certificate`. dkms signs with them even in a chroot.
     pub signing: Option<(String, PathBuf)>,
     /// The directory for temporary files.
     pub tmp_location: PathBuf,

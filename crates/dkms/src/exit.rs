@@ -139,7 +139,7 @@ fn build(error: &BuildError) -> u8 {
         BuildError::DependsMissing { .. }
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,
-        BuildError::HeadersMissing { .. } => 21,
+        BuildError::HeadersMissing(_) => 21,
         BuildError::NotPublished { .. } => 12,
         BuildError::Excluded { .. } => 77,
     }

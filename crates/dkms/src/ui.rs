@@ -271,7 +271,7 @@ impl Sink for Ui {
                 {
                     failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 } else {
-                    if matches!(event, Event::Summary { .. }) {
+                    if matches!(event, Event::Summary(_)) {
                         self.print_failures();
                     }
                     self.print_lines(&event);

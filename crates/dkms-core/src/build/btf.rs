@@ -1,19 +1,18 @@
-//! Adds BTF to modules that kbuild had to leave without it.
+//! Adds BTF to modules if kbuild could not generate it.
 //!
-//! BTF describes a module's types and functions to BPF programs. kbuild makes it from debugging symbols,
-//! relative to the BTF of the kernel, which it takes from `vmlinux` in the headers. Where headers have no
-//! `vmlinux`, dkms takes it from the kernel's image and runs the same programs with the same options, except
-//! that pahole never works in parallel, because then its output has no fixed order.
+//! BTF describes a module's types and functions to BPF programs. kbuild generates it from debugging symbols.
+//! It is relative to the BTF of the kernel, which kbuild reads from `vmlinux` in the headers. If the headers
+//! have no `vmlinux`, dkms reads the BTF from the kernel's image. It runs the same programs with the same
+//! options, except that pahole does not run in parallel, because then its output has no fixed order.
 //!
-//! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
-//! not work is installed without BTF, as kbuild has left it.
+//! The programs read the module, which is untrusted, so they run in the sandbox. If this fails, the module is
+//! installed without BTF, as kbuild built it.
 
 use super::NotForKernel;
 use super::context::{self, Context};
-use super::kernel_btf::{self, Base, Btf, pahole};
+use super::kernel_btf::{self, Base, Btf, BtfError, find_pahole};
 use super::sandbox::Change;
 use crate::error::Result;
-use crate::event::Event;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_sys::sandbox::{Access, Place};
 use kmodule::image;
@@ -23,7 +22,8 @@ use std::time::Duration;
 /// The time limit for one program. Debian's largest module package takes a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Prints kbuild's options for pahole; the file has other names in older kernels, or does not exist.
+/// A makefile that prints kbuild's options for pahole. The file with these options has different names in
+/// older kernels, or does not exist.
 const OPTIONS: &[u8] = b"\
 PAHOLE ?= pahole
 KBUILD_EXTMOD := .
@@ -37,8 +37,8 @@ dkms:
 \t@echo 'options: $(PAHOLE_FLAGS) $(MODULE_PAHOLE_FLAGS)'
 ";
 
-/// kbuild's options for pahole and this kernel.
-fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, String>> {
+/// Returns kbuild's options for pahole and this kernel.
+fn pahole_options(context: &Context<'_>) -> Result<Vec<String>, BtfError> {
     let make = dkms_sys::process::which("make", &context.system.host.path).unwrap_or_else(|| "make".into());
     let command = context
         .sandbox
@@ -53,30 +53,27 @@ fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, Str
     let done = context.sandbox.run(context.system, context.sink, command, "ask kbuild for its options")?;
     let text = done.stdout_text();
     let line = text.lines().find_map(|line| line.strip_prefix("options:"));
-    Ok(match line.filter(|_| done.status.success()) {
-        Some(line) => Ok(without_jobs(line)),
-        None => {
-            let stderr = String::from_utf8_lossy(&done.stderr);
-            let dir = context.target.headers.dir.display();
-            Err(format!("the options for pahole cannot be read from {dir}: {}", stderr.trim()))
-        }
+    line.filter(|_| done.status.success()).map(without_jobs).ok_or_else(|| {
+        let (dir, stderr) = (context.target.headers.dir.display(), done.stderr_text());
+        let reason = format!("the options for pahole cannot be read from {dir}: {}", stderr.trim());
+        BtfError::Unavailable(reason)
     })
 }
 
-/// The options without those that let pahole work in parallel.
+/// Removes the options that make pahole run in parallel.
 fn without_jobs(line: &str) -> Vec<String> {
     let mut words = line.split_whitespace().peekable();
-    let mut kept = Vec::new();
+    let mut options = Vec::new();
     while let Some(word) = words.next() {
-        let jobs = word == "--jobs" || word.strip_prefix("-j").is_some_and(is_number);
-        if jobs {
-            // `-j 8` is two words.
+        let is_jobs = word == "--jobs" || word.strip_prefix("-j").is_some_and(is_number);
+        if is_jobs {
+            // In `-j 8`, the number is a separate word.
             words.next_if(|next| is_number(next) && !next.is_empty());
         } else if !word.starts_with("--jobs=") {
-            kept.push(word.to_owned());
+            options.push(word.to_owned());
         }
     }
-    kept
+    options
 }
 
 fn is_number(text: &str) -> bool {
@@ -84,7 +81,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Adds BTF to a module if kbuild should have added it but could not. If this fails, a warning is printed and
-/// the module stays unchanged. `check` makes sure that the changed file is still a valid module.
+/// the module stays unchanged. `check` checks that the changed file is still a valid module.
 ///
 /// # Errors
 /// The log cannot be written; as [`super::sandbox::BuildSandbox::change_file`].
@@ -102,95 +99,92 @@ pub(super) fn add(
     if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
         return Ok(bytes);
     }
-    let stage = format!("BTF of {name}.ko");
-    context.sink.event(Event::BuildStage { build: context.build.clone(), stage });
-    let warn = |why: &str| {
-        context.sink.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
-    };
-    let base = context.target.btf_base(|| match kernel_btf(context, file, digest)? {
-        Ok(raw) => Base::new(&context.system.settings.tmp_location, &raw, || options(context)),
-        Err(why) => Ok(Err(why)),
-    })?;
-    match &*base {
-        Ok(base) => match run(context, name, &bytes, base)? {
-            Ok(changed) => match check(&changed) {
-                Ok(()) => return Ok(changed),
-                Err(why) => warn(&format!("pahole damaged it: {why}")),
-            },
-            Err(why) => warn(&why),
-        },
-        Err(why) => warn(why),
-    }
-    Ok(bytes)
-}
-
-/// The kernel's BTF, from the cache if it is there.
-fn kernel_btf(
-    context: &Context<'_>,
-    file: &Path,
-    kernel_digest: &str,
-) -> Result<std::result::Result<Vec<u8>, String>> {
-    let cache = context::cache(context);
-    if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
-        return Ok(Ok(raw));
-    }
-    let raw = match kernel_btf::unpack(file, kernel_digest)? {
-        Ok(raw) => raw,
-        Err(why) => return Ok(Err(why)),
-    };
-    if let Some(cache) = cache.filter(|_| context.system.host.root) {
-        if let Err(e) = cache.store_base(kernel_digest, &context.build.kernel.release, &raw) {
-            context
-                .system
-                .warn_about_cache(context.sink, format!("the BTF of the kernel is not cached: {e}"));
+    context.stage(&format!("BTF of {name}.ko"));
+    let changed = generate(context, name, &bytes, file, digest).and_then(|changed| {
+        check(&changed).map_err(|why| BtfError::Unavailable(format!("pahole damaged it: {why}")))?;
+        Ok(changed)
+    });
+    match changed {
+        Ok(changed) => Ok(changed),
+        Err(BtfError::Build(error)) => Err(error),
+        Err(BtfError::Unavailable(why)) => {
+            context.sink.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
+            Ok(bytes)
         }
     }
-    Ok(Ok(raw))
 }
 
-/// Runs pahole, and resolve_btfids if the module needs it.
-fn run(
+/// Returns the module with BTF. `file` contains the kernel's BTF, and `digest` identifies its contents.
+fn generate(
     context: &Context<'_>,
     name: &str,
     bytes: &[u8],
-    base: &Base,
-) -> Result<std::result::Result<Vec<u8>, String>> {
-    let headers = &context.target.headers.dir;
-    let resolve = headers.join("tools/bpf/resolve_btfids/resolve_btfids");
+    file: &Path,
+    digest: &str,
+) -> Result<Vec<u8>, BtfError> {
+    let base = context.target.btf_base(|| {
+        let base = kernel_btf(context, file, digest).and_then(|raw| {
+            let options = pahole_options(context)?;
+            Ok(Base::new(&context.system.settings.tmp_location, &raw, options)?)
+        });
+        match base {
+            Ok(base) => Ok(Ok(base)),
+            Err(BtfError::Unavailable(why)) => Ok(Err(why)),
+            Err(BtfError::Build(error)) => Err(error),
+        }
+    })?;
+    let base = base.as_ref().as_ref().map_err(|why| BtfError::Unavailable(why.clone()))?;
+    run_programs(context, name, bytes, base)
+}
+
+/// Returns the kernel's BTF, from the cache if possible.
+fn kernel_btf(context: &Context<'_>, file: &Path, kernel_digest: &str) -> Result<Vec<u8>, BtfError> {
+    let cache = context::cache(context);
+    if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
+        return Ok(raw);
+    }
+    let raw = kernel_btf::unpack(file, kernel_digest)?;
+    if let Some(cache) = cache.filter(|_| context.system.host.root) {
+        if let Err(e) = cache.store_base(kernel_digest, &context.build.kernel.release, &raw) {
+            let text = format!("the BTF of the kernel is not cached: {e}");
+            context.system.warn_about_cache(context.sink, text);
+        }
+    }
+    Ok(raw)
+}
+
+/// Runs pahole, and resolve_btfids if the module needs it.
+fn run_programs(context: &Context<'_>, name: &str, bytes: &[u8], base: &Base) -> Result<Vec<u8>, BtfError> {
+    let resolve = context.target.headers.dir.join("tools/bpf/resolve_btfids/resolve_btfids");
     let resolves = dkms_sys::fs::exists_followed(&resolve);
     if !resolves && image::has_section(bytes, ".BTF_ids") {
-        return Ok(Err(format!("it has lists of types, and {} does not exist", resolve.display())));
+        let reason = format!("it has lists of types, and {} does not exist", resolve.display());
+        return Err(BtfError::Unavailable(reason));
     }
-    let Some(pahole) = pahole(&context.system.host) else {
-        return Ok(Err("pahole is not installed".into()));
-    };
+    let missing = || BtfError::Unavailable("pahole is not installed".into());
+    let pahole = find_pahole(&context.system.host).ok_or_else(missing)?;
     let file = format!("{name}.ko");
     let options = base.options.iter().map(String::as_str);
     let options: Vec<&str> = std::iter::once("-J").chain(options).chain(["--btf_base"]).collect();
-    let changed = match program(context, &file, bytes, &pahole, &options, base)? {
-        Ok(changed) => changed,
-        Err(why) => return Ok(Err(why)),
-    };
-    let resolved = if resolves {
-        match program(context, &file, &changed, &resolve, &["-b"], base)? {
-            Ok(resolved) => resolved,
-            Err(why) => return Ok(Err(why)),
-        }
-    } else {
-        changed
-    };
-    Ok(if image::has_btf(&resolved) { Ok(resolved) } else { Err("pahole found no types in it".into()) })
+    let mut changed = run_program(context, &file, bytes, &pahole, &options, base)?;
+    if resolves {
+        changed = run_program(context, &file, &changed, &resolve, &["-b"], base)?;
+    }
+    if !image::has_btf(&changed) {
+        return Err(BtfError::Unavailable("pahole found no types in it".into()));
+    }
+    Ok(changed)
 }
 
-/// Runs one program on the module. Its options are followed by the kernel's BTF and the module.
-fn program(
+/// Runs a program that changes the module. Its options are followed by the kernel's BTF and the module.
+fn run_program(
     context: &Context<'_>,
     file: &str,
     bytes: &[u8],
     program: &Path,
     options: &[&str],
     base: &Base,
-) -> Result<std::result::Result<Vec<u8>, String>> {
+) -> Result<Vec<u8>, BtfError> {
     let objcopy = context.target.toolchain.objcopy();
     let shown = format!("{} {} kernel.btf {file}", program.display(), options.join(" "));
     context.log.begin(&format!("Generating BTF of {file}"), &shown)?;
@@ -199,17 +193,16 @@ fn program(
         command.stdout(Stream::Capture).stderr(Stream::ToStdout).timeout(TIMEOUT)
     };
     let places = [Place::new(base.dir.path(), Access::Read)];
-    let change = Change { program, purpose: "generate BTF", places: &places };
-    let (done, changed) =
-        context.sandbox.change_file(context.system, context.sink, file, bytes, prepare, &change)?;
+    let change = Change { program, purpose: "generate BTF", name: file, bytes, places: &places };
+    let (done, changed) = context.sandbox.change_file(context.system, context.sink, &change, prepare)?;
     let stdout = done.stdout_text();
     context.log.line(stdout.trim_end())?;
     context.log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
-        return Ok(Ok(changed));
+        return Ok(changed);
     }
     let last = stdout.lines().last().unwrap_or("it printed no reason");
-    Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
+    Err(BtfError::Unavailable(format!("{} failed ({}): {last}", program.display(), done.status)))
 }
 
 #[cfg(test)]
@@ -217,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_without_parallel_work() {
+    fn options_for_parallel_work_are_removed() {
         let flags = " --btf_gen_floats -j --lang_exclude=rust -j8 --jobs=3 --jobs 4 -j 2 --btf_features=x";
         assert_eq!(without_jobs(flags), ["--btf_gen_floats", "--lang_exclude=rust", "--btf_features=x"]);
         assert!(without_jobs("").is_empty());

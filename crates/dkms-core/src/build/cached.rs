@@ -1,7 +1,7 @@
-//! Builds from the cache of builds, and builds for it.
+//! Takes builds from the cache of builds, and stores builds in it.
 //!
-//! The result of [`take`] equals that of a compilation: the same files in `K/A`, the same log. PRE_BUILD and
-//! POST_BUILD do not run; what POST_BUILD added to `K/A` is part of the entry.
+//! [`take`] has the same result as a compilation: the same files in `K/A`, and the same log. PRE_BUILD and
+//! POST_BUILD do not run. An entry contains the files that POST_BUILD added to `K/A`.
 
 use super::collect::{self, Collected, CollectedModule, Staging};
 use super::context::{Context, cache};
@@ -20,22 +20,25 @@ use kmodule::Compression;
 use kmodule::compress::Options;
 use std::path::{Path, PathBuf};
 
-/// The file of the exported symbols, in an entry and in `K/A/module`.
+/// The file with the exported symbols, in an entry and in `K/A/module`.
 const SYMBOLS: &str = "Module.symvers";
 
-/// The longest log that is restored, in bytes.
-const LONGEST_LOG: usize = 64 << 20;
+/// The maximum size of a log that is restored, in bytes.
+const MAX_LOG_SIZE: usize = 64 << 20;
 
-/// The modules of a build that did not have to be compiled.
-pub(crate) struct Taken {
-    /// As if they had been compiled here.
+/// The modules of a build: compiled, or from a cache or registry.
+pub(crate) struct Obtained {
     pub collected: Collected,
-    /// The files that POST_BUILD added to `K/A`.
-    pub added: Vec<(PathBuf, Vec<u8>)>,
-    /// The source of the modules: a compiler run, the local cache or a registry.
+    /// The signer, if the modules are signed already.
+    pub signer: Option<Fleet>,
+    /// The origin of the modules: a compilation, the local cache or a registry.
     pub origin: BuildOrigin,
-    /// The origin that is recorded.
+    /// The origin that the manifest records.
     pub recorded: BuildOrigin,
+    /// The names and contents of the files that POST_BUILD added to `K/A`; `None` if POST_BUILD has not run.
+    pub added: Option<Vec<(PathBuf, Vec<u8>)>>,
+    /// The data to store in the cache when the build is in place.
+    pub draft: Option<Draft>,
 }
 
 /// Returns the name of a build in the local cache, and the lines of its fingerprint. With SOURCE_DATE_EPOCH,
@@ -56,20 +59,23 @@ fn reproducible(system: &System) -> Option<String> {
     Some(format!("reproducible=SOURCE_DATE_EPOCH {epoch}, dkms {version}, jobs {jobs}"))
 }
 
-/// Finds the build with these lines in the local cache. A damaged entry is dropped. Only an entry
-/// whose modules `fleet` has signed counts.
+/// Finds the build with these lines in the local cache. Deletes a damaged entry, with a warning. With
+/// `fleet`, only an entry whose modules this fleet has signed is used.
 ///
 /// # Errors
-/// The tree cannot be written. Nothing that is wrong with the cache is an error.
-pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
+/// The tree cannot be written. A problem of the cache is never an error.
+pub(crate) fn find(
+    context: &Context<'_>,
+    lines: &[String],
+    fleet: Option<&Fleet>,
+) -> Result<Option<Obtained>> {
     // `--force` requests a new compilation of a build that already exists.
     if context.rebuild {
         return Ok(None);
     }
     let Some(cache) = cache(context) else { return Ok(None) };
     let (name, lines) = local_entry(context.system, lines);
-    let found = cache.find(&name);
-    let taken = match found {
+    let obtained = match cache.find(&name) {
         Ok(None) => {
             if fleet.is_none() {
                 report_miss(context, &cache, &lines);
@@ -79,30 +85,29 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
         Ok(Some(entry)) => take(context, &entry, BuildOrigin::Cache, fleet)?.inspect(|_| entry.touch()),
         Err(damaged) => Err(damaged),
     };
-    Ok(taken.map_err(|damaged| drop_damaged(context, &cache, &damaged)).ok())
+    Ok(obtained.map_err(|damaged| delete_damaged(context, &cache, &damaged)).ok())
 }
 
 /// Takes the modules of this build from an entry. Every file is compared with the record, and every module is
-/// checked as if it had been compiled here. The log in the entry becomes the log of this build. `fleet` must
-/// have signed its modules.
+/// checked in the same way as a compiled one. The log in the entry becomes the log of this build. With
+/// `fleet`, this fleet must have signed the modules.
 ///
 /// # Errors
-/// The tree cannot be written. The inner error is the reason why the entry is not usable.
+/// The tree cannot be written. The inner error is the reason why the entry cannot be used.
 pub(crate) fn take(
     context: &Context<'_>,
     entry: &Entry,
     origin: BuildOrigin,
     fleet: Option<&Fleet>,
-) -> Result<std::result::Result<Taken, Damaged>> {
+) -> Result<std::result::Result<Obtained, Damaged>> {
     let contents = match contents(context, entry, fleet) {
         Ok(contents) => contents,
         Err(damaged) => return Ok(Err(damaged)),
     };
-    let stage = match &origin {
+    context.stage(match &origin {
         BuildOrigin::Registry(_) => "from the registry",
         _ => "from the cache",
-    };
-    context.sink.event(Event::BuildStage { build: context.build.clone(), stage: stage.into() });
+    });
     let staging = Staging::new(&context.system.layout, context.build)?;
     if let Some(symbols) = &contents.symbols {
         fs::create_new(staging.modules().join(SYMBOLS), symbols, 0o644)?;
@@ -117,16 +122,23 @@ pub(crate) fn take(
         _ => "from the cache".to_owned(),
     };
     let first = format!("Not compiled: taken {from}, fingerprint {}", entry.record.fingerprint);
-    // The records are then those of the compilation.
+    // In this case, the records must equal those of the compilation.
     let is_local = origin == BuildOrigin::Cache;
     let as_compiled =
         is_local && reproducible(context.system).is_some_and(|line| entry.record.lines.contains(&line));
     context.log.restart(Some(first.as_str()).filter(|_| !as_compiled), &contents.log)?;
     let recorded = if as_compiled { BuildOrigin::Built } else { origin.clone() };
-    Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin, recorded }))
+    Ok(Ok(Obtained {
+        collected: Collected { staging, modules },
+        signer: None,
+        origin,
+        recorded,
+        added: Some(contents.added),
+        draft: None,
+    }))
 }
 
-/// The checked files of an entry.
+/// The files of an entry, after they were checked.
 struct Contents {
     modules: Vec<(CollectedModule, Vec<u8>)>,
     symbols: Option<Vec<u8>>,
@@ -139,20 +151,19 @@ fn contents(
     entry: &Entry,
     fleet: Option<&Fleet>,
 ) -> std::result::Result<Contents, Damaged> {
-    let modules = wanted(context).map(|wanted| module(context, entry, wanted, fleet));
+    let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
+    let modules = context.modules().map(|listed| read_module(context, entry, listed, fleet));
     let mut added = Vec::new();
     for file in &entry.record.files {
         if let Ok(below) = Path::new(&file.path).strip_prefix(ADDED) {
             if !is_addition(below) {
-                let reason = format!("POST_BUILD cannot have added {}", below.display());
-                return Err(Damaged { path: entry.dir.clone(), reason });
+                return Err(damaged(format!("POST_BUILD cannot have added {}", below.display())));
             }
             added.push((below.to_owned(), entry.read(file)?));
         }
     }
-    let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
     let log = entry.file(LOG).map(|file| entry.read(file)).transpose()?.unwrap_or_default();
-    let log = kmodule::compress::decompress(&log, LONGEST_LOG);
+    let log = kmodule::compress::decompress(&log, MAX_LOG_SIZE);
     Ok(Contents {
         modules: modules.collect::<std::result::Result<_, _>>()?,
         symbols: entry.file(SYMBOLS).map(|file| entry.read(file)).transpose()?,
@@ -161,21 +172,21 @@ fn contents(
     })
 }
 
-/// Returns whether POST_BUILD may add a file at this place below `K/A`: not among the modules and logs, which
-/// dkms writes itself. A registry could have put it there.
+/// Returns whether POST_BUILD may add a file at this path below `K/A`. It may not add modules and logs,
+/// because dkms writes those itself. This also protects against a malicious registry.
 fn is_addition(below: &Path) -> bool {
     let first = below.iter().next();
     first.is_some_and(|name| name != "module" && name != "log")
 }
 
-/// Reads and checks one module.
-fn module(
+/// Reads and checks a module that dkms.conf lists.
+fn read_module(
     context: &Context<'_>,
     entry: &Entry,
-    wanted: &ModuleEntry,
+    listed: &ModuleEntry,
     fleet: Option<&Fleet>,
 ) -> std::result::Result<(CollectedModule, Vec<u8>), Damaged> {
-    let path = in_entry(&wanted.dest_name);
+    let path = path_in_entry(&listed.dest_name);
     let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
     let file = entry.file(&path).ok_or_else(|| damaged(format!("it has no {path}")))?;
     let bytes = entry.read(file)?;
@@ -184,31 +195,26 @@ fn module(
     if let Some(fleet) = fleet {
         fleet.check(&bytes).map_err(|why| damaged(format!("{path}: {why}")))?;
     }
-    Ok((CollectedModule::new(&context.system.host, wanted, &module), bytes))
+    Ok((CollectedModule::new(&context.system.host, listed, &module), bytes))
 }
 
-/// The modules of dkms.conf for this kernel.
-fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = &'a ModuleEntry> {
-    let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
-    entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry))
-}
-
-fn in_entry(module: &str) -> String {
+/// The path of a module in an entry.
+fn path_in_entry(module: &str) -> String {
     format!("module/{module}.ko")
 }
 
-fn drop_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
-    let system = context.system;
+fn delete_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
     context.sink.warn(format!(
         "{}: the cache of builds has a damaged entry, which is dropped: {damaged}",
         context.build
     ));
     if let Err(e) = cache.drop_entry(&damaged.path) {
-        system.warn_about_cache(context.sink, format!("the damaged entry cannot be dropped: {e}"));
+        let text = format!("the damaged entry cannot be dropped: {e}");
+        context.system.warn_about_cache(context.sink, text);
     }
 }
 
-/// With `--verbose`: the inputs that differ from the nearest entry.
+/// With `--verbose`, reports the inputs that differ from those of the most similar entry.
 fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     if !context.system.settings.verbose {
         return;
@@ -224,20 +230,23 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     context.sink.event(Event::Detail { text: format!("{}: {text}", context.build) });
 }
 
-/// Reads the files of a compiled build that are stored in the cache, before the modules are signed; `None` if
-/// the build is not stored.
+/// Reads the files of a compiled build for the cache, before the modules are signed. Returns `None` if the
+/// build is not to be stored.
+///
+/// # Errors
+/// A file cannot be read.
 pub(crate) fn draft(
     context: &Context<'_>,
     fingerprint: &Fingerprint,
     collected: &Collected,
 ) -> Result<Option<Draft>> {
     let confine = &context.loaded.conf.confine;
-    // Such a build may read or change things that the fingerprint does not describe.
-    let reaches_out = confine.network || !confine.write.is_empty();
-    // With --force, a module for another kernel is accepted.
+    // Such a build may read or change data that the fingerprint does not describe.
+    let accesses_more = confine.network || !confine.write.is_empty();
+    // --force accepts a module for another kernel.
     let release = &context.build.kernel.release;
     let is_foreign = |module: &CollectedModule| module.vermagic.split(' ').next() != Some(release.as_str());
-    if reaches_out || collected.modules.iter().any(is_foreign) || cache(context).is_none() {
+    if accesses_more || collected.modules.iter().any(is_foreign) || cache(context).is_none() {
         return Ok(None);
     }
     if let Some(why) = &fingerprint.undescribed {
@@ -247,7 +256,7 @@ pub(crate) fn draft(
     let modules = collected.staging.modules();
     let mut draft = Draft::default();
     for module in &collected.modules {
-        draft.add(in_entry(&module.name), fs::read(modules.join(format!("{}.ko", module.name)))?);
+        draft.add(path_in_entry(&module.name), fs::read(modules.join(format!("{}.ko", module.name)))?);
     }
     if let Some(symbols) = fs::read_optional(modules.join(SYMBOLS), Limit::INDEX)? {
         draft.add(SYMBOLS, symbols);
@@ -255,19 +264,18 @@ pub(crate) fn draft(
     Ok(Some(draft))
 }
 
-/// Stores a build that is in place. It never fails: if the cache cannot be written, it prints a warning.
-pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
+/// Stores a build that is in place. If the cache cannot be written, this is only a warning.
+pub(crate) fn store(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
     let system = context.system;
     let Some(cache) = cache(context).filter(|cache| system.host.root || may_write(cache)) else { return };
     let entry = local_entry(system, &lines);
-    let result = match check(context, placed) {
-        Ok(()) => store(context, &cache, draft, entry, placed),
-        Err(why) => Err(Kept::Not(why)),
-    };
-    match result {
+    let stored = check_described(context, placed)
+        .map_err(NotStored::Unsuitable)
+        .and_then(|()| store_in(context, &cache, draft, entry, placed));
+    match stored {
         Ok(()) => {}
-        Err(Kept::Not(why)) => report_not_stored(context, &why),
-        Err(Kept::Failed(e)) => {
+        Err(NotStored::Unsuitable(why)) => report_not_stored(context, &why),
+        Err(NotStored::Failed(e)) => {
             system.warn_about_cache(
                 context.sink,
                 format!("the cache of builds cannot be written, so builds are not stored: {e}"),
@@ -281,18 +289,18 @@ fn report_not_stored(context: &Context<'_>, why: &str) {
     context.sink.event(Event::Detail { text });
 }
 
-/// The reason why a build is not in the cache.
-enum Kept {
-    /// It cannot be.
-    Not(String),
-    /// Something is wrong with the cache.
+/// The reason why a build is not stored in the cache.
+enum NotStored {
+    /// This build must not be stored, or is too large.
+    Unsuitable(String),
+    /// The cache cannot be written.
     Failed(StoreError),
 }
 
-impl From<StoreError> for Kept {
+impl From<StoreError> for NotStored {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::TooLarge { .. } | StoreError::Record(_) => Self::Not(e.to_string()),
+            StoreError::TooLarge { .. } | StoreError::Record(_) => Self::Unsuitable(e.to_string()),
             other => Self::Failed(other),
         }
     }
@@ -302,17 +310,19 @@ fn may_write(cache: &Cache) -> bool {
     fs::require_writable_below(cache.dir()).is_ok()
 }
 
-/// Returns the reason why the fingerprint may be incomplete: an input or a result of this build that it does
-/// not describe.
-fn check(context: &Context<'_>, placed: &Placed) -> std::result::Result<(), String> {
+/// Checks that the fingerprint describes all inputs and results of this build.
+///
+/// # Errors
+/// The input or result that it may not describe.
+fn check_described(context: &Context<'_>, placed: &Placed) -> std::result::Result<(), String> {
     let conf = &context.loaded.conf;
     let runs = |line: &Option<String>| line.as_deref().is_some_and(|line| !line.is_empty());
-    let reads_more = [
+    let code_that_ran = [
         (runs(&conf.pre_build), "PRE_BUILD ran"),
         (runs(&conf.post_build), "POST_BUILD ran"),
         (context.loaded.evaluation() != "native", "dkms.conf needed a shell"),
     ];
-    if let Some((_, what)) = reads_more.iter().find(|(is, _)| *is) {
+    if let Some((_, what)) = code_that_ran.iter().find(|(ran, _)| *ran) {
         if let Some(missing) = placed.manifest.unconfined.first() {
             return Err(format!("{what} and the build was not confined completely ({missing})"));
         }
@@ -320,22 +330,22 @@ fn check(context: &Context<'_>, placed: &Placed) -> std::result::Result<(), Stri
     placed.added.as_ref().map(drop).map_err(String::clone)
 }
 
-fn store(
+fn store_in(
     context: &Context<'_>,
     cache: &Cache,
     mut draft: Draft,
     (fingerprint, lines): (String, Vec<String>),
     placed: &Placed,
-) -> std::result::Result<(), Kept> {
+) -> std::result::Result<(), NotStored> {
     let built = context.system.layout.built_dir(context.build);
-    let io = |e: dkms_sys::IoError| Kept::Failed(StoreError::Io(e));
+    let io = |e: dkms_sys::IoError| NotStored::Failed(StoreError::Io(e));
+    let odd_name = || NotStored::Unsuitable("POST_BUILD added odd names".into());
     for name in placed.added.iter().flatten() {
         let path = Path::new(ADDED).join(name);
-        let Some(path) = path.to_str() else { return Err(Kept::Not("POST_BUILD added odd names".into())) };
-        draft.add(path, fs::read_untrusted(&built, name, None).map_err(io)?);
+        draft.add(path.to_str().ok_or_else(odd_name)?, fs::read_untrusted(&built, name, None).map_err(io)?);
     }
     let log = fs::read_start(&context.log.path, Limit::LOG).map_err(io)?;
-    draft.add(LOG, zstd(&log).map_err(Kept::Not)?);
+    draft.add(LOG, zstd(&log).map_err(NotStored::Unsuitable)?);
     let build = context.build;
     let milliseconds = context.started.elapsed().as_millis();
     let record = Record {
@@ -365,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn additions_are_beside_the_modules_and_the_log() {
+    fn post_build_adds_neither_modules_nor_logs() {
         for place in ["zfs_config.h", "include/a.h", "modules", "logs/x", "x/module/a.ko"] {
             assert!(is_addition(Path::new(place)), "{place}");
         }

@@ -1,4 +1,4 @@
-//! Takes the modules out of a build directory: checked, stripped, unsigned and uncompressed.
+//! Collects the modules of a build directory. They are checked and stripped, but not signed or compressed.
 
 use super::compile::Compiled;
 use super::context::Context;
@@ -17,10 +17,11 @@ use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The results of a build before they are signed, in a directory that will become `K/A`. They depend on
-/// nothing but the inputs of the build: not on keys, compression or the destination.
+/// The results of a build before they are signed. They depend only on the inputs of the build, and not on
+/// keys, compression or the destination.
 pub(crate) struct Collected {
-    /// Has `module/NAME.ko` for each module and, if the package has one, `module/Module.symvers`.
+    /// Contains `module/NAME.ko` for each module and, if the package exports symbols,
+    /// `module/Module.symvers`.
     pub staging: Staging,
     /// The modules, in the order of dkms.conf.
     pub modules: Vec<CollectedModule>,
@@ -34,14 +35,14 @@ pub(crate) struct CollectedModule {
     pub destination: String,
     /// From `.modinfo`.
     pub vermagic: String,
-    /// From `.modinfo`, may be empty.
+    /// From `.modinfo`; can be empty.
     pub version: String,
-    /// From `.modinfo`, may be empty.
+    /// From `.modinfo`; can be empty.
     pub srcversion: String,
 }
 
-/// A temporary directory beside `K/A`. Dropping it removes it, and the directories above it that are empty
-/// then.
+/// A temporary directory that will become `K/A`. It is removed when dropped, and so are its parent
+/// directories that are empty then.
 pub(crate) struct Staging {
     dir: Option<TempDir>,
     kernel_dir: PathBuf,
@@ -49,8 +50,8 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// Creates it. The caller holds the lock of the package version, so what an earlier build left there is
-    /// removed.
+    /// Creates the directory, and removes those that an earlier build left. The caller holds the lock of the
+    /// package version.
     ///
     /// # Errors
     /// It cannot be created.
@@ -91,20 +92,17 @@ impl Drop for Staging {
 pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
     let dir = compiled.dir;
     let staging = Staging::new(&context.system.layout, context.build)?;
-    let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
-    let wanted: Vec<&ModuleEntry> =
-        entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
-    for entry in &wanted {
+    for entry in context.modules() {
         if !dkms_sys::fs::is_file(dir.join(built_file(entry))) {
             return Err(BuildError::ModuleFileMissing { file: built_file(entry), dir: dir.to_owned() }.into());
         }
     }
-    // Some packages have none.
+    // Some packages export no symbols.
     if dkms_sys::fs::exists(dir.join("Module.symvers")) {
         let symvers = dkms_sys::fs::read_untrusted(dir, "Module.symvers", context.sandbox.owner())?;
         dkms_sys::fs::create_new(staging.modules().join("Module.symvers"), &symvers, 0o644)?;
     }
-    let modules = wanted.into_iter().map(|entry| collect_module(context, dir, entry, &staging));
+    let modules = context.modules().map(|entry| collect_module(context, dir, entry, &staging));
     Ok(Collected { modules: modules.collect::<Result<_>>()?, staging })
 }
 
@@ -140,15 +138,16 @@ impl CollectedModule {
     }
 }
 
-/// The destination of a module below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
-pub fn destination(host: &Host, written: &str) -> String {
-    host.fixed_destination().unwrap_or_else(|| written.trim_end_matches('/').to_owned())
+/// Returns the destination of a module below `/lib/modules/K`. `location` is its DEST_MODULE_LOCATION.
+pub fn destination(host: &Host, location: &str) -> String {
+    host.fixed_destination().unwrap_or_else(|| location.trim_end_matches('/').to_owned())
 }
 
-/// Checks that these bytes are a kernel module for the kernel of this build.
+/// Checks that these bytes are a kernel module for the kernel of this build. With `force`, the module may be
+/// for another kernel of the same architecture.
 ///
 /// # Errors
-/// Why they are not.
+/// The reason why they are not.
 pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Module, NotForKernel> {
     let module = Module::parse(bytes)?;
     if module.this_module_size.is_none() {
@@ -169,12 +168,12 @@ pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Mo
     }
 }
 
-/// The error for a module that make produced and the kernel would not load.
+/// Returns the error for a module that the kernel would not load.
 fn not_for_kernel(context: &Context<'_>, path: PathBuf, cause: NotForKernel) -> BuildError {
     let headers = &context.target.headers.dir;
-    let belong_to = headers::kernel_release(headers);
+    let headers_release = headers::kernel_release(headers);
     match cause {
-        NotForKernel::Release { built_for, release } if belong_to.as_ref() == Some(&built_for) => {
+        NotForKernel::Release { built_for, release } if headers_release.as_ref() == Some(&built_for) => {
             let package =
                 headers::package(&context.system.layout, &context.system.host, &context.build.kernel);
             BuildError::OtherHeaders { path, built_for, release, headers: headers.clone(), package }
@@ -183,13 +182,12 @@ fn not_for_kernel(context: &Context<'_>, path: PathBuf, cause: NotForKernel) -> 
     }
 }
 
-/// The file that dkms.conf names, below the build directory.
+/// The path of a built module below the build directory.
 fn built_file(entry: &ModuleEntry) -> PathBuf {
     Path::new(&entry.built_location).join(format!("{}.ko", entry.built_name))
 }
 
-/// Removes a module's debugging symbols. The result of strip on an untrusted file is untrusted too, so it is
-/// checked.
+/// Removes a module's debugging symbols. The result is checked, because the input of strip is untrusted.
 fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let (system, program) = (context.system, context.target.toolchain.strip_program());
     let Some(path) = dkms_sys::process::which(program, &system.host.path) else {
@@ -206,9 +204,9 @@ fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let with_options = |command: Command| {
         command.arg("-g").stdout(Stream::Null).stderr(Stream::Capture).timeout(Duration::from_secs(300))
     };
-    let change = Change { program: &path, purpose: "strip debugging symbols", places: &[] };
-    let (done, stripped) =
-        context.sandbox.change_file(system, context.sink, &file, &bytes, with_options, &change)?;
+    let purpose = "strip debugging symbols";
+    let change = Change { program: &path, purpose, name: &file, bytes: &bytes, places: &[] };
+    let (done, stripped) = context.sandbox.change_file(system, context.sink, &change, with_options)?;
     if !done.status.success() {
         let output = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(bad(format!("{program} -g failed: {output}")));

@@ -13,7 +13,7 @@ use dkms_sys::jobserver::Slots;
 use dkms_sys::process::Stream;
 use std::path::Path;
 
-/// A build directory in which make succeeded. Nothing in it is trusted.
+/// A build directory in which make succeeded. Its files are untrusted.
 pub(crate) struct Compiled<'a> {
     /// The build directory.
     pub dir: &'a Path,
@@ -22,40 +22,38 @@ pub(crate) struct Compiled<'a> {
 /// Runs PRE_BUILD and make, confined. Their output goes to make.log.
 ///
 /// # Errors
-/// [`ProgramError::ScriptFailed`]; [`BuildError::MakeFailed`] with the first real errors of the compiler.
+/// [`ProgramError::ScriptFailed`]; [`BuildError::MakeFailed`] with the first errors of the compiler.
 pub(crate) fn compile<'a>(
     context: &'a Context<'_>,
     recipe: &Recipe,
     slot: Option<Slots<'_>>,
 ) -> Result<Compiled<'a>> {
-    let (system, build) = (context.system, context.build);
+    let system = context.system;
     context.target.require_foreign_tools(&system.host, &system.settings)?;
     let variables = context.script_variables(&[]);
     script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
     context.sink.event(Event::Detail { text: context.target.toolchain.as_typed(&recipe.line) });
-    context.sink.event(Event::BuildStage { build: build.clone(), stage: "make".into() });
+    context.stage("make");
     let _slots = match context.pool {
-        // It runs as many jobs as it chooses, so it waits until it has all slots.
+        // The command chooses its number of jobs itself, so it first acquires all slots.
         Some(pool) if recipe.fitted.share == jobs::Share::All => {
             drop(slot);
             Some(pool.acquire_all().map_err(|e| Error::Interrupted(e.0))?)
         }
         _ => slot,
     };
-    make(context, recipe)?;
+    run_make(context, recipe)?;
     Ok(Compiled { dir: context.dir })
 }
 
-fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
+fn run_make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     let (system, log, path) = (context.system, context.log, &context.system.host.path);
-    // Without a pool there is no limit, and make keeps its number of jobs.
+    // Without a pool, the number of jobs is not limited, and the command stays as it is in dkms.conf.
     let pool = context.pool.filter(|_| recipe.fitted.share == jobs::Share::Pool);
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
     log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;
     if dkms_sys::process::which("make", path).is_none() {
-        let (program, purpose) = ("make".to_owned(), "build modules".to_owned());
-        let package = system.host.program_package(&program);
-        return Err(ProgramError::Missing { program, purpose, package }.into());
+        return Err(ProgramError::missing(&system.host, "make", "build modules").into());
     }
     let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
     let mut command = context
@@ -77,14 +75,14 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     Err(BuildError::MakeFailed {
         build: context.build.clone(),
         status: done.status.to_string(),
-        log: log.kept.clone(),
-        diagnosis: diagnosis(context)?,
+        log: log.failed_path.clone(),
+        diagnosis: diagnose_failure(context)?,
     }
     .into())
 }
 
-/// The first real errors in make.log, and their explanation if it is certain.
-fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
+/// Finds the first errors in make.log, and their explanation if it is certain.
+fn diagnose_failure(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
     let (system, package) = (context.system, &context.build.package);
     let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;
     let text = String::from_utf8_lossy(&text);
@@ -95,9 +93,8 @@ fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
         }
     }
     if let Some(missing) = &context.target.toolchain.missing {
-        let of_the_kernel =
-            |meaning: &String| missing.programs.iter().any(|p| meaning.starts_with(p.as_str()));
-        if diagnosis.meaning.as_ref().is_none_or(of_the_kernel) {
+        let is_same = |meaning: &String| missing.programs.iter().any(|p| meaning.starts_with(p.as_str()));
+        if diagnosis.meaning.as_ref().is_none_or(is_same) {
             diagnosis.meaning = Some(explain_missing(context, missing));
         }
     }

@@ -1,18 +1,18 @@
-//! Finds denied accesses in the log of a confined build. Programs print the path or the address that they
-//! could not access.
+//! Finds denied accesses in the log of a confined build. Programs usually print the path or the address that
+//! they could not access.
 
 use std::path::{Path, PathBuf};
 
-/// Something that a build was denied.
+/// An access that the sandbox denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// To write or read this path.
+    /// Reading or writing this path.
     Path(PathBuf),
-    /// The network, with the address if the log has it.
+    /// The network, with the address if the log contains it.
     Network(Option<String>),
 }
 
-/// The number of lines that are searched, from the end of the log.
+/// The number of lines at the end of the log that are searched.
 const LINES: usize = 2000;
 
 const PATH_ERRORS: [&str; 3] = ["Read-only file system", "Permission denied", "Operation not permitted"];
@@ -26,10 +26,10 @@ const NETWORK_ERRORS: [&str; 7] = [
     "Could not connect to",
 ];
 
-/// bash's own names for connections.
+/// The names of network connections in bash.
 const CONNECTIONS: [&str; 2] = ["/dev/tcp/", "/dev/udp/"];
 
-/// Finds the first refusal. Paths in the build directory are not counted: the build itself decides about
+/// Finds the first denied access. Ignores paths in the build directory, because the sandbox does not restrict
 /// them.
 pub(crate) fn find(log: &str, build_dir: &Path) -> Option<Denied> {
     let lines: Vec<&str> = log.lines().collect();
@@ -54,8 +54,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     None
 }
 
-/// Returns the path that a message is about: the first path in quotes, otherwise the last word that is a
-/// path. The first word is the program's name.
+/// Returns the path in an error message: the first path in quotes, otherwise the last word that is a path.
+/// The first word is the name of the program, which is ignored.
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");
@@ -68,7 +68,7 @@ fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     words.filter(absolute).map(PathBuf::from).filter(outside).last()
 }
 
-/// The address in a message: a URL, or what follows "host".
+/// Returns the address in an error message: a URL, or the word after "address", "host" or "to".
 fn address(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let clean = |w: &str| {
@@ -84,14 +84,14 @@ fn address(line: &str) -> Option<String> {
 }
 
 impl Denied {
-    /// Explains the refusal, and the line in the configuration that allows it.
+    /// Explains the denied access, and which line in the configuration allows it.
     pub(crate) fn explain(&self, config_dir: &Path, package: &str) -> String {
         let file = config_dir.join(format!("{package}.conf"));
         match self {
             Self::Path(path) => {
                 let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
                 format!(
-                    "builds are confined: this one was denied access to {}. If you trust it with that, write \
+                    "builds are confined: this build was denied access to {}. To allow this access, write \
                      CONFINE_WRITE=\"{}\" in {} (see docs/security.md)",
                     path.display(),
                     directory.display(),
@@ -99,7 +99,7 @@ impl Denied {
                 )
             }
             Self::Network(address) => format!(
-                "builds have no network: this one wanted to reach {}. If you trust it with that, write \
+                "builds have no network: this build tried to reach {}. To allow the network, write \
                  CONFINE_NETWORK=yes in {} (see docs/security.md)",
                 address.as_deref().unwrap_or("another machine"),
                 file.display()
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_and_addresses_of_real_messages() {
+    fn paths_and_addresses_in_real_messages() {
         let build = Path::new("/var/lib/dkms/m/1/build");
         for (line, expected) in [
             (
@@ -129,8 +129,7 @@ mod tests {
             ("# command: echo '/etc/x': Permission denied", None),
             ("all is well in /etc", None),
         ] {
-            let found = find(line, build);
-            assert_eq!(found, expected.map(|p| Denied::Path(p.into())), "{line}");
+            assert_eq!(find(line, build), expected.map(|p| Denied::Path(p.into())), "{line}");
         }
         for (line, expected) in [
             ("curl: (6) Could not resolve host: example.org", Some("example.org")),
@@ -142,8 +141,7 @@ mod tests {
             ("bash: line 1: /dev/tcp/127.0.0.1/80: Network is unreachable", Some("127.0.0.1/80")),
             ("connect: Network is unreachable", None),
         ] {
-            let found = find(line, build);
-            assert_eq!(found, Some(Denied::Network(expected.map(str::to_owned))), "{line}");
+            assert_eq!(find(line, build), Some(Denied::Network(expected.map(str::to_owned))), "{line}");
         }
     }
 }

@@ -1,13 +1,15 @@
-//! Finds the first real errors in a make.log, and explains them if the cause is certain.
+//! Finds the first errors in a make.log, and explains them if the cause is certain.
 
 use crate::build::Diagnosis;
 use crate::host::Host;
 
-/// Lines shown per error, and errors shown.
+/// The maximum number of lines after an error that are shown.
 const CONTEXT: usize = 3;
+
+/// The maximum number of errors that are shown.
 const ERRORS: usize = 3;
 
-/// Errors whose cause may be gone soon.
+/// Errors with a temporary cause.
 const PASSING: [&str; 5] = [
     "No space left on device",
     "Killed",
@@ -19,41 +21,34 @@ const PASSING: [&str; 5] = [
 /// Diagnoses the text of a make.log.
 pub fn diagnose(host: &Host, log: &str) -> Diagnosis {
     let lines: Vec<&str> = log.lines().collect();
-    let mut out = Diagnosis::default();
-    let mut at = 0;
-    let mut shown = 0;
-    while at < lines.len() && shown < ERRORS {
-        let Some(line) = lines.get(at) else { break };
-        if is_error(line) {
-            shown += 1;
-            out.errors.push(clean(line));
-            // The compiler's explanation of it: source line and caret.
-            let context = lines.iter().skip(at + 1).take(CONTEXT).take_while(|l| is_context(l));
-            for line in context {
-                out.errors.push(clean(line));
-                at += 1;
-            }
+    let mut errors = Vec::new();
+    let mut remaining = lines.iter().peekable();
+    for _ in 0..ERRORS {
+        let Some(line) = remaining.find(|line| is_error(line)) else { break };
+        errors.push(clean(line));
+        // The compiler's explanation: the source line and a caret.
+        for _ in 0..CONTEXT {
+            errors.extend(remaining.next_if(|line| is_context(line)).map(|line| clean(line)));
         }
-        at += 1;
     }
-    if out.errors.is_empty() {
-        // The output of the last command, without the lines of dkms.
-        let from = lines.iter().rposition(|l| l.starts_with("# command: ")).map_or(0, |n| n + 1);
-        let tail = lines
-            .iter()
-            .skip(from)
-            .rev()
-            .filter(|l| !l.trim().is_empty() && !l.starts_with("# ") && !l.starts_with("----"));
-        let mut tail: Vec<String> = tail.take(5).map(|l| clean(l)).collect();
-        tail.reverse();
-        out.errors = tail;
+    if errors.is_empty() {
+        errors = last_output(&lines);
     }
-    out.meaning = meaning(host, &lines);
-    let is_passing = |line: &&str| PASSING.iter().any(|text| line.contains(text));
-    out.is_passing = lines.iter().any(is_passing);
-    out
+    let is_passing = lines.iter().any(|line| PASSING.iter().any(|text| line.contains(text)));
+    Diagnosis { errors, is_passing, meaning: meaning(host, &lines) }
 }
 
+/// Returns the last lines of the output of the last command, without the lines that dkms wrote.
+fn last_output(lines: &[&str]) -> Vec<String> {
+    let is_output =
+        |line: &&&str| !line.trim().is_empty() && !line.starts_with("# ") && !line.starts_with("----");
+    let output = lines.iter().rev().take_while(|line| !line.starts_with("# command: ")).filter(is_output);
+    let mut last: Vec<String> = output.take(5).map(|line| clean(line)).collect();
+    last.reverse();
+    last
+}
+
+/// Replaces tabs, and shortens a long line.
 fn clean(line: &str) -> String {
     line.chars().map(|c| if c == '\t' { ' ' } else { c }).take(300).collect()
 }
@@ -69,16 +64,17 @@ fn is_error(line: &str) -> bool {
         || l.starts_with("pahole: unrecognized option")
         || l.contains("No space left on device");
     let linker = l.contains("undefined reference to") || l.contains("ld: cannot find");
-    compiler || modpost || make || linker || is_of_loader(l)
+    compiler || modpost || make || linker || is_loader_error(l)
 }
 
-/// A program did not start, because of its libraries.
-fn is_of_loader(line: &str) -> bool {
+/// Returns whether a program could not start because of its libraries.
+fn is_loader_error(line: &str) -> bool {
     line.contains(": error while loading shared libraries: ")
         || line.contains(": symbol lookup error: ")
         || (line.contains(": version `") && line.contains("' not found (required by "))
 }
 
+/// Returns whether a line of a compiler shows the source of the error before it.
 fn is_context(line: &str) -> bool {
     let l = line.trim_start();
     l.starts_with('|')
@@ -86,9 +82,9 @@ fn is_context(line: &str) -> bool {
             .is_some_and(|(n, _)| !n.is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Explains an error, if its cause is certain.
 fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
     let has = |needle: &str| lines.iter().any(|l| l.contains(needle));
-    let package = |program: &str| host.program_package(program);
     if has("No space left on device") {
         return Some("the disk that holds the dkms tree or TMPDIR is full".into());
     }
@@ -97,14 +93,15 @@ fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
     }
     for line in lines {
         if let Some(program) = missing_program(line) {
-            return Some(format!("{program} is not installed; it is in the package {}", package(&program)));
+            let package = host.program_package(&program);
+            return Some(format!("{program} is not installed; it is in the package {package}"));
         }
         if let Some((symbol, module)) = undefined_symbol(line) {
             return Some(format!(
                 "this kernel does not export {symbol}, which {module} uses, and no package in BUILD_DEPENDS provides it"
             ));
         }
-        if is_of_loader(line) {
+        if is_loader_error(line) {
             return Some(
                 "a program of the headers or the compiler lacks a library, or needs a newer one than this system has; \
                  it runs on the release of the distribution that it is from (--root, if that is another root)"
@@ -123,8 +120,8 @@ fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
     None
 }
 
-/// `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, `bash: line 1: foo: command
-/// not found`
+/// Returns the program in `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, or
+/// `bash: line 1: gcc-13: command not found`.
 fn missing_program(line: &str) -> Option<String> {
     let by_shell = line.strip_suffix(": not found").or_else(|| line.strip_suffix(": command not found"));
     let by_make = line.strip_suffix(": No such file or directory").filter(|l| l.starts_with("make"));
@@ -134,7 +131,7 @@ fn missing_program(line: &str) -> Option<String> {
     plain.then(|| program.to_owned())
 }
 
-/// `ERROR: modpost: "foo" [/path/bar.ko] undefined!`
+/// Returns the symbol and the module in `ERROR: modpost: "foo" [/path/bar.ko] undefined!`.
 fn undefined_symbol(line: &str) -> Option<(String, String)> {
     let rest = line.strip_suffix("undefined!")?;
     let symbol = rest.split('"').nth(1)?;
@@ -143,11 +140,13 @@ fn undefined_symbol(line: &str) -> Option<(String, String)> {
     Some((symbol.to_owned(), module.to_owned()))
 }
 
-/// `x.c:1:10: fatal error: linux/foo.h: No such file or directory`
+/// Returns the header in `x.c:1:10: fatal error: linux/foo.h: No such file or directory`, if it is one of the
+/// kernel.
 fn missing_header(line: &str) -> Option<String> {
     let rest = line.split_once("fatal error: ")?.1.strip_suffix(": No such file or directory")?;
-    let of_kernel = ["linux/", "asm/", "net/", "drm/", "media/", "sound/", "scsi/", "crypto/", "uapi/"];
-    of_kernel.iter().any(|p| rest.starts_with(p)).then(|| rest.to_owned())
+    let kernel_directories =
+        ["linux/", "asm/", "net/", "drm/", "media/", "sound/", "scsi/", "crypto/", "uapi/"];
+    kernel_directories.iter().any(|p| rest.starts_with(p)).then(|| rest.to_owned())
 }
 
 #[cfg(test)]
@@ -155,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_mean_something_certain() {
+    fn errors_with_a_certain_cause() {
         assert_eq!(missing_program("/bin/sh: 1: gcc-13: not found").as_deref(), Some("gcc-13"));
         assert_eq!(missing_program("make[2]: gcc-12: No such file or directory").as_deref(), Some("gcc-12"));
         assert_eq!(missing_program("make[2]: *** /nonexistent: No such file or directory"), None);

@@ -1,9 +1,8 @@
-//! The environment of a build: an explicit list, not whatever variables the caller of dkms has.
+//! The environment of a build: an explicit list of variables, not all variables of the caller of dkms.
 //!
-//! Two machines, or two users of one machine, compile the same modules, although their shells have different
-//! variables. dkms passes on the variables that kbuild, compilers and the Makefiles of packages read;
-//! framework.conf can add more (`build_variables`). All of them are part of the fingerprint, except
-//! [`NO_INPUT`].
+//! So the modules do not depend on the machine or the user whose shell runs dkms. dkms passes on the
+//! variables that kbuild, compilers and the Makefiles of packages read; `build_variables` in framework.conf
+//! adds more. All of them are part of the fingerprint, except [`NO_INPUT`].
 
 use crate::confine::HOMES;
 use crate::host::Host;
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Variables for a child of a build.
 pub(crate) type Variables = Vec<(OsString, OsString)>;
 
-/// The variables of the caller that builds get. A name that ends in `*` stands for all names that begin so.
+/// The variables of the caller that builds get. A name that ends in `*` matches all names with that prefix.
 /// dkms-framework.conf(5) documents the list.
 const PASSED: &str = "\
     ARCH SUBARCH SRCARCH CROSS_COMPILE CROSS_COMPILE_COMPAT LLVM LLVM_IAS \
@@ -42,22 +41,22 @@ const NO_INPUT: [&str; 8] = [
     dkms_tree::lock::HELD,
 ];
 
-/// kbuild makes reproducible BTF when it is set.
+/// If it is set, kbuild generates reproducible BTF.
 const TIMESTAMP: &str = "KBUILD_BUILD_TIMESTAMP";
 
 /// The directories that every build searches for programs, in this order.
 const STANDARD_PATH: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Directories without programs that builds run. Some users have them in their PATH, others do not.
+/// Directories that contain no programs for builds. Only some users have them in their PATH.
 const NO_TOOLS: [&str; 3] = ["/usr/games", "/usr/local/games", "/snap/bin"];
 
-/// The variables that every child of a build has.
+/// The variables that every command of a build has.
 pub(crate) fn inherited(host: &Host, settings: &Settings) -> Variables {
     let more = settings.framework.build_variables.as_deref().unwrap_or_default();
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::from([
         ("PATH".into(), search_path(&host.path, host.root)),
-        // Messages do not depend on the language of the caller, nor do lists that scripts sort.
+        // Messages, and the order in which scripts sort, do not depend on the language of the caller.
         ("LC_ALL".into(), "C.UTF-8".into()),
     ]);
     if host.root {
@@ -80,36 +79,37 @@ fn is_listed(name: &OsStr, list: &str) -> bool {
     })
 }
 
-/// The search path of a build: the standard directories in their usual order, and before or after them the
-/// other directories that the caller has there, such as `/opt/gcc-14/bin`. Most users differ only in the
-/// order of the standard directories, and then their builds do not differ.
+/// The search path of a build: the standard directories in a fixed order, preceded or followed by the other
+/// directories of the caller, such as `/opt/gcc-14/bin`. So two callers whose paths differ only in the order
+/// of the standard directories have the same builds.
 fn search_path(path: &OsStr, root: bool) -> OsString {
     let standard = |dir: &Path| STANDARD_PATH.iter().any(|s| Path::new(s) == dir);
     let useless = |dir: &Path| {
         !dir.is_absolute()
             || NO_TOOLS.iter().any(|n| Path::new(n) == dir)
-            // Builds do not see them.
+            // They are hidden from builds.
             || (root && HOMES.iter().any(|home| dir.starts_with(home)))
             || !dkms_sys::fs::is_dir(dir)
     };
     let (mut before, mut after): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
-    let mut met = false;
+    let mut after_standard = false;
     for dir in std::env::split_paths(path) {
         if standard(&dir) {
-            met = true;
+            after_standard = true;
         } else if !useless(&dir) && !before.contains(&dir) && !after.contains(&dir) {
-            if met { after.push(dir) } else { before.push(dir) }
+            if after_standard { after.push(dir) } else { before.push(dir) }
         }
     }
     let all = before.into_iter().chain(STANDARD_PATH.iter().map(PathBuf::from)).chain(after);
     std::env::join_paths(all).unwrap_or_else(|_| STANDARD_PATH.join(":").into())
 }
 
-/// The lines of a fingerprint for an environment: `env=NAME` and the value, for each variable that counts. Of
-/// variables that are not in our own list, the value is a digest, because these lines may be published.
-pub(crate) fn lines(inherited: &Variables, of_build: &Variables) -> Vec<(String, String)> {
+/// The lines of a fingerprint for an environment: `env=NAME` and the value, for each variable that is an
+/// input. These lines may be published, so the values of variables that are not on dkms's own lists are
+/// replaced by a digest.
+pub(crate) fn lines(inherited: &Variables, added: &Variables) -> Vec<(String, String)> {
     let all: BTreeMap<&OsStr, &OsStr> =
-        inherited.iter().chain(of_build).map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
+        inherited.iter().chain(added).map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
     let counted = all.into_iter().filter(|(name, _)| !NO_INPUT.iter().any(|n| OsStr::new(n) == *name));
     counted
         .map(|(name, value)| {
@@ -123,20 +123,20 @@ pub(crate) fn lines(inherited: &Variables, of_build: &Variables) -> Vec<(String,
         .collect()
 }
 
-/// The variables that every child process of a build gets from the caller and from dkms. The source, before
-/// patches, is in `dir`.
-pub(crate) fn of_build(host: &Host, settings: &Settings, dir: &Path) -> Variables {
+/// The variables that every command of a build gets from the caller and from dkms. `dir` contains the source
+/// before patches are applied.
+pub(crate) fn for_build(host: &Host, settings: &Settings, dir: &Path) -> Variables {
     let mut variables = inherited(host, settings);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
     if !set {
-        let seconds = host.source_date_epoch().unwrap_or_else(|| newest(dir));
+        let seconds = host.source_date_epoch().unwrap_or_else(|| newest_time(dir));
         variables.retain(|(name, _)| name != TIMESTAMP);
         variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
     }
     variables
 }
 
-/// Variables with the proxies of the network.
+/// Variables that name proxy servers.
 const PROXIES: [&str; 10] = [
     "http_proxy",
     "https_proxy",
@@ -150,21 +150,21 @@ const PROXIES: [&str; 10] = [
     "NO_PROXY",
 ];
 
-/// The caller's proxies, for a build that may use the network. They are no input: such a build is not kept in
-/// the cache.
+/// The caller's proxies, for a build that may use the network. They are not part of the fingerprint, because
+/// such a build is not stored in the cache.
 pub(crate) fn proxies(host: &Host) -> Variables {
-    let wanted = |name: &OsStr| PROXIES.iter().any(|proxy| name == *proxy);
-    host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    let is_proxy = |name: &OsStr| PROXIES.iter().any(|proxy| name == *proxy);
+    host.environment.iter().filter(|(name, _)| is_proxy(name)).cloned().collect()
 }
 
-/// The modification time of the newest file below a directory, in seconds since 1970. Files that cannot be
-/// examined do not count.
-fn newest(dir: &Path) -> u64 {
+/// The modification time of the newest file below a directory, in seconds since 1970. Ignores files that
+/// cannot be examined.
+fn newest_time(dir: &Path) -> u64 {
     let names = dkms_sys::fs::list_dir(dir).unwrap_or_default();
     let times = names.into_iter().map(|name| {
         let path = dir.join(name);
         match dkms_sys::fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => newest(&path),
+            Ok(meta) if meta.is_dir() => newest_time(&path),
             Ok(meta) => u64::try_from(std::os::unix::fs::MetadataExt::mtime(&meta)).unwrap_or_default(),
             Err(_) => 0,
         }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kbuild_reads_is_passed_and_nothing_else() {
+    fn only_listed_variables_are_passed() {
         for name in ["KCFLAGS", "KBUILD_VERBOSE", "ARCH", "LLVM", "HOSTCC", "CROSS_COMPILE", "NV_VERBOSE"] {
             assert!(is_listed(OsStr::new(name), PASSED), "{name}");
         }
@@ -189,11 +189,11 @@ mod tests {
             assert!(!is_listed(OsStr::new(name), PASSED), "{name}");
         }
         assert!(is_listed(OsStr::new("MY_FLAG"), " MY_* x"));
-        assert!(!is_listed(OsStr::new("MY_FLAG"), "*"), "a lone star is no name");
+        assert!(!is_listed(OsStr::new("MY_FLAG"), "*"), "a star alone matches nothing");
     }
 
     #[test]
-    fn the_manual_page_lists_what_is_passed() {
+    fn the_manual_page_lists_the_passed_variables() {
         let page = include_str!("../../../../packaging/man/dkms-framework.conf.5");
         let (_, section) = page.split_once(".Sh ENVIRONMENT").unwrap();
         let (_, listed) = section.split_once(".It from the caller").unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn search_paths_that_differ_in_the_usual_order_are_equal() {
+    fn the_order_of_standard_directories_does_not_matter() {
         let standard = STANDARD_PATH.join(":");
         let path = |text: &str| search_path(OsStr::new(text), true).into_string().unwrap();
         for same in ["", "/bin:/usr/bin", "/sbin:/usr/games:/usr/local/bin:/root/bin:relative:/nowhere/bin"] {
@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_counts_but_not_times_and_locks() {
+    fn times_and_locks_are_not_part_of_the_fingerprint() {
         let empty = pairs(&[]);
-        let one = lines(&pairs(&[("ARCH", "x86"), ("B", "2")]), &empty);
-        assert_eq!(one, lines(&pairs(&[("B", "2"), ("ARCH", "arm")]), &pairs(&[("ARCH", "x86")])));
+        let expected = lines(&pairs(&[("ARCH", "x86"), ("B", "2")]), &empty);
+        assert_eq!(expected, lines(&pairs(&[("B", "2"), ("ARCH", "arm")]), &pairs(&[("ARCH", "x86")])));
         let timed = pairs(&[("ARCH", "x86"), ("SOURCE_DATE_EPOCH", "3"), ("B", "2")]);
-        assert_eq!(one, lines(&timed, &empty));
-        assert_eq!(one.first(), Some(&("env=ARCH".to_owned(), "x86".to_owned())));
-        assert!(one.iter().any(|(name, value)| name == "env=B" && value.starts_with("sha256:")));
-        assert_ne!(one, lines(&pairs(&[("ARCH", "x86")]), &empty));
+        assert_eq!(expected, lines(&timed, &empty));
+        assert_eq!(expected.first(), Some(&("env=ARCH".to_owned(), "x86".to_owned())));
+        assert!(expected.iter().any(|(name, value)| name == "env=B" && value.starts_with("sha256:")));
+        assert_ne!(expected, lines(&pairs(&[("ARCH", "x86")]), &empty));
     }
 }

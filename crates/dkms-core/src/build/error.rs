@@ -1,4 +1,4 @@
-//! Errors of builds.
+//! The errors of builds.
 
 use crate::cause::Cause;
 use dkms_tree::ids::{Build, PackageId, Release};
@@ -6,29 +6,23 @@ use kmodule::compress::CompressError;
 use kmodule::elf::ElfError;
 use std::path::PathBuf;
 
-/// A build failed, or cannot be made.
+/// The reason why a build failed or was not started.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum BuildError {
-    #[error("the headers of kernel {release} are not at {path}")]
-    HeadersMissing {
-        release: Release,
-        path: PathBuf,
-        package: String,
-        /// Kernels whose headers are installed.
-        others: Vec<Release>,
-    },
+    #[error(transparent)]
+    HeadersMissing(#[from] HeadersMissing),
     #[error("{build} is not built: {reason}")]
     Excluded { build: Build, reason: String },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
-    #[error("{build} depends on {dependency}, which {what}")]
-    DependencyFailed { build: Build, dependency: PackageId, what: &'static str },
+    #[error("{build} depends on {dependency}, which {reason}")]
+    DependencyFailed { build: Build, dependency: PackageId, reason: DependencyFailure },
     #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{0} contains no source to build from, only its dkms.conf")]
     EmptySource(PathBuf),
-    #[error("the patch '{0}' in dkms.conf leaves the patches directory")]
+    #[error("the patch '{0}' in dkms.conf is outside of the patches directory")]
     PatchOutside(String),
     #[error("the patch '{name}' in dkms.conf is neither in patches/ of {package} nor in {own}")]
     PatchMissing { name: String, package: PackageId, own: PathBuf },
@@ -69,6 +63,31 @@ pub enum BuildError {
     ThreadDied(Build),
 }
 
+/// The headers of a kernel are not installed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the headers of kernel {release} are not at {path}")]
+pub struct HeadersMissing {
+    /// The kernel.
+    pub release: Release,
+    /// The directory in which dkms expects them.
+    pub path: PathBuf,
+    /// The package that contains them.
+    pub package: String,
+    /// Kernels whose headers are installed.
+    pub others: Vec<Release>,
+}
+
+/// The reason why a dependency is not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DependencyFailure {
+    /// BUILD_EXCLUSIVE does not allow it.
+    #[error("is not meant for this kernel")]
+    Excluded,
+    /// It failed.
+    #[error("failed to install for this kernel")]
+    Failed,
+}
+
 /// The reason why a file is not a kernel module for the kernel of a build.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
@@ -87,11 +106,11 @@ pub enum NotForKernel {
     NoVermagic,
 }
 
-/// This machine cannot enforce the confinement that framework.conf requires.
+/// This machine cannot enforce the confinement, and framework.conf requires it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
 pub struct NotConfined {
-    /// The program that runs code of packages.
+    /// The activity that runs code of packages, such as "the build".
     pub what: &'static str,
     /// The restrictions that cannot be enforced.
     pub missing: Vec<String>,
@@ -100,9 +119,9 @@ pub struct NotConfined {
 /// The errors in the log of a failed make, and their explanation if it is certain.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
-    /// The first real errors, with their lines of context.
+    /// The first errors, with their lines of context.
     pub errors: Vec<String>,
-    /// Whether the cause may be gone soon, as a full disk may.
+    /// Whether the cause may be temporary, such as a full disk.
     pub is_passing: bool,
     /// The explanation, if it is certain.
     pub meaning: Option<String>,
@@ -113,7 +132,7 @@ impl BuildError {
     pub fn help(&self) -> Vec<String> {
         let full_output = |log: &PathBuf| format!("full output: {}", log.display());
         match self {
-            Self::HeadersMissing { package, others, .. } => {
+            Self::HeadersMissing(HeadersMissing { package, others, .. }) => {
                 let others = (!others.is_empty())
                     .then(|| format!("there are headers for {}: -k names a kernel", others.join(", ")));
                 let install = format!("install {package}, or name the headers with --kernelsourcedir");
@@ -126,7 +145,7 @@ impl BuildError {
                 vec![format!("install {} for this kernel first, or use --force", missing.join(", "))]
             }
             Self::OtherHeaders { release, headers, package, .. } => {
-                vec![format!("install {package}: {} has to lead to the headers of {release}", headers.display())]
+                vec![format!("install {package}: {} must contain the headers of {release}", headers.display())]
             }
             Self::EmptySource(_) => vec![
                 "this came from a tarball without source; it can be installed for the kernels that it was built for, not rebuilt"

@@ -1,4 +1,4 @@
-//! Describes the inputs of a build before make runs, using the copy of the source that is compiled.
+//! Describes the inputs of a build before make runs. The source is described as the copy that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
 //! same inputs, as far as these lines describe them: the source after patches, the directives, the commands
@@ -23,10 +23,10 @@ use std::path::Path;
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
 
-/// Directives that are not part of the fingerprint: MAKE has a separate line, because it often contains the
-/// number of jobs. The others control when a module is built, where it is installed, and what happens
+/// Directives that are not part of the line `directives`. MAKE has a separate line, because it often contains
+/// the number of jobs. The others control when a module is built, where it is installed, and what happens
 /// afterwards.
-const OTHERWISE: [&str; 10] = [
+const EXCLUDED_DIRECTIVES: [&str; 10] = [
     "MAKE",
     "DEST_MODULE_LOCATION",
     "AUTOINSTALL",
@@ -42,10 +42,9 @@ const OTHERWISE: [&str; 10] = [
 /// The inputs that determine the result of a build.
 pub(crate) struct Fingerprint {
     lines: BTreeMap<String, String>,
-    /// The same for people, as the manifest records it.
+    /// The inputs as the manifest records them, for people.
     pub inputs: Inputs,
-    /// Inputs that the lines do not describe. If there are any, the build cannot be stored under this
-    /// fingerprint.
+    /// Inputs that the lines do not describe. If there are any, the build is not stored in the cache.
     pub undescribed: Option<String>,
 }
 
@@ -61,13 +60,14 @@ impl Fingerprint {
         sorted_lines(&self.lines)
     }
 
-    /// Adds the signer of the modules.
+    /// Adds a line for the signer of the modules.
     pub(crate) fn add_signer(&mut self, fleet: &Fleet) {
         self.lines.insert(fleet::LINE.to_owned(), fleet.id());
     }
 }
 
-/// Sorted as lines: `=` sorts after some characters of names, so the order of the names is another one.
+/// Returns the lines `name=value`, sorted as lines. The order of the names would be different, because some
+/// characters of names sort before `=`.
 fn sorted_lines(lines: &BTreeMap<String, String>) -> Vec<String> {
     let mut lines: Vec<String> =
         lines.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
@@ -75,7 +75,7 @@ fn sorted_lines(lines: &BTreeMap<String, String>) -> Vec<String> {
     lines
 }
 
-/// A value without control characters: each is written as Rust escapes it, and so is a backslash.
+/// Escapes control characters and backslashes in a value, as in a Rust string.
 fn one_line(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
@@ -84,16 +84,16 @@ fn one_line(value: &str) -> String {
     text
 }
 
-/// Describes the inputs of a build. Nothing of the package has run yet but its patches.
+/// Describes the inputs of a build. The patches are applied, and no code of the package has run yet.
 ///
 /// # Errors
-/// A file of the copy or of the kernel cannot be read.
+/// A file of the source or of the kernel cannot be read.
 pub(crate) fn describe(
     subject: &Subject<'_>,
     prepared: &Prepared<'_>,
     recipe: &Recipe,
 ) -> Result<Fingerprint> {
-    let kernel = subject.target.inputs(subject.system, subject.sink, subject.keep)?;
+    let kernel = subject.target.inputs(subject.system, subject.sink, subject.store_digests)?;
     let source = source::digest(prepared.dir, &subject.target.headers.dir)?;
     let inputs = Inputs {
         source: source.digest,
@@ -121,7 +121,7 @@ fn package_lines(
         ("schema".to_owned(), "1".to_owned()),
         ("builder".to_owned(), BUILDER.to_string()),
         ("source".to_owned(), inputs.source.clone()),
-        ("directives".to_owned(), directives(subject.loaded, |name| !OTHERWISE.contains(&name))),
+        ("directives".to_owned(), directives(subject.loaded, |name| !EXCLUDED_DIRECTIVES.contains(&name))),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
     ]);
     lines.extend(environment::lines(
@@ -131,16 +131,15 @@ fn package_lines(
     for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
         let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
         let layout = &subject.system.layout;
-        // A script that make creates does not exist yet; what creates it is part of the source.
+        // A script that make creates does not exist yet. The code that creates it is part of the source.
         let file = hooks::locate(layout, &subject.build.package, line, dir);
         let digest = file.map(|f| digest::file(&f)).transpose()?.flatten();
         let digest = digest.as_deref().unwrap_or("absent");
         lines.insert(format!("script={name}"), format!("{digest} {line}"));
     }
     for (name, symvers) in &recipe.symbols {
-        // It existed when the recipe was made. Without it, make would fail.
-        let digest = digest::existing_file(symvers)?;
-        lines.insert(format!("depends={name}"), digest);
+        // It existed when the recipe was created, and make needs it.
+        lines.insert(format!("depends={name}"), digest::existing_file(symvers)?);
     }
     Ok(lines)
 }
@@ -167,8 +166,9 @@ fn kernel_lines(
     lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The programs that compile. A kernel's Makefile chooses its compiler with `CROSS_COMPILE` and `LLVM`;
-/// packages and Debian's headers use the compiler in `CC`. Both are part of the fingerprint.
+/// The lines for the programs that compile modules. The kernel's Makefile uses the compiler that
+/// `CROSS_COMPILE` and `LLVM` select; packages and Debian's headers use the compiler in `CC`. Both are part
+/// of the fingerprint.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
     let inherited = environment::inherited(&subject.system.host, &subject.system.settings);
     let variable = |name: &str| {
@@ -179,17 +179,17 @@ fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, Stri
     let path = variable("PATH").unwrap_or_default();
     let cross = variable("CROSS_COMPILE").unwrap_or_default();
     let llvm = variable("LLVM").or_else(|| subject.target.toolchain.llvm.clone());
-    // LLVM is 1, a directory with a slash at its end, or a suffix such as -18.
-    let of_llvm = |name: &str| {
+    // LLVM is 1, a directory that ends with a slash, or a suffix such as -18.
+    let llvm_program = |name: &str| {
         llvm.as_deref().map(|llvm| match llvm {
             directory if directory.ends_with('/') => format!("{directory}{name}"),
             suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
             _ => name.to_owned(),
         })
     };
-    let describe = |own: Option<String>, usual: String| {
-        // CC may be `ccache gcc`: all of its words that are programs count.
-        let words = own.as_deref().unwrap_or_default().split_whitespace();
+    let describe = |configured: Option<String>, usual: String| {
+        // CC can be `ccache gcc`, so all of its words that are programs are described.
+        let words = configured.as_deref().unwrap_or_default().split_whitespace();
         let mut programs: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
         programs.push(&usual);
         let mut texts: Vec<String> =
@@ -197,7 +197,7 @@ fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, Stri
         texts.dedup();
         texts.join("; ")
     };
-    let usual = |name: &str, llvm: &str| of_llvm(llvm).unwrap_or_else(|| format!("{cross}{name}"));
+    let usual = |name: &str, llvm: &str| llvm_program(llvm).unwrap_or_else(|| format!("{cross}{name}"));
     let strip = subject.target.toolchain.strip_program();
     vec![
         ("compiler", describe(variable("CC"), usual("gcc", "clang"))),
@@ -209,10 +209,10 @@ fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, Stri
     ]
 }
 
-/// Digest of the final directives whose names are wanted.
-fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
-    let wanted = loaded.directives.iter().filter(|(name, _, _)| wanted(name));
-    let text: String = wanted.map(|(name, index, value)| format!("{name}[{index}]={value}\n")).collect();
+/// Digest of the final values of the directives for whose names `is_included` returns true.
+fn directives(loaded: &Loaded, is_included: impl Fn(&str) -> bool) -> String {
+    let included = loaded.directives.iter().filter(|(name, _, _)| is_included(name));
+    let text: String = included.map(|(name, index, value)| format!("{name}[{index}]={value}\n")).collect();
     digest::bytes(text.as_bytes())
 }
 
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_sorted_as_records_want_them() {
+    fn lines_are_sorted_as_in_records() {
         let names = ["depends=base", "depends=base-2", "env=PYTHON", "env=PYTHON3", "arch"];
         let lines = names.iter().map(|name| ((*name).to_owned(), "x\ny".to_owned())).collect();
         let lines = sorted_lines(&lines);

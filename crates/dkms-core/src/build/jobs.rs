@@ -1,17 +1,19 @@
-//! Connects a make command to the pool of job slots that all builds of a command share.
+//! Connects the make commands of a build to the job slots that all builds of a dkms command share.
 //!
-//! A make that shares the pool must not have a `-jN` option: it would leave the jobserver and start another
-//! ("-jN forced in submake"). So this option, whether dkms or the package added it, is removed where it is a
-//! word of a make command. Anything that cannot be parsed with certainty stays unchanged.
+//! A make that uses these slots must not have a `-jN` option: with it, make would leave the jobserver and
+//! start its own ("-jN forced in submake"). So dkms removes this option if it is a word of a make command,
+//! whether dkms or the package added it. Everything that cannot be parsed with certainty stays unchanged.
 
-/// The number of job slots that a command uses.
+use std::ops::Range;
+
+/// The number of job slots that a command line uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// One slot, and others while they are free: it runs under the jobserver.
+    /// One slot, and more if they are free: the command runs under the jobserver.
     Pool,
-    /// One slot, because it runs one job.
+    /// One slot, because the command runs one job.
     One,
-    /// All slots: it chooses a number of jobs itself, and that cannot be changed.
+    /// All slots, because the command chooses its number of jobs itself.
     All,
 }
 
@@ -24,131 +26,92 @@ pub struct Line {
     pub share: Share,
 }
 
-/// Connects a command line to the pool, if that is possible.
+/// Connects a command line to the job slots, if that is possible.
 pub fn fit(line: &str) -> Line {
     let words = words(line);
-    let mut text = String::with_capacity(line.len());
-    let mut copied = 0;
-    let (mut shared, mut own) = (false, false);
-    let mut n = 0;
-    while let Some(word) = words.get(n) {
-        let command: Vec<&Word> = words.iter().skip(n).take_while(|w| !w.ends_command).collect();
-        let length = command.len();
-        match jobs_of(line, &command) {
-            Jobs::Several(options) => {
-                shared = true;
-                for (from, to) in options {
-                    text.push_str(line.get(copied..from).unwrap_or_default());
-                    copied = to;
-                }
+    let (mut uses_pool, mut uses_all) = (false, false);
+    let mut changes = Vec::new();
+    for command in words.split(|word| word.ends_command) {
+        match Make::parse(command) {
+            None => uses_all |= command.iter().any(|word| hides_option(word.text)),
+            // make uses the last option. If that is -j1, the author does not want several jobs.
+            Some(make) if make.options.is_empty() || make.jobs == Some("1") => {
+                // Otherwise make would find the jobserver in its environment.
+                changes.push((make.start..make.start, "MAKEFLAGS= "));
             }
-            // It would find the jobserver of the others in its environment.
-            Jobs::Serial(at) => {
-                text.push_str(line.get(copied..at).unwrap_or_default());
-                text.push_str("MAKEFLAGS= ");
-                copied = at;
+            Some(make) => {
+                uses_pool = true;
+                changes.extend(make.options.into_iter().map(|option| (option, "")));
             }
-            Jobs::NoMake => own |= command.iter().any(|w| hides_option(w.text(line))),
-        }
-        n += length.max(1);
-        if length == 0 && !word.ends_command {
-            break;
         }
     }
-    text.push_str(line.get(copied..).unwrap_or_default());
-    match (own, shared) {
+    match (uses_all, uses_pool) {
         (true, _) => Line { text: line.to_owned(), share: Share::All },
-        (false, true) => Line { text, share: Share::Pool },
+        (false, true) => Line { text: change(line, changes), share: Share::Pool },
         (false, false) => Line { text: line.to_owned(), share: Share::One },
     }
 }
 
-/// The jobs of a simple command.
-enum Jobs {
-    /// It is not make.
-    NoMake,
-    /// make without `-j`, or with `-j1`, and where its first word begins.
-    Serial(usize),
-    /// make with `-j`, and the places of the options, with the blanks before them.
-    Several(Vec<(usize, usize)>),
-}
-
-fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
-    let Some(found) = job_options(line, command) else { return Jobs::NoMake };
-    // The last option is used. If it requests one job, the author does not want more.
-    if found.options.is_empty() || found.number.as_deref() == Some("1") {
-        return Jobs::Serial(found.start);
-    }
-    Jobs::Several(found.options)
-}
-
-/// The job options of a make command.
-struct JobOptions {
-    /// The position of its first word.
-    start: usize,
-    /// The places of the options, with the blanks before them.
-    options: Vec<(usize, usize)>,
-    /// The number of jobs in the last one, if it has one.
-    number: Option<String>,
-}
-
-/// `None`: the command is not make.
-fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
-    let assignment = |w: &&&Word| {
-        let text = w.text(line);
-        let name = text.split('=').next().unwrap_or_default();
-        text.contains('=')
-            && !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let variables = command.iter().take_while(assignment).count();
-    let rest = command.get(variables..).unwrap_or_default();
-    let (make, arguments) = rest.split_first().filter(|(w, _)| is_make(w.text(line)))?;
-    let mut found = JobOptions {
-        start: command.first().map_or(make.from, |w| w.from),
-        options: Vec::new(),
-        number: None,
-    };
-    let mut skip = false;
-    for (index, word) in arguments.iter().enumerate() {
-        if std::mem::take(&mut skip) {
-            continue;
-        }
-        let text = word.text(line);
-        if !is_option(text) {
-            continue;
-        }
-        let mut to = word.to;
-        found.number = text.strip_prefix("--jobs=").or(text.strip_prefix("-j")).map(str::to_owned);
-        if text == "-j" || text == "--jobs" {
-            let next = arguments.get(index + 1).filter(|w| is_number(w.text(line)));
-            found.number = next.map(|w| w.text(line).to_owned());
-            to = next.map_or(to, |w| w.to);
-            skip = next.is_some();
-        }
-        // Includes the blanks before it. At least one blank exists, because make precedes it.
-        let before = line.get(..word.from).map_or(word.from, |l| l.trim_end().len());
-        found.options.push((before, to));
-    }
-    Some(found)
-}
-
-/// Removes the job options of all make commands in a line. The remaining options determine the result.
+/// Removes the job options of all make commands in a line, because they do not influence the result.
 pub fn without_jobs(line: &str) -> String {
     let words = words(line);
+    let makes = words.split(|word| word.ends_command).filter_map(Make::parse);
+    change(line, makes.flat_map(|make| make.options).map(|option| (option, "")))
+}
+
+/// Replaces parts of a line by other text. The parts are in order and do not overlap.
+fn change<'a>(line: &str, changes: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
     let mut text = String::with_capacity(line.len());
     let mut copied = 0;
-    for command in words.split(|word| word.ends_command) {
-        let command: Vec<&Word> = command.iter().collect();
-        let options = job_options(line, &command).map(|found| found.options).unwrap_or_default();
-        for (from, to) in options {
-            text.push_str(line.get(copied..from).unwrap_or_default());
-            copied = to;
-        }
+    for (part, replacement) in changes {
+        text.push_str(line.get(copied..part.start).unwrap_or_default());
+        text.push_str(replacement);
+        copied = part.end;
     }
-    text.push_str(line.get(copied..).unwrap_or_default());
-    text
+    text + line.get(copied..).unwrap_or_default()
+}
+
+/// A make command.
+struct Make<'a> {
+    /// The position of its first word.
+    start: usize,
+    /// The positions of its job options, with the blanks before them.
+    options: Vec<Range<usize>>,
+    /// The number of jobs in the last option, if it has one.
+    jobs: Option<&'a str>,
+}
+
+impl<'a> Make<'a> {
+    /// Parses a simple command; `None` if it is not make.
+    fn parse(command: &[Word<'a>]) -> Option<Self> {
+        let variables = command.iter().take_while(|word| is_assignment(word.text)).count();
+        let mut words = command.iter().skip(variables).peekable();
+        let mut previous = words.next().filter(|word| is_make(word.text))?;
+        let mut make = Self { start: command.first()?.from, options: Vec::new(), jobs: None };
+        while let Some(word) = words.next() {
+            let mut last = word;
+            if is_option(word.text) {
+                make.jobs = word.text.strip_prefix("--jobs=").or(word.text.strip_prefix("-j"));
+                if word.text == "-j" || word.text == "--jobs" {
+                    let number = words.next_if(|next| is_number(next.text));
+                    make.jobs = number.map(|number| number.text);
+                    last = number.unwrap_or(word);
+                }
+                make.options.push(previous.end()..last.end());
+            }
+            previous = last;
+        }
+        Some(make)
+    }
+}
+
+/// Returns whether a word sets a variable for the command that follows it.
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 fn is_make(word: &str) -> bool {
@@ -160,7 +123,7 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `-j`, `-jN`, `-j$(nproc)`, `--jobs`, `--jobs=N`
+/// Returns whether a word is `-j`, `-jN`, `-j$(nproc)`, `--jobs` or `--jobs=N`.
 fn is_option(word: &str) -> bool {
     word == "--jobs"
         || word.starts_with("--jobs=")
@@ -169,29 +132,32 @@ fn is_option(word: &str) -> bool {
             .is_some_and(|n| n.is_empty() || is_number(n) || n.starts_with(['$', '`', '"', '\'']))
 }
 
-/// A job option of a command that is not make, or in a make command that is an argument of another shell.
+/// Returns whether a word of a command other than make contains a job option: as the option itself, or in a
+/// make command for another shell.
 fn hides_option(word: &str) -> bool {
     is_option(word) || (word.contains("make") && (word.contains(" -j") || word.contains(" --jobs")))
 }
 
-/// A word or the end of a simple command, by its place in the line.
+/// A word of a command line, or a character that ends a simple command.
 #[derive(Debug)]
-struct Word {
+struct Word<'a> {
+    text: &'a str,
+    /// Its position in the line.
     from: usize,
-    to: usize,
     ends_command: bool,
 }
 
-impl Word {
-    fn text<'a>(&self, line: &'a str) -> &'a str {
-        line.get(self.from..self.to).unwrap_or_default()
+impl Word<'_> {
+    fn end(&self) -> usize {
+        self.from + self.text.len()
     }
 }
 
-/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks do not
-/// split.
-fn words(line: &str) -> Vec<Word> {
-    let mut found = Vec::new();
+/// Splits a line into words as a shell does: not at blanks within quotes, `$(...)`, `${...}` and backticks.
+fn words(line: &str) -> Vec<Word<'_>> {
+    let text = |part: Range<usize>| line.get(part).unwrap_or_default();
+    let word = |from: usize, to: usize| Word { text: text(from..to), from, ends_command: false };
+    let mut words = Vec::new();
     let mut begun: Option<usize> = None;
     let (mut quote, mut depth, mut escaped) = (None, 0usize, false);
     let mut before = '\0';
@@ -200,9 +166,10 @@ fn words(line: &str) -> Vec<Word> {
         let ends =
             plain && matches!(character, ';' | '&' | '|' | '\n' | '(' | ')' | '{' | '}') && before != '$';
         if plain && (character.is_whitespace() || ends) {
-            found.extend(begun.take().map(|from| Word { from, to: at, ends_command: false }));
+            words.extend(begun.take().map(|from| word(from, at)));
             if ends {
-                found.push(Word { from: at, to: at + character.len_utf8(), ends_command: true });
+                let end = Word { ends_command: true, ..word(at, at + character.len_utf8()) };
+                words.push(end);
             }
             before = character;
             continue;
@@ -220,8 +187,8 @@ fn words(line: &str) -> Vec<Word> {
         }
         before = character;
     }
-    found.extend(begun.map(|from| Word { from, to: line.len(), ends_command: false }));
-    found
+    words.extend(begun.map(|from| word(from, line.len())));
+    words
 }
 
 #[cfg(test)]
@@ -230,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn options_of_makes_are_taken_out_and_nothing_else() {
+    fn only_options_of_make_are_removed() {
         use Share::{All, One, Pool};
         let table = [
             ("make -j2 KERNELRELEASE=6.1 -C /k M=/b", "make KERNELRELEASE=6.1 -C /k M=/b", Pool),
@@ -261,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_jobs_is_no_part_of_what_a_line_does() {
+    fn the_number_of_jobs_does_not_change_the_result() {
         let table = [
             ("make -j2 KERNELRELEASE=6.1 -C /k", "make KERNELRELEASE=6.1 -C /k"),
             ("make -j1 KERNELRELEASE=6.1 -C /k", "make KERNELRELEASE=6.1 -C /k"),
@@ -276,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written(line in "[-a-z0-9 $(){}'\"`;&|=\\\\\n]{0,60}") {
+        fn no_line_causes_a_panic(line in "[-a-z0-9 $(){}'\"`;&|=\\\\\n]{0,60}") {
             let _ = fit(&line);
             let _ = without_jobs(&line);
             let _ = fit(&format!("make -j2 {line}"));

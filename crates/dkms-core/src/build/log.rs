@@ -1,7 +1,7 @@
-//! make.log: each command, its output, its exit code and how long it took.
+//! make.log: each command with its output, its exit code and its duration.
 //!
-//! While the build runs, the log is outside of its build directory, so that the build cannot replace it by a
-//! link to another file. In the build directory it has a second name, so that people can watch it.
+//! While the build runs, the log is outside of the build directory, so that the build cannot replace it with
+//! a link to another file. The build directory contains a hard link to it, so that people can read it.
 
 use crate::error::Result;
 use crate::host::Host;
@@ -19,40 +19,40 @@ pub struct MakeLog {
     /// Its path while the build runs.
     pub path: PathBuf,
     /// Its path after a failure.
-    pub kept: PathBuf,
+    pub failed_path: PathBuf,
     file: File,
     /// Whether it records the duration of commands.
     timed: bool,
 }
 
 impl MakeLog {
-    /// Creates the log of a build at `path`; after a failure it is at `kept`.
+    /// Creates the log of a build at `path`. After a failure, the log is kept at `failed_path`.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn create(host: &Host, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+    /// The log cannot be written.
+    pub fn create(host: &Host, path: &Path, failed_path: &Path, build: &Build) -> Result<Self> {
         if let Some(parent) = path.parent() {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log =
-            Self { path: path.into(), kept: kept.into(), file, timed: host.source_date_epoch().is_none() };
+        let timed = host.source_date_epoch().is_none();
+        let log = Self { path: path.into(), failed_path: failed_path.into(), file, timed };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
         log.line(&crate::time::utc(host.recorded_time()))?;
         Ok(log)
     }
 
-    /// Links the log under this name too, replacing an existing file. Errors are ignored, because the log
-    /// itself is safe.
-    pub fn show_at(&self, name: &Path) {
-        let _ = dkms_sys::fs::remove_tree(name)
-            .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
-            .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
+    /// Links the log at a second path, and replaces an existing file there. If that is not possible, copies
+    /// it. Errors are ignored, because the log itself is complete.
+    pub fn show_at(&self, path: &Path) {
+        let _ = dkms_sys::fs::remove_tree(path)
+            .and_then(|_| dkms_sys::fs::hard_link(&self.path, path))
+            .or_else(|_| dkms_sys::fs::copy_file(&self.path, path).map(drop));
     }
 
-    /// Replaces everything that was written so far by an optional first line and the log of another build.
+    /// Replaces the content of the log with an optional first line and the log of another build.
     ///
     /// # Errors
     /// As [`MakeLog::line`].
@@ -64,7 +64,7 @@ impl MakeLog {
         Ok(())
     }
 
-    /// The stream that sends a child's output to the log.
+    /// Returns a stream that sends the output of a process to the log.
     ///
     /// # Errors
     /// Too many files are open.
@@ -76,12 +76,12 @@ impl MakeLog {
     /// Writes one line.
     ///
     /// # Errors
-    /// It cannot be written, usually because the disk is full.
+    /// The log cannot be written, usually because the disk is full.
     pub fn line(&self, text: &str) -> Result<()> {
         writeln!(&self.file, "{text}").map_err(|source| IoError::new("write", &self.path, source).into())
     }
 
-    /// Begins the record of a command.
+    /// Writes the title and the text of a command, before its output.
     ///
     /// # Errors
     /// As [`MakeLog::line`].
@@ -89,18 +89,17 @@ impl MakeLog {
         self.line(&format!("\n{title}\n# command: {command}"))
     }
 
-    /// Ends the record of a command. `code` is its exit code as a shell reports it.
+    /// Writes the exit code and the duration of a command, after its output. `code` is the exit code as a
+    /// shell reports it.
     ///
     /// # Errors
     /// As [`MakeLog::line`].
     pub fn end(&self, code: i32, elapsed: Duration) -> Result<()> {
-        let t = if self.timed { elapsed.as_secs() } else { 0 };
+        let seconds = if self.timed { elapsed.as_secs() } else { 0 };
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         let rule = "-".repeat(64);
         self.line(&format!(
-            "\n# exit code: {code}\n# elapsed time: {:02}:{:02}:{:02}\n{rule}",
-            t / 3600,
-            t / 60 % 60,
-            t % 60
+            "\n# exit code: {code}\n# elapsed time: {hours:02}:{minutes:02}:{seconds:02}\n{rule}"
         ))
     }
 }

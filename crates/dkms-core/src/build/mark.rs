@@ -1,5 +1,5 @@
-//! Records of running builds, so that the next command can clean up after a killed one: one file for each
-//! build in `.building` of the tree, which exists while the version's lock is held.
+//! Marks of running builds. If a build is killed, the next command finds its mark and cleans up. A mark is a
+//! file in the directory `.building` of the tree. It exists while the lock of the package version is held.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -19,8 +19,8 @@ struct Record {
     /// The build directory.
     #[serde(with = "names_as_json")]
     directory: PathBuf,
-    /// `K/A` is in place and POST_BUILD has not ended: `K/A` is not valid yet, and if there is something at
-    /// this path, it is the earlier build.
+    /// `Some` while POST_BUILD runs: `K/A` is in place, but not valid yet. If this path exists, it is the
+    /// earlier build.
     #[serde(with = "names_as_json::optional")]
     unfinished: Option<PathBuf>,
 }
@@ -29,11 +29,12 @@ struct Record {
 #[derive(Debug)]
 pub(crate) struct Mark {
     path: PathBuf,
-    made: Record,
+    record: Record,
 }
 
 impl Mark {
-    /// Marks a build that is about to run in this directory. The caller holds the version's lock.
+    /// Marks a build that is about to run in this directory. The caller holds the lock of the package
+    /// version.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -45,39 +46,40 @@ impl Mark {
         let pid = sys::own_pid();
         let path = dir
             .join(format!("{pid}-{}-{}-{}-{}", package.name, package.version, kernel.release, kernel.arch));
-        let made = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
-        let mark = Self { path, made };
+        let record = Record { build: build.clone(), directory: directory.to_owned(), unfinished: None };
+        let mark = Self { path, record };
         mark.write()?;
         Ok(mark)
     }
 
-    /// Records that `K/A` is about to appear before it is finished, with an earlier build at `earlier`.
+    /// Records that `K/A` is put in place before it is finished. The earlier build, if any, will be at
+    /// `earlier`.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn unfinished(&mut self, earlier: &Path) -> Result<()> {
-        self.made.unfinished = Some(earlier.to_owned());
+    pub(crate) fn set_unfinished(&mut self, earlier: &Path) -> Result<()> {
+        self.record.unfinished = Some(earlier.to_owned());
         self.write()
     }
 
     /// Returns whether `K/A` is not finished yet.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.made.unfinished.is_some()
+        self.record.unfinished.is_some()
     }
 
     /// Records that `K/A` is finished.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn finished(&mut self) -> Result<()> {
-        self.made.unfinished = None;
+    pub(crate) fn set_finished(&mut self) -> Result<()> {
+        self.record.unfinished = None;
         self.write()
     }
 
     fn write(&self) -> Result<()> {
-        let bytes = serde_json::to_vec(&self.made)
+        let bytes = serde_json::to_vec(&self.record)
             .map_err(|e| dkms_sys::IoError::new("write", &self.path, std::io::Error::from(e)))?;
-        // The write is not atomic: an incomplete mark is ignored, because its build has not begun then.
+        // The write is not atomic. An incomplete mark is ignored, because its build has not started yet.
         let file = fs::create_truncated(&self.path)?;
         let written = std::io::Write::write_all(&mut &file, &bytes);
         written.map_err(|e| dkms_sys::IoError::new("write", &self.path, e).needing(bytes.len() as u64))?;
@@ -91,62 +93,64 @@ impl Drop for Mark {
     }
 }
 
-/// Cleans up after builds whose dkms no longer runs.
+/// Cleans up after builds whose dkms no longer runs. If this fails for a build, prints a warning and keeps
+/// its mark.
 ///
 /// # Errors
-/// The marks cannot be listed. If one build cannot be cleaned up, that is a warning, and its mark stays.
+/// The marks cannot be listed.
 pub(crate) fn clear_interrupted(system: &System, sink: &dyn Sink) -> Result<()> {
     let dir = system.layout.building_dir();
     fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
-        if let Err(e) = clear_mark(system, sink, &dir.join(name)) {
+        if let Err(e) = clean_up_marked(system, sink, &dir.join(name)) {
             sink.warn(e.to_string());
         }
     }
     Ok(())
 }
 
-fn clear_mark(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
+/// Cleans up after the build with the mark at `path`, unless it still runs.
+fn clean_up_marked(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
-    let Ok(made) = serde_json::from_slice::<Record>(&bytes) else {
-        // The mark is being written right now, or its dkms was killed while it wrote it.
+    let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
+        // Either the mark is being written now, or dkms was killed while it wrote the mark.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
         if !pid.is_some_and(sys::process_runs) {
             fs::remove_file(path)?;
         }
         return Ok(());
     };
-    let Some(_held) = lock::try_build(system, &made.build.package)? else { return Ok(()) };
-    // It may have changed or disappeared before the lock was taken.
-    let Some(made) =
+    let Some(_held) = lock::try_build(system, &record.build.package)? else { return Ok(()) };
+    // The mark may have changed or disappeared before the lock was taken.
+    let Some(record) =
         fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Record>(&b).ok())
     else {
         return Ok(());
     };
-    if !recover_layers(system, &made)? {
+    if !recover_layers(system, &record)? {
         return Ok(());
     }
-    if let Some(earlier) = &made.unfinished {
-        let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
+    if let Some(earlier) = &record.unfinished {
+        let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&record.build.kernel))? else {
             return Ok(());
         };
-        restore_earlier(&system.layout, &made.build, earlier)?;
+        restore_earlier(&system.layout, &record.build, earlier)?;
     }
-    clear(&system.layout, &made)?;
+    remove_files(&system.layout, &record)?;
     fs::remove_file(path)?;
-    system.report_recovery(sink, &format!("cleaned up an interrupted build of {}", made.build));
+    system.report_recovery(sink, &format!("cleaned up an interrupted build of {}", record.build));
     Ok(())
 }
 
-/// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`:
-/// another process is working on that kernel.
-fn recover_layers(system: &System, made: &Record) -> Result<bool> {
-    let directories = [Some(system.layout.built_dir(&made.build)), made.unfinished.clone()];
+/// Recovers a build that was interrupted while it replaced a build in a lower layer of an overlay. Returns
+/// `false` if another process is working on that kernel.
+fn recover_layers(system: &System, record: &Record) -> Result<bool> {
+    let directories = [Some(system.layout.built_dir(&record.build)), record.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_interrupted(d)).peekable();
     if cut_off.peek().is_none() {
         return Ok(true);
     }
-    let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&made.build.kernel))? else {
+    let Some(_kernel) = lock::try_install(system, std::slice::from_ref(&record.build.kernel))? else {
         return Ok(false);
     };
     cut_off.try_for_each(|d| layers::recover(d))?;
@@ -159,30 +163,32 @@ fn restore_earlier(layout: &Layout, build: &Build, earlier: &Path) -> Result<()>
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
-        // Uses one rename, so that an incomplete directory is never treated as a build.
+        // This is a single rename, so that `K/A` is never incomplete.
         layers::rename(&built, earlier)?;
     }
     Ok(())
 }
 
-fn clear(layout: &Layout, made: &Record) -> Result<()> {
-    let version = layout.version_dir(&made.build.package);
-    if made.directory.starts_with(&version) {
-        fs::remove_tree(&made.directory)?;
+/// Removes the build directory, the log and the temporary directories of an interrupted build.
+fn remove_files(layout: &Layout, record: &Record) -> Result<()> {
+    let version = layout.version_dir(&record.build.package);
+    if record.directory.starts_with(&version) {
+        fs::remove_tree(&record.directory)?;
     }
-    fs::remove_file(layout.running_log(&made.build))?;
+    fs::remove_file(layout.running_log(&record.build))?;
     let _ = fs::remove_dir(version.join(".log"));
-    let kernel_dir = layout.kernel_dir(&made.build);
-    remove_staging(&kernel_dir, &made.build)?;
+    let kernel_dir = layout.kernel_dir(&record.build);
+    remove_staging(&kernel_dir, &record.build)?;
     let _ = fs::remove_dir(kernel_dir);
     Ok(())
 }
 
-/// Deletes every `.tmp_A_*`. The caller holds the version's lock, so no other process uses them.
+/// Removes all temporary directories `.tmp_A_*`. The caller holds the lock of the package version, so no
+/// other process uses them.
 pub(crate) fn remove_staging(kernel_dir: &Path, build: &Build) -> Result<()> {
-    let left = format!(".tmp_{}_", build.kernel.arch);
+    let prefix = format!(".tmp_{}_", build.kernel.arch);
     for name in fs::list_dir_optional(kernel_dir)? {
-        if name.to_string_lossy().starts_with(&left) {
+        if name.to_string_lossy().starts_with(&prefix) {
             fs::remove_tree(kernel_dir.join(name))?;
         }
     }

@@ -1,20 +1,20 @@
 //! Builds one package version for one kernel, from its source to `M/V/K/A`, completely or not at all.
 //!
-//! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
+//! A build is a pipeline. Each step is one function, and later steps use only its result:
 //!
 //! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepared::Prepared`).
 //! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
-//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
-//!    (`cached::find`), or compiled: `compile::compile` runs PRE_BUILD and make (`compile::Compiled`),
-//!    `collect::collect` checks and strips the modules.
-//! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`). Modules that the key of this
-//!    machine's fleet has signed keep that signature.
-//! 5. `place::place`: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
-//!    `K/A`. A build from the cache has the result of POST_BUILD already.
-//! 6. `cached::keep`: a compiled build is stored in the cache.
+//! 3. `obtain`: the modules for this fingerprint (`cached::Obtained`). They come from the cache of builds
+//!    (`cached::find`) or from a registry (`published::find`), or they are compiled: `compile::compile` runs
+//!    PRE_BUILD and make (`compile::Compiled`), and `collect::collect` checks and strips the modules.
+//! 4. `sign::sign` signs and compresses the modules for this machine (`sign::Signed`). If the key of this
+//!    machine's fleet has signed them, they keep that signature.
+//! 5. `place::place` moves the modules to `K/A` with one rename, with a manifest. Then it runs POST_BUILD,
+//!    which may read `K/A`. A build from the cache already contains the result of POST_BUILD.
+//! 6. `cached::store` stores a compiled build in the cache.
 //!
-//! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
+//! All commands of a build are created in one place, `sandbox::BuildSandbox::command_with`.
 
 mod btf;
 mod cached;
@@ -46,35 +46,34 @@ pub(crate) mod sign;
 mod subject;
 mod target;
 
-use crate::cache::Draft;
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event, Sink};
 use crate::kernel::headers;
 use crate::lock::Held;
-use crate::registry::fleet::{self, Fleet};
+use crate::registry::fleet;
 use crate::system::System;
-use cached::Taken;
+use cached::Obtained;
 pub use cached::local_entry;
-use collect::Collected;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
-use dkms_tree::manifest::{BuildOrigin, Manifest};
+use dkms_tree::manifest::{BuildOrigin, Manifest, ModuleRecord};
 use dkms_tree::state;
-pub use error::{BuildError, Diagnosis, NotConfined, NotForKernel};
+pub use error::{BuildError, DependencyFailure, Diagnosis, HeadersMissing, NotConfined, NotForKernel};
 use fingerprint::Fingerprint;
 use log::MakeLog;
 use mark::Mark;
 use recipe::Recipe;
 use sandbox::BuildSandbox;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
+use subject::Subject;
 pub use target::Target;
 
-/// The options of a build that depend on the other builds of its command.
+/// The options of a build.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildOptions<'a> {
     /// `--force`: failed checks are warnings.
@@ -84,16 +83,17 @@ pub struct BuildOptions<'a> {
     /// The build has a private directory, which only its processes see as `M/V/build`, so that the package
     /// can be built for other kernels at the same time.
     pub private: bool,
-    /// The job slots that it shares with other builds; `None`: there is no limit.
+    /// The job slots that it shares with other builds; `None` if the number of jobs is not limited.
     pub pool: Option<&'a Jobserver>,
     /// The lock of the package version, which the caller holds.
     pub held: &'a Held,
 }
 
-/// Loads and checks a package's configuration before anything is changed. `conf` is its dkms.conf.
+/// Loads a package's configuration from the dkms.conf at `conf`, and checks it. Changes nothing.
 ///
 /// # Errors
-/// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
+/// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE does not allow any module
+/// for this kernel.
 pub fn configuration(
     system: &System,
     sink: &dyn Sink,
@@ -113,13 +113,13 @@ pub fn configuration(
     Ok((loaded, exclusion))
 }
 
-/// Builds a registered package, and returns the origin of its modules; `None` if another dkms has built it
-/// meanwhile. `configuration` is the result of [`configuration()`] for it.
+/// Builds a registered package, and returns the origin of its modules; `None` if another dkms has built it in
+/// the meantime. `configuration` is the result of [`configuration()`] for this build.
 ///
 /// A failed build leaves only the build directory with its make.log, and a copy of the log in `M/V/.log/`.
 ///
 /// # Errors
-/// Every way in which a build can fail.
+/// Any [`BuildError`], and the errors of the steps that the module documentation lists.
 pub fn build(
     system: &System,
     sink: &dyn Sink,
@@ -146,13 +146,14 @@ pub fn build(
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
-    let sandbox = sandbox_of(system, sink, target, loaded, &dir, &mount_point)?;
+    let subject = Subject { system, sink, target, build, loaded, store_digests: true };
+    let sandbox = BuildSandbox::for_build(&subject, &dir, &mount_point)?;
     sandbox.hand_over()?;
-    let shown = dir.join("make.log");
-    let kept = if options.private { system.layout.failed_log(build) } else { shown.clone() };
-    let log = MakeLog::create(&system.host, &system.layout.running_log(build), &kept, build)?;
-    log.show_at(&shown);
-    sink.event(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
+    let visible_log = dir.join("make.log");
+    let failed_log = if options.private { system.layout.failed_log(build) } else { visible_log.clone() };
+    let log = MakeLog::create(&system.host, &system.layout.running_log(build), &failed_log, build)?;
+    log.show_at(&visible_log);
+    sink.event(Event::BuildStarted { build: build.clone(), log: visible_log.clone(), since: started });
     let context = Context {
         system,
         sink,
@@ -170,17 +171,17 @@ pub fn build(
         started,
         mark: Mutex::new(mark),
     };
-    match run(&context, slot) {
+    match run_steps(&context, slot) {
         Ok((manifest, origin)) => clean_up(&context, manifest, origin).map(Some),
-        Err(failed) => {
-            leave_log(&context, &shown, &failed);
-            Err(failed)
+        Err(error) => {
+            leave_log(&context, &visible_log, &error);
+            Err(error)
         }
     }
 }
 
-/// Copies the source, and reads the kernel's headers in parallel. Errors in the headers are reported later, when
-/// the fingerprint needs them.
+/// Copies the source, and reads the kernel's headers at the same time. Errors in the headers are reported
+/// later, when the fingerprint is computed.
 fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build, dir: &Path) -> Result<()> {
     std::thread::scope(|scope| {
         let headers = std::thread::Builder::new();
@@ -189,10 +190,11 @@ fn copy_source(system: &System, sink: &dyn Sink, target: &Target, build: &Build,
     })
 }
 
-/// Leaves the directory and the log of a build that failed, to be examined; nothing of an interrupted one.
-fn leave_log(context: &Context<'_>, shown: &Path, failed: &Error) {
+/// After a failure, keeps the build directory and the log, so that the user can examine them. Removes both
+/// after an interrupt. `visible_log` is the path of the log in the build directory.
+fn leave_log(context: &Context<'_>, visible_log: &Path, error: &Error) {
     let failed_log = context.system.layout.failed_log(context.build);
-    match failed {
+    match error {
         // A user who interrupts a build does not need its log.
         Error::Interrupted(_) => {
             let _ = dkms_sys::fs::remove_tree(context.dir);
@@ -201,22 +203,23 @@ fn leave_log(context: &Context<'_>, shown: &Path, failed: &Error) {
         Error::Build(BuildError::FailedBefore { .. }) => {
             crate::owner::give_to_root(context.dir);
             let _ = remove_log(context.log);
-            let _ = dkms_sys::fs::remove_tree(shown);
-            let _ = dkms_sys::fs::hard_link(failed_log, shown);
+            let _ = dkms_sys::fs::remove_tree(visible_log);
+            let _ = dkms_sys::fs::hard_link(failed_log, visible_log);
         }
         _ => {
             crate::owner::give_to_root(context.dir);
-            keep_log(&context.system.layout, context.build, context.log, shown);
+            keep_log(&failed_log, context.log, visible_log);
         }
     }
 }
 
-/// The pipeline.
-fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, BuildOrigin)> {
+/// Runs all steps of a build. Returns the manifest, and the origin of the modules.
+fn run_steps(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, BuildOrigin)> {
     let prepared = prepare::prepare(context)?;
-    let recipe = Recipe::new(context.system, context.sink, context.target, context.build, context.loaded)?;
+    let subject = context.subject();
+    let recipe = Recipe::new(&subject)?;
     context.stage("reading the inputs");
-    let mut fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
+    let mut fingerprint = fingerprint::describe(&subject, &prepared, &recipe)?;
     let obtained = obtain(context, &recipe, &fingerprint, slot)?;
     let signed = match obtained.signer {
         Some(fleet) => {
@@ -229,27 +232,12 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, Buil
     context.stage("placing the modules");
     let placed = place::place(context, signed, fingerprint, obtained.recorded, obtained.added)?;
     if let Some(draft) = obtained.draft {
-        cached::keep(context, draft, lines, &placed);
+        cached::store(context, draft, lines, &placed);
     }
     Ok((placed.manifest, obtained.origin))
 }
 
-/// The modules of a build.
-struct Obtained {
-    collected: Collected,
-    /// The signer, if they are signed already.
-    signer: Option<Fleet>,
-    /// The origin of the modules.
-    origin: BuildOrigin,
-    /// The origin that is recorded.
-    recorded: BuildOrigin,
-    /// The files that POST_BUILD added to `K/A`, if the build is complete already.
-    added: Option<Vec<(PathBuf, Vec<u8>)>>,
-    /// The data that is stored in the cache when the build is in place.
-    draft: Option<Draft>,
-}
-
-/// Provides the modules of a build: from the local cache, from a registry, or compiled.
+/// Obtains the modules of a build from the local cache or a registry, or compiles them.
 fn obtain(
     context: &Context<'_>,
     recipe: &Recipe,
@@ -260,13 +248,12 @@ fn obtain(
     let fleet = fleet::membership(context.system, context.sink, &context.build.kernel);
     let signed = fleet.map(|fleet| (fleet.lines(&lines), Some(fleet)));
     for (lines, signer) in signed.into_iter().chain([(lines, None)]) {
-        let taken = match cached::find(context, &lines, signer.as_ref())? {
+        let obtained = match cached::find(context, &lines, signer.as_ref())? {
             None => published::find(context, &lines, signer.as_ref())?,
-            taken => taken,
+            obtained => obtained,
         };
-        if let Some(taken) = taken {
-            let Taken { collected, origin, recorded, added } = taken;
-            return Ok(Obtained { collected, signer, origin, recorded, added: Some(added), draft: None });
+        if let Some(obtained) = obtained {
+            return Ok(Obtained { signer, ..obtained });
         }
     }
     repeat::check(context, fingerprint)?;
@@ -275,13 +262,13 @@ fn obtain(
         context.stage("checking the modules");
         collect::collect(context, &compiled)
     });
-    let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
+    let collected = collected.inspect_err(|error| repeat::record_failure(context, fingerprint, error))?;
     let draft = cached::draft(context, fingerprint, &collected)?;
     let origin = BuildOrigin::Built;
     Ok(Obtained { collected, signer: None, recorded: origin.clone(), origin, added: None, draft })
 }
 
-/// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
+/// Checks that all BUILD_DEPENDS are installed for the same kernel. With `force`, a missing one is a warning.
 fn require_dependencies(
     layout: &Layout,
     sink: &dyn Sink,
@@ -310,44 +297,6 @@ pub fn missing_dependencies(layout: &Layout, build: &Build, loaded: &Loaded) -> 
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-/// Returns the sandbox of a build in `dir`, which its commands see as `seen`: the visible and the writable
-/// paths, and the user ID.
-fn sandbox_of(
-    system: &System,
-    sink: &dyn Sink,
-    target: &Target,
-    loaded: &Loaded,
-    dir: &Path,
-    seen: &Path,
-) -> Result<BuildSandbox> {
-    let layout = &system.layout;
-    let headers = &target.headers.dir;
-    let modules_of_kernel = layout.kernel_modules(&target.kernel.release);
-    let mut visible: Vec<PathBuf> = vec![
-        layout.dkms_tree.clone(),
-        layout.source_tree.clone(),
-        layout.config_dir.clone(),
-        modules_of_kernel.clone(),
-        headers.clone(),
-    ];
-    // Headers may be links to other headers, which may be in a home directory, for example those of a
-    // self-built kernel.
-    visible.extend(target.headers.directories(&modules_of_kernel));
-    visible.extend(system.settings.kernel_config.clone());
-    let policy = &loaded.conf.confine;
-    let mut environment = environment::of_build(&system.host, &system.settings, dir);
-    if policy.network {
-        environment.extend(environment::proxies(&system.host));
-    }
-    let hidden = target.hidden(system);
-    // Missing files are reported as an error when the package is compiled.
-    let replaced = target
-        .host_programs(&system.host, &system.settings)
-        .map_or_else(Vec::new, |programs| programs.places.clone());
-    let wanted = sandbox::Wanted { dir, seen, hidden, visible, replaced, policy, environment };
-    BuildSandbox::new(system, sink, wanted)
-}
-
 /// Removes files that a successful build no longer needs, and reports the result.
 fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> Result<BuildOrigin> {
     let (system, build) = (context.system, context.build);
@@ -355,28 +304,28 @@ fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> R
     dkms_sys::fs::remove_file(system.layout.failed_log(build))?;
     dkms_sys::fs::remove_file(system.layout.failed_inputs(build))?;
     remove_log(context.log)?;
-    let modules = manifest.modules.into_iter();
-    let modules =
-        modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
-    let build = build.clone();
-    let (elapsed, from) = (context.started.elapsed(), origin.clone());
-    context.sink.event(Event::Built { build, modules, elapsed, origin });
-    Ok(from)
+    let describe = |m: ModuleRecord| BuiltModule { file: m.file, size: m.size, signature: m.signature };
+    context.sink.event(Event::Built {
+        build: build.clone(),
+        modules: manifest.modules.into_iter().map(describe).collect(),
+        elapsed: context.started.elapsed(),
+        origin: origin.clone(),
+    });
+    Ok(origin)
 }
 
-/// Removes the log of a build that has ended, and its directory unless other builds have theirs in it.
+/// Removes the log of a build that has ended, and the directory of the log if it is empty.
 fn remove_log(log: &MakeLog) -> Result<()> {
     dkms_sys::fs::remove_file(&log.path)?;
     let _ = log.path.parent().map(dkms_sys::fs::remove_dir);
     Ok(())
 }
 
-/// Keeps the log of a failed build; best effort, because a full disk may be what made it fail.
-fn keep_log(layout: &Layout, build: &Build, log: &MakeLog, shown: &Path) {
-    let kept = layout.failed_log(build);
-    let _ = dkms_sys::fs::remove_tree(&kept);
-    if dkms_sys::fs::rename(&log.path, &kept).is_ok() {
-        let _ = dkms_sys::fs::remove_tree(shown);
-        let _ = dkms_sys::fs::copy_file(&kept, shown);
+/// Keeps the log of a failed build. Errors are ignored: the build may have failed because the disk is full.
+fn keep_log(failed_log: &Path, log: &MakeLog, visible_log: &Path) {
+    let _ = dkms_sys::fs::remove_tree(failed_log);
+    if dkms_sys::fs::rename(&log.path, failed_log).is_ok() {
+        let _ = dkms_sys::fs::remove_tree(visible_log);
+        let _ = dkms_sys::fs::copy_file(failed_log, visible_log);
     }
 }

@@ -1,28 +1,28 @@
 //! Counts the object files that a build compiles, using make's output in the log.
 //!
-//! Kbuild prints a line for each file before it compiles it: `  CC [M]  DIR/x.o`, or with V=1 the command
-//! itself. This needs no additional work in the build, because the log is written in any case.
+//! Before kbuild compiles a file, it prints a line such as `  CC [M]  DIR/x.o`, or with V=1 the command
+//! itself.
 
 use dkms_sys::fs::Limit;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The number of bytes of a log that are read at once. If a build prints faster, the rest is counted later.
+/// The number of bytes of a log that are read at once. The rest is read later.
 const CHUNK: u64 = 256 * 1024;
-/// The number of bytes of a line that are parsed.
+/// The maximum number of bytes of a line that are parsed.
 const LINE: usize = 16 * 1024;
-/// The number of bytes of an object's name that are kept.
+/// The maximum length of an object's name, in bytes. Longer names are shortened.
 const NAME: usize = 100;
 
-/// The object files in the log of a build that has ended; 0 if it cannot be read.
+/// Counts the object files in the log of a build that has ended. Returns 0 if the log cannot be read.
 pub(crate) fn count(log: &Path) -> u32 {
     let text = dkms_sys::fs::read_start(log, Limit::LOG).unwrap_or_default();
     let lines = text.split(|byte| *byte == b'\n').filter(|line| object(line).is_some());
     u32::try_from(lines.count()).unwrap_or(u32::MAX)
 }
 
-/// The log of a running build, as far as it has been read.
+/// Reads the log of a running build piece by piece.
 #[derive(Debug)]
 pub(crate) struct Follower {
     file: File,
@@ -32,13 +32,13 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Starts following a log.
+    /// Opens a log; `None` if it does not exist.
     pub(crate) fn new(log: &Path) -> Option<Self> {
         dkms_sys::fs::open(log).ok().map(|file| Self { file, partial: Vec::new(), objects: 0 })
     }
 
-    /// Reads the lines that were added. Returns the number of objects so far and the name of the last object,
-    /// if there are new objects.
+    /// Reads the new lines. If they announce objects, returns the number of objects so far and the name of
+    /// the last one.
     pub(crate) fn read(&mut self) -> Option<(u32, String)> {
         let mut bytes = Vec::new();
         (&self.file).take(CHUNK).read_to_end(&mut bytes).ok()?;
@@ -58,7 +58,7 @@ impl Follower {
     }
 }
 
-/// The name of the object file that a line announces.
+/// Returns the name of the object file that a line announces.
 fn object(line: &[u8]) -> Option<String> {
     let line = line.trim_ascii();
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());

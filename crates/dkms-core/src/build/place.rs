@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Placed {
     /// Its record.
     pub manifest: Manifest,
-    /// The files that POST_BUILD added, below `K/A`. The error is the reason why they cannot be determined,
-    /// or why no other build may use them.
+    /// The paths below `K/A` of the files that POST_BUILD added. The error is the reason why they cannot be
+    /// determined, or why the build must not be stored in the cache.
     pub added: std::result::Result<Vec<PathBuf>, String>,
 }
 
-/// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if
-/// anything fails, it is restored. `added`: the files that POST_BUILD added to this build, which then does
-/// not run.
+/// Places the modules of a build in the tree, with their manifest and log. Replaces an earlier build, and
+/// restores it after a failure. If `added` contains the files that POST_BUILD added to this build, POST_BUILD
+/// does not run.
 ///
 /// # Errors
 /// The tree cannot be written; POST_BUILD failed.
@@ -37,7 +37,7 @@ pub(crate) fn place(
     added: Option<Vec<(PathBuf, Vec<u8>)>>,
 ) -> Result<Placed> {
     let Signed { staging, modules } = signed;
-    let mut manifest = Manifest { origin, ..describe(context, modules, fingerprint) };
+    let mut manifest = new_manifest(context, modules, fingerprint, origin);
     let is_complete = added.is_some();
     for (name, bytes) in added.into_iter().flatten() {
         let path = staging.path().join(name);
@@ -48,7 +48,7 @@ pub(crate) fn place(
     }
     fs::create_dir_all(staging.path().join("log"))?;
     fs::copy_file(&context.log.path, staging.path().join("log/make.log"))?;
-    keep_config(context, &staging.path().join("log"))?;
+    copy_config(context, &staging.path().join("log"))?;
     if manifest.origin == BuildOrigin::Built {
         manifest.objects = objects::count(&context.log.path);
     }
@@ -57,18 +57,23 @@ pub(crate) fn place(
     exchange(context, staging.path(), manifest, is_complete)
 }
 
-/// Keeps the kernel's configuration beside the log, as dkms 3 does. Prebuilt modules may be placed without
-/// headers.
-fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
+/// Copies the kernel's configuration to the directory of the log, as dkms 3 does. The configuration may be
+/// missing, because prebuilt modules can be placed without headers.
+fn copy_config(context: &Context<'_>, log: &Path) -> Result<()> {
     let (system, release) = (context.system, &context.build.kernel.release);
     let path = headers::whole_config_path(&system.layout, &system.settings, release);
     let Some(name) = path.file_name().filter(|name| *name != "make.log") else { return Ok(()) };
-    // A missing or unreadable file is not a reason to lose the build.
+    // A missing or unreadable configuration does not fail the build.
     let Ok(config) = fs::read_bounded(&path, fs::Limit::INDEX) else { return Ok(()) };
     Ok(fs::create_new(log.join(name), &config, 0o644)?)
 }
 
-fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fingerprint) -> Manifest {
+fn new_manifest(
+    context: &Context<'_>,
+    modules: Vec<ModuleRecord>,
+    fingerprint: Fingerprint,
+    origin: BuildOrigin,
+) -> Manifest {
     let (build, conf) = (context.build, &context.loaded.conf);
     let excluded = conf.modules.iter().zip(&context.exclusion.modules);
     Manifest {
@@ -78,7 +83,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
-        origin: BuildOrigin::Built,
+        origin,
         inputs: fingerprint.inputs,
         built_at: context.system.host.recorded_time(),
         build_seconds: 0.0,
@@ -89,25 +94,26 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
             .collect(),
         build_depends: conf.build_depends.clone(),
         no_weak_modules: conf.no_weak_modules,
-        unconfined: match context.sandbox.is_on() {
-            true => context.sandbox.missing(),
-            false => vec!["the confinement is switched off".into()],
+        unconfined: if context.sandbox.is_on() {
+            context.sandbox.missing()
+        } else {
+            vec!["the confinement is switched off".into()]
         },
         post_remove: conf.post_remove.clone(),
         installed: None,
     }
 }
 
-/// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on
-/// undoes it.
+/// Renames `staging` to `K/A`. If there is an earlier build, exchanges the two directories. After a failure,
+/// the previous state is restored.
 fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_complete: bool) -> Result<Placed> {
     let (system, build) = (context.system, context.build);
     let built = system.layout.built_dir(build);
-    // No other process may install from it while it changes.
+    // While the build changes, no other process may install it.
     let replaced = fs::exists(&built);
     let kernel = std::slice::from_ref(&build.kernel);
     let locks = if replaced { crate::lock::install(system, context.sink, kernel)? } else { Vec::new() };
-    // The installed modules are still those of the earlier build, which its record refers to.
+    // The installed modules are still those of the earlier build, so its list of installed files is kept.
     let earlier = Manifest::read(&system.layout, build).unwrap_or_else(|e| {
         context
             .sink
@@ -119,7 +125,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_comple
     let post_build =
         context.loaded.conf.post_build.as_deref().filter(|line| !line.is_empty() && !is_complete);
     if post_build.is_some() {
-        context.mark().unfinished(staging)?;
+        context.mark().set_unfinished(staging)?;
     }
     if swapped {
         dkms_tree::layers::exchange(staging, &built)?;
@@ -128,7 +134,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_comple
     }
     let finished = finish(context, Manifest { installed, ..manifest }, post_build, &locks);
     if finished.is_ok() && context.mark().is_unfinished() {
-        context.mark().finished()?;
+        context.mark().set_finished()?;
     }
     if finished.is_err() {
         let undone = if swapped {
@@ -143,7 +149,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_comple
     finished
 }
 
-/// Runs POST_BUILD and completes the records of the build.
+/// Runs POST_BUILD and completes the manifest and the log of the build.
 fn finish(
     context: &Context<'_>,
     mut manifest: Manifest,
@@ -159,7 +165,7 @@ fn finish(
     };
     fs::copy_file(&context.log.path, system.layout.make_log(build))?;
     if conf.build_depends_rebuild {
-        remember_dependencies(context)?;
+        record_dependencies(context)?;
     }
     let reproducible = system.host.source_date_epoch().is_some();
     manifest.build_seconds = if reproducible { 0.0 } else { context.started.elapsed().as_secs_f64() };
@@ -167,9 +173,9 @@ fn finish(
     Ok(Placed { manifest, added })
 }
 
-/// Runs POST_BUILD. It sees `K/A` as a copy that it may write, because ZFS puts headers for other packages
-/// there. New files in the copy are added to `K/A`; files that were there stay as they were checked and
-/// signed.
+/// Runs POST_BUILD. The script sees a writable copy of `K/A`, because ZFS puts headers for other packages
+/// there. New files in the copy are added to `K/A`. Existing files are not changed, because they were checked
+/// and signed. Returns the paths of the new files; see [`Placed::added`].
 fn run_post_build(
     context: &Context<'_>,
     line: &str,
@@ -186,7 +192,7 @@ fn run_post_build(
     fs::copy_tree(&built, &dir)?;
     context.sandbox.give(&dir)?;
     if dkms_sys::sandbox::lacks(Part::Mounts) {
-        // The copy cannot be mounted at the path of K/A, so the script cannot write there.
+        // The copy cannot be mounted at the path of K/A, so the script cannot write to it.
         run(&[])?;
         return Ok(Err("POST_BUILD could not write to its copy".into()));
     }
@@ -196,8 +202,8 @@ fn run_post_build(
     Ok(added)
 }
 
-/// Copies the files of `dir` that `built` does not have. `below` is the directory in both. Adds their names
-/// to `added`, which becomes an error if another build cannot have the same.
+/// Copies the files below `dir` that do not exist below `built`, in the subdirectory `below` of both. Adds
+/// their names to `added`, which becomes an error if the build must not be stored in the cache.
 fn add_new_files(
     context: &Context<'_>,
     dir: &Path,
@@ -222,7 +228,7 @@ fn add_new_files(
             let bytes = fs::read_untrusted(dir, &name, context.sandbox.owner())?;
             fs::create_new(&to, &bytes, 0o644)?;
             if name.to_string_lossy().contains(".ko") {
-                // POST_BUILD may have signed or compressed it as required for this machine.
+                // POST_BUILD may have signed or compressed it for this machine.
                 *added = Err(format!("POST_BUILD added the module {}", name.display()));
             } else if let Ok(added) = added {
                 added.push(name);
@@ -232,8 +238,8 @@ fn add_new_files(
     Ok(())
 }
 
-/// Writes a `.dep_NAME` file for each dependency: the version that this was built against.
-fn remember_dependencies(context: &Context<'_>) -> Result<()> {
+/// Writes a file `.dep_NAME` for each dependency, with the version against which the modules were built.
+fn record_dependencies(context: &Context<'_>) -> Result<()> {
     let (layout, build) = (&context.system.layout, context.build);
     for name in &context.loaded.conf.build_depends {
         if let Some(id) = state::installed_version(layout, name, &build.kernel) {

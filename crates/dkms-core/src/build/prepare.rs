@@ -20,22 +20,21 @@ use std::path::{Component, Path, PathBuf};
 /// # Errors
 /// As [`fresh_copy`] and [`patch`].
 pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
-    let (system, build, dir) = (context.system, context.build, context.dir);
-    let names = patches_for(context.loaded, build)?;
-    let patches = patch(system, context.sink, build, context.sandbox, dir, &names, context.log)?;
-    Ok(Prepared { dir, patches })
+    let names = patches_for(context.loaded, context.build)?;
+    let patches = patch(context.system, context.sink, context.build, context.sandbox, &names, context.log)?;
+    Ok(Prepared { dir: context.dir, patches })
 }
 
 /// Copies the source to `dir`, replacing its previous content.
 ///
 /// # Errors
-/// [`BuildError::EmptySource`], or copying fails; then the incomplete copy is deleted.
+/// [`BuildError::EmptySource`]. If copying fails, the incomplete copy is deleted.
 pub fn fresh_copy(layout: &Layout, sink: &dyn Sink, build: &Build, dir: &Path) -> Result<()> {
-    copy_of(sink, &layout.source_link(&build.package), dir)
+    copy_source(sink, &layout.source_link(&build.package), dir)
 }
 
-/// Like [`fresh_copy`], for the source in this directory.
-pub(super) fn copy_of(sink: &dyn Sink, source: &Path, dir: &Path) -> Result<()> {
+/// Like [`fresh_copy`], for the source in the directory `source`.
+pub(super) fn copy_source(sink: &dyn Sink, source: &Path, dir: &Path) -> Result<()> {
     let entries = dkms_sys::fs::list_dir(source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
         return Err(BuildError::EmptySource(source.to_owned()).into());
@@ -51,17 +50,18 @@ pub(super) fn copy_of(sink: &dyn Sink, source: &Path, dir: &Path) -> Result<()> 
     Ok(())
 }
 
-/// The patches that dkms.conf has for the kernel of this build.
+/// The names of the patches that dkms.conf lists for the kernel of this build.
 ///
 /// # Errors
-/// A PATCH_MATCH that does not compile.
+/// A PATCH_MATCH is not a valid regular expression.
 pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&'a str>> {
     let release = &build.kernel.release;
     let names = loaded.conf.patches_for(release, &crate::conf::regex_matches);
     names.map_err(|e| bad_regex(loaded, &e.to_string()))
 }
 
-/// Finds a patch: in the administrator's `/etc/dkms/M/patches/`, else in the package's `patches/`.
+/// Finds the file of a patch: in the administrator's `/etc/dkms/M/patches/`, otherwise in the package's
+/// `patches/`.
 fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
@@ -80,8 +80,8 @@ fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<
     )
 }
 
-/// Reads a patch. A patch that the package ships is in a directory that the package's code may have written
-/// to.
+/// Reads a patch. Code of the package may have changed a patch in the build directory `dir`, so such a patch
+/// is untrusted.
 fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     Ok(match file.strip_prefix(dir) {
         Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
@@ -89,20 +89,21 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     })
 }
 
-/// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
+/// Applies these patches in the build directory with `patch -p1`, in order. Returns the name and the SHA-256
+/// of each.
 ///
 /// # Errors
-/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`];
-/// [`BuildError::PatchFailed`] with the rejected hunks.
+/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`]; [`BuildError::PatchFailed`] with the last
+/// lines of the output of patch.
 pub(crate) fn patch(
     system: &System,
     sink: &dyn Sink,
     build: &Build,
     sandbox: &BuildSandbox,
-    dir: &Path,
     names: &[&str],
     log: &MakeLog,
 ) -> Result<Vec<(String, String)>> {
+    let dir = sandbox.dir();
     let program = dkms_sys::process::which("patch", &system.host.path).unwrap_or_else(|| "patch".into());
     let mut applied = Vec::new();
     for name in names {
@@ -126,7 +127,7 @@ pub(crate) fn patch(
             let tail: Vec<String> = output.lines().rev().take(4).map(str::to_owned).collect();
             return Err(BuildError::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
-                log: log.kept.clone(),
+                log: log.failed_path.clone(),
                 tail: tail.into_iter().rev().collect(),
             }
             .into());

@@ -1,10 +1,11 @@
-//! The fingerprint that a build would have, without the build. The dkms tree is only read.
+//! Computes the fingerprint that a build would have. Nothing is built, and the dkms tree is only read.
 
 use super::fingerprint::{self, Fingerprint};
 use super::log::MakeLog;
 use super::prepare;
 use super::prepared::Prepared;
 use super::recipe::Recipe;
+use super::sandbox::BuildSandbox;
 use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::Loaded;
@@ -19,7 +20,7 @@ use std::path::Path;
 /// A fingerprint and its inputs, ready to be serialized as JSON.
 #[derive(Debug, Serialize)]
 pub struct Preview {
-    /// Version of this schema.
+    /// The version of this JSON schema.
     pub schema: u32,
     /// PACKAGE_NAME
     pub package: String,
@@ -35,7 +36,7 @@ pub struct Preview {
     pub lines: Vec<String>,
 }
 
-/// Describes a build of the source in a directory.
+/// Describes the build of the source in the directory `source`.
 ///
 /// # Errors
 /// As [`Target::prepare`]; the source cannot be copied; a patch does not apply.
@@ -47,7 +48,7 @@ pub fn preview(
     source: &Path,
 ) -> Result<Preview> {
     let target = Target::prepare(system, sink, &build.kernel)?;
-    let subject = Subject { system, sink, target: &target, build, loaded, keep: false };
+    let subject = Subject { system, sink, target: &target, build, loaded, store_digests: false };
     let fingerprint = fingerprint_of(&subject, source)?;
     Ok(Preview {
         schema: 1,
@@ -60,26 +61,25 @@ pub fn preview(
     })
 }
 
-/// The fingerprint of a build of the source in a directory: a temporary copy is patched, as confined as in a
-/// build.
+/// Returns the fingerprint of the build of the source in a directory. The patches are applied to a temporary
+/// copy, with the confinement of a build.
 ///
 /// # Errors
 /// As [`preview`].
 pub(crate) fn fingerprint_of(subject: &Subject<'_>, source: &Path) -> Result<Fingerprint> {
-    let Subject { system, sink, target, build, loaded, .. } = *subject;
+    let Subject { system, sink, build, .. } = *subject;
     let temporary = TempDir::new_in(&system.settings.tmp_location, "dkms-fingerprint")?;
     let dir = temporary.path().join("source");
-    prepare::copy_of(sink, source, &dir)?;
-    let names = prepare::patches_for(loaded, build)?;
+    prepare::copy_source(sink, source, &dir)?;
+    let names = prepare::patches_for(subject.loaded, build)?;
     let patches = if names.is_empty() {
         Vec::new()
     } else {
         let path = temporary.path().join("make.log");
         let log = MakeLog::create(&system.host, &path, &path, build)?;
-        let sandbox = super::sandbox_of(system, sink, target, loaded, &dir, &dir)?;
+        let sandbox = BuildSandbox::for_build(subject, &dir, &dir)?;
         sandbox.hand_over()?;
-        prepare::patch(system, sink, build, &sandbox, &dir, &names, &log)?
+        prepare::patch(system, sink, build, &sandbox, &names, &log)?
     };
-    let recipe = Recipe::new(system, sink, target, build, loaded)?;
-    fingerprint::describe(subject, &Prepared { dir: &dir, patches }, &recipe)
+    fingerprint::describe(subject, &Prepared { dir: &dir, patches }, &Recipe::new(subject)?)
 }

@@ -1,10 +1,10 @@
 //! Replaces the programs in a kernel's headers, if the headers are for another machine.
 //!
 //! kbuild runs `fixdep`, `modpost` and other programs that are part of the headers. Headers for another
-//! machine often contain programs for that machine. Their sources are usually not in the headers, so they
-//! cannot be compiled for this machine; they run under qemu's user emulation instead. The build sees a script
-//! at the path of each program, which starts the emulator with a copy of the program. Only the build's own
-//! view of the file system changes, and binfmt_misc(5) is not needed. [Decision
+//! machine often contain programs for that machine. Usually, the headers do not contain the sources of these
+//! programs, so they cannot be compiled for this machine. Instead, they run under qemu's user emulation. The
+//! build sees a script at the path of each program, which starts the emulator with a copy of the program.
+//! Only the build's own view of the file system changes, and binfmt_misc is not needed. [Decision
 //! 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
 
 use crate::distro::Family;
@@ -19,36 +19,37 @@ use dkms_sys::process::{quote, which};
 use dkms_sys::sandbox::{Access, Place};
 use std::path::{Path, PathBuf};
 
-/// Directories of the headers with programs that kbuild runs.
+/// Directories of the headers that contain programs for kbuild.
 const DIRECTORIES: [&str; 2] = ["scripts", "tools"];
 
-/// The maximum number of files that are examined. A complete kernel source has about 10,000 there.
-const FILES: usize = 100_000;
+/// The maximum number of files that are examined. A complete kernel source has about 10,000 in these
+/// directories.
+const MAX_FILES: usize = 100_000;
 
-/// The most programs.
-const PROGRAMS: usize = 200;
+/// The maximum number of programs.
+const MAX_PROGRAMS: usize = 200;
 
-/// Scripts in place of programs that do not run on this machine.
+/// Scripts that replace programs that do not run on this machine.
 #[derive(Debug)]
 pub(super) struct HostPrograms {
-    /// Keeps the scripts and the copies of the programs.
+    /// The directory of the scripts and of the copies of the programs; removed when dropped.
     _dir: TempDir,
-    /// Additional mounts that builds see.
+    /// The mounts that show the scripts to builds.
     pub(super) places: Vec<Place>,
 }
 
 impl HostPrograms {
-    /// Prepares the programs of these headers; `None` if all of them run here.
+    /// Prepares the programs of these headers; `None` if all of them run on this machine.
     ///
     /// # Errors
-    /// [`ProgramError::Missing`]: the emulator, or the libraries of the programs; files cannot be read or
+    /// [`ProgramError::Missing`]: the emulator, or the libraries of the programs. Files cannot be read or
     /// written.
     pub(super) fn prepare(
         host: &Host,
         settings: &Settings,
         headers: &Headers,
     ) -> Result<Option<Self>, Error> {
-        let programs = foreign(host, &headers.dir)?;
+        let programs = foreign_programs(host, &headers.dir)?;
         let Some((first, format)) = programs.first() else { return Ok(None) };
         let emulator = Emulator::find(host, first, *format)?;
         let dir = TempDir::new_in(&settings.tmp_location, "dkms-programs")?;
@@ -70,28 +71,29 @@ impl HostPrograms {
 }
 
 /// The programs of the headers that do not run on this machine, by their real paths.
-fn foreign(host: &Host, headers: &Path) -> Result<Vec<(PathBuf, Format)>, Error> {
-    let mut found = Vec::new();
+fn foreign_programs(host: &Host, headers: &Path) -> Result<Vec<(PathBuf, Format)>, Error> {
+    let mut programs = Vec::new();
     for name in DIRECTORIES {
         let Ok(dir) = fs::canonicalize(headers.join(name)) else { continue };
-        let entries = fs::scan(&dir, &|_, _| true, FILES)?;
+        let entries = fs::scan(&dir, &|_, _| true, MAX_FILES)?;
         let executable = entries.into_iter().filter(|entry| entry.kind == ScannedKind::Executable);
-        let programs = executable.filter_map(|entry| Some((Format::of_file(&entry.path)?, entry.path)));
-        found
-            .extend(programs.filter(|(format, _)| !format.runs_on(&host.machine)).map(|(f, path)| (path, f)));
+        let with_format = executable.filter_map(|e| Some((Format::of_file(&e.path)?, e.path)));
+        let foreign = with_format.filter(|(format, _)| !format.runs_on(&host.machine));
+        programs.extend(foreign.map(|(format, path)| (path, format)));
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found.truncate(PROGRAMS);
-    Ok(found)
+    programs.sort_by(|a: &(PathBuf, _), b| a.0.cmp(&b.0));
+    programs.truncate(MAX_PROGRAMS);
+    Ok(programs)
 }
 
-/// Shows the libraries of another machine's system below `root` in `dir`, where the emulator finds them.
+/// Links the libraries of another machine's system below `root` in `dir`, where the emulator finds them.
+/// Returns the directories that builds must be able to read.
 fn libraries(root: &Path, dir: &Path) -> Result<Vec<Place>, Error> {
     let top = dir.join("root");
     fs::create_dir_all(top.join("usr"))?;
     let mut places = Vec::new();
     for name in ["lib", "lib64", "usr/lib"] {
-        // A link in another system must not lead out of it.
+        // A link in another system must not point outside of that system.
         let real = fs::canonicalize(root.join(name)).ok();
         let Some(real) = real.filter(|real| real.starts_with(root) && fs::is_dir(real)) else { continue };
         let link = top.join(name);
@@ -104,12 +106,12 @@ fn libraries(root: &Path, dir: &Path) -> Result<Vec<Place>, Error> {
 /// qemu's user emulation of another machine.
 struct Emulator {
     program: PathBuf,
-    /// The directory that contains the libraries of the programs; `None`: they need none.
+    /// The directory that contains the libraries of the programs; `None` if they need none.
     root: Option<PathBuf>,
 }
 
 impl Emulator {
-    /// Finds it for the programs of the headers, of which `example` is one.
+    /// Finds the emulator for the programs of the headers. `example` is one of these programs.
     fn find(host: &Host, example: &Path, format: Format) -> Result<Self, Error> {
         let missing = |program: &str, package: String| {
             let name = format.emulator().map_or("another machine", |(name, _)| name);
@@ -131,8 +133,8 @@ impl Emulator {
         let Some((name, emulator)) = format.emulator() else {
             return Err(missing("qemu", or_native(package("qemu-user"))));
         };
-        let found = [emulator.to_owned(), format!("{emulator}-static")];
-        let Some(program) = found.iter().find_map(|program| which(program, &host.path)) else {
+        let candidates = [emulator.to_owned(), format!("{emulator}-static")];
+        let Some(program) = candidates.iter().find_map(|program| which(program, &host.path)) else {
             return Err(missing(emulator, or_native(package(emulator))));
         };
         let Some(loader) = interpreter(example) else { return Ok(Self { program, root: None }) };
@@ -150,7 +152,7 @@ impl Emulator {
         }
     }
 
-    /// The script that replaces a program: it runs the copy under the name that it was called by.
+    /// The script that replaces a program. It runs the copy with the original name as `argv[0]`.
     fn script(&self, dir: &Path, copy: &Path) -> String {
         let libraries =
             self.root.as_ref().map_or_else(String::new, |_| format!(" -L {}", quote(dir.join("root"))));
@@ -158,7 +160,7 @@ impl Emulator {
     }
 }
 
-/// The program that loads the libraries of a dynamically linked one.
+/// Returns the program interpreter (the dynamic loader) of a dynamically linked program.
 fn interpreter(program: &Path) -> Option<String> {
     let mut file = fs::open(program).ok()?;
     let bytes = kmodule::vmlinux::read_section(&mut file, ".interp", 256).ok()??;

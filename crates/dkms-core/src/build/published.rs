@@ -1,45 +1,52 @@
-//! Builds that another machine made, from a registry.
+//! Takes builds of other machines from a registry.
 
-use super::cached::{self, Taken};
+use super::cached::{self, Obtained};
 use super::context::Context;
 use crate::build::BuildError;
 use crate::cache::{Cache, Entry};
 use crate::error::Result;
 use crate::registry::fleet::Fleet;
-use crate::registry::{self, Fetched, Offer, Query};
+use crate::registry::{self, Fetched, Query};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::manifest::BuildOrigin;
 
-/// Searches the registries for the build with these lines. With `prebuilt=only`, a missing build is an error,
-/// except for modules that a fleet has signed.
+/// Searches the registries for the build with these lines. With `fleet`, only a build whose modules this
+/// fleet has signed is used.
 ///
 /// # Errors
-/// An interrupt; the tree cannot be written; [`BuildError::NotPublished`].
-pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
+/// An interrupt; the tree cannot be written; [`BuildError::NotPublished`] with `prebuilt=only` and without
+/// `fleet`.
+pub(crate) fn find(
+    context: &Context<'_>,
+    lines: &[String],
+    fleet: Option<&Fleet>,
+) -> Result<Option<Obtained>> {
     let only = registry::mode(&context.system.settings) == Prebuilt::Only;
     // `--force` requests a new compilation of a build that already exists.
-    let wanted = !context.loaded.conf.no_cache && (only || !context.rebuild);
-    let taken = if wanted { take(context, lines, fleet)? } else { None };
-    if taken.is_none() && only && fleet.is_none() {
+    let may_use = !context.loaded.conf.no_cache && (only || !context.rebuild);
+    let obtained = if may_use { take(context, lines, fleet)? } else { None };
+    if obtained.is_none() && only && fleet.is_none() {
         let (build, fingerprint) = (context.build.clone(), dkms_bundle::record::fingerprint(lines));
         return Err(BuildError::NotPublished { build, fingerprint }.into());
     }
-    Ok(taken)
+    Ok(obtained)
 }
 
-fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
+fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Obtained>> {
     let system = context.system;
-    let query = Query { build: context.build, lines: lines.to_vec() };
-    let usable = |entry: &Entry, origin| usable(context, entry, origin, fleet);
+    let request = Query { build: context.build, lines: lines.to_vec() };
+    let take_entry = |entry: &Entry, origin| take_entry(context, entry, origin, fleet);
     let cache = Cache::of(system).filter(|cache| cache.distrust().is_none());
     if let Some(entry) =
-        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &query))
+        cache.as_ref().and_then(|cache| registry::find_stored(&system.settings, cache, &request))
     {
-        return usable(&entry, BuildOrigin::Cache);
+        return take_entry(&entry, BuildOrigin::Cache);
     }
-    let Some(offer) = registry::find(system, context.sink, &query)? else { return Ok(None) };
-    if let Some(entry) = stored(cache.as_ref(), &offer) {
-        return usable(&entry, BuildOrigin::Registry(offer.reference()));
+    let Some(offer) = registry::find(system, context.sink, &request)? else { return Ok(None) };
+    // The offered build may be in the local cache, although it was not found there without its fingerprint.
+    let cached = cache.as_ref().and_then(|cache| cache.find(&offer.record.fingerprint).ok().flatten());
+    if let Some(entry) = cached {
+        return take_entry(&entry, BuildOrigin::Registry(offer.reference()));
     }
     let fetched = registry::fetch(system, context.sink, context.build, offer)?;
     let Some(Fetched { dir, offer }) = fetched else { return Ok(None) };
@@ -52,25 +59,18 @@ fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Resul
             );
         }
     }
-    usable(&Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
+    take_entry(&Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
 }
 
-/// Returns the entry of the local cache for a build that a registry offers and that was found without the
-/// complete fingerprint.
-fn stored(cache: Option<&Cache>, offer: &Offer) -> Option<Entry> {
-    cache?.find(&offer.record.fingerprint).ok().flatten()
-}
-
-fn usable(
+/// Takes the modules from an entry. If the entry cannot be used, prints a warning and returns `None`.
+fn take_entry(
     context: &Context<'_>,
     entry: &Entry,
     origin: BuildOrigin,
     fleet: Option<&Fleet>,
-) -> Result<Option<Taken>> {
-    let taken = cached::take(context, entry, origin, fleet)?;
-    Ok(taken
-        .map_err(|damaged| {
-            registry::warn(context.system, context.sink, format!("{}: {damaged}", context.build))
-        })
-        .ok())
+) -> Result<Option<Obtained>> {
+    let warn = |damaged| {
+        registry::warn(context.system, context.sink, format!("{}: {damaged}", context.build));
+    };
+    Ok(cached::take(context, entry, origin, fleet)?.map_err(warn).ok())
 }

@@ -1,12 +1,12 @@
-//! The commands of a build: the make command as written in dkms.conf, and the environment of make and of the
-//! package's scripts.
+//! The make command of a build, as dkms.conf has it, and the environment of make and of the package's
+//! scripts.
 
 use super::environment::{self, Variables};
 use super::jobs;
+use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
-use crate::event::Sink;
 use crate::hooks;
 use crate::lock::Held;
 use crate::system::System;
@@ -17,46 +17,37 @@ use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The commands of one build, decided before any of them runs.
+/// The make command of one build, determined before any code of the package runs.
 pub(crate) struct Recipe {
     /// The make command from dkms.conf.
     pub line: String,
-    /// The same without numbers of jobs where make can take part in the pool of job slots.
+    /// The same command, changed so that make uses the job slots that all builds share.
     pub fitted: jobs::Line,
     /// Variables for make.
     pub environment: Variables,
-    /// The Module.symvers of each package that this one depends on, with the package's name.
+    /// The names of the packages that this package depends on, each with its Module.symvers.
     pub symbols: Vec<(String, PathBuf)>,
 }
 
 impl Recipe {
-    /// Determines the commands that build this package for this kernel.
+    /// Determines the make command that builds this package for this kernel.
     ///
     /// # Errors
-    /// A MAKE_MATCH that does not compile; `build_environment` cannot be read.
-    pub(crate) fn new(
-        system: &System,
-        sink: &dyn Sink,
-        target: &Target,
-        build: &Build,
-        loaded: &Loaded,
-    ) -> Result<Self> {
+    /// As [`command_line`]; `build_environment` cannot be read.
+    pub(crate) fn new(subject: &Subject<'_>) -> Result<Self> {
+        let Subject { system, build, loaded, .. } = *subject;
         let line = command_line(system, build, loaded)?;
         let symbols = extra_symbols(&system.layout, &build.kernel, &loaded.conf.build_depends);
-        Ok(Self {
-            fitted: jobs::fit(&line),
-            line,
-            environment: make_variables(system, sink, target, build, &symbols)?,
-            symbols,
-        })
+        let environment = make_variables(subject, &symbols)?;
+        Ok(Self { fitted: jobs::fit(&line), line, environment, symbols })
     }
 }
 
-/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default. A leading bare `make` is
-/// followed by `-jN KERNELRELEASE=K`.
+/// Returns the make command for a kernel: the MAKE of dkms.conf for this kernel, or the default command. If
+/// it begins with the word `make`, `-jN KERNELRELEASE=K` is inserted after that word.
 ///
 /// # Errors
-/// A MAKE_MATCH that does not compile.
+/// A MAKE_MATCH is not a valid regular expression.
 pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<String> {
     let release = &build.kernel.release;
     let chosen = loaded
@@ -79,8 +70,8 @@ pub fn command_line(system: &System, build: &Build, loaded: &Loaded) -> Result<S
     Ok(line)
 }
 
-/// Variables for PRE_BUILD and POST_BUILD: the variables that dkms exports, the toolchain, and the locks that
-/// are held.
+/// Variables for PRE_BUILD and POST_BUILD: those that dkms exports, the toolchain, and the locks that are
+/// held.
 pub(crate) fn script_variables<'a>(
     system: &System,
     target: &Target,
@@ -93,20 +84,13 @@ pub(crate) fn script_variables<'a>(
     all.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// Variables for make: the variables that dkms exports, the toolchain, `build_environment`, and
-/// KBUILD_EXTRA_SYMBOLS.
-fn make_variables(
-    system: &System,
-    sink: &dyn Sink,
-    target: &Target,
-    build: &Build,
-    symbols: &[(String, PathBuf)],
-) -> Result<Variables> {
-    let exported = hooks::variables(&build.package, Some(&build.kernel));
-    let exported_by_dkms = exported.iter().chain(&target.toolchain.environment);
+/// Variables for make: those that dkms exports, the toolchain, `build_environment`, and KBUILD_EXTRA_SYMBOLS.
+fn make_variables(subject: &Subject<'_>, symbols: &[(String, PathBuf)]) -> Result<Variables> {
+    let exported = hooks::variables(&subject.build.package, Some(&subject.build.kernel));
+    let exported_by_dkms = exported.iter().chain(&subject.target.toolchain.environment);
     let mut variables: Variables =
         exported_by_dkms.map(|(name, value)| (name.into(), value.into())).collect();
-    variables.extend(build_environment(system, sink, target)?);
+    variables.extend(build_environment(subject)?);
     if !symbols.is_empty() {
         let joined: Vec<String> = symbols.iter().map(|(_, p)| p.to_string_lossy().into_owned()).collect();
         variables.push(("KBUILD_EXTRA_SYMBOLS".into(), joined.join(" ").into()));
@@ -114,7 +98,7 @@ fn make_variables(
     Ok(variables)
 }
 
-/// The Module.symvers of every package that this one depends on, directly or through others.
+/// Returns the Module.symvers of all packages that this package depends on, directly or indirectly.
 fn extra_symbols(layout: &Layout, kernel: &Kernel, depends: &[String]) -> Vec<(String, PathBuf)> {
     let mut pending: Vec<String> = depends.to_vec();
     let (mut seen, mut found) = (Vec::new(), Vec::new());
@@ -139,18 +123,19 @@ fn extra_symbols(layout: &Layout, kernel: &Kernel, depends: &[String]) -> Vec<(S
 
 /// Returns the variables that the file `build_environment` exports. bash sources the file and prints the
 /// exported variables.
-fn build_environment(system: &System, sink: &dyn Sink, target: &Target) -> Result<Variables> {
+fn build_environment(subject: &Subject<'_>) -> Result<Variables> {
     use std::os::unix::ffi::OsStringExt;
-    let Some(file) = target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {
+    let system = subject.system;
+    let Some(file) = subject.target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {
         return Ok(Vec::new());
     };
     if !Path::new(file).is_file() {
-        sink.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
+        subject.sink.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
         return Ok(Vec::new());
     }
     let inherited = environment::inherited(&system.host, &system.settings);
     let bash = dkms_sys::process::which("bash", &system.host.path).unwrap_or_else(|| "bash".into());
-    // The administrator's own file, not the package's: it runs unconfined.
+    // The file belongs to the administrator, not to the package, so it is not confined.
     let done = Command::new(bash)
         .args(["--noprofile", "--norc", "-c", "source \"$1\" >/dev/null 2>&1; exec env -0", "dkms", file])
         .envs(inherited.iter().cloned())

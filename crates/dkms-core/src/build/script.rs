@@ -1,4 +1,4 @@
-//! PRE_BUILD and POST_BUILD: lines of shell that run as confined as the rest of the build.
+//! Runs PRE_BUILD and POST_BUILD, with the confinement of the build.
 
 use super::context::Context;
 use super::denied;
@@ -11,8 +11,8 @@ use dkms_sys::process::Stream;
 use dkms_sys::sandbox::Place;
 use std::time::Instant;
 
-/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the
-/// build.
+/// Runs the script in `line`, if dkms.conf has one. It may access `places` in addition to the directories of
+/// the build.
 ///
 /// # Errors
 /// [`ProgramError::ScriptFailed`]; the shell cannot be started.

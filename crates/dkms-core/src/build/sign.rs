@@ -1,10 +1,9 @@
-//! Signs and compresses collected modules, as this machine and this kernel want them.
+//! Signs and compresses collected modules, as this machine and this kernel require.
 
 use super::collect::{Collected, CollectedModule, Staging};
 use super::context::Context;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::registry::fleet::Fleet;
 use crate::trust::signing::Signing;
 use dkms_conf::framework_conf::FrameworkConf;
@@ -13,7 +12,7 @@ use kmodule::Compression;
 use kmodule::compress::Options;
 use std::path::{Path, PathBuf};
 
-/// The files of `K/A/module` as they will be installed.
+/// The modules as they will be installed.
 pub(crate) struct Signed {
     /// The directory that will become `K/A`.
     pub staging: Staging,
@@ -21,7 +20,7 @@ pub(crate) struct Signed {
     pub modules: Vec<ModuleRecord>,
 }
 
-/// Signs each module with this machine's key, if modules for this kernel are signed, and compresses it.
+/// Signs each module with this machine's key, if modules for this kernel are to be signed, and compresses it.
 ///
 /// # Errors
 /// The key cannot be read or used; the compression options of framework.conf are invalid.
@@ -30,8 +29,7 @@ pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed
         let system = context.system;
         match context.target.signing(system, context.sink)? {
             Signing::With(signer) => {
-                let stage = format!("signing {}.ko", module.name);
-                context.sink.event(Event::BuildStage { build: context.build.clone(), stage });
+                context.stage(&format!("signing {}.ko", module.name));
                 signer.sign(&system.host, plain)
             }
             Signing::Not(why) => Ok(Signature::NotSigned(why.to_string())),
@@ -47,7 +45,8 @@ pub(crate) fn keep_signatures(context: &Context<'_>, collected: Collected, fleet
     finish(context, collected, |_, _| Ok(Signature::SignedBy(format!("{} (registry_signer)", fleet.name()))))
 }
 
-/// `sign` signs the file of a module, and describes its signature.
+/// Signs and compresses the modules. `sign` signs the file of a module, and returns a description of the
+/// signature.
 fn finish(
     context: &Context<'_>,
     collected: Collected,
@@ -70,7 +69,7 @@ fn finish_module(
     signature: Signature,
 ) -> Result<ModuleRecord> {
     let target = context.target;
-    let path = compress(target.index.compression(), &target.framework, plain)?;
+    let path = compress_file(target.index.compression(), &target.framework, plain)?;
     dkms_sys::fs::sync_file(&path)?;
     let bytes = dkms_sys::fs::read(&path)?;
     Ok(ModuleRecord {
@@ -86,10 +85,10 @@ fn finish_module(
     })
 }
 
-/// Compresses a file in the kernel's own format, and returns the file that replaces it.
-fn compress(format: Option<Compression>, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
+/// Compresses a file in the format of the kernel's own modules, and returns the path of the compressed file.
+fn compress_file(format: Option<Compression>, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
     let Some(format) = format else { return Ok(plain.to_owned()) };
-    let bytes = compressed(Some(format), framework, &dkms_sys::fs::read(plain)?)
+    let bytes = compress(Some(format), framework, &dkms_sys::fs::read(plain)?)
         .map_err(|reason| Error::Build(BuildError::BadModule { path: plain.into(), cause: reason.into() }))?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
@@ -99,11 +98,11 @@ fn compress(format: Option<Compression>, framework: &FrameworkConf, plain: &Path
     Ok(path)
 }
 
-/// A module in this format, compressed with the options of framework.conf.
+/// Compresses a module in this format with the options of framework.conf.
 ///
 /// # Errors
-/// Why the options are invalid, or cannot be used.
-pub(crate) fn compressed(
+/// The reason why the options are invalid, or cannot be used.
+pub(crate) fn compress(
     format: Option<Compression>,
     framework: &FrameworkConf,
     plain: &[u8],

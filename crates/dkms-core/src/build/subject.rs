@@ -1,4 +1,4 @@
-//! The package, kernel and target of a build, for steps that need no running build.
+//! The package and the kernel of a build, for steps that can also run without a build.
 
 use super::target::Target;
 use crate::conf::load::Loaded;
@@ -6,7 +6,7 @@ use crate::event::Sink;
 use crate::system::System;
 use dkms_tree::ids::Build;
 
-/// The build whose inputs are described.
+/// A build that is planned, previewed or running.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub system: &'a System,
@@ -14,6 +14,6 @@ pub(crate) struct Subject<'a> {
     pub target: &'a Target,
     pub build: &'a Build,
     pub loaded: &'a Loaded,
-    /// Whether expensive digests may be cached in the dkms tree.
-    pub keep: bool,
+    /// Whether digests that take long to compute may be stored in the dkms tree.
+    pub store_digests: bool,
 }

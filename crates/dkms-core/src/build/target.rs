@@ -25,32 +25,33 @@ pub struct Target {
     pub kernel: Kernel,
     /// Its headers.
     pub headers: Headers,
-    /// The tools it was built with.
+    /// The compiler and the other tools for modules of this kernel.
     pub toolchain: Toolchain,
     /// framework.conf, evaluated for this kernel.
     pub framework: FrameworkConf,
-    /// The module files it has.
+    /// Its module files.
     pub index: ModuleIndex,
     signing: OnceLock<Signing>,
-    /// Held while one thread decides about signing, or hashes the kernel's files.
+    /// Held while a thread decides about signing, or hashes the kernel's files.
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
     btf: OnceLock<Btf>,
-    /// The kernel's BTF, unpacked for the first module that needs it, or the reason why that is impossible.
+    /// The kernel's BTF, unpacked for the first module that needs it, or the reason why it cannot be used.
     base: Mutex<Option<Arc<Result<Base, String>>>>,
-    /// Replacements for programs in headers for another machine. The inner `None` means that none are needed,
-    /// or that they cannot be built.
+    /// Replacements for the programs in headers for another machine. The inner `None` means that no
+    /// replacements are needed, or that they cannot be prepared.
     programs: OnceLock<Option<HostPrograms>>,
-    /// The programs that compile.
+    /// Descriptions of the programs that compile modules.
     pub(crate) tools: Tools,
 }
 
-/// Files of the kernel that decide how modules for it are compiled: SHA-256 of each, or `absent`.
+/// SHA-256 of each file of the kernel that determines how modules are compiled; `absent` if it does not
+/// exist.
 #[derive(Debug)]
 pub(crate) struct KernelInputs {
     /// The configuration; empty if the kernel has none.
     pub config: String,
-    /// `Module.symvers`: the symbols that modules may use, with the versions of their types.
+    /// `Module.symvers`: the exported symbols with their versions.
     pub symvers: String,
     /// `include/generated/autoconf.h`
     pub autoconf: String,
@@ -65,10 +66,10 @@ pub(crate) struct KernelInputs {
 }
 
 impl Target {
-    /// Finds everything about a kernel that builds need.
+    /// Gathers the facts about a kernel that builds need.
     ///
     /// # Errors
-    /// [`crate::build::BuildError::HeadersMissing`], an invalid framework.conf.
+    /// [`crate::build::BuildError::HeadersMissing`]; an invalid framework.conf.
     pub fn prepare(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Self, Error> {
         let headers = headers::find(system, kernel)?;
         Ok(Self {
@@ -87,8 +88,8 @@ impl Target {
         })
     }
 
-    /// Returns how modules for this kernel are signed. Determined, and the key read, when the first module
-    /// needs it.
+    /// Returns how modules for this kernel are signed. This is determined, and the key is read, when the
+    /// first module needs it.
     ///
     /// # Errors
     /// As [`signing::prepare`].
@@ -102,15 +103,16 @@ impl Target {
         Ok(self.signing.get_or_init(|| decided))
     }
 
-    /// The digests of the kernel's own files, computed once per command.
+    /// Returns the digests of the kernel's files, which are computed once per command. With `store_digests`,
+    /// the digest of the headers is stored in the dkms tree.
     ///
     /// # Errors
-    /// A file that is there and cannot be read.
+    /// A file exists and cannot be read.
     pub(crate) fn inputs(
         &self,
         system: &System,
         sink: &dyn Sink,
-        keep: bool,
+        store_digests: bool,
     ) -> Result<&KernelInputs, Error> {
         let _once = self.once.lock();
         if let Some(known) = self.inputs.get() {
@@ -130,25 +132,26 @@ impl Target {
             btf: self.btf(&system.host, &system.layout).fingerprint(),
             objtool: digest("tools/objtool/objtool")?,
             headers: if dkms_sys::fs::is_dir(&headers.dir) {
-                inputs::headers::identify(system, sink, &self.kernel, headers, &self.tools, keep)?
+                inputs::headers::identify(system, sink, &self.kernel, headers, &self.tools, store_digests)?
             } else {
-                // Allowed only where nothing is compiled.
-                inputs::tree::Identity { headers: "absent".into(), kbuild: None }
+                // Only possible if nothing is compiled.
+                Identity { headers: "absent".into(), kbuild: None }
             },
         };
         Ok(self.inputs.get_or_init(|| read))
     }
 
-    /// Returns how modules for this kernel get their BTF. Determined once per command.
+    /// Returns how modules for this kernel get their BTF. This is determined once per command.
     pub(super) fn btf(&self, host: &Host, layout: &Layout) -> &Btf {
-        let wanted = self.framework.btf != Some(false);
-        self.btf.get_or_init(|| Btf::detect(host, layout, &self.headers, &self.kernel.release, wanted))
+        let enabled = self.framework.btf != Some(false);
+        self.btf.get_or_init(|| Btf::detect(host, layout, &self.headers, &self.kernel.release, enabled))
     }
 
-    /// The kernel's BTF, which `unpack` provides for the first module.
+    /// Returns the kernel's BTF, or the reason why it cannot be used. `unpack` is called for the first
+    /// module.
     ///
     /// # Errors
-    /// Those of `unpack`; the next module tries again.
+    /// Those of `unpack`. It is called again for the next module.
     pub(super) fn btf_base(
         &self,
         unpack: impl FnOnce() -> Result<Result<Base, String>, Error>,
@@ -160,36 +163,34 @@ impl Target {
         Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
     }
 
-    /// Returns replacements for programs in the headers that do not run on this machine, built once per
-    /// command.
+    /// Returns replacements for the programs in the headers that do not run on this machine. They are
+    /// prepared once per command.
     pub(super) fn host_programs(&self, host: &Host, settings: &Settings) -> Option<&HostPrograms> {
         let prepare = || HostPrograms::prepare(host, settings, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
         self.programs.get_or_init(prepare).as_ref()
     }
 
-    /// Makes sure that modules for a kernel of another machine can be compiled here.
+    /// Checks that modules for a kernel of another machine can be compiled here.
     ///
     /// # Errors
-    /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
+    /// [`ProgramError::Missing`]: the compiler for that machine, or the emulator for the programs in its
+    /// headers.
     pub(super) fn require_foreign_tools(&self, host: &Host, settings: &Settings) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
-        if let Some(program) = foreign.missing.clone() {
-            let package = host.program_package(&program);
-            let purpose = format!(
-                "compile modules for {}, the machine of kernel {}",
-                foreign.machine, self.kernel.release
-            );
-            return Err(ProgramError::Missing { program, purpose, package }.into());
+        if let Some(program) = &foreign.missing {
+            let (machine, release) = (&foreign.machine, &self.kernel.release);
+            let purpose = format!("compile modules for {machine}, the machine of kernel {release}");
+            return Err(ProgramError::missing(host, program, purpose).into());
         }
         if self.host_programs(host, settings).is_none() {
-            // Either none are needed, or the call fails again with the same reason.
+            // Either no replacements are needed, or this call fails and returns the reason.
             HostPrograms::prepare(host, settings, &self.headers)?;
         }
         Ok(())
     }
 
-    /// Files that a build must not read: the private key.
+    /// Files that a build must not read, such as the private key.
     pub(crate) fn hidden(&self, system: &System) -> Vec<PathBuf> {
         signing::private_files(system, &self.headers, &self.framework)
     }

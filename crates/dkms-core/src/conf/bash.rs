@@ -280,7 +280,7 @@ impl Evaluation<'_> {
     }
 
     fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Answer, String> {
-        confine::judge(
+        confine::check_enforced(
             self.evaluator.framework,
             self.evaluator.sink,
             "the evaluation of dkms.conf",

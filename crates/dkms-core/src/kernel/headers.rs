@@ -1,6 +1,6 @@
 //! A kernel's headers and its configuration.
 
-use crate::build::BuildError;
+use crate::build::{BuildError, HeadersMissing};
 use crate::error::Result;
 use crate::host::Host;
 use crate::system::{Settings, System};
@@ -150,7 +150,7 @@ pub fn find(system: &System, kernel: &Kernel) -> Result<Headers> {
         let mut others = super::installed::with_headers(&system.layout);
         others.retain(|other| present(&system.layout, &system.settings, other));
         let release = kernel.release.clone();
-        return Err(BuildError::HeadersMissing { release, path: dir, package, others }.into());
+        return Err(BuildError::from(HeadersMissing { release, path: dir, package, others }).into());
     }
     let path = config_path(&system.layout, &system.settings, &kernel.release);
     // A configuration that does not exist or cannot be read is harmless. An object that is not a regular file

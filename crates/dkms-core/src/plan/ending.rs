@@ -4,7 +4,7 @@ use super::state::State;
 use super::steps::{Operation, Plan, Step, StepId};
 use dkms_tree::ids::Kernel;
 
-/// Adds the steps that follow when modules change: depmod for each kernel, and `post_transaction`.
+/// Adds the steps after the changes of modules: depmod for each kernel, and `post_transaction`.
 pub(super) fn finish(plan: &mut Plan, state: &State) {
     let mut kernels: Vec<Kernel> =
         plan.operations().filter_map(Operation::changes_modules_of).cloned().collect();

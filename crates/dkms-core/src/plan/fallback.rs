@@ -1,7 +1,7 @@
-//! `fallback=yes`: an older version of a package is installed where the newest one cannot be built.
+//! `fallback=yes`: an older version of a package is installed if the newest version cannot be built.
 //!
-//! The plan has the steps of both. Those of the older version come after a step [`Operation::Fallback`], and
-//! the scheduler executes them only if the newer version cannot be built.
+//! The plan contains the steps of both versions. Those of the older version follow a step
+//! [`Operation::Fallback`], and the scheduler executes them only if the newer version cannot be built.
 
 use super::changes::{End, NOT_BUILT, Planner, Work};
 use super::state::BuildFacts;
@@ -9,17 +9,17 @@ use super::steps::{Operation, Step};
 use dkms_tree::ids::Build;
 use dkms_tree::state::BuildState;
 
-/// The number of older versions that are tried.
-pub(super) const VERSIONS: usize = 3;
+/// The maximum number of older versions that are tried.
+pub(super) const MAX_VERSIONS: usize = 3;
 
 impl Planner<'_> {
-    /// Plans the older versions of a package, after the steps of its newest version.
-    pub(super) fn plan_fallbacks(&mut self, newest: &Build, predecessors: &[Build]) {
+    /// Adds the steps of the older versions of a package, after the steps of its newest version.
+    pub(super) fn push_fallbacks(&mut self, newest: &Build, predecessors: &[Build]) {
         let state = self.state;
         let Some(kernel) = state.kernels.get(&newest.kernel) else { return };
         let is_built =
             |build: &Build| state.builds.get(build).is_none_or(|f| f.state != BuildState::NotBuilt);
-        // An existing build does not have to be replaced, and a package without steps has nothing to do.
+        // No older version is needed if the newest version is built, or if the package is not in the plan.
         if is_built(newest) || !self.ends.contains_key(newest) {
             return;
         }
@@ -30,7 +30,7 @@ impl Planner<'_> {
                 continue;
             };
             let is_last = is_built(&build);
-            self.plan_fallback(build.clone(), facts, &tried, predecessors);
+            self.push_fallback(build.clone(), facts, &tried, predecessors);
             // If the newest version cannot be built, dependents follow the older one.
             if let (Some(End::Failed(_)), Some(end)) = (self.ends.get(newest), self.ends.get(&build).copied())
             {
@@ -43,7 +43,7 @@ impl Planner<'_> {
         }
     }
 
-    fn plan_fallback(&mut self, build: Build, facts: &BuildFacts, tried: &Build, predecessors: &[Build]) {
+    fn push_fallback(&mut self, build: Build, facts: &BuildFacts, tried: &Build, predecessors: &[Build]) {
         let instead_of = tried.package.clone();
         let reason = match (self.ends.get(tried), facts.state) {
             (Some(End::Failed(_)), _) => {
@@ -64,17 +64,16 @@ impl Planner<'_> {
             self.ends.insert(build, End::Step(id));
             return;
         }
-        let make = (facts.state == BuildState::NotBuilt).then(|| NOT_BUILT.to_owned());
-        let install = Some("it is the version that builds".to_owned());
-        let work = Work { follows: Some(id), make, install, ..Work::new(build, facts) };
-        let planned: Vec<Build> =
-            predecessors.iter().filter(|p| self.ends.contains_key(p)).cloned().collect();
-        self.work(work, &planned);
+        let build_reason = (facts.state == BuildState::NotBuilt).then(|| NOT_BUILT.to_owned());
+        let install_reason = Some("it is the version that builds".to_owned());
+        let work = Work { follows: Some(id), build_reason, install_reason, ..Work::new(build, facts) };
+        let planned = self.planned(predecessors);
+        self.push_work(work, &planned);
     }
 }
 
-/// Returns whether no known obstacle prevents a version from being built.
+/// Returns whether a version is built, or can be built as far as this is known in advance.
 fn is_possible(facts: &BuildFacts, predecessors: &[Build]) -> bool {
-    let is_made = |name: &String| predecessors.iter().any(|p| p.package.name == *name);
-    facts.state != BuildState::NotBuilt || facts.obstacle.is_none() && facts.missing.iter().all(is_made)
+    let is_planned = |name: &String| predecessors.iter().any(|p| p.package.name == *name);
+    facts.state != BuildState::NotBuilt || facts.obstacle.is_none() && facts.missing.iter().all(is_planned)
 }

@@ -1,9 +1,9 @@
-//! Reads the tree and the kernels into the [`State`](super::state::State) that planning needs. Changes nothing, and runs no script
-//! of a package.
+//! Reads the tree and the kernels into the [`State`](super::state::State) that planning needs. Changes
+//! nothing, and runs no script of a package.
 
 use super::changes;
 use super::gatherer::{Gatherer, Purpose};
-use super::removal::{self, Depth};
+use super::removal::{self, Removal};
 use super::steps::{Operation, Plan, Step};
 use crate::add;
 use crate::conf::load;
@@ -26,10 +26,10 @@ pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
     state::registration(layout, package) == Registration::Added
 }
 
-/// The plan that registers a package version, unless it is registered already.
+/// The plan that registers a package version; empty if it is registered already.
 ///
 /// # Errors
-/// There is no source.
+/// The source does not exist.
 pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel, overrides: Overrides) -> Result<Plan> {
     if is_added(layout, package) {
         return Ok(Plan::default());
@@ -39,15 +39,16 @@ pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel, overrides: Ove
         return Err(OriginError::SourceMissing(source).into());
     }
     let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
-    Ok(Plan::of(operation, NOT_ADDED).overriding(overrides))
+    Ok(Plan::single(operation, NOT_ADDED).overriding(overrides))
 }
 
 const NOT_ADDED: &str = "it is not in the tree";
 
-/// The plan that copies a source tree to `/usr/src`, unless it is there already, and registers it.
+/// The plan that copies a source tree to `/usr/src`, unless it is there already, and registers it. Also
+/// returns the package version.
 ///
 /// # Errors
-/// No or an invalid dkms.conf; the package version is in the tree already.
+/// The dkms.conf is missing or invalid; the package version is in the tree already.
 pub fn add_directory(
     system: &System,
     sink: &dyn Sink,
@@ -74,34 +75,39 @@ pub fn add_directory(
     Ok((plan, package))
 }
 
-/// The plan of `dkms build` and `dkms install`. `added_first` is the dkms.conf of a package that is not
-/// registered yet.
+/// A request to build, or to build and install, a package version for some kernels.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildRequest<'a> {
+    /// Whether it is installed too.
+    pub purpose: Purpose,
+    /// The package version.
+    pub package: &'a PackageId,
+    /// The kernels.
+    pub kernels: &'a [Kernel],
+    /// The path of the dkms.conf, if the package version is not registered yet.
+    pub new_conf: Option<&'a Path>,
+}
+
+/// The plan of `dkms build` and `dkms install`.
 #[must_use]
-pub fn bring_in(
-    system: &System,
-    sink: &dyn Sink,
-    purpose: Purpose,
-    package: &PackageId,
-    kernels: &[Kernel],
-    added_first: Option<&Path>,
-    overrides: Overrides,
-) -> Plan {
-    let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
+pub fn builds(system: &System, sink: &dyn Sink, request: &BuildRequest<'_>, overrides: Overrides) -> Plan {
+    let BuildRequest { purpose, package, kernels, new_conf } = *request;
+    let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
     let mut gatherer = Gatherer::new(system, sink, overrides);
-    gatherer.added_first = added_first.map(|conf| (package, conf));
-    gatherer.wanted(&wanted, purpose);
+    gatherer.new_package = new_conf.map(|conf| (package, conf));
+    gatherer.gather_requested(&builds, purpose);
     let plan = match purpose {
         Purpose::Build => changes::builds(&gatherer.state, package, kernels, overrides.force),
-        Purpose::Install => changes::installs(&gatherer.state, &wanted, overrides.force),
+        Purpose::Install => changes::installs(&gatherer.state, &builds, overrides.force),
     };
     plan.overriding(overrides)
 }
 
-/// Plans `dkms match`: installs for `kernel` the packages that are installed for `template`, either all or
-/// those with one name.
+/// The plan of `dkms match`: installs the packages that are installed for the kernel `template` for `kernel`
+/// as well. With `name`, only the package with this name.
 ///
 /// # Errors
-/// Template and kernel are the same; a named package is not in the tree.
+/// `template` and `kernel` are the same; the named package is not in the tree.
 pub fn matching(
     system: &System,
     sink: &dyn Sink,
@@ -116,26 +122,27 @@ pub fn matching(
     if let Some(name) = name.filter(|name| !system.layout.package_dir(name).is_dir()) {
         return Err(PackageError::Unknown(name.to_owned()).into());
     }
-    let mut wanted = Vec::new();
-    for package in
-        state::all_packages(&system.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name))
-    {
+    let mut requested = Vec::new();
+    for package in state::all_packages(&system.layout) {
+        if name.is_some_and(|name| name != package.name) {
+            continue;
+        }
         if state::build_state(&system.layout, &Build::new(&package, template)) != BuildState::Installed {
             continue;
         }
         match add::refuse_broken(&system.layout, &package) {
-            Ok(()) => wanted.push(Build::new(&package, kernel)),
+            Ok(()) => requested.push(Build::new(&package, kernel)),
             Err(e) => sink.warn(e.to_string()),
         }
     }
-    if wanted.is_empty() {
+    if requested.is_empty() {
         let about = Operation::Nothing(format!("kernel {}", kernel.release));
         let reason = format!("has nothing to match: nothing is installed for {}", template.release);
-        return Ok(Plan::of(about, reason));
+        return Ok(Plan::single(about, reason));
     }
     let mut gatherer = Gatherer::new(system, sink, overrides);
-    gatherer.wanted(&wanted, Purpose::Install);
-    Ok(changes::installs(&gatherer.state, &wanted, overrides.force).overriding(overrides))
+    gatherer.gather_requested(&requested, Purpose::Install);
+    Ok(changes::installs(&gatherer.state, &requested, overrides.force).overriding(overrides))
 }
 
 /// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` disables.
@@ -149,7 +156,7 @@ pub fn autoinstall_if_enabled(
     let switch = system.layout.config_dir.join("no-autoinstall");
     if switch.exists() {
         let about = Operation::Nothing("autoinstall".into());
-        return Plan::of(about, format!("is switched off by {}", switch.display()));
+        return Plan::single(about, format!("is switched off by {}", switch.display()));
     }
     autoinstall(system, sink, kernels, overrides)
 }
@@ -159,25 +166,18 @@ pub fn autoinstall_if_enabled(
 pub fn autoinstall(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrides: Overrides) -> Plan {
     let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
-        gatherer.candidates(kernel);
+        gatherer.gather_candidates(kernel);
     }
     changes::autoinstall(&gatherer.state, kernels, overrides.force).overriding(overrides)
 }
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn removal(
-    system: &System,
-    sink: &dyn Sink,
-    package: &PackageId,
-    kernels: &[Kernel],
-    depth: Depth,
-    why: &str,
-    overrides: Overrides,
-) -> Plan {
+pub fn removal(system: &System, sink: &dyn Sink, removal: &Removal<'_>, overrides: Overrides) -> Plan {
+    let Removal { package, kernels, .. } = *removal;
     let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
-        gatherer.changing(kernel);
+        gatherer.gather_kernel(kernel);
         let build = Build::new(package, kernel);
         let facts = gatherer.presence(&build);
         gatherer.state.builds.insert(build, facts);
@@ -185,11 +185,11 @@ pub fn removal(
     if state::builds(&system.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::plan(&gatherer.state, package, kernels, depth, why).overriding(overrides)
+    removal::plan(&gatherer.state, removal).overriding(overrides)
 }
 
-/// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
-/// which removes what autoinstall installs again.
+/// The plan of `dkms kernel_prerm`, which removes all builds for a kernel, and of `dkms kernel_preinst`,
+/// which with `autoinstall_only` removes only the builds that autoinstall installs again.
 #[must_use]
 pub fn clear_kernel(
     system: &System,
@@ -199,7 +199,7 @@ pub fn clear_kernel(
     overrides: Overrides,
 ) -> Plan {
     let mut gatherer = Gatherer::new(system, sink, overrides);
-    gatherer.changing(kernel);
+    gatherer.gather_kernel(kernel);
     for package in state::all_packages(&system.layout) {
         let build = Build::new(&package, kernel);
         if !state::is_active(&system.layout, &build) && !system.layout.built_dir(&build).is_dir() {
@@ -214,7 +214,7 @@ pub fn clear_kernel(
                 Ok(loaded) if !loaded.conf.autoinstall => continue,
                 Ok(_) => {}
                 Err(e) => {
-                    gatherer.unclear(kernel, package, e);
+                    gatherer.add_unclear(kernel, package, e);
                     continue;
                 }
             }
@@ -222,17 +222,17 @@ pub fn clear_kernel(
         let facts = gatherer.presence(&build);
         gatherer.state.builds.insert(build, facts);
     }
-    let why =
+    let reason =
         if autoinstall_only { "autoinstall rebuilds it for the new files" } else { "the kernel is removed" };
-    removal::clear_kernel(&gatherer.state, kernel, why).overriding(overrides)
+    removal::clear_kernel(&gatherer.state, kernel, reason).overriding(overrides)
 }
 
-/// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this
-/// architecture.
+/// Returns all kernels that have headers, for this architecture. With `prebuilt=only`, returns all kernels.
+/// They are sorted in dkms's order of versions.
 #[must_use]
 pub fn kernels_with_headers(layout: &Layout, settings: &Settings, arch: &str) -> Vec<Kernel> {
-    let mut found = state::releases(layout);
-    found.retain(|release| headers::suffice(layout, settings, release));
-    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
-    found.into_iter().filter_map(|release| Kernel::from_release(release, arch).ok()).collect()
+    let mut releases = state::releases(layout);
+    releases.retain(|release| headers::suffice(layout, settings, release));
+    releases.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
+    releases.into_iter().filter_map(|release| Kernel::from_release(release, arch).ok()).collect()
 }

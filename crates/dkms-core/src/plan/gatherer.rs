@@ -25,13 +25,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// `post_transaction` of framework.conf, as evaluated for a kernel.
+/// Returns `post_transaction` of framework.conf, evaluated for a kernel; `None` if it is empty.
 pub(crate) fn post_transaction(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Option<String> {
     let command = framework::load(system, sink, Some(&kernel.release)).ok()?.post_transaction?;
     (!command.trim().is_empty()).then_some(command)
 }
 
-/// The module files among those that operations change.
+/// Returns the module files that these operations change.
 fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     let is_module =
         |p: &&Path| p.file_name().and_then(|f| f.to_str()).is_some_and(|f| state::module_stem(f).is_some());
@@ -41,27 +41,27 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     files
 }
 
-/// The purpose of the request: builds only, or installs too.
+/// What is done with a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Builds only.
+    /// It is built.
     Build,
-    /// Builds and installs.
+    /// It is built and installed.
     Install,
 }
 
-/// A state under construction.
+/// Gathers a [`State`].
 pub(super) struct Gatherer<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
     overrides: Overrides,
     pub(super) state: State,
-    /// A package that the plan adds first: its dkms.conf is read from its present path.
-    pub(super) added_first: Option<(&'a PackageId, &'a Path)>,
+    /// A package that the plan registers first, and its dkms.conf.
+    pub(super) new_package: Option<(&'a PackageId, &'a Path)>,
     headers: BTreeMap<Kernel, std::result::Result<Headers, Arc<Error>>>,
-    /// The module files of kernels, and the facts by which modules are judged.
+    /// The module files of kernels, and the facts that determine whether a kernel would load a module.
     modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
-    /// The duration of the last build of each package version, and its estimated work.
+    /// The last build of each package version, and its estimated work in seconds.
     durations: HashMap<PackageId, (Option<LastBuild>, f64)>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Gatherer<'a> {
             sink,
             overrides,
             state: State::default(),
-            added_first: None,
+            new_package: None,
             headers: BTreeMap::new(),
             modules: BTreeMap::new(),
             durations: HashMap::new(),
@@ -84,7 +84,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Gathers the facts about a kernel whose modules may change.
-    pub(super) fn changing(&mut self, kernel: &Kernel) {
+    pub(super) fn gather_kernel(&mut self, kernel: &Kernel) {
         let system = self.system;
         let directory = system.layout.kernel_modules(&kernel.release);
         let facts = self.state.kernels.entry(kernel.clone()).or_default();
@@ -97,13 +97,14 @@ impl<'a> Gatherer<'a> {
         facts.directory = directory;
     }
 
-    pub(super) fn unclear(&mut self, kernel: &Kernel, package: PackageId, error: Error) {
+    /// Records that the configuration of a package cannot be read.
+    pub(super) fn add_unclear(&mut self, kernel: &Kernel, package: PackageId, error: Error) {
         self.kernel(kernel).unclear.push((package, Arc::new(error)));
     }
 
-    /// For an autoinstall: gathers the newest version of every package, and the facts about those to be
-    /// installed.
-    pub(super) fn candidates(&mut self, kernel: &Kernel) {
+    /// For an autoinstall: gathers the newest version of every package, and the facts about the builds that
+    /// will be installed.
+    pub(super) fn gather_candidates(&mut self, kernel: &Kernel) {
         let system = self.system;
         let (mut sound, mut known) = (Vec::new(), Vec::new());
         for package in state::all_packages(&system.layout) {
@@ -123,52 +124,54 @@ impl<'a> Gatherer<'a> {
         for package in order::newest(&sound) {
             match candidate(system, self.sink, package.clone(), kernel, config.as_ref()) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(e) => self.unclear(kernel, package, e),
+                Err(e) => self.add_unclear(kernel, package, e),
             }
         }
         let facts = self.kernel(kernel);
         (facts.candidates, facts.known) = (candidates, known);
         let order = facts.order();
-        let wanted: Vec<Build> = order.wanted.iter().map(|w| Build::new(&w.package, kernel)).collect();
-        self.wanted(&wanted, Purpose::Install);
+        let requested: Vec<Build> =
+            order.installs.iter().map(|install| Build::new(&install.package, kernel)).collect();
+        self.gather_requested(&requested, Purpose::Install);
         if system.settings.framework.fallback == Some(true) {
-            self.older_versions(&wanted, &sound);
+            self.gather_older_versions(&requested, &sound);
         }
     }
 
     /// Gathers the versions that may be installed instead of the newest versions.
-    fn older_versions(&mut self, wanted: &[Build], sound: &[PackageId]) {
-        for newest in wanted {
+    fn gather_older_versions(&mut self, requested: &[Build], sound: &[PackageId]) {
+        for newest in requested {
             let name = &newest.package.name;
             let mut older: Vec<PackageId> =
                 sound.iter().filter(|p| p.name == *name && **p != newest.package).cloned().collect();
             older.sort_by(|a, b| compare_versions(&b.version, &a.version));
-            older.truncate(fallback::VERSIONS);
+            older.truncate(fallback::MAX_VERSIONS);
             for package in &older {
                 let build = Build::new(package, &newest.kernel);
-                let facts = self.facts(&build, Purpose::Install, true);
+                let facts = self.build_facts(&build, Purpose::Install, true);
                 self.state.builds.insert(build, facts);
             }
             self.kernel(&newest.kernel).older.insert(name.clone(), older);
         }
     }
 
-    /// Gathers the requested builds, and those that may have to be rebuilt because of them.
-    pub(super) fn wanted(&mut self, wanted: &[Build], purpose: Purpose) {
-        // A single package does not depend on any other package here.
-        let several = wanted.iter().zip(wanted.iter().skip(1)).any(|(a, b)| a.package != b.package);
-        for build in wanted {
-            self.changing(&build.kernel);
-            let facts = self.facts(build, purpose, several);
+    /// Gathers the facts about the requested builds, and about builds that may have to be rebuilt because of
+    /// them.
+    pub(super) fn gather_requested(&mut self, requested: &[Build], purpose: Purpose) {
+        // Dependencies are only needed to order several packages.
+        let several = requested.windows(2).any(|pair| matches!(pair, [a, b] if a.package != b.package));
+        for build in requested {
+            self.gather_kernel(&build.kernel);
+            let facts = self.build_facts(build, purpose, several);
             self.state.builds.insert(build.clone(), facts);
             if purpose == Purpose::Install {
-                self.installed(build);
+                self.gather_active_version(build);
             }
         }
-        if purpose == Purpose::Build || wanted.is_empty() {
+        if purpose == Purpose::Build || requested.is_empty() {
             return;
         }
-        let mut kernels: Vec<&Kernel> = wanted.iter().map(|build| &build.kernel).collect();
+        let mut kernels: Vec<&Kernel> = requested.iter().map(|build| &build.kernel).collect();
         kernels.sort();
         kernels.dedup();
         for package in state::all_packages(&self.system.layout) {
@@ -179,23 +182,23 @@ impl<'a> Gatherer<'a> {
                 {
                     continue;
                 }
-                let facts = self.facts(&build, purpose, false);
+                let facts = self.build_facts(&build, purpose, false);
                 self.state.builds.insert(build, facts);
             }
         }
     }
 
-    fn installed(&mut self, build: &Build) {
+    fn gather_active_version(&mut self, build: &Build) {
         let name = &build.package.name;
         if let Some(version) = state::active_version(&self.system.layout, name, &build.kernel) {
             self.kernel(&build.kernel).installed.insert(name.clone(), version);
         }
     }
 
-    /// Returns whether a build exists, and the changes of uninstalling it.
+    /// Returns the facts about the existing files of a build, and about uninstalling it.
     pub(super) fn presence(&self, build: &Build) -> BuildFacts {
         let system = self.system;
-        // A link may point to a directory whose modules were deleted by hand.
+        // The link can point to a directory whose modules were deleted by hand.
         let is_active = state::is_active(&system.layout, build);
         let uninstalls = if is_active {
             uninstall::plan(system, self.sink, build, self.overrides.force)
@@ -214,21 +217,21 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    fn facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
+    /// Returns all facts about a build. `with_depends` also reads the dependencies of a completed build.
+    fn build_facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
         let system = self.system;
-        // A package that this command adds first has no registered dkms.conf yet.
-        let added = self.added_first.filter(|(package, _)| **package == build.package);
-        let conf = match (&system.settings.conf_file, added) {
+        let new = self.new_package.filter(|(package, _)| **package == build.package);
+        let conf = match (&system.settings.conf_file, new) {
             (None, Some((_, path))) => path.to_owned(),
             _ => load::conf_file(&system.layout, &system.settings, &build.package),
         };
         let mut facts = self.presence(build);
         facts.built_against = built_against(&system.layout, build);
-        // A build that is installed already needs no further facts, unless it may have to be rebuilt.
+        // An existing build needs these facts only if it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || self.overrides.force || !facts.built_against.is_empty() {
             self.assess_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
-            // Errors in a dkms.conf are reported when it is used.
+            // Errors in dkms.conf are reported when the package is installed.
             facts.depends = load::load_file(system, self.sink, &conf, Some(&build.package), &build.kernel)
                 .map(|loaded| loaded.conf.build_depends)
                 .unwrap_or_default();
@@ -239,13 +242,13 @@ impl<'a> Gatherer<'a> {
         facts
     }
 
-    /// Gathers how installing a completed build would end, and which files it would change.
+    /// Determines the result of installing a completed build, and the files that this would change.
     fn assess_install(&mut self, system: &System, sink: &dyn Sink, build: &Build, facts: &mut BuildFacts) {
-        let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
+        let (index, kernel_facts) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
             let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
             (index, Facts::gather(system, sink, &build.kernel))
         });
-        match built::preview(system, sink, build, index, about_kernel, self.overrides) {
+        match built::preview(system, sink, build, index, kernel_facts, self.overrides) {
             Ok(planned) if planned.ops.is_empty() => {
                 let kept = planned.kept.iter().map(|(path, why)| format!("{}: {why}", path.display()));
                 facts.outlook = Outlook::Same(kept.collect::<Vec<_>>().join("; "));
@@ -255,7 +258,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Gathers whether it can be built, and how long that takes.
+    /// Determines whether a package can be built, and how long that takes.
     fn assess_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
         let system = self.system;
         match build::configuration(system, self.sink, build, conf) {
@@ -268,7 +271,7 @@ impl<'a> Gatherer<'a> {
             Err(e) => facts.obstacle = Some(Arc::new(e)),
         }
         if facts.obstacle.is_none() {
-            self.missing_key(&build.kernel);
+            self.gather_missing_key(&build.kernel);
         }
         let (last, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
             let last = estimate::last_build(&system.layout, &build.package);
@@ -280,15 +283,12 @@ impl<'a> Gatherer<'a> {
 
     fn headers(&mut self, kernel: &Kernel) -> std::result::Result<&Headers, Arc<Error>> {
         let system = self.system;
-        let found = self
-            .headers
-            .entry(kernel.clone())
-            .or_insert_with(|| headers::find(system, kernel).map_err(Arc::new));
-        found.as_ref().map_err(Arc::clone)
+        let find = || headers::find(system, kernel).map_err(Arc::new);
+        self.headers.entry(kernel.clone()).or_insert_with(find).as_ref().map_err(Arc::clone)
     }
 
-    /// Finds out whether the first build of a kernel creates a key.
-    fn missing_key(&mut self, kernel: &Kernel) {
+    /// Determines whether the first build for a kernel creates a key.
+    fn gather_missing_key(&mut self, kernel: &Kernel) {
         let (system, sink) = (self.system, self.sink);
         let Ok(headers) = self.headers(kernel) else { return };
         let Ok(framework) = framework::load(system, sink, Some(&kernel.release)) else { return };
@@ -297,7 +297,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Gathers the facts about a package that an autoinstall needs.
+/// Returns the facts about a package that an autoinstall needs.
 fn candidate(
     system: &System,
     sink: &dyn Sink,

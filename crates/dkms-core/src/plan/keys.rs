@@ -1,12 +1,12 @@
-//! Plans of `mok rotate`. Pure.
+//! Plans of `mok rotate`. All functions are pure.
 
 use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel};
 use std::path::PathBuf;
 
-/// Creates `new_pair` (`None` if a new pair exists already). Switches to the new pair, unless kernels that
-/// require signatures would not accept its signatures. Then re-signs the modules of `builds`, and runs
-/// `post_transaction` if that changes the modules of a kernel.
+/// The plan of a key rotation. It creates the key and the certificate of `new_pair`; `None` if they exist
+/// already. If `waits` names kernels that require signatures and do not trust the new key yet, the old key
+/// stays in use. Otherwise it re-signs the modules of `builds`, and runs `post_transaction`.
 #[must_use]
 pub fn rotation(
     new_pair: Option<(String, PathBuf)>,
@@ -15,8 +15,8 @@ pub fn rotation(
     post_transaction: Option<String>,
 ) -> Plan {
     let mut plan = Plan::default();
-    let made = new_pair.map(|(key, certificate)| {
-        plan.push(Step::new(Operation::MakeKey { key, certificate }, "no new pair waits"), [])
+    let key_creation = new_pair.map(|(key, certificate)| {
+        plan.push(Step::new(Operation::MakeKey { key, certificate }, "there is no new key yet"), [])
     });
     for kernel in waits {
         let reason =
@@ -25,8 +25,8 @@ pub fn rotation(
     }
     if waits.is_empty() {
         for build in builds {
-            let reason = "what the old key signed is signed with the new one";
-            plan.push(Step::new(Operation::Resign(build.clone()), reason), made);
+            let reason = "its modules are signed with the old key";
+            plan.push(Step::new(Operation::Resign(build.clone()), reason), key_creation);
         }
         if let Some(command) = post_transaction {
             plan.push_post_transaction(command);

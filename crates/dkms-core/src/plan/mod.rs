@@ -1,10 +1,10 @@
-//! The plan of an action, as one value: the steps, the reason for each, and which steps each follows.
+//! The plan of an action: its steps, the reason for each, and the order between them.
 //!
-//! [`gather`] reads the tree into a [`state::State`]; pure functions ([`changes`], [`removal`], [`keys`])
+//! [`gather`] reads the tree into a [`state::State`]. Pure functions ([`changes`], [`removal`], [`keys`])
 //! turn the state and the request into a [`Plan`]. `--dry-run` prints the plan; [`crate::schedule`],
-//! [`crate::actions`] and [`crate::remove`] execute the same value. Nothing is changed while a plan is made,
-//! and no script of a package runs. A dkms.conf that needs bash is evaluated by an unprivileged user who
-//! cannot write anything.
+//! [`crate::actions`] and [`crate::remove`] execute the same plan. Planning changes nothing, and runs no
+//! script of a package. A dkms.conf that needs bash is evaluated by an unprivileged user who cannot write
+//! anything.
 
 pub mod changes;
 mod ending;

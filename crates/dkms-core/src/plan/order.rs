@@ -1,4 +1,4 @@
-//! Selects and orders the packages of an autoinstall.
+//! Selects the packages of an autoinstall, and determines their order.
 
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::PackageId;
@@ -10,21 +10,20 @@ use std::collections::BTreeMap;
 pub struct Candidate {
     /// The newest version.
     pub package: PackageId,
-    /// That version is installed, or weakly linked, for the kernel.
+    /// Whether this version is installed, or weakly linked, for the kernel.
     pub installed: bool,
-    /// Some version of the package is installed for the kernel.
+    /// Whether any version of the package is installed for the kernel.
     pub some_version_installed: bool,
     /// AUTOINSTALL=yes
     pub autoinstall: bool,
     /// BUILD_DEPENDS
     pub depends: Vec<String>,
-    /// BUILD_EXCLUSIVE does not allow it for the kernel: it is skipped, whether or not its dependencies are
-    /// installed.
+    /// BUILD_EXCLUSIVE does not allow it for the kernel. It is skipped, even if its dependencies are missing.
     pub excluded: bool,
 }
 
 impl Candidate {
-    /// The dependencies that have to be installed first.
+    /// The names of the packages that have to be installed first.
     fn needs(&self) -> &[String] {
         if self.excluded { &[] } else { &self.depends }
     }
@@ -32,87 +31,83 @@ impl Candidate {
 
 /// A package version to install, and to build first if it is not built.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Install {
     /// The package version.
     pub package: PackageId,
-    /// The package versions that it follows.
+    /// The package versions that are installed before it.
     pub after: Vec<PackageId>,
 }
 
 /// The order of an autoinstall for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// The packages to install, each after those on which it depends.
-    pub wanted: Vec<Wanted>,
-    /// Already installed.
+    /// The packages to install. Each package comes after those that it depends on.
+    pub installs: Vec<Install>,
+    /// The packages that are already installed.
     pub present: Vec<PackageId>,
-    /// They depend on packages that are not in the tree. This is not a failure, because these packages may be
-    /// added later.
+    /// The packages that depend on packages that are not in the tree, with the names of those. This is not a
+    /// failure, because they may be added later.
     pub deferred: Vec<(PackageId, Vec<String>)>,
-    /// They depend on packages in the tree that will not be installed, or on each other.
+    /// The packages that depend on packages that will not be installed, with the names of those, or on each
+    /// other.
     pub blocked: Vec<(PackageId, Vec<String>)>,
 }
 
-/// The newest version of every package, in dkms's order of versions; the input may have any order.
+/// Returns the newest version of every package, sorted by name. The packages may be in any order.
 pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
-    let mut best: BTreeMap<&str, &PackageId> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, &PackageId> = BTreeMap::new();
     for package in packages {
-        best.entry(&package.name)
-            .and_modify(|b| {
-                if compare_versions(&package.version, &b.version) == Ordering::Greater {
-                    *b = package;
-                }
-            })
-            .or_insert(package);
+        let best = newest.entry(&package.name).or_insert(package);
+        if compare_versions(&package.version, &best.version) == Ordering::Greater {
+            *best = package;
+        }
     }
-    best.into_values().cloned().collect()
+    newest.into_values().cloned().collect()
 }
 
-/// Orders an autoinstall. `known` are the names of all packages in the tree.
+/// Determines the order of an autoinstall. `known` are the names of all packages in the tree.
 pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
-    let mut plan = Order::default();
-    let mut available: Vec<&str> = Vec::new();
-    let mut open: Vec<&Candidate> = Vec::new();
-    for candidate in candidates {
-        if candidate.installed {
-            plan.present.push(candidate.package.clone());
-        }
-        if candidate.installed || candidate.some_version_installed {
-            available.push(&candidate.package.name);
-        }
-        if !candidate.installed && candidate.autoinstall {
-            open.push(candidate);
-        }
-    }
+    let installed = candidates.iter().filter(|candidate| candidate.installed);
+    let present = installed.map(|candidate| candidate.package.clone()).collect();
+    let mut order = Order { present, ..Order::default() };
+    // The names of the packages of which a version is installed.
+    let available =
+        candidates.iter().filter(|candidate| candidate.installed || candidate.some_version_installed);
+    let available: Vec<&str> = available.map(|candidate| candidate.package.name.as_str()).collect();
+    // The packages that are not ordered yet.
+    let mut open: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| !candidate.installed && candidate.autoinstall).collect();
     let mut ordered: BTreeMap<&str, &PackageId> = BTreeMap::new();
     loop {
         let mut rest: Vec<&Candidate> = Vec::new();
-        let count = plan.wanted.len();
+        let count = order.installs.len();
         for candidate in open {
-            // A package that is about to be installed comes first, even if an older version of it is
-            // installed. An excluded version is never installed, but an installed older version satisfies the
+            // A dependency that will be installed comes first, even if an older version of it is installed.
+            // An excluded version is never installed, but an installed older version satisfies the
             // dependency.
-            let replaced = |d: &str| {
-                available.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d)
+            let stays_older = |name: &str| {
+                available.contains(&name) && candidates.iter().any(|o| o.excluded && o.package.name == name)
             };
-            let needs = |d: &String| ordered.get(d.as_str()).copied().filter(|_| !replaced(d));
-            let waiting = |d: &&String| {
-                needs(d).is_none() && (is_open(candidates, &ordered, d) || !available.contains(&d.as_str()))
+            let predecessor =
+                |name: &String| ordered.get(name.as_str()).copied().filter(|_| !stays_older(name));
+            let is_missing = |name: &String| {
+                predecessor(name).is_none()
+                    && (is_open(candidates, &ordered, name) || !available.contains(&name.as_str()))
             };
-            if candidate.needs().iter().any(|d| waiting(&d)) {
+            if candidate.needs().iter().any(is_missing) {
                 rest.push(candidate);
                 continue;
             }
-            let after = candidate.needs().iter().filter_map(needs).cloned().collect();
+            let after = candidate.needs().iter().filter_map(predecessor).cloned().collect();
             ordered.insert(&candidate.package.name, &candidate.package);
-            plan.wanted.push(Wanted { package: candidate.package.clone(), after });
+            order.installs.push(Install { package: candidate.package.clone(), after });
         }
         open = rest;
-        if plan.wanted.len() == count {
+        if order.installs.len() == count {
             break;
         }
     }
-    let unknown = lacking_unknown(&open, known);
+    let unknown = with_unknown_dependency(&open, known);
     for candidate in open {
         let missing: Vec<String> = candidate
             .depends
@@ -122,33 +117,33 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
             .collect();
         let entry = (candidate.package.clone(), missing);
         if unknown.contains(&candidate.package.name.as_str()) {
-            plan.deferred.push(entry)
+            order.deferred.push(entry)
         } else {
-            plan.blocked.push(entry)
+            order.blocked.push(entry)
         }
     }
-    plan
+    order
 }
 
-/// The packages that need a package which is unknown, directly or indirectly.
-fn lacking_unknown<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str> {
-    let mut found: Vec<&str> = Vec::new();
+/// Returns the names of the packages that depend on an unknown package, directly or indirectly.
+fn with_unknown_dependency<'a>(open: &[&'a Candidate], known: &[String]) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
     loop {
-        let before = found.len();
+        let before = names.len();
         for candidate in open {
             let name = candidate.package.name.as_str();
-            let lacks = |needed: &String| !known.contains(needed) || found.contains(&needed.as_str());
-            if !found.contains(&name) && candidate.depends.iter().any(lacks) {
-                found.push(name);
+            let lacks = |needed: &String| !known.contains(needed) || names.contains(&needed.as_str());
+            if !names.contains(&name) && candidate.depends.iter().any(lacks) {
+                names.push(name);
             }
         }
-        if found.len() == before {
-            return found;
+        if names.len() == before {
+            return names;
         }
     }
 }
 
-/// Returns whether a dependency still has to be ordered.
+/// Returns whether a dependency is to be installed and is not ordered yet.
 fn is_open(candidates: &[Candidate], ordered: &BTreeMap<&str, &PackageId>, name: &str) -> bool {
     candidates
         .iter()
@@ -180,11 +175,11 @@ mod tests {
     }
 
     fn names(plan: &Order) -> Vec<&str> {
-        plan.wanted.iter().map(|t| t.package.name.as_str()).collect()
+        plan.installs.iter().map(|t| t.package.name.as_str()).collect()
     }
 
     #[test]
-    fn newest_by_dkms_order() {
+    fn newest_version_in_the_order_of_dkms() {
         let all = [id("a", "1.9"), id("a", "1.10"), id("b", "2"), id("a", "1.2")];
         assert_eq!(newest(&all), [id("a", "1.10"), id("b", "2")]);
     }
@@ -193,11 +188,11 @@ mod tests {
     fn dependencies_come_first() {
         let plan = run(&[candidate("a", &["c"]), candidate("b", &[]), candidate("c", &["b"])]);
         assert_eq!(names(&plan), ["b", "c", "a"]);
-        assert_eq!(plan.wanted.last().map(|t| t.after.clone()), Some(vec![id("c", "1")]));
+        assert_eq!(plan.installs.last().map(|t| t.after.clone()), Some(vec![id("c", "1")]));
     }
 
     #[test]
-    fn circles_and_refusals_block() {
+    fn cycles_and_packages_without_autoinstall_block_dependents() {
         let mut never = candidate("n", &[]);
         never.autoinstall = false;
         let plan = run(&[
@@ -213,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_dependencies_defer_also_through_others() {
+    fn unknown_dependencies_defer_direct_and_indirect_dependents() {
         let plan = run(&[candidate("a", &["ghost"]), candidate("b", &["a"]), candidate("c", &[])]);
         assert_eq!(names(&plan), ["c"]);
         assert_eq!(plan.deferred.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
@@ -221,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
+    fn excluded_packages_do_not_wait_and_block_only_their_dependents() {
         let excluded =
             |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
         // Dependencies that have no effect: an unknown package, a package that is never installed, a cycle.
@@ -237,17 +232,17 @@ mod tests {
         assert_eq!(names(&plan), ["a", "b", "c", "c2"]);
         assert!(plan.deferred.is_empty() && plan.blocked.is_empty());
         assert_eq!(
-            plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
+            plan.installs.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
             [vec![], vec![], vec![], vec![id("c", "1")]]
         );
         // An installed older version satisfies dependents, even if the newest version is excluded.
         let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
         let plan = run(&[older, candidate("d", &["o"])]);
-        assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);
+        assert_eq!(plan.installs.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);
     }
 
     #[test]
-    fn installed_ones_satisfy_others() {
+    fn installed_packages_satisfy_dependencies() {
         let mut there = candidate("t", &[]);
         there.installed = true;
         let mut older = candidate("o", &[]);

@@ -1,10 +1,11 @@
-//! The dependencies that a build recorded.
+//! Reads the dependencies that a build has recorded.
 
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
 use std::collections::BTreeMap;
 
-/// The versions of packages against which a build was made, which it records for BUILD_DEPENDS_REBUILD.
+/// Returns the versions of the packages against which a package was built, by name. Builds record them for
+/// BUILD_DEPENDS_REBUILD.
 pub(super) fn built_against(layout: &Layout, build: &Build) -> BTreeMap<String, String> {
     let dir = layout.built_dir(build);
     let mut versions = BTreeMap::new();

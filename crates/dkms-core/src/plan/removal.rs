@@ -1,15 +1,16 @@
-//! Plans of `uninstall`, `unbuild`, `remove`, `kernel_preinst` and `kernel_prerm`. Pure.
+//! Plans of `uninstall`, `unbuild`, `remove`, `kernel_preinst` and `kernel_prerm`. All functions are pure.
 
+use super::changes::unique;
 use super::ending::finish;
 use super::state::State;
 use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::BuildState;
 
-/// The part of a package version that is removed.
+/// How much of a package version is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// It is removed from `/lib/modules`.
+    /// Its modules are removed from `/lib/modules`.
     Uninstall,
     /// Its built files are deleted as well.
     Unbuild,
@@ -17,16 +18,25 @@ pub enum Depth {
     Remove,
 }
 
-/// Removes a package version for some kernels.
+/// The removal of a package version for some kernels.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal<'a> {
+    /// The package version.
+    pub package: &'a PackageId,
+    /// The kernels.
+    pub kernels: &'a [Kernel],
+    /// How much is removed.
+    pub depth: Depth,
+    /// The reason of the steps.
+    pub reason: &'a str,
+}
+
+/// The plan of a removal.
 #[must_use]
-pub fn plan(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+pub fn plan(state: &State, removal: &Removal<'_>) -> Plan {
+    let Removal { package, kernels, depth, reason } = *removal;
     let mut plan = Plan::default();
-    let mut seen: Vec<&Kernel> = Vec::new();
-    for kernel in kernels {
-        if seen.contains(&kernel) {
-            continue;
-        }
-        seen.push(kernel);
+    for kernel in unique(kernels) {
         let build = Build::new(package, kernel);
         let Some(facts) = state.builds.get(&build) else { continue };
         let nothing = match (facts.is_active, facts.state) {
@@ -38,12 +48,12 @@ pub fn plan(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth
         if let Some(reason) = nothing {
             plan.push(Step::new(Operation::Nothing(build.to_string()), reason), []);
         }
-        take_back_build(state, &mut plan, &build, depth != Depth::Uninstall, why);
+        push_build_removal(state, &mut plan, &build, depth != Depth::Uninstall, reason);
     }
     if depth == Depth::Remove {
         if state.kept.contains(package) {
             let reason =
-                "stays in the tree: it is built for other kernels (--all takes it out of those as well)";
+                "stays in the tree: it is built for other kernels (--all removes it for those as well)";
             plan.push(Step::new(Operation::Nothing(package.to_string()), reason), []);
         } else {
             let reason = "it is built for no other kernel";
@@ -54,28 +64,29 @@ pub fn plan(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth
     plan
 }
 
-/// Removes everything that the state has for a kernel.
+/// The plan that removes all builds for a kernel.
 #[must_use]
-pub fn clear_kernel(state: &State, kernel: &Kernel, why: &str) -> Plan {
+pub fn clear_kernel(state: &State, kernel: &Kernel, reason: &str) -> Plan {
     let mut plan = Plan::default();
     for (package, error) in state.kernels.get(kernel).map(|k| k.unclear.as_slice()).unwrap_or_default() {
         let operation = Operation::Fail { build: Build::new(package, kernel), error: error.clone() };
         plan.push(Step::new(operation, error.to_string()), []);
     }
     for build in state.builds.keys().filter(|build| build.kernel == *kernel) {
-        take_back_build(state, &mut plan, build, true, why);
+        push_build_removal(state, &mut plan, build, true, reason);
     }
     finish(&mut plan, state);
     plan
 }
 
-fn take_back_build(state: &State, plan: &mut Plan, build: &Build, unbuild: bool, why: &str) {
+/// Adds the steps that uninstall a build and, with `unbuild`, delete its files.
+fn push_build_removal(state: &State, plan: &mut Plan, build: &Build, unbuild: bool, reason: &str) {
     let Some(facts) = state.builds.get(build) else { return };
     let mut after = None;
     if facts.is_active {
         match &facts.uninstalls {
             Ok(files) => {
-                let step = Step::new(Operation::Uninstall(build.clone()), why);
+                let step = Step::new(Operation::Uninstall(build.clone()), reason);
                 after = Some(plan.push(Step { files: files.clone(), ..step }, []));
             }
             Err(error) => {
@@ -86,6 +97,6 @@ fn take_back_build(state: &State, plan: &mut Plan, build: &Build, unbuild: bool,
         }
     }
     if unbuild && facts.has_files {
-        plan.push(Step::new(Operation::Unbuild(build.clone()), why), after);
+        plan.push(Step::new(Operation::Unbuild(build.clone()), reason), after);
     }
 }

@@ -1,4 +1,4 @@
-//! The state of the tree and the kernels that planning needs, as a value.
+//! The facts about the tree and the kernels that planning needs.
 
 use super::order::{Candidate, Order};
 use super::steps::Outlook;
@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The facts known before anything is done.
+/// The facts that are known before a plan is executed.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The builds in the request, and those that depend on them.
     pub builds: BTreeMap<Build, BuildFacts>,
     /// The kernels of these builds.
     pub kernels: BTreeMap<Kernel, KernelFacts>,
-    /// Packages that a removal leaves in the tree, because they are built for other kernels.
+    /// Packages that are not removed from the tree, because they are built for other kernels.
     pub kept: BTreeSet<PackageId>,
 }
 
@@ -26,22 +26,22 @@ pub struct State {
 pub struct BuildFacts {
     /// Whether it is built or installed.
     pub state: BuildState,
-    /// The link of the installed version points to it, even if its modules are missing.
+    /// Whether the link of the installed version points to it, even if its modules are missing.
     pub is_active: bool,
-    /// There are built files, complete or not.
+    /// Whether there are built files, even if they are incomplete.
     pub has_files: bool,
-    /// Its package version is registered.
+    /// Whether its package version is registered.
     pub is_added: bool,
     /// BUILD_DEPENDS.
     pub depends: Vec<String>,
     /// Its dependencies that are not installed.
     pub missing: Vec<String>,
-    /// The versions of other packages that it was built against (BUILD_DEPENDS_REBUILD).
+    /// The versions of the packages that it was built against, by name (BUILD_DEPENDS_REBUILD).
     pub built_against: BTreeMap<String, String>,
-    /// CACHE=no in its configuration: it is always compiled.
+    /// CACHE=no: it is always compiled.
     pub no_cache: bool,
-    /// The reason why it cannot be built, independent of the other installed packages: BUILD_EXCLUSIVE, its
-    /// configuration, headers.
+    /// The reason why it cannot be built, other than missing dependencies: BUILD_EXCLUSIVE, an invalid
+    /// configuration, or missing headers.
     pub obstacle: Option<Arc<Error>>,
     /// The last build of its package.
     pub last: Option<LastBuild>,
@@ -51,7 +51,7 @@ pub struct BuildFacts {
     pub outlook: Outlook,
     /// The module files that installing it would change.
     pub installs: Vec<PathBuf>,
-    /// The module files that uninstalling it would change, or why it cannot be uninstalled.
+    /// The module files that uninstalling it would change, or the reason why it cannot be uninstalled.
     pub uninstalls: Result<Vec<PathBuf>, Arc<Error>>,
 }
 
@@ -81,29 +81,28 @@ impl Default for BuildFacts {
 pub struct KernelFacts {
     /// `/lib/modules/K`.
     pub directory: PathBuf,
-    /// The directory exists.
+    /// Whether the directory exists.
     pub exists: bool,
-    /// depmod is run when its modules change.
+    /// Whether depmod is run when its modules change.
     pub runs_depmod: bool,
     /// `post_transaction` of framework.conf.
     pub post_transaction: Option<String>,
-    /// The key and the certificate that its first build creates, if they do not exist.
+    /// The key and the certificate that its first build creates, because they do not exist.
     pub missing_key: Option<(String, PathBuf)>,
-    /// The version of each package that is installed.
+    /// The installed version of each package, by name.
     pub installed: BTreeMap<String, String>,
     /// For an autoinstall: the newest version of every package.
     pub candidates: Vec<Candidate>,
-    /// For an autoinstall with `fallback=yes`: the older versions of packages, the newest first.
+    /// For an autoinstall with `fallback=yes`: the older versions of each package, newest first.
     pub older: BTreeMap<String, Vec<PackageId>>,
     /// For an autoinstall: the names of all packages in the tree.
     pub known: Vec<String>,
-    /// Package versions whose configuration cannot be read, so that it is unknown whether to install or
-    /// remove them.
+    /// Package versions whose configuration cannot be read. It is unknown whether to install or remove them.
     pub unclear: Vec<(PackageId, Arc<Error>)>,
 }
 
 impl KernelFacts {
-    /// The order of an autoinstall.
+    /// Determines the order of an autoinstall.
     #[must_use]
     pub fn order(&self) -> Order {
         super::order::autoinstall(&self.candidates, &self.known)

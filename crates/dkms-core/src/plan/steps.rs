@@ -1,4 +1,4 @@
-//! A plan: its steps, each with its reason, and the order between them.
+//! The plan and its steps.
 
 use crate::error::Error;
 use crate::event::LastBuild;
@@ -7,38 +7,38 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A step of a plan.
+/// The number of a step in its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(usize);
 
 impl StepId {
-    /// Its index in the plan, from 0.
+    /// The index of the step in the plan, from 0.
     #[must_use]
     pub fn position(self) -> usize {
         self.0
     }
 }
 
-/// One thing that an action does, does not have to do, or cannot do.
+/// A step of a plan: an operation that is executed, is not needed, or fails.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The operation.
     pub operation: Operation,
     /// The reason why the step is executed, or why it is not.
     pub reason: String,
-    /// The last build of its package, if it is a build.
+    /// For a build: the last build of its package.
     pub last: Option<LastBuild>,
-    /// Module files that it installs, removes or moves, as far as this is known in advance.
+    /// The module files that it installs, removes or moves, as far as they are known in advance.
     pub files: Vec<PathBuf>,
-    /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force
-    /// for a build that exists.
+    /// For a build: it may be taken from a cache or registry instead of compiling it. This is false with
+    /// CACHE=no, and with --force for a build that exists.
     pub reusable: bool,
-    /// A failure is only a warning, and not a failure of the command: the previous state stays.
+    /// If it fails, this is only a warning and not a failure of the command, and the previous state is kept.
     pub optional: bool,
 }
 
 impl Step {
-    /// A step that is needed, without further facts.
+    /// A required step without further facts.
     pub fn new(operation: Operation, reason: impl Into<String>) -> Self {
         Self {
             operation,
@@ -56,7 +56,7 @@ impl Step {
 pub enum Operation {
     /// Copies a source tree to `/usr/src`.
     CopySource {
-        /// The package version that it is.
+        /// The package version of the source tree.
         package: PackageId,
         /// The path of the source tree.
         from: PathBuf,
@@ -74,9 +74,9 @@ pub enum Operation {
     Build {
         /// The package version and the kernel.
         build: Build,
-        /// An earlier build is replaced.
+        /// Whether an earlier build is replaced.
         replace: bool,
-        /// The estimated work, in seconds: long builds start early.
+        /// The estimated work in seconds. Long builds start first.
         weight: f64,
     },
     /// Installs a build.
@@ -88,7 +88,7 @@ pub enum Operation {
     },
     /// Uninstalls a build.
     Uninstall(Build),
-    /// Deletes the build.
+    /// Deletes a build.
     Unbuild(Build),
     /// Removes a package version from the tree.
     Remove(PackageId),
@@ -105,7 +105,7 @@ pub enum Operation {
     },
     /// Re-signs the modules of a build with the new key.
     Resign(Build),
-    /// The new key is not used yet, because this kernel requires signatures and would not accept its own.
+    /// Does not use the new key yet, because this kernel requires signatures and does not trust that key.
     KeepKey(Kernel),
     /// Requests the enrolment of a certificate.
     Enroll(PathBuf),
@@ -113,14 +113,14 @@ pub enum Operation {
     WriteArchive(PathBuf),
     /// Loads an archive or a package.
     LoadArchive(PathBuf),
-    /// The following steps of this build run only if another version cannot be built (`fallback=yes`).
+    /// Executes the following steps of this build only if another version cannot be built (`fallback=yes`).
     Fallback {
         /// The older version, and the kernel.
         build: Build,
-        /// The version that it replaces.
+        /// The version that cannot be built.
         instead_of: PackageId,
     },
-    /// Skips a build: BUILD_EXCLUSIVE does not allow it.
+    /// Skips a build, because BUILD_EXCLUSIVE does not allow it.
     Skip(Build),
     /// Defers a package, because it depends on packages that are not in the tree yet.
     Defer {
@@ -136,12 +136,12 @@ pub enum Operation {
         /// The reason.
         error: Arc<Error>,
     },
-    /// There is nothing to do for this.
+    /// There is nothing to do for this package, build or kernel.
     Nothing(String),
 }
 
 impl Operation {
-    /// The package version and the kernel that it builds, installs, uninstalls or reports on.
+    /// The package version and the kernel, for an operation on a build.
     #[must_use]
     pub fn build(&self) -> Option<&Build> {
         match self {
@@ -158,7 +158,7 @@ impl Operation {
         }
     }
 
-    /// Returns whether it changes the modules of a kernel, as far as this is known.
+    /// Returns the kernel whose modules it changes, as far as this is known in advance.
     #[must_use]
     pub fn changes_modules_of(&self) -> Option<&Kernel> {
         match self {
@@ -170,63 +170,64 @@ impl Operation {
     }
 }
 
-/// The expected result of installing a build. It is certain only under the kernel's lock and after
-/// PRE_INSTALL, so the step is executed in any case.
+/// The expected result of installing a build. The result is only certain after PRE_INSTALL, and while the
+/// kernel's lock is held, so the step is always executed.
 #[derive(Clone, Debug, Default)]
 pub enum Outlook {
-    /// Files are installed, as far as this is known.
+    /// It installs files, or the result is not known.
     #[default]
     Changes,
-    /// The kernel has the same modules.
+    /// It changes nothing, for this reason.
     Same(String),
-    /// It is refused.
+    /// It fails with this error.
     Refused(Arc<Error>),
 }
 
-/// The way in which installs are grouped into transactions.
+/// How the installs of a plan are grouped into transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transactions {
-    /// All installs of the plan.
+    /// One transaction for all installs.
     #[default]
     Together,
-    /// The installs of each kernel.
+    /// One transaction for each kernel.
     PerKernel,
 }
 
-/// An order between two steps.
+/// The order between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge {
     before: StepId,
     after: StepId,
 }
 
-/// The steps of an action, and the order between them. Each step comes after those that it follows.
+/// The steps of an action, and the order between them. In the list, each step comes after the steps that it
+/// follows.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     steps: Vec<Step>,
     edges: Vec<Edge>,
-    /// The grouping of its installs into transactions.
+    /// How its installs are grouped into transactions.
     pub transactions: Transactions,
     /// The safety checks that its execution overrides.
     pub overrides: Overrides,
 }
 
 impl Plan {
-    /// A plan of one step.
+    /// A plan with one step.
     #[must_use]
-    pub fn of(operation: Operation, reason: impl Into<String>) -> Self {
+    pub fn single(operation: Operation, reason: impl Into<String>) -> Self {
         let mut plan = Self::default();
         plan.push(Step::new(operation, reason), []);
         plan
     }
 
-    /// The same plan, whose execution overrides these safety checks.
+    /// Returns this plan with these overrides of safety checks.
     #[must_use]
     pub fn overriding(self, overrides: Overrides) -> Self {
         Self { overrides, ..self }
     }
 
-    /// Adds a note about each build to its reason. The function receives the build and whether it may be
+    /// Adds a note to the reason of each build. The function receives the build, and whether the build may be
     /// taken from a cache or registry.
     pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build, bool) -> Option<String>) {
         for step in &mut self.steps {
@@ -238,7 +239,7 @@ impl Plan {
         }
     }
 
-    /// Adds a step that follows some of the existing steps.
+    /// Adds a step that follows the steps in `after`.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
         self.steps.push(step);
@@ -256,13 +257,13 @@ impl Plan {
         self.steps.iter().map(|step| &step.operation)
     }
 
-    /// One of its steps.
+    /// Returns a step.
     #[must_use]
     pub fn step(&self, id: StepId) -> Option<&Step> {
         self.steps.get(id.0)
     }
 
-    /// The steps that a step follows.
+    /// Returns the steps that a step follows.
     pub fn before(&self, id: StepId) -> impl Iterator<Item = StepId> {
         self.edges.iter().filter(move |edge| edge.after == id).map(|edge| edge.before)
     }
@@ -273,7 +274,7 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// Adds the steps of another plan at the end.
+    /// Adds the steps of another plan at the end, and adopts its transactions and overrides.
     pub fn append(&mut self, other: Plan) {
         let shift = self.steps.len();
         let moved = |id: StepId| StepId(id.0 + shift);

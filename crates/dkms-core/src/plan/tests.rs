@@ -1,10 +1,10 @@
 //! Tests plans from states, without a tree or a kernel.
 
 use super::order::Candidate;
-use super::removal::{self, Depth};
+use super::removal::{self, Depth, Removal};
 use super::state::{BuildFacts, State};
 use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys};
-use crate::build::BuildError;
+use crate::build::{BuildError, HeadersMissing};
 use crate::error::Error;
 use crate::install::InstallError;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
@@ -75,12 +75,8 @@ fn failing(error: Error) -> BuildFacts {
 }
 
 fn without_headers() -> BuildFacts {
-    failing(Error::Build(BuildError::HeadersMissing {
-        others: Vec::new(),
-        release: Release::new("k").unwrap(),
-        path: "/h".into(),
-        package: "headers".into(),
-    }))
+    let (release, path, package) = (Release::new("k").unwrap(), "/h".into(), "headers".into());
+    failing(BuildError::from(HeadersMissing { release, path, package, others: Vec::new() }).into())
 }
 
 fn excluded(name: &str) -> BuildFacts {
@@ -125,7 +121,7 @@ fn check(name: &str, plan: &Plan, expected: &str) {
 }
 
 #[test]
-fn what_build_does() {
+fn plans_of_build() {
     let cases: &[(&str, BuildFacts, bool, &str)] = &[
         ("new", new(), false, "0 build a/1"),
         ("built", built(), false, "0 nothing about a/1"),
@@ -143,7 +139,7 @@ fn what_build_does() {
 }
 
 #[test]
-fn what_install_does() {
+fn plans_of_install() {
     let refused = Outlook::Refused(Arc::new(Error::from(InstallError::TargetIsDirectory("/x".into()))));
     type Case = (&'static str, &'static str, Vec<(&'static str, BuildFacts)>, bool, &'static str);
     let cases: Vec<Case> = vec![
@@ -230,7 +226,7 @@ fn kernels_without_modules_and_without_keys() {
 }
 
 #[test]
-fn what_autoinstall_does() {
+fn plans_of_autoinstall() {
     let candidate = |name: &str, depends: &str, installed: bool| Candidate {
         package: package(name),
         installed,
@@ -261,8 +257,14 @@ fn what_autoinstall_does() {
     assert_eq!(plan.transactions, Transactions::PerKernel);
 }
 
+/// The removal of `a/1` for the kernel `k`.
+fn remove(state: &State, depth: Depth) -> Plan {
+    let (package, kernels) = (&package("a"), &[kernel("k")]);
+    removal::plan(state, &Removal { package, kernels, depth, reason: "" })
+}
+
 #[test]
-fn what_is_removed() {
+fn plans_of_removals() {
     let cases: &[(&str, BuildFacts, Depth, &str)] = &[
         ("uninstall", installed(), Depth::Uninstall, "0 uninstall a/1; 1 depmod k <0>"),
         ("not installed", built(), Depth::Uninstall, "0 nothing about a/1"),
@@ -273,18 +275,18 @@ fn what_is_removed() {
     ];
     for (name, facts, depth, expected) in cases {
         let state = state(&[("a", facts.clone())]);
-        check(name, &removal::plan(&state, &package("a"), &[kernel("k")], *depth, ""), expected);
+        check(name, &remove(&state, *depth), expected);
     }
     let mut state = state(&[("a", built()), ("b", installed())]);
     state.kept.insert(package("a"));
-    let plan = removal::plan(&state, &package("a"), &[kernel("k")], Depth::Remove, "");
+    let plan = remove(&state, Depth::Remove);
     check("built for others", &plan, "0 unbuild a/1; 1 nothing about a/1");
     let plan = removal::clear_kernel(&state, &kernel("k"), "");
     check("a kernel", &plan, "0 unbuild a/1; 1 uninstall b/1; 2 unbuild b/1 <1>; 3 depmod k <1>");
 }
 
 #[test]
-fn what_a_rotation_does() {
+fn plans_of_key_rotations() {
     let pair = || Some(("new.key".to_owned(), PathBuf::from("new.pub")));
     let sync = || Some("sync".to_owned());
     let cases = [

@@ -1,6 +1,6 @@
-//! Debian and its relatives: apt, with a separate configuration and separate lists in another directory.
+//! Debian and its derivatives: apt, with a separate configuration and separate lists of packages.
 
-use super::manager::{self, Manager, failed, is_release};
+use super::manager::{self, Manager, is_release};
 use crate::error::Result;
 use crate::event::Sink;
 use crate::system::System;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The maximum number of packages that contain the headers of a kernel.
-const MOST_PACKAGES: usize = 20;
+const MAX_PACKAGES: usize = 20;
 
 pub(super) struct Apt<'a> {
     system: &'a System,
@@ -33,9 +33,9 @@ impl<'a> Apt<'a> {
     }
 
     fn run(&self, program: &str, args: &[&str]) -> Result<String> {
-        let mut words = vec!["-c".to_owned(), self.dir.join("apt.conf").display().to_string()];
-        words.extend(args.iter().map(|&word| word.to_owned()));
-        let done = manager::run(&self.system.host, program, words, &self.dir.join("debs"))?;
+        let command = manager::command(&self.system.host, program, &self.dir.join("debs"));
+        let done =
+            manager::finish(command.arg("-c").arg(self.dir.join("apt.conf")).args(args.iter().copied()))?;
         for line in
             done.stderr_text().lines().filter(|line| line.starts_with("W: ") || line.starts_with("E: "))
         {
@@ -44,20 +44,20 @@ impl<'a> Apt<'a> {
         Ok(done.stdout_text())
     }
 
-    /// The packages of which the headers consist. Compilers are not among them: those of this machine are
-    /// used.
-    fn closure(&self, package: &str) -> Result<Vec<String>> {
-        let mut found = BTreeSet::from([package.to_owned()]);
+    /// Returns a package of headers, and the parts of the headers that it depends on. Compilers are not
+    /// included, because those of this machine are used.
+    fn with_dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let mut packages = BTreeSet::from([package.to_owned()]);
         let mut open = vec![package.to_owned()];
         while let Some(next) = open.pop() {
             let text = self.run("apt-cache", &["depends", "--important", &next])?;
             for name in text.lines().filter_map(dependency) {
-                if found.len() < MOST_PACKAGES && found.insert(name.to_owned()) {
+                if packages.len() < MAX_PACKAGES && packages.insert(name.to_owned()) {
                     open.push(name.to_owned());
                 }
             }
         }
-        Ok(found.into_iter().collect())
+        Ok(packages.into_iter().collect())
     }
 }
 
@@ -79,33 +79,27 @@ impl Manager for Apt<'_> {
     }
 
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>> {
-        let package = format!("linux-headers-{release}");
-        if !is_release(release) {
-            return Err(failed("apt-get download", format!("'{release}' is not the release of a kernel")));
-        }
+        manager::require_release("apt-get download", release)?;
         let debs = self.dir.join("debs");
-        for old in manager::files(&debs, &[".deb"]) {
-            dkms_sys::fs::remove_tree(old)?;
-        }
-        let packages = self.closure(&package)?;
+        manager::remove_files(&debs, ".deb")?;
+        let packages = self.with_dependencies(&format!("linux-headers-{release}"))?;
         let mut words = vec!["-q", "download"];
         words.extend(packages.iter().map(String::as_str));
         self.run("apt-get", &words)?;
         dkms_sys::fs::create_dir_all(root)?;
         let mut names = Vec::new();
-        for deb in manager::files(&debs, &[".deb"]) {
-            let (from, to) = (deb.display().to_string(), root.display().to_string());
-            manager::run(&self.system.host, "dpkg-deb", vec!["-x".into(), from, to], &debs)?;
-            let name = deb.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let mut parts = name.split('_');
-            names.push(parts.by_ref().take(2).collect::<Vec<_>>().join("="));
+        for deb in manager::files(&debs, ".deb") {
+            let args = ["-x".as_ref(), deb.as_os_str(), root.as_os_str()];
+            manager::run(&self.system.host, "dpkg-deb", args, &debs)?;
+            let name = deb.file_stem().unwrap_or_default().to_string_lossy();
+            names.push(name.split('_').take(2).collect::<Vec<_>>().join("="));
         }
         Ok(names)
     }
 }
 
-/// Returns the differences from apt's own configuration: it uses our directories, takes no lock of the
-/// system, and runs no hook.
+/// Returns the settings that differ from apt's own configuration: apt uses our directories, takes no lock of
+/// the system, and runs no hooks.
 fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let hooks = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"];
@@ -116,7 +110,7 @@ fn configuration(dir: &Path) -> String {
     )
 }
 
-/// The user that downloads for apt.
+/// Returns the user and the group that apt uses for downloads.
 fn download_user() -> Option<(u32, u32)> {
     let text = dkms_sys::fs::read_text("/etc/passwd", Limit::CONFIG).ok()?;
     let line = text.lines().find(|line| line.starts_with("_apt:"))?;
@@ -124,7 +118,7 @@ fn download_user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// A line `Inst linux-image-6.1.0-57-amd64 [...] (...)` of a simulation: the kernel.
+/// Returns the kernel in a line `Inst linux-image-6.1.0-57-amd64 [...] (...)` of a simulation.
 fn installed_kernel(line: &str) -> Option<&str> {
     let package = line.strip_prefix("Inst ")?.split(' ').next()?.split(':').next()?;
     let release = package.strip_prefix("linux-image-")?;
@@ -133,7 +127,7 @@ fn installed_kernel(line: &str) -> Option<&str> {
     (is_release(release) && release.contains('.') && !release.ends_with("-dbg")).then_some(release)
 }
 
-/// A line `  Depends: linux-kbuild-6.1` of apt-cache: the package, if it is a part of the headers.
+/// Returns the package in a line `  Depends: linux-kbuild-6.1` of apt-cache, if it is a part of the headers.
 fn dependency(line: &str) -> Option<&str> {
     let name = line.trim_start().trim_start_matches('|').strip_prefix("Depends: ")?;
     let is_part =
@@ -147,13 +141,18 @@ mod tests {
 
     #[test]
     fn lines_of_apt() {
-        let of = installed_kernel;
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64 (6.1.1-1 Debian:12 [amd64])"), Some("6.1.0-57-amd64"));
-        assert_eq!(of("Inst linux-image-6.8.0-45-generic [1] (2 Ubuntu)"), Some("6.8.0-45-generic"));
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64-unsigned (x)"), Some("6.1.0-57-amd64"));
-        assert_eq!(of("Inst linux-image-amd64 [6.1] (6.2)"), None);
-        assert_eq!(of("Inst linux-image-6.1.0-57-amd64-dbg (x)"), None);
-        assert_eq!(of("Conf linux-image-6.1.0-57-amd64 (x)"), None);
+        assert_eq!(
+            installed_kernel("Inst linux-image-6.1.0-57-amd64 (6.1.1-1 Debian:12 [amd64])"),
+            Some("6.1.0-57-amd64")
+        );
+        assert_eq!(
+            installed_kernel("Inst linux-image-6.8.0-45-generic [1] (2 Ubuntu)"),
+            Some("6.8.0-45-generic")
+        );
+        assert_eq!(installed_kernel("Inst linux-image-6.1.0-57-amd64-unsigned (x)"), Some("6.1.0-57-amd64"));
+        assert_eq!(installed_kernel("Inst linux-image-amd64 [6.1] (6.2)"), None);
+        assert_eq!(installed_kernel("Inst linux-image-6.1.0-57-amd64-dbg (x)"), None);
+        assert_eq!(installed_kernel("Conf linux-image-6.1.0-57-amd64 (x)"), None);
         assert_eq!(dependency("  Depends: linux-kbuild-6.1"), Some("linux-kbuild-6.1"));
         assert_eq!(dependency(" |Depends: linux-image-6.1.0-57-amd64"), None);
         assert_eq!(dependency("  Depends: gcc-12"), None);

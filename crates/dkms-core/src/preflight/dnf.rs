@@ -1,7 +1,8 @@
-//! Fedora, RHEL and their relatives: dnf 4 and 5, with a separate cache. rpm checks the signatures.
+//! Fedora, RHEL and their derivatives: dnf 4 and 5, with a separate cache. rpm checks the signatures.
 //!
-//! The packages of a kernel and of its headers provide the kernel's release, independent of their names
-//! (kernel-core, kernel-rt-core, kernel-64k-core): `kernel-uname-r = K` and `kernel-devel-uname-r = K`.
+//! The packages of kernels and headers have different names (kernel-core, kernel-rt-core, kernel-64k-core).
+//! But all packages of kernels provide `kernel-uname-r = K`, and all packages of headers
+//! `kernel-devel-uname-r = K`.
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
@@ -10,7 +11,7 @@ use crate::system::System;
 use dkms_sys::fs::Limit;
 use std::path::{Path, PathBuf};
 
-/// The names that kernels and their headers provide. Oracle's kernel uses a different name.
+/// The names that kernels and their headers provide. Those of Oracle's kernel differ.
 const PROVIDED: [(&str, &str); 2] =
     [("kernel-uname-r", "kernel-devel-uname-r"), ("kernel-uek-uname-r", "kernel-uek-devel-uname-r")];
 
@@ -43,12 +44,11 @@ impl<'a> Dnf<'a> {
     fn run(&self, args: &[&str]) -> Result<String> {
         let cache = format!("--setopt=cachedir={}", self.dir.join("cache").display());
         let logs = format!("--setopt=logdir={}", self.dir.join("log").display());
-        let mut words = vec!["-q".to_owned(), "-y".to_owned(), cache, logs];
-        words.extend(args.iter().map(|&word| word.to_owned()));
+        let words = ["-q", "-y", &cache, &logs].into_iter().chain(args.iter().copied());
         Ok(manager::run(&self.system.host, "dnf", words, &self.dir)?.stdout_text())
     }
 
-    /// The installed packages of kernels.
+    /// Returns the names of the installed packages of kernels.
     fn kernels(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for (kernel, _) in PROVIDED {
@@ -60,8 +60,8 @@ impl<'a> Dnf<'a> {
         Ok(names)
     }
 
-    /// The package with the headers of a kernel.
-    fn headers_of(&self, release: &str) -> Result<Package> {
+    /// Finds the package with the headers of a kernel.
+    fn find_headers(&self, release: &str) -> Result<Package> {
         for (_, headers) in PROVIDED {
             let provided = format!("{headers} = {release}");
             let format = "--queryformat=%{name}-%{evr}.%{arch} %{repoid}\n";
@@ -76,41 +76,37 @@ impl<'a> Dnf<'a> {
 
     fn download(&self, package: &Package) -> Result<Vec<PathBuf>> {
         let rpms = self.dir.join("rpms");
-        for old in manager::files(&rpms, &[".rpm"]) {
-            dkms_sys::fs::remove_tree(old)?;
-        }
+        manager::remove_files(&rpms, ".rpm")?;
         let to = format!("--destdir={}", rpms.display());
-        if let Err(e) = self.run(&["download", &to, &package.name]) {
-            // dnf 4 does not have it without its plugins.
-            return match self.run(&["download", "--help"]) {
-                Ok(_) => Err(e),
-                Err(_) => {
-                    let why = "this dnf has no command \"download\"; install dnf-plugins-core";
-                    Err(failed("dnf download", why.to_owned()))
-                }
-            };
-        }
-        Ok(manager::files(&rpms, &[".rpm"]))
+        self.run(&["download", &to, &package.name]).map_err(|e| {
+            // In dnf 4, this command is part of a plugin.
+            if self.run(&["download", "--help"]).is_ok() {
+                return e;
+            }
+            let reason = "this dnf has no command \"download\"; install dnf-plugins-core";
+            failed("dnf download", reason.to_owned())
+        })?;
+        Ok(manager::files(&rpms, ".rpm"))
     }
 
-    /// Fails unless rpm, with the keys that this system trusts, accepts the signature of a package. As for
-    /// `dnf install`, a repository with `gpgcheck=0` may have packages without one.
+    /// Checks the signature of a package with the keys that this system trusts. As for `dnf install`,
+    /// packages of a repository with `gpgcheck=0` do not need a signature.
     fn check_signature(&self, file: &Path, package: &Package) -> Result<()> {
-        let level = "--define=_pkgverify_level all".to_owned();
-        let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-        let Err(e) = manager::run(&self.system.host, "rpmkeys", words, &self.dir) else { return Ok(()) };
-        if may_be_unsigned(&package.repository) {
-            let level = "--define=_pkgverify_level digest".to_owned();
-            let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-            manager::run(&self.system.host, "rpmkeys", words, &self.dir)?;
-            let Package { name, repository } = package;
-            self.sink.warn(format!(
-                "no trusted signature on {name}; the configuration of the repository {repository} does not \
-                 require one (gpgcheck=0)"
-            ));
-            return Ok(());
+        let check = |level: &str| {
+            let words = ["--checksig".as_ref(), level.as_ref(), file.as_os_str()];
+            manager::run(&self.system.host, "rpmkeys", words, &self.dir)
+        };
+        let Err(e) = check("--define=_pkgverify_level all") else { return Ok(()) };
+        if !may_be_unsigned(&package.repository) {
+            return Err(e);
         }
-        Err(e)
+        check("--define=_pkgverify_level digest")?;
+        let Package { name, repository } = package;
+        self.sink.warn(format!(
+            "no trusted signature on {name}; the configuration of the repository {repository} does not \
+             require one (gpgcheck=0)"
+        ));
+        Ok(())
     }
 }
 
@@ -139,10 +135,8 @@ impl Manager for Dnf<'_> {
     }
 
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>> {
-        if !is_release(release) {
-            return Err(failed("dnf download", format!("'{release}' is not the release of a kernel")));
-        }
-        let package = self.headers_of(release)?;
+        manager::require_release("dnf download", release)?;
+        let package = self.find_headers(release)?;
         let files = self.download(&package)?;
         if files.is_empty() {
             return Err(failed("dnf download", format!("did not download {}", package.name)));
@@ -159,7 +153,7 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// Parses a line `kernel-uname-r = K` of the names that a package provides, and returns the kernel.
+/// Returns the kernel in a line `kernel-uname-r = K` of the names that a package provides.
 fn provided_release(line: &str) -> Option<&str> {
     let (name, release) = line.trim().split_once(" = ")?;
     PROVIDED.iter().any(|(kernel, _)| *kernel == name).then_some(release).filter(|r| is_release(r))
@@ -167,31 +161,30 @@ fn provided_release(line: &str) -> Option<&str> {
 
 /// Returns whether the configuration of a repository, or else that of dnf, disables the signature check.
 fn may_be_unsigned(repository: &str) -> bool {
-    let files = |dir: &str, end: &str| manager::files(Path::new(dir), &[end]);
     let dirs = REPOSITORIES.iter().chain([&OVERRIDES]);
-    let repositories = dirs.flat_map(|dir| files(dir, ".repo"));
+    let repositories = dirs.flat_map(|dir| manager::files(Path::new(dir), ".repo"));
     let value = |file: PathBuf, section: &str| {
         let text = dkms_sys::fs::read_text(file, Limit::CONFIG).ok()?;
         gpgcheck(&text, section)
     };
-    let of_repository = repositories.rev().find_map(|file| value(file, repository));
-    of_repository.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
+    let own_value = repositories.rev().find_map(|file| value(file, repository));
+    own_value.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
 }
 
-/// The setting `gpgcheck` in a section of a configuration of dnf.
+/// Returns the setting `gpgcheck` in a section of a configuration file of dnf.
 fn gpgcheck(text: &str, section: &str) -> Option<bool> {
     let mut current = "";
-    let mut found = None;
+    let mut setting = None;
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             current = name;
         } else if let Some((key, value)) = line.split_once('=').filter(|_| current == section) {
             if matches!(key.trim(), "gpgcheck" | "pkg_gpgcheck") {
-                found = Some(!matches!(&*value.trim().to_lowercase(), "0" | "false" | "no" | "off"));
+                setting = Some(!matches!(&*value.trim().to_lowercase(), "0" | "false" | "no" | "off"));
             }
         }
     }
-    found
+    setting
 }
 
 #[cfg(test)]
@@ -199,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_packages_provide() {
+    fn releases_that_packages_provide() {
         assert_eq!(provided_release("kernel-uname-r = 6.1.2-3.fc42.x86_64"), Some("6.1.2-3.fc42.x86_64"));
         assert_eq!(
             provided_release("kernel-uname-r = 5.14.0-9.el9.x86_64+rt"),

@@ -1,37 +1,45 @@
-//! The interface between preflight and a package manager.
+//! What preflight needs from a package manager.
 
 use crate::error::Result;
 use crate::host::Host;
 use crate::program::ProgramError;
 use dkms_sys::process::{Command, Finished, Stdin, Stream, which};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A package manager. It works in a separate directory, and installs nothing.
+/// A package manager. It only writes to a separate directory, and installs nothing.
 pub(super) trait Manager {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// Refreshes its lists of packages, in the separate directory.
+    /// Refreshes the lists of packages in the separate directory.
     fn refresh(&self) -> Result<()>;
 
-    /// The kernels that an upgrade would install.
+    /// Returns the releases of the kernels that an upgrade would install.
     fn offered(&self) -> Result<Vec<String>>;
 
-    /// Downloads the headers of a kernel, checks their signatures with the package manager, and unpacks them
-    /// below `root`. Returns the packages.
+    /// Downloads the headers of a kernel, checks their signatures, and unpacks them below `root`. Returns the
+    /// names of the packages with their versions.
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>>;
 }
 
-/// Runs a program of a package manager, and returns its output.
-pub(super) fn run(host: &Host, program: &str, args: Vec<String>, dir: &Path) -> Result<Finished> {
-    finish(command(host, program, args, dir))
+/// Runs a program of a package manager in `dir`, and returns its output.
+///
+/// # Errors
+/// As [`finish`].
+pub(super) fn run<I: IntoIterator<Item: Into<OsString>>>(
+    host: &Host,
+    program: &str,
+    args: I,
+    dir: &Path,
+) -> Result<Finished> {
+    finish(command(host, program, dir).args(args))
 }
 
-/// A program of a package manager, with what all of them need.
-pub(super) fn command(host: &Host, program: &str, args: Vec<String>, dir: &Path) -> Command {
+/// Creates a command for a program of a package manager.
+pub(super) fn command(host: &Host, program: &str, dir: &Path) -> Command {
     Command::new(program)
-        .args(args)
         .envs(host.environment.iter().cloned())
         .env("LC_ALL", "C.UTF-8")
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -39,31 +47,34 @@ pub(super) fn command(host: &Host, program: &str, args: Vec<String>, dir: &Path)
         .timeout(Duration::from_secs(1800))
 }
 
-/// The same for package managers that refuse to download for users other than root, although they write only
-/// to our directory: these users get a user namespace.
-pub(super) fn command_of_root(host: &Host, program: &str, mut args: Vec<String>, dir: &Path) -> Command {
+/// Creates a command for a package manager that only root may run. Other users run it in a user namespace,
+/// which is sufficient because it only writes to our directory.
+pub(super) fn command_of_root(host: &Host, program: &str, dir: &Path) -> Command {
     if dkms_sys::sys::effective_uid() == 0 || which("unshare", &host.path).is_none() {
-        return command(host, program, args, dir);
+        return command(host, program, dir);
     }
-    args.splice(0..0, ["--map-root-user".to_owned(), program.to_owned()]);
-    command(host, "unshare", args, dir)
+    command(host, "unshare", dir).args(["--map-root-user", program])
 }
 
-/// Runs it. On failure, the error contains the last lines of its output.
+/// Runs a command, and returns its output.
+///
+/// # Errors
+/// [`ProgramError::Failed`] with the last lines of the output.
 pub(super) fn finish(command: Command) -> Result<Finished> {
     let shown = command.display();
     let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
     if done.status.success() {
         return Ok(done);
     }
-    // rpmkeys reports on standard output.
-    let output = Some(done.stderr_text()).filter(|text| !text.trim().is_empty());
-    let output = output.unwrap_or_else(|| done.stdout_text());
+    let stderr = done.stderr_text();
+    // rpmkeys prints its errors on standard output.
+    let output = if stderr.trim().is_empty() { done.stdout_text() } else { stderr };
     let last: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = last.get(last.len().saturating_sub(4)..).unwrap_or_default().join("; ");
     Err(failed(&shown, format!("{}: {last}", done.status)))
 }
 
+/// Returns the error for a command that failed.
 pub(super) fn failed(command: &str, cause: String) -> crate::Error {
     ProgramError::Failed { command: command.to_owned(), cause: cause.into() }.into()
 }
@@ -73,27 +84,48 @@ pub(super) fn unpack_rpm(host: &Host, package: &Path, root: &Path) -> Result<()>
     dkms_sys::fs::create_dir_all(root)?;
     let payload = package.with_extension("cpio");
     let file = dkms_sys::fs::create_truncated(&payload)?;
-    let words = vec![package.display().to_string()];
-    finish(command(host, "rpm2cpio", words, root).stdout(Stream::File(file)))?;
-    let words = ["--extract", "--make-directories", "--no-absolute-filenames", "--quiet"].map(str::to_owned);
+    finish(command(host, "rpm2cpio", root).arg(package).stdout(Stream::File(file)))?;
     let file = dkms_sys::fs::open(&payload)?;
-    finish(command(host, "cpio", words.into(), root).stdin(Stdin::Stream(file.into())))?;
+    let cpio = command(host, "cpio", root)
+        .args(["--extract", "--make-directories", "--no-absolute-filenames", "--quiet"])
+        .stdin(Stdin::Stream(file.into()));
+    finish(cpio)?;
     dkms_sys::fs::remove_tree(&payload)?;
     Ok(())
 }
 
-/// The files in a directory whose names have one of these ends.
-pub(super) fn files(dir: &Path, ends: &[&str]) -> Vec<PathBuf> {
-    let names = dkms_sys::fs::list_dir_optional(dir).unwrap_or_default();
-    let fits =
-        |name: &std::ffi::OsString| name.to_str().is_some_and(|n| ends.iter().any(|end| n.ends_with(end)));
-    let mut found: Vec<PathBuf> = names.iter().filter(|name| fits(name)).map(|name| dir.join(name)).collect();
-    found.sort();
-    found
+/// Returns the files in a directory whose names end in `suffix`, sorted. Returns none if the directory cannot
+/// be read.
+pub(super) fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
+    let mut names = dkms_sys::fs::list_dir_optional(dir).unwrap_or_default();
+    names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(suffix)));
+    names.sort();
+    names.iter().map(|name| dir.join(name)).collect()
 }
 
-/// Returns whether a word can be the release of a kernel, so that it can be a part of the name of a package
-/// and of a path.
+/// Removes the files in a directory whose names end in `suffix`.
+pub(super) fn remove_files(dir: &Path, suffix: &str) -> Result<()> {
+    for file in files(dir, suffix) {
+        dkms_sys::fs::remove_tree(file)?;
+    }
+    Ok(())
+}
+
+/// Checks that a word can be the release of a kernel, so that it can be a part of a package name and of a
+/// path.
+///
+/// # Errors
+/// [`ProgramError::Failed`] for `command`.
+pub(super) fn require_release(command: &str, word: &str) -> Result<()> {
+    if is_release(word) { Ok(()) } else { Err(not_a_release(command, word)) }
+}
+
+/// Returns the error for a word that is not the release of a kernel.
+pub(super) fn not_a_release(command: &str, word: &str) -> crate::Error {
+    failed(command, format!("'{word}' is not the release of a kernel"))
+}
+
+/// Returns whether a word can be the release of a kernel.
 pub(super) fn is_release(word: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(legal) && word.len() < 128

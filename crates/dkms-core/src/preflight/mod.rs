@@ -1,10 +1,10 @@
-//! `dkms preflight`: would the packages of the tree build for the kernels that the package manager offers
-//! next?
+//! `dkms preflight`: checks whether the packages of the tree build for the kernels that the package manager
+//! offers next.
 //!
-//! The package manager downloads and checks the headers (`manager`); nothing is installed. They are unpacked
-//! into a directory (`scratch`) that gets a copy of the tree's sources and of the configuration, without the
-//! scripts that change the system. Another dkms runs `autoinstall` in it, as for `--root`. The directory is
-//! deleted at the end.
+//! The package manager downloads the headers and checks their signatures (`manager`). Nothing is installed.
+//! The headers are unpacked into a directory (`scratch`), which gets a copy of the tree's sources and of the
+//! configuration, without the scripts that change the system. A second dkms runs `autoinstall` for this
+//! directory, with `--root`. The directory is deleted at the end.
 
 mod apt;
 mod dnf;
@@ -29,15 +29,14 @@ use dkms_tree::state;
 use manager::Manager;
 use std::path::Path;
 
-/// Checks the named kernels, or else the kernels that the package manager offers. `dkms` is the path of this
-/// program.
+/// Checks the named kernels; if none are named, the kernels that the package manager offers. `dkms` is the
+/// path of this program. Problems with a single kernel are part of the report.
 ///
 /// # Errors
-/// No supported package manager exists, or its lists of packages cannot be refreshed. If a kernel's headers
-/// cannot be downloaded, this is part of the report.
+/// No supported package manager exists, or its lists of packages cannot be refreshed.
 pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Path) -> Result<Report> {
     let dir = TempDir::new_in(&system.settings.tmp_location, "dkms-preflight")?;
-    // Package managers drop their privileges, so other users must be able to enter the directory.
+    // Package managers download as another user, which must be able to enter the directory.
     dkms_sys::fs::set_mode(dir.path(), 0o755)?;
     let manager = find_manager(system, sink, dir.path())?;
     sink.event(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
@@ -55,8 +54,8 @@ pub fn preflight(system: &System, sink: &dyn Sink, kernels: &[String], dkms: &Pa
     Ok(report)
 }
 
-/// Returns the package manager of the distribution, or else the first that is installed: a Debian machine may
-/// have dnf or pacman for its containers.
+/// Returns the package manager of the distribution; if it is not installed, the first one that is installed.
+/// A Debian machine may also have dnf or pacman, for its containers.
 fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();
@@ -68,8 +67,8 @@ fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Resul
         Some(Family::Arch) => "pacman",
         _ => "apt-get",
     };
-    let found = [preferred, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
-    Ok(match found {
+    let manager = [preferred, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
+    Ok(match manager {
         Some("apt-get") => Box::new(apt::Apt::new(system, sink, dir)?),
         Some("dnf") => Box::new(dnf::Dnf::new(system, sink, dir)?),
         Some("zypper") => Box::new(zypper::Zypper::new(system, dir)?),
@@ -85,6 +84,7 @@ fn find_manager<'a>(system: &'a System, sink: &'a dyn Sink, dir: &Path) -> Resul
     })
 }
 
+/// Checks a kernel. `dir` is a temporary directory.
 fn check(
     system: &System,
     sink: &dyn Sink,
@@ -105,14 +105,14 @@ fn check(
     if let Err(e) = built {
         report.unknown = Some(e.to_string());
     }
-    // A report is more useful than an error about a file that could not be deleted.
+    // An error is ignored, because the temporary directory is deleted at the end.
     let _ = dkms_sys::fs::remove_tree(&root);
     run::mark_required(system, sink, &mut report);
     report
 }
 
 impl Report {
-    /// Returns whether every kernel would get its modules.
+    /// Returns whether all kernels would get all required modules.
     #[must_use]
     pub fn answer(&self) -> Outcome {
         crate::look::verify::worst(self.kernels.iter().map(KernelReport::answer))

@@ -1,11 +1,12 @@
-//! Arch and its relatives: pacman, with a copy of its database in another directory. A kernel's release is
-//! not the version of its package, so it is read from the headers.
+//! Arch and its derivatives: pacman, with a separate database. A kernel's release differs from the version of
+//! its package, so it is read from the headers.
 
 use super::manager::{self, Manager, failed};
 use crate::error::Result;
 use crate::system::System;
 use dkms_sys::IoError;
 use dkms_sys::fs::Limit;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Pacman<'a> {
@@ -26,18 +27,17 @@ impl<'a> Pacman<'a> {
     }
 
     fn run(&self, args: &[&str]) -> Result<String> {
-        let own_path = |name: &str| self.dir.join(name).display().to_string();
-        let (db, cache) = (own_path("db"), own_path("cache"));
-        let mut words: Vec<String> =
-            ["--dbpath", &db, "--cachedir", &cache, "--logfile", "/dev/null", "--noconfirm"]
-                .map(str::to_owned)
-                .into();
-        words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(&self.system.host, "pacman", words, &self.dir);
+        let command = manager::command_of_root(&self.system.host, "pacman", &self.dir)
+            .arg("--dbpath")
+            .arg(self.dir.join("db"))
+            .arg("--cachedir")
+            .arg(self.dir.join("cache"))
+            .args(["--logfile", "/dev/null", "--noconfirm"])
+            .args(args.iter().copied());
         Ok(manager::finish(command)?.stdout_text())
     }
 
-    /// Returns the packages of the installed kernels, which are named in the kernels' directories.
+    /// Returns the names of the packages of the installed kernels. They are in the kernels' directories.
     fn kernels(&self) -> Vec<String> {
         let tree = &self.system.layout.install_tree;
         let base_of_release = |release: &std::ffi::OsString| {
@@ -46,20 +46,15 @@ impl<'a> Pacman<'a> {
             let legal = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
             (!name.is_empty() && !name.starts_with('-') && name.chars().all(legal)).then(|| name.to_owned())
         };
-        let mut found: Vec<String> = dkms_sys::fs::list_dir_optional(tree)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(base_of_release)
-            .collect();
-        found.sort();
-        found.dedup();
-        found
+        let releases = dkms_sys::fs::list_dir_optional(tree).unwrap_or_default();
+        let packages: BTreeSet<String> = releases.iter().filter_map(base_of_release).collect();
+        packages.into_iter().collect()
     }
 
     /// Downloads the headers of a kernel's package, and returns the file.
     fn download(&self, kernel: &str) -> Result<PathBuf> {
         let package = format!("{kernel}-headers");
-        // -dd: only this package, because nothing is installed.
+        // -dd skips the dependencies, which are not needed because nothing is installed.
         let text = self.run(&["-Sddp", &package])?;
         self.run(&["-Sddw", &package])?;
         let name = text.lines().rev().find_map(|line| line.trim().rsplit('/').next().map(str::to_owned));
@@ -71,9 +66,9 @@ impl<'a> Pacman<'a> {
         }
     }
 
-    /// The release of the kernel whose headers a package has.
+    /// Returns the release of the kernel whose headers a package contains.
     fn release_of(&self, file: &Path) -> Result<String> {
-        let words = vec!["-tf".to_owned(), file.display().to_string()];
+        let words = ["-tf".as_ref(), file.as_os_str()];
         let text = manager::run(&self.system.host, "bsdtar", words, &self.dir)?.stdout_text();
         let release =
             |line: &str| line.strip_prefix("usr/lib/modules/")?.split_once('/').map(|(r, _)| r.to_owned());
@@ -106,10 +101,9 @@ impl Manager for Pacman<'_> {
                 continue;
             }
             dkms_sys::fs::create_dir_all(root)?;
-            let (from, to) = (file.display().to_string(), root.display().to_string());
-            manager::run(&self.system.host, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-            return Ok(vec![name.unwrap_or_default()]);
+            let words = ["-xf".as_ref(), file.as_os_str(), "-C".as_ref(), root.as_os_str()];
+            manager::run(&self.system.host, "bsdtar", words, &self.dir)?;
+            return Ok(vec![file.file_name().unwrap_or_default().to_string_lossy().into_owned()]);
         }
         Err(failed("pacman -Sw", format!("no package has the headers of kernel {release}")))
     }

@@ -8,7 +8,7 @@ use dkms_tree::ids::PackageId;
 pub struct Report {
     /// The package manager.
     pub manager: &'static str,
-    /// In the order in which they are offered or named.
+    /// The kernels, in the order in which they are offered or named.
     pub kernels: Vec<KernelReport>,
 }
 
@@ -17,7 +17,7 @@ pub struct Report {
 pub struct KernelReport {
     /// Its release.
     pub release: String,
-    /// The packages of headers, with their versions.
+    /// The names of the packages of headers, with their versions.
     pub headers: Vec<String>,
     /// The packages of the tree.
     pub packages: Vec<PackageReport>,
@@ -32,7 +32,7 @@ pub struct PackageReport {
     pub package: PackageId,
     /// The expected state.
     pub state: PackageState,
-    /// Without it, the kernel is not ready.
+    /// Whether the kernel needs it.
     pub required: bool,
 }
 
@@ -41,13 +41,13 @@ pub struct PackageReport {
 pub enum PackageState {
     /// It builds.
     Builds,
-    /// It builds, and its newest version, which is named here, does not (`fallback=yes`).
+    /// It builds, but the newest version of the package, which is this one, does not (`fallback=yes`).
     Fallback(String),
     /// It does not build, for this reason.
     Fails(String),
-    /// It does not support the kernel.
+    /// It does not support the kernel, for this reason.
     Unsupported(String),
-    /// It waits for packages that are not in the tree.
+    /// It waits for packages that are not in the tree. The text is the reason.
     Deferred(String),
 }
 
@@ -64,7 +64,7 @@ impl PackageState {
         }
     }
 
-    fn is_there(&self) -> bool {
+    fn builds(&self) -> bool {
         matches!(self, Self::Builds | Self::Fallback(_))
     }
 }
@@ -74,10 +74,10 @@ impl KernelReport {
         Self { release: release.to_owned(), ..Self::default() }
     }
 
-    /// Returns whether it would get every required module.
+    /// Returns whether it would get all required modules.
     #[must_use]
     pub fn answer(&self) -> Outcome {
-        if self.packages.iter().any(|p| p.required && !p.state.is_there()) {
+        if self.packages.iter().any(|p| p.required && !p.state.builds()) {
             Outcome::Refused
         } else if self.unknown.is_some() {
             Outcome::Unknown

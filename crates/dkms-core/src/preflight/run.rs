@@ -1,4 +1,4 @@
-//! Builds in the prepared directory, by another dkms, and reads its events.
+//! Runs a second dkms that builds in the prepared directory, and reads its events.
 
 use super::manager::failed;
 use super::report::{KernelReport, PackageReport, PackageState};
@@ -30,28 +30,28 @@ pub(super) fn autoinstall(
     let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
     let text = done.stdout_text();
     let events: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let ended = events.iter().rev().find(|event| event["event"] == "result");
-    let Some(ended) = ended else {
+    let Some(result) = events.iter().rev().find(|event| event["event"] == "result") else {
         return Err(failed(&shown, format!("{}: {}", done.status, done.stderr_text().trim())));
     };
     report.packages = packages(&events);
-    // 11: some packages failed, which is in the report.
-    let code = ended["exit_code"].as_i64().unwrap_or(1);
+    // 11 means that some packages failed. The report contains these failures.
+    let code = result["exit_code"].as_i64().unwrap_or(1);
     if code != 0 && code != 11 {
-        report.unknown = Some(ended["error"].as_str().unwrap_or("autoinstall failed").to_owned());
+        report.unknown = Some(result["error"].as_str().unwrap_or("autoinstall failed").to_owned());
     }
     Ok(())
 }
 
+/// Returns the state of each package after these events, sorted by name.
 fn packages(events: &[Value]) -> Vec<PackageReport> {
-    let mut found: Vec<PackageReport> = Vec::new();
-    let mut put = |event: &Value, state: PackageState| {
-        let text = |key: &str| event[key].as_str().unwrap_or_default();
-        let Ok(package) = PackageId::new(text("package"), text("version")) else { return };
-        found.retain(|one| one.package != package);
-        found.push(PackageReport { package, state, required: false });
-    };
+    let mut reports: Vec<PackageReport> = Vec::new();
     let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let mut put = |event: &Value, state: PackageState| {
+        let (name, version) = (text(event, "package"), text(event, "version"));
+        let Ok(package) = PackageId::new(&name, &version) else { return };
+        reports.retain(|report| report.package != package);
+        reports.push(PackageReport { package, state, required: false });
+    };
     for event in events {
         match event["event"].as_str().unwrap_or_default() {
             "built" => put(event, PackageState::Builds),
@@ -65,34 +65,35 @@ fn packages(events: &[Value]) -> Vec<PackageReport> {
     for fallback in summaries.filter_map(|event| event["fallbacks"].as_array()).flatten() {
         let (name, version) = (text(fallback, "package"), text(fallback, "version"));
         // The report of this version replaces those of the versions that were tried before.
-        found.retain(|one| one.package.name != name || one.package.version == version);
-        if let Some(one) = found.iter_mut().find(|one| one.package.name == name) {
-            one.state = PackageState::Fallback(text(fallback, "instead_of"));
+        reports.retain(|report| report.package.name != name || report.package.version == version);
+        if let Some(report) = reports.iter_mut().find(|report| report.package.name == name) {
+            report.state = PackageState::Fallback(text(fallback, "instead_of"));
         }
     }
-    found.sort_by(|a, b| a.package.name.cmp(&b.package.name));
-    found
+    reports.sort_by(|a, b| a.package.name.cmp(&b.package.name));
+    reports
 }
 
-/// An error without the path of the log, which is deleted with the directory.
+/// Removes the path of the log from an error, because the log is deleted with the directory.
 fn without_log(error: &str) -> String {
     let lines: Vec<&str> = error.lines().filter(|line| !line.contains("/make.log")).collect();
     lines.join("\n")
 }
 
-/// Marks the packages without which the kernel would not be ready: those of `required_modules`; if it is not
-/// set, those that do not build, and those that are installed for the running kernel.
+/// Marks the packages that the kernel needs: those of `required_modules`; if this is not set, those that do
+/// not build, and those that are installed for the running kernel.
 pub(super) fn mark_required(system: &System, sink: &dyn Sink, report: &mut KernelReport) {
     let required = system.settings.framework.required_modules.as_deref().unwrap_or_default();
     let names: Vec<&str> = required.split_whitespace().collect();
     let running = system.host.kernel().ok();
-    for one in &mut report.packages {
-        one.required = match (names.is_empty(), &one.state) {
-            (false, _) => scratch::is_named(system, sink, &one.package, &names),
+    let is_installed = |package: &PackageId| {
+        running.as_ref().is_some_and(|k| state::installed_version(&system.layout, &package.name, k).is_some())
+    };
+    for PackageReport { package, state, required } in &mut report.packages {
+        *required = match (names.is_empty(), state) {
+            (false, _) => scratch::has_name(system, sink, package, &names),
             (true, PackageState::Fails(_)) => true,
-            (true, _) => running
-                .as_ref()
-                .is_some_and(|k| state::installed_version(&system.layout, &one.package.name, k).is_some()),
+            (true, _) => is_installed(package),
         };
     }
 }
@@ -111,10 +112,10 @@ mod tests {
             r#"{"event":"summary","fallbacks":[{"package":"b","version":"1","instead_of":"2"}]}"#,
         ];
         let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let found: Vec<(String, PackageState)> =
-            packages(&events).into_iter().map(|one| (one.package.to_string(), one.state)).collect();
-        let state = |name: &str| found.iter().find(|(p, _)| p == name).map(|(_, state)| state.clone());
-        assert_eq!(found.len(), 3);
+        let reports: Vec<(String, PackageState)> =
+            packages(&events).into_iter().map(|report| (report.package.to_string(), report.state)).collect();
+        let state = |name: &str| reports.iter().find(|(p, _)| p == name).map(|(_, state)| state.clone());
+        assert_eq!(reports.len(), 3);
         assert_eq!(state("a/1"), Some(PackageState::Builds));
         assert_eq!(state("b/1"), Some(PackageState::Fallback("2".into())));
         assert_eq!(state("c/1"), Some(PackageState::Unsupported("old".into())));

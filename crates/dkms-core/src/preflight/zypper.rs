@@ -1,7 +1,8 @@
 //! openSUSE and SLES: zypper, with a separate cache. It checks the signatures itself.
 //!
-//! The release of a kernel is the version of its package without the number of the rebuild, and the flavor:
-//! `6.4.0-150600.21-default` is in kernel-default 6.4.0-150600.21.1. So it is read from the headers.
+//! The release of a kernel consists of the version of its package, without the number of the rebuild, and the
+//! flavor: the release of kernel-default 6.4.0-150600.21.1 is `6.4.0-150600.21-default`. The version does not
+//! show which of its parts is the number of the rebuild, so the release is read from the headers.
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The maximum number of packages that contain the headers of a kernel.
-const MOST_PACKAGES: usize = 20;
+const MAX_PACKAGES: usize = 20;
 
 pub(super) struct Zypper<'a> {
     system: &'a System,
@@ -24,50 +25,49 @@ impl<'a> Zypper<'a> {
         Ok(Self { system, dir })
     }
 
-    /// Runs zypper without locks and log files of the system.
+    /// Runs zypper without the locks and log files of the system.
     fn run(&self, args: &[&str]) -> Result<String> {
-        let cache = self.dir.join("cache").display().to_string();
-        let mut words: Vec<String> =
-            ["--non-interactive", "--xmlout", "--cache-dir", &cache].map(str::to_owned).into();
-        words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(&self.system.host, "zypper", words, &self.dir)
+        let command = manager::command_of_root(&self.system.host, "zypper", &self.dir)
+            .args(["--non-interactive", "--xmlout", "--cache-dir"])
+            .arg(self.dir.join("cache"))
+            .args(args.iter().copied())
             .env("ZYPP_LOCKFILE_ROOT", &self.dir)
             .env("ZYPP_LOGFILE", "/dev/null");
         Ok(manager::finish(command)?.stdout_text())
     }
 
-    /// The flavors of the installed kernels.
+    /// Returns the flavors of the installed kernels.
     fn flavors(&self) -> BTreeSet<String> {
         let names = dkms_sys::fs::list_dir_optional(&self.system.layout.install_tree).unwrap_or_default();
         names.iter().filter_map(|name| flavor(name.to_str()?)).map(str::to_owned).collect()
     }
 
-    /// Downloads a package; `package` is `NAME=EDITION`.
+    /// Downloads a package, and returns the file. `package` is `NAME=VERSION`.
     fn download(&self, package: &str) -> Result<PathBuf> {
         let text = self.run(&["--no-refresh", "download", package])?;
-        let file = elements(&text, "localfile").find_map(|element| attribute(element, "path"));
-        let file = file.map(PathBuf::from).filter(|file| dkms_sys::fs::is_file(file));
+        let path = elements(&text, "localfile").find_map(|element| attribute(element, "path"));
+        let file = path.map(PathBuf::from).filter(|file| dkms_sys::fs::is_file(file));
         file.ok_or_else(|| failed("zypper download", format!("did not download {package}")))
     }
 
-    fn rpm(&self, question: &str, file: &Path) -> Result<String> {
-        let words = ["-qp", "--nosignature", question].map(str::to_owned).into_iter();
-        let words = words.chain([file.display().to_string()]).collect();
+    /// Queries a package file with `rpm -qp OPTION`.
+    fn rpm_query(&self, option: &str, file: &Path) -> Result<String> {
+        let words = ["-qp".as_ref(), "--nosignature".as_ref(), option.as_ref(), file.as_os_str()];
         Ok(manager::run(&self.system.host, "rpm", words, &self.dir)?.stdout_text())
     }
 
-    /// The release of the kernel whose headers a package has.
+    /// Returns the release of the kernel whose headers a package contains.
     fn release_of(&self, file: &Path) -> Result<String> {
-        let text = self.rpm("--list", file)?;
+        let text = self.rpm_query("--list", file)?;
         let release = |line: &str| {
-            let below = line.trim_start_matches("/usr").strip_prefix("/lib/modules/")?;
-            below.split_once('/').map(|(release, _)| release.to_owned())
+            let path = line.trim_start_matches("/usr").strip_prefix("/lib/modules/")?;
+            path.split_once('/').map(|(release, _)| release.to_owned())
         };
         let found = text.lines().find_map(release).filter(|r| is_release(r));
         found.ok_or_else(|| failed("rpm -qp --list", format!("{} has no headers", file.display())))
     }
 
-    /// The versions of the headers of this flavor that can be those of a kernel, newest first.
+    /// Returns the versions of a package of headers that may contain the headers of a kernel, newest first.
     fn editions(&self, package: &str, release: &str) -> Result<Vec<String>> {
         let words = ["--no-refresh", "search", "-s", "-x", "--type", "package", package];
         let text = self.run(&words)?;
@@ -79,22 +79,22 @@ impl<'a> Zypper<'a> {
         Ok(elements(&text, "solvable").filter_map(matching_package).collect())
     }
 
-    /// A package of headers and the parts of headers on which it depends. Compilers are not among them: those
-    /// of this machine are used.
-    fn closure(&self, package: &str, file: PathBuf) -> Result<Vec<(String, PathBuf)>> {
-        let mut found = vec![(package.to_owned(), file)];
+    /// Returns a package of headers, and the parts of the headers that it depends on, each with its file.
+    /// Compilers are not included, because those of this machine are used.
+    fn with_dependencies(&self, package: &str, file: PathBuf) -> Result<Vec<(String, PathBuf)>> {
+        let mut packages = vec![(package.to_owned(), file)];
         let mut next = 0;
-        while let Some((_, file)) = found.get(next) {
-            let text = self.rpm("--requires", file)?;
+        while let Some((_, file)) = packages.get(next) {
+            let text = self.rpm_query("--requires", file)?;
             for part in text.lines().filter_map(part_of_headers) {
-                if found.len() < MOST_PACKAGES && !found.iter().any(|(known, _)| *known == part) {
+                if packages.len() < MAX_PACKAGES && !packages.iter().any(|(known, _)| *known == part) {
                     let file = self.download(&part)?;
-                    found.push((part, file));
+                    packages.push((part, file));
                 }
             }
             next += 1;
         }
-        Ok(found)
+        Ok(packages)
     }
 }
 
@@ -126,7 +126,7 @@ impl Manager for Zypper<'_> {
 
     fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>> {
         let Some(flavor) = flavor(release).filter(|_| is_release(release)) else {
-            return Err(failed("zypper download", format!("'{release}' is not the release of a kernel")));
+            return Err(manager::not_a_release("zypper download", release));
         };
         let name = format!("kernel-{flavor}-devel");
         for edition in self.editions(&name, release)? {
@@ -135,7 +135,7 @@ impl Manager for Zypper<'_> {
             if self.release_of(&file)? != release {
                 continue;
             }
-            let packages = self.closure(&package, file)?;
+            let packages = self.with_dependencies(&package, file)?;
             for (_, file) in &packages {
                 manager::unpack_rpm(&self.system.host, file, root)?;
             }
@@ -145,18 +145,19 @@ impl Manager for Zypper<'_> {
     }
 }
 
-/// The last part of the release of a kernel.
+/// Returns the flavor in the release of a kernel: its last part.
 fn flavor(release: &str) -> Option<&str> {
     release.rsplit_once('-').map(|(_, flavor)| flavor).filter(|flavor| !flavor.is_empty())
 }
 
-/// Returns whether a kernel can be in a package with this version.
+/// Returns whether a package with this version may contain a kernel.
 fn has_release(edition: &str, release: &str) -> bool {
     let Some((version, _)) = release.rsplit_once('-') else { return false };
     edition.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// A line `kernel-devel = 6.4.0-150600.21.1` of dependencies, as zypper wants it.
+/// Returns the package in a dependency such as `kernel-devel = 6.4.0-150600.21.1` in the format of zypper, if
+/// it is a part of the headers.
 fn part_of_headers(line: &str) -> Option<String> {
     let (name, edition) = line.trim().split_once(" = ")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "-._+~".contains(c);
@@ -164,13 +165,13 @@ fn part_of_headers(line: &str) -> Option<String> {
     is_part.then(|| format!("{name}={edition}"))
 }
 
-/// The tags with this name in the XML of zypper.
+/// Returns the tags with this name in the XML output of zypper.
 fn elements<'t>(xml: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
     xml.split('<').filter_map(move |tag| tag.strip_prefix(name)?.strip_prefix(' ')?.split('>').next())
 }
 
-/// Returns an attribute of a tag. The attributes that dkms reads have no characters that XML escapes; an
-/// escaped value matches nothing.
+/// Returns an attribute of a tag. Escaped characters are not supported, because the attributes that dkms
+/// reads contain none.
 fn attribute<'t>(element: &'t str, name: &str) -> Option<&'t str> {
     let rest = element.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix("=\""))?;
     rest.split('"').next()
@@ -184,11 +185,11 @@ mod tests {
     fn xml_of_zypper() {
         let xml = "<update-list>\n<update kind=\"package\" name=\"kernel-default\" edition=\"6.1-1\" \
                    arch=\"x86_64\" edition-old=\"6.0-1\"><summary>x</summary><source url=\"a\"/></update>";
-        let found: Vec<&str> = elements(xml, "update").collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(attribute(found[0], "name"), Some("kernel-default"));
-        assert_eq!(attribute(found[0], "edition"), Some("6.1-1"));
-        assert_eq!(attribute(found[0], "absent"), None);
+        let updates: Vec<&str> = elements(xml, "update").collect();
+        assert_eq!(updates.len(), 1);
+        assert_eq!(attribute(updates[0], "name"), Some("kernel-default"));
+        assert_eq!(attribute(updates[0], "edition"), Some("6.1-1"));
+        assert_eq!(attribute(updates[0], "absent"), None);
     }
 
     #[test]

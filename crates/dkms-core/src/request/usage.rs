@@ -1,9 +1,9 @@
-//! Errors in how a command line is written.
+//! Errors in command lines.
 
 use dkms_tree::ids::{PackageId, Release};
 use std::path::PathBuf;
 
-/// A command line that names something that does not exist, or that is incomplete.
+/// A command line is incomplete, or names an action, option or file that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum UsageError {
@@ -13,11 +13,11 @@ pub enum UsageError {
     UnknownAction { word: String, meant: Option<&'static str> },
     #[error("{}", unknown_word(.action, .word, .known, *.meant))]
     UnknownWord { action: String, word: String, known: &'static [&'static str], meant: Option<&'static str> },
-    #[error("'{0}' is neither an action nor a file or directory, and a module is named already")]
+    #[error("'{0}' is neither an action nor a file or directory, and a module is already named")]
     ExtraOperand(String),
-    #[error("{action} writes one file, so '{file}' is one too many")]
+    #[error("{action} writes only one file, so '{file}' cannot be used")]
     ExtraFile { action: &'static str, file: String },
-    #[error("{path}: {action} is about MODULE or MODULE/VERSION, and this is a path")]
+    #[error("{path}: {action} takes MODULE or MODULE/VERSION, but this is a path")]
     PathForModule { action: String, path: PathBuf },
     #[error("{action} takes no module: dkms {action} {operands}")]
     NoModule { action: String, operands: &'static str },
@@ -35,15 +35,15 @@ pub enum UsageError {
     HalfOfPair([&'static str; 2]),
     #[error("{option} needs {needed}")]
     NeedsOption { option: &'static str, needed: &'static str },
-    #[error("{option} was for {action}")]
+    #[error("{option} was an option of {action}")]
     OptionOf { option: &'static str, action: &'static str },
     #[error("mkdriverdisk writes {}: {}", .0.refused(), .0.instead())]
     OldDriverDisk(OldDriverDisk),
-    #[error("{action} changes nothing, so --dry-run means nothing there")]
+    #[error("{action} changes nothing, so --dry-run has no meaning for it")]
     DryRunOfQuery { action: String },
-    #[error("--loaded is about the running kernel, and {0} does not run")]
+    #[error("--loaded applies to the running kernel, but {0} is not running")]
     NotRunning(Release),
-    #[error("{0} publishes in one registry, and several are named")]
+    #[error("{0} publishes in only one registry, but several are named")]
     SeveralRegistries(&'static str),
     #[error("{0} is not added, so it is not built: see 'dkms add'")]
     NotAdded(PackageId),
@@ -58,22 +58,24 @@ pub enum OldDriverDisk {
     Suse(String),
     /// For Ubuntu's installer.
     Ubuntu,
-    /// A distribution that it never knew.
+    /// For a distribution that mkdriverdisk never supported.
     Distribution(String),
-    /// A medium other than an ISO image.
+    /// On a medium other than an ISO image.
     Medium(String),
 }
 
 impl OldDriverDisk {
+    /// What is no longer written.
     fn refused(&self) -> String {
         match self {
-            Self::RedHat(name) => format!("no disks for '{name}', whose installers are gone"),
+            Self::RedHat(name) => format!("no disks for '{name}', whose installers are no longer in use"),
             Self::Suse(name) | Self::Distribution(name) => format!("no disks for '{name}'"),
             Self::Ubuntu => "no disks for 'ubuntu'".into(),
             Self::Medium(name) => format!("no '{name}'"),
         }
     }
 
+    /// What to do instead.
     fn instead(&self) -> &'static str {
         match self {
             Self::RedHat(_) | Self::Distribution(_) => {

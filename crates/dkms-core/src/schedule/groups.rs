@@ -1,4 +1,4 @@
-//! Installs the groups of a command: those of a group are one transaction, with one depmod for each kernel.
+//! Installs the groups of a command. A group is one transaction, with one depmod for each kernel.
 
 use super::Scheduler;
 use super::installing::install;
@@ -9,12 +9,12 @@ use dkms_tree::ids::{Build, Kernel};
 use std::sync::Arc;
 
 impl Scheduler<'_> {
-    /// Installs the groups that have no builds left.
+    /// Installs the groups whose builds have all ended.
     pub(super) fn close_groups(&mut self) {
         let mut groups = std::mem::take(&mut self.groups);
         for group in groups.iter_mut().filter(|group| !group.closed) {
-            let is_over = |id: &TaskId| self.is(*id, |task| task.is_built() || task.done().is_some());
-            if !group.tasks.iter().all(is_over) {
+            let has_ended = |id: &TaskId| self.task_is(*id, |task| task.is_built() || task.done().is_some());
+            if !group.tasks.iter().all(has_ended) {
                 continue;
             }
             group.closed = true;
@@ -26,17 +26,17 @@ impl Scheduler<'_> {
         self.groups = groups;
     }
 
-    /// Handles a group of which nothing could be installed.
+    /// Handles a group whose transaction failed, so that nothing of it is installed.
     fn group_failed(&mut self, tasks: &[TaskId], e: Error) {
         let ends_the_command = e.ends_the_command();
         let mut reason = Some(e);
         for id in tasks.iter().copied() {
-            if !self.is(id, Task::is_built) {
+            if !self.task_is(id, Task::is_built) {
                 continue;
             }
             match reason.take_if(|_| !ends_the_command) {
                 Some(e) => self.fail(id, Arc::new(e)),
-                None => self.end(id, Done::Dropped),
+                None => self.end_task(id, Done::Dropped),
             }
         }
         if let Some(e) = reason {
@@ -44,12 +44,16 @@ impl Scheduler<'_> {
         }
     }
 
+    /// Installs a group as one transaction.
+    ///
+    /// # Errors
+    /// The whole transaction failed. The failure of one task is not an error.
     fn install_group(&mut self, group: &[TaskId]) -> Result<()> {
-        let of_group = || group.iter().filter_map(|id| self.tasks.get(*id));
+        let tasks = || group.iter().filter_map(|id| self.tasks.get(*id));
         let early: Vec<Build> =
-            of_group().filter(|task| task.installed_early).map(|task| task.build.clone()).collect();
-        let open: Vec<TaskId> = of_group().filter(|task| task.is_built()).map(|task| task.id).collect();
-        let kernels: Vec<Kernel> = of_group()
+            tasks().filter(|task| task.installed_early).map(|task| task.build.clone()).collect();
+        let open: Vec<TaskId> = tasks().filter(|task| task.is_built()).map(|task| task.id).collect();
+        let kernels: Vec<Kernel> = tasks()
             .filter(|task| task.installed_early || task.is_built())
             .map(|task| task.build.kernel.clone())
             .collect();
@@ -69,14 +73,14 @@ impl Scheduler<'_> {
             }
             let Some(task) = self.tasks.get(id).filter(|task| task.is_built()) else { continue };
             match install(self.system, self.sink, &mut change, task) {
-                Ok(outcome) => self.end(id, Done::from(outcome)),
+                Ok(outcome) => self.end_task(id, Done::from(outcome)),
                 Err(e) => {
                     self.fail(id, Arc::new(e));
                     self.fail_dependents(id);
                 }
             }
         }
-        // Packages against which others were built stay installed, and get their depmod.
+        // Packages that were installed early stay installed, so depmod must run for them.
         let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
         let finished = change.finish(self.system, self.sink, ending)?;
         for (kernel, e) in finished.failed {
@@ -86,19 +90,20 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    /// depmod failed for a kernel, so nothing of the group is installed there.
+    /// Handles the failure of depmod for a kernel. The installs of the group for this kernel were rolled
+    /// back.
     fn roll_back(&mut self, group: &[TaskId], kernel: &Kernel, e: Error) {
         let mut first = Some(e);
         for id in group.iter().copied() {
             let is_installed = |task: &Task<'_>| {
                 task.build.kernel == *kernel && matches!(task.done(), Some(Done::Installed))
             };
-            if !self.is(id, is_installed) {
+            if !self.task_is(id, is_installed) {
                 continue;
             }
             match first.take() {
                 Some(e) => self.fail(id, Arc::new(e)),
-                None => self.end(id, Done::Dropped),
+                None => self.end_task(id, Done::Dropped),
             }
         }
         if let Some(e) = first {

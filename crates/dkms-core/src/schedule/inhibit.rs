@@ -1,11 +1,11 @@
-//! Shutdown and sleep wait for builds.
+//! Delays shutdown and sleep while builds run.
 
 use super::task::Tasks;
 use crate::host::Host;
 use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use std::path::Path;
 
-/// Delays shutdown and sleep while modules of this machine are built and installed, where logind runs.
+/// Asks logind to delay shutdown and sleep, as long as the result exists. Only for builds for this machine.
 pub(super) fn delay_shutdown(host: &Host, tasks: &Tasks<'_>) -> Option<Inhibitor> {
     let kernel = &tasks.to_build().next()?.build.kernel.release;
     let is_machine = host.root && host.other_root.is_none() && host.chroot != Some(true);

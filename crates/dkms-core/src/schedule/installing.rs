@@ -1,4 +1,4 @@
-//! The steps of a task that change its kernel.
+//! Installs the build of a task.
 
 use super::task::{Done, Task};
 use crate::error::Result;
@@ -16,7 +16,8 @@ impl From<Outcome> for Done {
     }
 }
 
-/// Executes the steps of a task that change its kernel, unless another dkms has done so in the meantime.
+/// Installs the build of a task, unless another dkms has installed it in the meantime. With `task.uninstall`,
+/// uninstalls it first.
 pub(super) fn install(
     system: &System,
     sink: &dyn Sink,

@@ -1,21 +1,22 @@
-//! Executes the builds and installs of a plan: builds in parallel, installs as transactions. A failure stops
-//! only what depends on it.
+//! The scheduler: executes the builds and installs of a plan. Builds run in parallel, and installs are
+//! transactions. A failure stops only its dependents.
 //!
-//! **Threads.** The caller's thread is the scheduler. It starts a thread for each build that may start,
-//! learns of its end through a channel, and does all the installing itself. A build that others wait for is
-//! installed as soon as it is built, as a small transaction that leaves the depmod to the end. The rest is
-//! installed group by group: when the last build of a group has ended, its installs are one transaction, with
-//! one depmod for each kernel.
+//! **Threads.** The scheduler runs in the caller's thread. It starts a thread for each build that may start,
+//! and receives the results through a channel. It does all installs itself. If other builds depend on a
+//! build, it is installed as soon as it is built, in a separate transaction without depmod. All other
+//! installs are grouped: when the last build of a group has ended, its installs are one transaction, with one
+//! depmod for each kernel.
 //!
-//! **Parallel builds.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many
-//! slots as there are jobs. A build takes a slot before it runs any code of its package, and its make takes
-//! more slots from the pool as they become free. So there are never more compilers than jobs, and never more
-//! builds than slots. The build with the longest critical path starts first. While less memory is free than
-//! `min_free_memory`, no further build starts beside a running one.
+//! **Parallel builds.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]), which has one
+//! slot for each job. A build takes a slot before it runs any code of its package, and its make takes more
+//! slots when they are free. So the number of running compilers and of running builds never exceeds the
+//! number of jobs. The build with the longest critical path starts first. While less memory is free than
+//! `min_free_memory`, no further build starts.
 //!
-//! **Locks.** A build takes the lock of its package version, which is shared by the builds of that version
-//! here. Installing takes the kernels' locks. The installing thread holds no build lock while it waits for
-//! those, and no build waits for a build lock while we hold a kernel's lock: see `lock.rs`.
+//! **Locks.** A build takes the lock of its package version. All builds of this version in this process share
+//! the lock. An install takes the locks of the kernels. The scheduler holds no build lock while it waits for
+//! these locks, and no build waits for a build lock while the scheduler holds the lock of a kernel: see
+//! `lock.rs`.
 
 mod context;
 mod fallback;
@@ -29,7 +30,7 @@ mod watch;
 pub use results::{Finished, Reporting, Results};
 pub use task::Done;
 
-use crate::build::BuildError;
+use crate::build::{BuildError, DependencyFailure};
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued, Sink};
 use crate::install::Change;
@@ -55,13 +56,13 @@ const CHECK_AGAIN: Duration = Duration::from_millis(500);
 /// The interval between measurements of progress, if the sink follows it.
 const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 
-/// Executes the builds and installs of a plan.
+/// Executes the builds and installs of a plan. Failures are part of the results.
 pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, reporting: Reporting) -> Results {
     let tasks = Tasks::new(plan);
     let context = BuildContext::new(system, sink, &tasks, plan.overrides.force);
     crate::trust::signing::ask::ask_before(system, sink, tasks.to_build().map(|task| &task.build.kernel));
-    let newest = |task: &&Task<'_>| task.instead_of.is_none();
-    let queue: Vec<Queued> = tasks.to_build().filter(newest).map(|task| tasks.queued(task)).collect();
+    let is_newest = |task: &&Task<'_>| task.instead_of.is_none();
+    let queue: Vec<Queued> = tasks.to_build().filter(is_newest).map(|task| tasks.queued(task)).collect();
     if !queue.is_empty() {
         sink.event(Event::Queue { builds: queue });
     }
@@ -80,11 +81,11 @@ pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, reporting: Reporting) 
     };
     let _shutdown_waits = delay_shutdown(&system.host, &scheduler.tasks);
     scheduler.run();
-    context.leave_failed_builds(&scheduler.tasks);
+    context.keep_failed_builds(&scheduler.tasks);
     scheduler.results()
 }
 
-/// Decides which task runs when.
+/// Executes tasks in their order.
 struct Scheduler<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
@@ -93,9 +94,11 @@ struct Scheduler<'a> {
     context: &'a BuildContext<'a>,
     tasks: Tasks<'a>,
     groups: Vec<Group>,
+    /// Kernels whose modules have changed.
     changed: Vec<Kernel>,
+    /// The error that ends the command early.
     stopped: Option<Error>,
-    /// When running builds were last reported.
+    /// When long builds were last reported.
     last_message: Instant,
     watch: Watch<'a>,
 }
@@ -104,9 +107,9 @@ impl<'a> Scheduler<'a> {
     fn run(&mut self) {
         let context = self.context;
         self.report_foreseen();
-        // Built packages that others wait for are installed first.
+        // Existing builds that others depend on are installed first.
         for id in self.tasks.ids() {
-            if self.is(id, Task::is_built) && self.tasks.is_awaited(id) {
+            if self.task_is(id, Task::is_built) && self.tasks.is_awaited(id) {
                 self.install_early(id);
                 self.fail_dependents(id);
             }
@@ -117,21 +120,20 @@ impl<'a> Scheduler<'a> {
                 self.begin_fallbacks();
                 self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 self.close_groups();
-                while let Some((id, build, replace)) = self.next() {
+                while let Some((id, build, replace)) = self.next_build() {
                     self.report_fallback(id);
-                    self.set(id, Progress::Running { since: Instant::now() });
+                    self.set_progress(id, Progress::Running { since: Instant::now() });
                     let sender = sender.clone();
                     scope.spawn(move || {
-                        let make = || context.build(build, replace);
-                        // The scheduler must be notified that the thread has ended, even after a panic,
-                        // because other tasks wait for it.
-                        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
+                        let run = || context.build(build, replace);
+                        // The scheduler waits for the result, even after a panic.
+                        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
                             .unwrap_or_else(|_| Err(BuildError::ThreadDied(build.clone()).into()));
-                        // The receiver exists until all threads have ended.
-                        let _ = sender.send((id, made));
+                        // This cannot fail: the receiver exists until all threads have ended.
+                        let _ = sender.send((id, result));
                     });
                 }
-                if self.running() == 0 {
+                if self.count_running() == 0 {
                     if self.fail_blocked() {
                         continue;
                     }
@@ -139,7 +141,7 @@ impl<'a> Scheduler<'a> {
                 }
                 let interval = if self.watch.is_followed() { MEASURE_AGAIN } else { CHECK_AGAIN };
                 match ended.recv_timeout(interval) {
-                    Ok((id, made)) => self.built(id, made),
+                    Ok((id, result)) => self.build_ended(id, result),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
                         self.check_for_interrupt();
                         self.report_long_builds();
@@ -151,7 +153,7 @@ impl<'a> Scheduler<'a> {
         self.close_groups();
     }
 
-    /// Reports the tasks that fail or are skipped according to the plan.
+    /// Reports the failures and the skipped builds of the plan.
     fn report_foreseen(&mut self) {
         for id in self.tasks.ids() {
             let Some(task) = self.tasks.get_mut(id).filter(|task| task.is_waiting()) else { continue };
@@ -159,7 +161,7 @@ impl<'a> Scheduler<'a> {
                 None => {}
                 Some(Foreseen::Skipped(reason)) => self.skip(id, reason),
                 Some(Foreseen::Failed(e)) => {
-                    // A build would first report that the tree is not writable.
+                    // In these cases, an executed build would first report that the tree is not writable.
                     let writable =
                         if is_found_late(&e) { self.system.require_writable_tree() } else { Ok(()) };
                     match writable {
@@ -173,29 +175,26 @@ impl<'a> Scheduler<'a> {
 
     fn results(mut self) -> Results {
         for id in self.tasks.ids() {
-            // The result of the newest version decides; the versions between are only attempts.
+            // If an older version was installed instead, only the newest version has a result.
             if let Some(older) = self.tasks.replacement(id).cloned() {
-                let is_newest = self.is(id, |task| task.instead_of.is_none());
-                self.end(id, if is_newest { Done::Replaced(older) } else { Done::Dropped });
+                let is_newest = self.task_is(id, |task| task.instead_of.is_none());
+                self.end_task(id, if is_newest { Done::Replaced(older) } else { Done::Dropped });
             }
         }
-        let finished = |task: Task<'_>| Finished {
-            build: task.build.clone(),
-            optional: task.optional,
-            origin: task.origin,
-            done: match task.progress {
+        let finished = |task: Task<'_>| {
+            let done = match task.progress {
+                Progress::Ended(Done::Dropped) if task.instead_of.is_some() => return None,
                 Progress::Ended(done) => done,
                 _ => Done::Dropped,
-            },
+            };
+            let (build, optional, origin) = (task.build.clone(), task.optional, task.origin);
+            Some(Finished { build, optional, origin, done })
         };
-        let is_result = |task: &Task<'_>| {
-            task.instead_of.is_none() || !matches!(task.progress, Progress::Ended(Done::Dropped))
-        };
-        let finished = self.tasks.into_vec().into_iter().filter(is_result).map(finished).collect();
+        let finished = self.tasks.into_vec().into_iter().filter_map(finished).collect();
         Results { finished, changed: self.changed, stopped: self.stopped }
     }
 
-    /// Reports from time to time that long builds are still running.
+    /// Reports at regular intervals that long builds are still running.
     fn report_long_builds(&mut self) {
         let now = Instant::now();
         let running = |task: &Task<'_>| match &task.progress {
@@ -211,29 +210,29 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn set(&mut self, id: TaskId, progress: Progress) {
+    fn set_progress(&mut self, id: TaskId, progress: Progress) {
         if let Some(task) = self.tasks.get_mut(id) {
             task.progress = progress;
         }
     }
 
-    fn is(&self, id: TaskId, question: impl Fn(&Task<'a>) -> bool) -> bool {
-        self.tasks.get(id).is_some_and(question)
+    fn task_is(&self, id: TaskId, condition: impl Fn(&Task<'a>) -> bool) -> bool {
+        self.tasks.get(id).is_some_and(condition)
     }
 
-    fn running(&self) -> usize {
+    fn count_running(&self) -> usize {
         self.tasks.iter().filter(|task| task.is_running()).count()
     }
 
-    fn end(&mut self, id: TaskId, done: Done) {
-        self.set(id, Progress::Ended(done));
+    fn end_task(&mut self, id: TaskId, done: Done) {
+        self.set_progress(id, Progress::Ended(done));
     }
 
     /// Drops the waiting tasks for which `choose` returns true, without a report.
     fn drop_waiting(&mut self, choose: impl Fn(&Task<'a>) -> bool) {
         for id in self.tasks.ids() {
-            if self.is(id, |task| task.is_waiting() && choose(task)) {
-                self.end(id, Done::Dropped);
+            if self.task_is(id, |task| task.is_waiting() && choose(task)) {
+                self.end_task(id, Done::Dropped);
             }
         }
     }
@@ -244,53 +243,59 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Stops the command: nothing more is started.
+    /// Ends the command early. No further task is started.
     fn stop(&mut self, e: Error) {
         self.drop_waiting(|_| true);
         self.stopped.get_or_insert(e);
     }
 
-    /// Returns the build to start now, if one may start: its task, and whether it replaces an earlier build.
-    fn next(&self) -> Option<(TaskId, &'a Build, bool)> {
-        let running = self.running();
-        if running >= self.context.most || self.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
+    /// Returns the build to start now, with its task, and whether it replaces an earlier build. Returns
+    /// `None` if no build may start now.
+    fn next_build(&self) -> Option<(TaskId, &'a Build, bool)> {
+        let running = self.count_running();
+        if running >= self.context.max_builds
+            || self.stopped.is_some()
+            || (running > 0 && !self.memory_is_free())
+        {
             return None;
         }
-        // Among equals, the first in the list is chosen.
-        let ready = self.tasks.iter().filter(|task| task.is_waiting() && self.may_begin(task));
+        // Among builds with equal critical paths, the first of the list starts.
+        let ready = self.tasks.iter().filter(|task| task.is_waiting() && self.may_start(task));
         let first = ready.rev().max_by(|a, b| a.critical_path.total_cmp(&b.critical_path))?;
         Some((first.id, first.build, first.make?))
     }
 
+    /// Returns whether there is enough free memory for another build.
     fn memory_is_free(&self) -> bool {
-        let floor = self.system.settings.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
-        dkms_sys::sys::available_memory().is_none_or(|free| free >= floor)
+        let minimum =
+            self.system.settings.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
+        dkms_sys::sys::available_memory().is_none_or(|free| free >= minimum)
     }
 
-    fn may_begin(&self, task: &Task<'_>) -> bool {
+    fn may_start(&self, task: &Task<'_>) -> bool {
         let is_ready = task.make.is_some()
-            && task.instead_of.is_none_or(|newer| self.is(newer, Task::cannot_be_built))
+            && task.instead_of.is_none_or(|newer| self.task_is(newer, Task::cannot_be_built))
             && task.after.iter().all(|id| self.tasks.outcome(*id) == Some(true));
-        let beside = |other: &Task<'_>| other.is_running() && other.build.package == task.build.package;
-        is_ready && (self.context.private || !self.tasks.iter().any(beside))
+        let conflicts = |other: &Task<'_>| other.is_running() && other.build.package == task.build.package;
+        is_ready && (self.context.private || !self.tasks.iter().any(conflicts))
     }
 
-    /// Handles the end of a build.
-    fn built(&mut self, id: TaskId, made: Result<Option<BuildOrigin>>) {
-        if let (Ok(origin), Some(task)) = (&made, self.tasks.get_mut(id)) {
+    /// Handles the result of a build.
+    fn build_ended(&mut self, id: TaskId, result: Result<Option<BuildOrigin>>) {
+        if let (Ok(origin), Some(task)) = (&result, self.tasks.get_mut(id)) {
             task.origin.clone_from(origin);
         }
-        match made {
-            Ok(_) if self.is(id, |task| !task.install) => self.end(id, Done::Built),
+        match result {
+            Ok(_) if self.task_is(id, |task| !task.install) => self.end_task(id, Done::Built),
             Ok(_) => {
-                self.set(id, Progress::Built);
+                self.set_progress(id, Progress::Built);
                 if self.tasks.is_awaited(id) {
                     self.install_early(id);
                 }
             }
             Err(Error::Build(BuildError::Excluded { reason, .. })) => self.skip(id, reason),
             Err(e) if e.ends_the_command() => {
-                self.end(id, Done::Dropped);
+                self.end_task(id, Done::Dropped);
                 self.stop(e);
             }
             Err(e) => self.fail(id, Arc::new(e)),
@@ -303,7 +308,7 @@ impl<'a> Scheduler<'a> {
         if self.reporting != Reporting::Nothing {
             self.sink.event(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
         }
-        self.end(id, Done::Skipped(reason));
+        self.end_task(id, Done::Skipped(reason));
     }
 
     fn fail(&mut self, id: TaskId, e: Arc<Error>) {
@@ -314,40 +319,38 @@ impl<'a> Scheduler<'a> {
         } else if self.is_reported(&e) {
             self.sink.event(Event::Failed { build: build.clone(), error: e.clone() });
         }
-        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
-        self.end(id, Done::Failed(e));
+        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing(_)));
+        self.end_task(id, Done::Failed(e));
         if lacks_headers {
-            // The reason applies to all builds for that kernel, and is reported once.
+            // All other builds for this kernel would fail for the same reason, which is reported once.
             self.drop_waiting(|task| task.build.kernel == build.kernel && !is_other_failure(task));
         }
     }
 
     fn is_reported(&self, e: &Error) -> bool {
-        let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
+        let Error::Build(BuildError::HeadersMissing(missing)) = e else {
             return self.reporting != Reporting::Nothing;
         };
-        let same = |task: &Task<'_>| match task.done() {
-            Some(Done::Failed(e)) => {
-                matches!(&**e, Error::Build(BuildError::HeadersMissing { release: other, .. }) if other == release)
-            }
-            _ => false,
+        let is_reported = |task: &Task<'_>| {
+            let other = task.done().and_then(Done::headers_missing);
+            other.is_some_and(|other| other.release == missing.release)
         };
         // Another build that ran at the same time may have failed for the same reason.
-        self.reporting == Reporting::Each && !self.tasks.iter().any(same)
+        self.reporting == Reporting::Each && !self.tasks.iter().any(is_reported)
     }
 
     /// Fails the dependents of a task that failed or was skipped.
     fn fail_dependents(&mut self, id: TaskId) {
         let versions = self.tasks.versions(id);
-        // As long as an older version may be installed instead, nothing has failed.
+        // If an older version may be installed instead, the dependents still wait.
         if versions.first().is_none_or(|first| self.tasks.outcome(*first) != Some(false)) {
             return;
         }
         let Some(failed) = self.tasks.get(id) else { return };
         let (dependency, optional) = (failed.build.package.clone(), failed.optional);
-        let what = match failed.done() {
-            Some(Done::Skipped(_)) => "is not meant for this kernel",
-            _ => "failed to install for this kernel",
+        let reason = match failed.done() {
+            Some(Done::Skipped(_)) => DependencyFailure::Excluded,
+            _ => DependencyFailure::Failed,
         };
         for dependent in self.tasks.ids() {
             let Some(task) = self.tasks.get(dependent) else { continue };
@@ -357,23 +360,22 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             if optional || task.optional {
-                // The state before the rebuild stays.
-                self.end(dependent, Done::Dropped);
+                // The state before the rebuild is kept.
+                self.end_task(dependent, Done::Dropped);
             } else {
                 let (build, dependency) = (task.build.clone(), dependency.clone());
-                self.fail(
-                    dependent,
-                    Arc::new(Error::Build(BuildError::DependencyFailed { build, dependency, what })),
-                );
+                let error = BuildError::DependencyFailed { build, dependency, reason };
+                self.fail(dependent, Arc::new(error.into()));
             }
             self.fail_dependents(dependent);
         }
     }
 
-    /// Fails tasks that wait for something that never happens. There should be none, but an error is better
-    /// than waiting forever.
+    /// Fails tasks that would wait forever, and returns whether there were any. The plan should not contain
+    /// such tasks, but an error is better than an endless wait.
     fn fail_blocked(&mut self) -> bool {
-        let waiting: Vec<TaskId> = self.tasks.ids().filter(|id| self.is(*id, Task::is_waiting)).collect();
+        let waiting: Vec<TaskId> =
+            self.tasks.ids().filter(|id| self.task_is(*id, Task::is_waiting)).collect();
         for id in &waiting {
             let Some(build) = self.tasks.get(*id).map(|task| task.build.clone()) else { continue };
             let missing = vec!["what will not be built".to_owned()];
@@ -382,7 +384,7 @@ impl<'a> Scheduler<'a> {
         !waiting.is_empty()
     }
 
-    /// Installs a task against which others are built.
+    /// Installs a build that other builds depend on, without waiting for its group.
     fn install_early(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
         let kernel = std::slice::from_ref(&task.build.kernel);
@@ -395,7 +397,7 @@ impl<'a> Scheduler<'a> {
         });
         match done {
             Ok(outcome) => {
-                self.end(id, Done::from(outcome));
+                self.end_task(id, Done::from(outcome));
                 if let Some(task) = self.tasks.get_mut(id) {
                     task.installed_early = true;
                 }

@@ -1,4 +1,4 @@
-//! The reports of the scheduler, during the run and at the end.
+//! The results of the scheduler.
 
 use super::task::Done;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use dkms_tree::manifest::BuildOrigin;
 pub struct Finished {
     /// The package version and the kernel.
     pub build: Build,
-    /// Its failure is not a failure of the command.
+    /// Whether a failure is not a failure of the command.
     pub optional: bool,
     /// The origin of its modules, if this command built it.
     pub origin: Option<BuildOrigin>,
@@ -18,7 +18,7 @@ pub struct Finished {
     pub done: Done,
 }
 
-/// The result of a plan.
+/// The results of a plan.
 #[derive(Debug, Default)]
 pub struct Results {
     /// Its builds and installs, in the order of the plan.
@@ -29,13 +29,13 @@ pub struct Results {
     pub stopped: Option<Error>,
 }
 
-/// The failures that are reported immediately.
+/// Which failures are reported as soon as they occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reporting {
-    /// None: there is only one task, and its failure is the failure of the command.
+    /// No failures. There is only one task, and its failure is the error of the command.
     Nothing,
     /// All failures.
     Each,
-    /// All except missing headers, which are the failure of the command.
+    /// All failures except missing headers, which are the error of the command.
     AllButHeaders,
 }

@@ -1,4 +1,4 @@
-//! Measures running builds for a sink that follows their progress: job slots in use, object files compiled.
+//! Measures the progress of running builds: the job slots in use, and the compiled object files.
 
 use super::task::Task;
 use crate::build::objects::Follower;
@@ -23,12 +23,12 @@ impl<'a> Watch<'a> {
         Self { system, sink, is_followed, logs: HashMap::new(), slots: None }
     }
 
-    /// Returns whether the sink follows the progress.
+    /// Returns whether the sink shows the progress.
     pub(super) fn is_followed(&self) -> bool {
         self.is_followed
     }
 
-    /// Measures the progress, and reports changes since the last call.
+    /// Measures the progress, and reports the changes since the last call.
     pub(super) fn measure<'t>(
         &mut self,
         pool: Option<&Jobserver>,
@@ -37,7 +37,7 @@ impl<'a> Watch<'a> {
         if !self.is_followed {
             return;
         }
-        let slots = pool.map(|pool| SlotsInUse { used: pool.in_use(), of: pool.slots() });
+        let slots = pool.map(|pool| SlotsInUse { used: pool.in_use(), total: pool.slots() });
         let running: Vec<&Build> = tasks.filter(|task| task.is_running()).map(|task| task.build).collect();
         self.logs.retain(|build, _| running.contains(&build));
         let compiled: Vec<Compiled> = running.into_iter().filter_map(|build| self.compiled(build)).collect();
@@ -49,7 +49,7 @@ impl<'a> Watch<'a> {
 
     fn compiled(&mut self, build: &Build) -> Option<Compiled> {
         if !self.logs.contains_key(build) {
-            // It exists once the source has been copied.
+            // The log exists as soon as the source has been copied.
             let follower = Follower::new(&self.system.layout.running_log(build))?;
             self.logs.insert(build.clone(), follower);
         }

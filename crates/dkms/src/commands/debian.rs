@@ -57,5 +57,5 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
         Action::Mkdsc => (debian::mkdsc_place(&call.system.layout, request)?, "source package"),
         _ => (debian::mkdeb_place(&call.system.layout, request)?, "package"),
     };
-    Ok(Plan::of(Operation::WriteArchive(path), format!("a Debian {kind} of {package}")))
+    Ok(Plan::single(Operation::WriteArchive(path), format!("a Debian {kind} of {package}")))
 }

@@ -151,10 +151,10 @@ pub(super) fn generate(call: &Call<'_>) -> Result<()> {
     let pair = pair(call)?;
     let plan = if signing::is_complete(&pair)? {
         let reason = format!("is there: {} with {}", pair.key, pair.certificate.display());
-        Plan::of(Operation::Nothing("the signing key".into()), reason)
+        Plan::single(Operation::Nothing("the signing key".into()), reason)
     } else {
         let make = Operation::MakeKey { key: pair.key.clone(), certificate: pair.certificate.clone() };
-        Plan::of(make, "there is none")
+        Plan::single(make, "there is none")
     };
     call.print_or_execute(plan, |plan| {
         actions::report_nothing(call.ui, &plan);

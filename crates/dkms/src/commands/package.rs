@@ -6,8 +6,9 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
+use dkms_core::plan::gather::{self, BuildRequest};
 use dkms_core::plan::removal::Depth;
-use dkms_core::plan::{Plan, Purpose, gather};
+use dkms_core::plan::{Plan, Purpose};
 use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, remove, rpm_upgrade};
 
@@ -93,14 +94,15 @@ fn changes(
     action: Action,
     package: &PackageId,
     kernels: &[Kernel],
-    added_first: Option<&std::path::Path>,
+    new_conf: Option<&std::path::Path>,
 ) -> Plan {
     let purpose = match action {
         Action::Build => Purpose::Build,
         Action::Install => Purpose::Install,
         _ => return Plan::default().overriding(call.overrides()),
     };
-    gather::bring_in(call.system, call.sink, purpose, package, kernels, added_first, call.overrides())
+    let request = BuildRequest { purpose, package, kernels, new_conf };
+    gather::builds(call.system, call.sink, &request, call.overrides())
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`

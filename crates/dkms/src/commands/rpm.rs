@@ -78,7 +78,7 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
         ),
         _ => (rpm::mkrpm_place(&call.system.layout, request)?, format!("an rpm package of {package}")),
     };
-    Ok(Plan::of(Operation::WriteArchive(path), reason))
+    Ok(Plan::single(Operation::WriteArchive(path), reason))
 }
 
 /// Refuses the options for old installers that mkdriverdisk no longer supports, and names the replacement.

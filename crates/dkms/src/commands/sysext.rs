@@ -24,6 +24,6 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
     };
     let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
     let reason = format!("a system extension of {}", names.join(", "));
-    let plan = Plan::of(Operation::WriteArchive(sysext::place(&call.system.layout, &request)?), reason);
+    let plan = Plan::single(Operation::WriteArchive(sysext::place(&call.system.layout, &request)?), reason);
     call.print_or_execute(plan, |_| sysext::make(call.system, call.sink, &request).map(|_| ()))
 }

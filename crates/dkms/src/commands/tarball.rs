@@ -25,7 +25,7 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
         Content::BinariesOnly => format!("what is built of {package}"),
         Content::Both => format!("{package}: its source and what is built"),
     };
-    call.print_or_execute(Plan::of(Operation::WriteArchive(path.clone()), reason), |_| {
+    call.print_or_execute(Plan::single(Operation::WriteArchive(path.clone()), reason), |_| {
         tarball::make(call.system, call.sink, &package, &kernels, content, &path, source_date_epoch())
     })
 }
@@ -74,7 +74,7 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
 /// The plan for an archive. Its contents are known only after unpacking; the later steps are planned then.
 pub(super) fn plan_loading(archive: &Path) -> Plan {
     let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
-    Plan::of(Operation::LoadArchive(archive.to_owned()), reason)
+    Plan::single(Operation::LoadArchive(archive.to_owned()), reason)
 }
 
 fn needs_archive(directory: &Path) -> Error {

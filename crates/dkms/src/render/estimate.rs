@@ -88,7 +88,7 @@ impl Estimate {
                 work.compiled = compiled.objects;
             }
         }
-        self.lanes = progress.slots.map_or(self.lanes, |slots| slots.of as usize);
+        self.lanes = progress.slots.map_or(self.lanes, |slots| slots.total as usize);
     }
 
     /// The object files that a running build has compiled, if there are any.
@@ -251,7 +251,7 @@ mod tests {
         let mut estimate = Estimate::default();
         let builds = vec![queued("a", 30, Some(10)), queued("b", 30, Some(10)), queued("c", 30, None)];
         estimate.follow(&Event::Queue { builds }, begun);
-        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 1, of: 1 }), compiled: Vec::new() });
+        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 1, total: 1 }), compiled: Vec::new() });
         about(estimate.remaining(begun), 90.0);
         estimate.follow(&started("a", begun), begun);
         estimate.follow(&built("a", 60, BuildOrigin::Built), at(60));
@@ -296,7 +296,7 @@ mod tests {
         let mut estimate = Estimate::default();
         let builds = vec![queued("a", 10, None), queued("b", 6, None), queued("c", 4, None)];
         estimate.follow(&Event::Queue { builds }, begun);
-        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 0, of: 2 }), compiled: Vec::new() });
+        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 0, total: 2 }), compiled: Vec::new() });
         about(estimate.remaining(begun), 10.0);
     }
 }

@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, Queued, Sources};
+use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, KernelSummary, Queued, Sources};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
@@ -189,7 +189,7 @@ fn subject(event: &Event) -> (&'static str, Value) {
         Event::DepmodStarted { kernel } => ("depmod-started", of_kernel(kernel)),
         Event::DepmodDone { kernel, .. } => ("depmod-done", of_kernel(kernel)),
         Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", of_kernel(kernel)),
-        Event::Summary { kernel, .. } => ("summary", of_kernel(kernel)),
+        Event::Summary(KernelSummary { kernel, .. }) => ("summary", of_kernel(kernel)),
         Event::Queue { .. } => ("queue", json!({})),
         Event::StillBuilding { .. } => ("still-building", json!({})),
         Event::ModuleUnloaded { .. } => ("module-unloaded", json!({})),
@@ -250,9 +250,9 @@ fn details(event: &Event) -> Value {
         Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
         Event::Resigned { files, .. } => json!({ "files": files }),
         Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
-        Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } => {
-            summary([installed, skipped, deferred], *sources, failed, fallbacks)
-        }
+        Event::Summary(KernelSummary {
+            installed, sources, skipped, failed, deferred, fallbacks, ..
+        }) => summary([installed, skipped, deferred], *sources, failed, fallbacks),
         Event::StillBuilding { builds } => json!({ "builds": list(builds, still_building) }),
         Event::Waiting { what, holder } => json!({ "what": what, "holder": holder }),
         Event::ScriptOutput { text } | Event::Warning { text } | Event::Detail { text } => {

@@ -7,7 +7,7 @@ use crate::printable::on_one_line;
 use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
-use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, Sources};
+use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, KernelSummary, Sources};
 use dkms_core::ids::{Build, Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
@@ -119,7 +119,15 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         Event::Resigned { build, files } => resigned(build, files),
         Event::PageWritten { path } | Event::ArchiveWritten { path } => format!("Wrote {}", path.display()),
         Event::ArchiveLoaded { package, kernels } => loaded(package, kernels),
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
+        Event::Summary(KernelSummary {
+            kernel,
+            installed,
+            sources,
+            skipped,
+            failed,
+            deferred,
+            fallbacks,
+        }) => {
             let left_out = left_out(skipped, deferred, failed, fallbacks);
             let (count, origins) = (installed.len(), origins(*sources));
             format!("Kernel {}: {count} installed{origins}{left_out}", kernel.release)

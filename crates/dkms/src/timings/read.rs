@@ -48,7 +48,7 @@ impl Reading {
 
     fn measured(&mut self, at: f64, progress: &Progress) {
         if let Some(slots) = progress.slots {
-            self.run.slots = slots.of;
+            self.run.slots = slots.total;
             if self.run.in_use.last().is_none_or(|(_, used)| *used != slots.used) {
                 self.run.in_use.push((at, slots.used));
             }
@@ -118,8 +118,8 @@ impl Reading {
                 step.to = Some(at);
             }
             step.outcome = match error {
-                Error::Build(BuildError::DependencyFailed { dependency, what, .. }) => {
-                    Outcome::Skipped(format!("depends on {dependency}, which {what}"))
+                Error::Build(BuildError::DependencyFailed { dependency, reason, .. }) => {
+                    Outcome::Skipped(format!("depends on {dependency}, which {reason}"))
                 }
                 _ => Outcome::Failed(error.to_string(), error.help()),
             };

@@ -1,7 +1,7 @@
 use super::record::{Entry, What};
 use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
 use super::{advice, analyse, page};
-use dkms_core::build::{BuildError, Diagnosis};
+use dkms_core::build::{BuildError, DependencyFailure, Diagnosis};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
 use dkms_core::ids::{Build, Kernel, PackageId, Release};
@@ -41,13 +41,13 @@ impl Story {
     }
 
     fn slots(&mut self, seconds: f64, used: u32) {
-        let slots = Some(SlotsInUse { used, of: 2 });
+        let slots = Some(SlotsInUse { used, total: 2 });
         self.at(seconds, self.main, What::Progress(Progress { slots, compiled: Vec::new() }));
     }
 
     fn object(&mut self, seconds: f64, build: &Build, objects: u32, last: &str) {
         let compiled = vec![Compiled { build: build.clone(), objects, last: last.into() }];
-        let slots = Some(SlotsInUse { used: 1, of: 2 });
+        let slots = Some(SlotsInUse { used: 1, total: 2 });
         self.at(seconds, self.main, What::Progress(Progress { slots, compiled }));
     }
 
@@ -186,7 +186,7 @@ fn failures_have_one_line_each_and_dependents_are_not_built() {
             0 => BuildError::DependencyFailed {
                 build: build.clone(),
                 dependency: builds[1].package.clone(),
-                what: "failed to install for this kernel",
+                reason: DependencyFailure::Failed,
             }
             .into(),
             _ => BuildError::MakeFailed {

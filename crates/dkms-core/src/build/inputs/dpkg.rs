@@ -1,7 +1,8 @@
-//! dpkg's database, read without a process: which package has a file, its version, and the digests of its
-//! files.
+//! Reads dpkg's database without running dpkg: which package contains a file, its version, and the digests of
+//! its files.
 
-use super::sums;
+use super::sums::{self, Record};
+use crate::digest;
 use dkms_sys::fs::{self, Limit};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -9,22 +10,10 @@ use std::sync::OnceLock;
 /// The directory of dpkg's database.
 const ADMIN: &str = "/var/lib/dpkg";
 
-/// The database of one system.
+/// The database of a system.
 pub(super) struct Dpkg {
     admin: PathBuf,
     status: OnceLock<String>,
-}
-
-/// A package that has a file.
-pub(super) struct Owner {
-    pub(super) name: String,
-    pub(super) version: String,
-    /// The text of its `.md5sums`; empty if it has none.
-    pub(super) md5sums: Vec<u8>,
-    /// When the package was made: dpkg keeps this time of its `.md5sums`. Nanoseconds since 1970.
-    pub(super) made: i64,
-    /// When its files were complete on this system: dpkg writes the `.list` after them.
-    pub(super) unpacked: i64,
 }
 
 impl Dpkg {
@@ -34,19 +23,20 @@ impl Dpkg {
     }
 
     fn at(admin: &Path) -> Option<Self> {
-        let found = fs::is_dir(admin.join("info"));
-        found.then(|| Self { admin: admin.to_owned(), status: OnceLock::new() })
+        let exists = fs::is_dir(admin.join("info"));
+        exists.then(|| Self { admin: admin.to_owned(), status: OnceLock::new() })
     }
 
-    /// The package that has `path`, among those with these names. `None`: none of them has it, or the
-    /// database is damaged there.
-    pub(super) fn owner(&self, path: &Path, names: &[String]) -> Option<Owner> {
-        names.iter().find_map(|name| self.owner_named(path, name))
+    /// Finds the package that contains `path`, among the packages with these names. Returns `None` if none of
+    /// them contains it, or if their records cannot be read.
+    pub(super) fn owner(&self, path: &Path, names: &[String]) -> Option<Record> {
+        names.iter().find_map(|name| self.record_with_path(name, path))
     }
 
-    /// The package of kernel headers or of the kernel's build tools that has `path`. Usually a directory in
-    /// the path has the name of the package; otherwise the names of all packages are searched.
-    pub(super) fn owner_of_headers(&self, path: &Path) -> Option<Owner> {
+    /// Finds the package of kernel headers or of the kernel's build tools that contains `path`. Usually, a
+    /// directory in the path has the name of the package. Otherwise, all packages with such names are
+    /// searched.
+    pub(super) fn owner_of_headers(&self, path: &Path) -> Option<Record> {
         let mut names: Vec<String> = path.iter().filter_map(|c| Some(c.to_str()?.to_owned())).collect();
         names.reverse();
         self.owner(path, &names).or_else(|| {
@@ -58,8 +48,9 @@ impl Dpkg {
         })
     }
 
-    /// `name` is a package's name, or `NAME:ARCH` if packages of several architectures have that name.
-    fn owner_named(&self, path: &Path, name: &str) -> Option<Owner> {
+    /// Returns the record of a package, if the package contains `path`. `name` is the package's name, or
+    /// `NAME:ARCH` if packages of several architectures have that name.
+    fn record_with_path(&self, name: &str, path: &Path) -> Option<Record> {
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return None;
         }
@@ -68,16 +59,18 @@ impl Dpkg {
         if !lists(&list, path) {
             return None;
         }
-        let md5sums = fs::read_optional(info("md5sums"), Limit::RECORD).ok()?.unwrap_or_default();
+        let sums = fs::read_optional(info("md5sums"), Limit::RECORD).ok()?.unwrap_or_default();
         let (name, arch) = name.split_once(':').map_or((name, None), |(n, arch)| (n, Some(arch)));
         let status = self
             .status
             .get_or_init(|| fs::read_text(self.admin.join("status"), Limit::RECORD).unwrap_or_default());
-        Some(Owner {
-            name: name.to_owned(),
-            version: version(status, name, arch)?,
-            md5sums,
-            made: fs::Stat::lstat(info("md5sums")).map_or(i64::MIN, |stat| stat.mtime),
+        Some(Record {
+            label: format!("{name}={}", version(status, name, arch)?),
+            digest: digest::bytes(&sums),
+            sums,
+            // dpkg keeps the modification time that this file has in the package.
+            created: fs::Stat::lstat(info("md5sums")).map_or(i64::MIN, |stat| stat.mtime),
+            // dpkg writes this list after it has unpacked the files.
             unpacked: fs::Stat::lstat(info("list")).map_or(i64::MIN, |stat| stat.ctime),
         })
     }
@@ -89,7 +82,7 @@ fn lists(list: &[u8], path: &Path) -> bool {
     names.any(|name| list.split(|b| *b == b'\n').any(|line| line.strip_prefix(b"/") == Some(name)))
 }
 
-/// The version of an installed package in the text of the `status` file.
+/// Returns the version of an installed package from the text of the `status` file.
 fn version(status: &str, name: &str, arch: Option<&str>) -> Option<String> {
     let mut rest = status;
     let header = format!("Package: {name}\n");
@@ -102,8 +95,8 @@ fn version(status: &str, name: &str, arch: Option<&str>) -> Option<String> {
             let mut lines = paragraph.lines();
             lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
         };
-        let right = arch.is_none_or(|arch| field("Architecture") == Some(arch));
-        if let (true, true, Some(version)) = (starts_line, right, field("Version")) {
+        let has_arch = arch.is_none_or(|arch| field("Architecture") == Some(arch));
+        if let (true, true, Some(version)) = (starts_line, has_arch, field("Version")) {
             return Some(version.to_owned());
         }
     }
@@ -137,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_whole_paths() {
+    fn lists_contain_complete_paths() {
         let list = b"/.\n/usr\n/usr/src/linux-headers-1\n/lib/modules/1/build\n";
         for (path, expected) in [
             ("/usr/src/linux-headers-1", true),
@@ -167,14 +160,14 @@ mod tests {
         let dpkg = Dpkg::at(dir.path()).unwrap();
         for path in ["/usr/src/linux-headers-1", "/usr/src/other-name"] {
             let owner = dpkg.owner_of_headers(Path::new(path)).unwrap();
-            assert_eq!((owner.name.as_str(), owner.version.as_str()), ("linux-headers-1", "7"));
+            assert_eq!(owner.label, "linux-headers-1=7");
         }
         assert!(dpkg.owner_of_headers(Path::new("/usr/src/linux-headers-2")).is_none());
     }
 
     proptest! {
         #[test]
-        fn a_damaged_database_is_no_panic(
+        fn a_damaged_database_causes_no_panic(
             list in prop::collection::vec(any::<u8>(), 0..200),
             sums in prop::collection::vec(any::<u8>(), 0..200),
             cut in 0usize..80,
@@ -190,7 +183,7 @@ mod tests {
             for text in [&list, &sums, &good] {
                 let dir = database(text, &sums, &good);
                 let owner = Dpkg::at(dir.path()).unwrap().owner_of_headers(path);
-                let _ = owner.map(|o| sums::digests(&o.md5sums).len());
+                let _ = owner.map(|owner| sums::digests(&owner.sums).len());
                 let _ = sums::digests(text);
                 let _ = version(&String::from_utf8_lossy(text), "a", Some("b"));
             }

@@ -1,21 +1,21 @@
-//! The identity of a kernel's headers and build tools: a short value for each, which is equal on all machines
-//! that have the same packages.
+//! Identifies a kernel's headers and build tools by short values, which are equal on all machines that have
+//! the same packages.
 //!
-//! 16,000 files are too many to read for each command. So:
+//! The headers consist of about 16,000 files, which are too many to read for each command. So:
 //!
-//! - If a package of the distribution owns a directory, the package's own list of digests stands for it. A
-//!   file that may have changed since it was unpacked is read: one that is newer than the package, or that
-//!   was written after the package's files were complete. What differs from the package is a part of the
-//!   value.
-//! - Otherwise all files are read.
-//! - The value is remembered in the dkms tree, with the stamps of all files.
+//! - If a directory belongs to a package of the distribution, the package manager's list of digests describes
+//!   it. Only files that may have changed since then are read: those that are newer than the package, or that
+//!   were changed after the package was unpacked. The differences are a part of the value.
+//! - Otherwise, all files are read.
+//! - The values are cached in the dkms tree, together with the sizes and times of all files.
 //!
 //! Decision 22 has the reasons and the measurements.
 
 use super::contents;
 use super::dpkg::Dpkg;
-use super::memory::Memory;
+use super::headers_cache::HeadersCache;
 use super::package::{self, Package};
+use super::parallel;
 use super::tools::Tools;
 use super::tree::{Identity, Tree};
 use crate::event::Sink;
@@ -29,51 +29,51 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The most files of one tree. A kernel's source with all objects has 100,000.
-const FILES: usize = 1_000_000;
+/// The maximum number of files of a tree. A kernel's source with all objects has about 100,000.
+const MAX_FILES: usize = 1_000_000;
 
-/// The most trees: Ubuntu's headers link to thirty directories of another package.
-const TREES: usize = 200;
+/// The maximum number of trees. Ubuntu's headers link to thirty directories of another package.
+const MAX_TREES: usize = 200;
 
-/// Identifies a kernel's headers.
+/// Identifies a kernel's headers. If `store` is true, the result is stored in the cache.
 ///
 /// # Errors
-/// A directory cannot be read.
+/// A directory or a file cannot be read.
 pub(crate) fn identify(
     system: &System,
     sink: &dyn Sink,
     kernel: &Kernel,
     headers: &Headers,
     tools: &Tools,
-    keep: bool,
+    store: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
     let trees = trees(&system.layout, &system.settings, kernel, headers)?;
-    let memory = Memory::new(&system.layout, kernel, &trees);
-    if let Some(known) = memory.recall() {
-        return Ok(known);
+    let cache = HeadersCache::new(&system.layout, kernel, &trees);
+    if let Some(cached) = cache.load() {
+        return Ok(cached);
     }
-    let identity = examine(&system.host, &trees, tools.dpkg())?;
-    if keep {
-        memory.keep(&system.host, sink, &trees, &identity);
+    let identity = compute(&system.host, &trees, tools.dpkg())?;
+    if store {
+        cache.store(&system.host, sink, &trees, &identity);
     }
     Ok(identity)
 }
 
-/// Reads the data that identifies the trees.
-fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity, dkms_sys::IoError> {
+/// Computes the identity of the headers that consist of these trees.
+fn compute(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity, dkms_sys::IoError> {
     let mut packages: BTreeMap<String, Package<'_>> = BTreeMap::new();
     let mut values: Vec<(bool, String)> = Vec::new();
     for tree in trees {
         match package::owner(host, dpkg, &tree.path) {
-            Some(package) => packages.entry(package.label.clone()).or_insert(package).trees.push(tree),
+            Some(package) => packages.entry(package.record.label.clone()).or_insert(package).trees.push(tree),
             None => values.push((false, format!("tree:{}", contents::digest_of(tree)?))),
         }
     }
     for package in packages.into_values() {
-        values.push((package.label.contains("kbuild"), package.value()?));
+        values.push((package.record.label.contains("kbuild"), package.value()?));
     }
     let join = |kbuild: bool| {
-        let chosen = values.iter().filter(|(of_kbuild, _)| *of_kbuild == kbuild);
+        let chosen = values.iter().filter(|(is_kbuild, _)| *is_kbuild == kbuild);
         let mut chosen: Vec<&str> = chosen.map(|(_, value)| value.as_str()).collect();
         chosen.sort_unstable();
         chosen.dedup();
@@ -102,55 +102,34 @@ fn trees(
         pending.retain(|path| !known(path));
         pending.sort_unstable();
         pending.dedup();
-        // Sorted: a directory comes before those in it.
+        // The list is sorted, so a directory comes before its subdirectories.
         pending.dedup_by(|inner, outer| inner.starts_with(&*outer));
-        pending.truncate(TREES.saturating_sub(trees.len()));
+        pending.truncate(MAX_TREES.saturating_sub(trees.len()));
         if pending.is_empty() {
             break;
         }
-        let found = scan_all(&pending)?;
-        pending = found.iter().map(leads_to).collect::<Result<Vec<_>, _>>()?.concat();
-        trees.extend(found);
+        // Most of the time is spent in system calls, so the directories are scanned in parallel.
+        let scanned = parallel::map(&pending, 1, |path| {
+            Ok(Tree { path: path.clone(), entries: fs::scan(path, &is_scanned, MAX_FILES)? })
+        })?;
+        pending = scanned.iter().map(referenced).collect::<Result<Vec<_>, _>>()?.concat();
+        trees.extend(scanned);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(trees)
 }
 
-/// Scans several directories at once: most of the time is system calls.
-fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
-    let scan = |path: &PathBuf| -> Result<Tree, dkms_sys::IoError> {
-        Ok(Tree { path: path.clone(), entries: fs::scan(path, &is_scanned, FILES)? })
-    };
-    let threads = dkms_sys::sys::nproc().clamp(1, 4);
-    let size = paths.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let part = |paths: &[PathBuf]| paths.iter().map(scan).collect::<Result<Vec<_>, _>>();
-        let mut running = Vec::new();
-        let mut all = Vec::new();
-        for paths in paths.chunks(size) {
-            match std::thread::Builder::new().spawn_scoped(scope, move || part(paths)) {
-                Ok(thread) => running.push(thread),
-                // There are too many threads already.
-                Err(_) => all.extend(part(paths)?),
-            }
-        }
-        for thread in running {
-            all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
-}
-
-/// Returns the targets of links that leave a tree, and the directories of makefiles that it includes.
-fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
+/// Returns the targets of links that point outside of a tree, and the directories of the makefiles that the
+/// tree includes.
+fn referenced(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());
-    // A link to the machine's `/usr` or a similar directory does not belong to the headers.
+    // A link to `/usr` or a similar directory of the machine is not part of the headers.
     let outside = targets.filter(|target| !target.starts_with(&tree.path) && target.iter().count() > 3);
     Ok(outside.chain(included(&tree.path)?).collect())
 }
 
-/// The history of a source is large, and no build reads it.
+/// Excludes the history of a source, which is large, and which builds do not read.
 fn is_scanned(_: &Path, name: &OsStr) -> bool {
     name != ".git"
 }

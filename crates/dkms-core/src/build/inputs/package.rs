@@ -1,11 +1,11 @@
-//! Header files that belong to a package: the records of the package manager, and the files that differ from
-//! them.
+//! Describes headers that belong to a package: the record of the package manager, and the files that differ
+//! from it.
 
 use super::dpkg::Dpkg;
 use super::sums::{self, Record};
-use super::tree::Tree;
-use super::{contents, rpm};
-use crate::digest::{self, Hasher};
+use super::tree::{Tree, add_field};
+use super::{contents, parallel, rpm};
+use crate::digest::Hasher;
 use crate::host::Host;
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, Scanned, ScannedKind};
@@ -16,30 +16,20 @@ use std::path::Path;
 
 /// A package, and those of its trees that are part of the headers.
 pub(super) struct Package<'a> {
-    /// `NAME=VERSION`
-    pub(super) label: String,
-    record: Record,
+    pub(super) record: Record,
     pub(super) trees: Vec<&'a Tree>,
 }
 
-/// The package that has a tree.
+/// Finds the package that contains a tree.
 pub(super) fn owner<'a>(host: &Host, dpkg: Option<&Dpkg>, path: &Path) -> Option<Package<'a>> {
-    let of_dpkg = dpkg.and_then(|dpkg| dpkg.owner_of_headers(path)).filter(|o| !o.md5sums.is_empty());
-    let (label, record) = match of_dpkg {
-        Some(owner) => {
-            let digest = digest::bytes(&owner.md5sums);
-            let (made, unpacked) = (owner.made, owner.unpacked);
-            let record = Record { digest, sums: owner.md5sums, made, unpacked };
-            (format!("{}={}", owner.name, owner.version), record)
-        }
-        None => rpm::owner(host, path)?,
-    };
-    Some(Package { label, record, trees: Vec::new() })
+    let in_dpkg = dpkg.and_then(|dpkg| dpkg.owner_of_headers(path)).filter(|r| !r.sums.is_empty());
+    let record = in_dpkg.or_else(|| rpm::owner(host, path))?;
+    Some(Package { record, trees: Vec::new() })
 }
 
 impl Package<'_> {
-    /// `pkg:NAME=VERSION:DIGEST`, a digest of the targets of links, of which package managers have no digest,
-    /// and if files differ from the package's, a digest of the differences.
+    /// Returns `pkg:NAME=VERSION:DIGEST`, followed by a digest of the targets of links, because package
+    /// managers do not record them, and by a digest of the differences, if files differ from the package.
     pub(super) fn value(&self) -> Result<String, IoError> {
         let known = sums::digests(&self.record.sums);
         let (links, files): (Vec<&Scanned>, Vec<&Scanned>) = self
@@ -51,7 +41,7 @@ impl Package<'_> {
         let mut differences = self.changed(&files, &known)?;
         let added = differences.iter().filter(|(_, what)| what.starts_with(ADDED)).count();
         differences.extend(self.missing(&files, added, &known));
-        let mut value = format!("pkg:{}:{}", self.label, self.record.digest);
+        let mut value = format!("pkg:{}:{}", self.record.label, self.record.digest);
         if !links.is_empty() {
             let targets = links.iter().map(|link| {
                 let target = fs::read_link(&link.path)?;
@@ -68,29 +58,30 @@ impl Package<'_> {
         Ok(value)
     }
 
-    /// Returns the files that differ from the package, with a description of their present content.
+    /// Returns the files that differ from the package, each with a description of its current content.
     fn changed<'e>(
         &self,
         files: &[&'e Scanned],
         known: &HashMap<&[u8], &str>,
     ) -> Result<Vec<(&'e [u8], String)>, IoError> {
-        let suspect = |entry: &&&Scanned| {
-            entry.stat.mtime > self.record.made
-                || entry.stat.ctime > self.record.unpacked
-                || entry.kind == ScannedKind::Special
+        let may_differ = |entry: &&&Scanned| {
+            self.record.may_differ(entry.stat.mtime, entry.stat.ctime) || entry.kind == ScannedKind::Special
         };
-        let suspects: Vec<&Scanned> = files.iter().filter(suspect).copied().collect();
-        let found = contents::of_each(&suspects, |content| {
-            let expected = sums::names_of(content.path()).find_map(|name| known.get(name));
-            let Some(expected) = expected else { return Ok(Some(format!("{ADDED}{}", content.sha256()?))) };
-            let actual = if expected.len() == 32 { content.md5()? } else { content.sha256()? };
-            (actual != **expected).then(|| content.sha256()).transpose()
+        let examined: Vec<&Scanned> = files.iter().filter(may_differ).copied().collect();
+        let differences = parallel::map(&examined, contents::FILES_PER_THREAD, |entry| {
+            let expected = sums::names_of(&entry.path).find_map(|name| known.get(name));
+            let Some(expected) = expected else {
+                return Ok(Some(format!("{ADDED}{}", contents::sha256(entry)?)));
+            };
+            let actual = if expected.len() == 32 { contents::md5(entry)? } else { contents::sha256(entry)? };
+            (actual != **expected).then(|| contents::sha256(entry)).transpose()
         })?;
-        let changed = suspects.iter().zip(found);
+        let changed = examined.iter().zip(differences);
         Ok(changed.filter_map(|(entry, what)| Some((entry.path.as_os_str().as_bytes(), what?))).collect())
     }
 
-    /// Files of the package that are not there. `added` of the files do not belong to it.
+    /// Returns the files of the package that do not exist. `added` is the number of existing files that are
+    /// not part of the package.
     fn missing<'s>(
         &self,
         files: &[&Scanned],
@@ -113,16 +104,14 @@ impl Package<'_> {
     }
 }
 
-/// The prefix that describes a file that is not part of the package.
+/// The prefix of the description of a file that is not part of the package.
 const ADDED: &str = "added ";
 
 fn digest_of<'a>(pairs: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> String {
     let mut hash = Hasher::new();
     for (name, what) in pairs {
-        for text in [name, what] {
-            hash.update(&(text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        }
+        add_field(&mut hash, name.as_bytes());
+        add_field(&mut hash, what.as_bytes());
     }
     hash.finish()
 }

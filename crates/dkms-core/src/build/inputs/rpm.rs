@@ -1,4 +1,4 @@
-//! The package of a file on distributions with rpm.
+//! Finds the package of a file on distributions with rpm.
 
 use super::sums::Record;
 use crate::host::Host;
@@ -6,7 +6,7 @@ use dkms_sys::process::{Command, Stream};
 use std::path::Path;
 use std::time::Duration;
 
-/// Databases of rpm, old and new.
+/// The possible paths of rpm's database.
 const DATABASES: [&str; 6] = [
     "/usr/lib/sysimage/rpm/rpmdb.sqlite",
     "/usr/lib/sysimage/rpm/Packages.db",
@@ -16,13 +16,13 @@ const DATABASES: [&str; 6] = [
     "/var/lib/rpm/Packages",
 ];
 
-/// Name, version and digest of the header in the first line; then the files with their digests, in the format
-/// of `.md5sums`.
+/// The format of rpm's answer. The first line contains the name, the version and the digest of the header. It
+/// is followed by the files with their digests, in the format of `.md5sums`.
 const QUERY: &str = "%{NAME}=%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} \
     %|SHA256HEADER?{%{SHA256HEADER}}:{%{SHA1HEADER}}|\\n[%{FILEDIGESTS}  %{FILENAMES}\\n]\\n";
 
-/// Returns the package that contains `path` as `NAME=VERSION`, and rpm's record of its files.
-pub(super) fn owner(host: &Host, path: &Path) -> Option<(String, Record)> {
+/// Returns rpm's record of the package that contains `path`.
+pub(super) fn owner(host: &Host, path: &Path) -> Option<Record> {
     if !DATABASES.iter().any(dkms_sys::fs::exists_followed) {
         return None;
     }
@@ -43,20 +43,19 @@ pub(super) fn owner(host: &Host, path: &Path) -> Option<(String, Record)> {
     parse(&done.stdout)
 }
 
-/// Parses the answer. A directory can belong to several packages: the first one counts.
-fn parse(answer: &[u8]) -> Option<(String, Record)> {
+/// Parses rpm's answer. If a directory belongs to several packages, returns the first one.
+fn parse(answer: &[u8]) -> Option<Record> {
     let end = answer.iter().position(|b| *b == b'\n')?;
     let (label, digest) = std::str::from_utf8(answer.get(..end)?).ok()?.split_once(' ')?;
-    let hexadecimal = digest.len() >= 40 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-    if !hexadecimal || !label.contains('=') {
+    let is_digest = digest.len() >= 40 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_digest || !label.contains('=') {
         return None;
     }
     let rest = answer.get(end + 1..)?;
     let end = rest.windows(2).position(|pair| pair == b"\n\n").unwrap_or(rest.len());
-    // rpm keeps no time after which its files are unchanged, so all are read.
-    let (made, unpacked) = (i64::MIN, i64::MIN);
-    let sums = rest.get(..end)?.to_vec();
-    Some((label.to_owned(), Record { digest: digest.to_owned(), sums, made, unpacked }))
+    let (label, digest, sums) = (label.to_owned(), digest.to_owned(), rest.get(..end)?.to_vec());
+    // rpm does not record when it unpacked the files, so all of them are read.
+    Some(Record { label, digest, sums, created: i64::MIN, unpacked: i64::MIN })
 }
 
 #[cfg(test)]
@@ -71,8 +70,8 @@ mod tests {
         let answer = format!(
             "kernel-devel=0:6-1.x {a}\n  /usr/src/kernels/6\n{b}  /usr/src/kernels/6/Makefile\n\nother=0:1-1.x {b}\n\n"
         );
-        let (label, record) = parse(answer.as_bytes()).unwrap();
-        assert_eq!((label.as_str(), record.digest), ("kernel-devel=0:6-1.x", a));
+        let record = parse(answer.as_bytes()).unwrap();
+        assert_eq!((record.label.as_str(), record.digest), ("kernel-devel=0:6-1.x", a));
         let known = sums::digests(&record.sums);
         assert_eq!(known.len(), 1);
         assert_eq!(known.get(b"usr/src/kernels/6/Makefile".as_slice()), Some(&b.as_str()));

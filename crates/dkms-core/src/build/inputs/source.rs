@@ -1,35 +1,38 @@
-//! Computes the digest of the copy of a source that is compiled.
+//! Computes the digest of a package's source.
 
+use super::tree::{add_entry, add_field};
 use crate::digest::{self, Hasher};
 use dkms_sys::fs::{self, Scanned, ScannedKind};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The most entries of a directory outside to which a link leads...
+/// The maximum number of entries of a directory outside of the source.
 const OUTSIDE_ENTRIES: usize = 20_000;
-/// ...and the most bytes of its files, that are read for each build.
+
+/// The maximum total size of the files of a directory outside of the source, in bytes.
 const OUTSIDE_BYTES: u64 = 256 << 20;
 
 /// The identity of a source.
 pub(crate) struct Source {
-    /// Names, kinds, execute bits, contents and link targets, with the contents of files and directories
-    /// outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
-    /// there.
+    /// Digest of names, kinds, execute bits, contents and link targets, and of the files and directories
+    /// outside of the source to which links point. Times, owners, and the `make.log` of dkms are not
+    /// included.
     pub digest: String,
-    /// The parts of the source that the identity does not describe.
+    /// A part of the source that the digest does not describe.
     pub undescribed: Option<String>,
 }
 
-/// Describes the copy of a source in `dir`. The kernel's `headers` have values of their own.
+/// Describes the source in `dir`. Links to the kernel's `headers` are not followed, because the fingerprint
+/// describes the headers separately.
 ///
 /// # Errors
-/// A file of the copy cannot be read.
+/// A file of the source cannot be read.
 pub(crate) fn digest(dir: &Path, headers: &Path) -> Result<Source, dkms_sys::IoError> {
     let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut walk = Walk {
         dir,
-        inside: resolved(dir),
+        real_dir: resolved(dir),
         headers: resolved(headers),
         hash: Hasher::new(),
         outside: Vec::new(),
@@ -41,17 +44,17 @@ pub(crate) fn digest(dir: &Path, headers: &Path) -> Result<Source, dkms_sys::IoE
 
 struct Walk<'a> {
     dir: &'a Path,
-    /// The same, without links.
-    inside: PathBuf,
+    /// `dir` without symbolic links.
+    real_dir: PathBuf,
     headers: PathBuf,
     hash: Hasher,
-    /// Directories outside the copy that are already included.
+    /// Directories outside of the source that are already included.
     outside: Vec<PathBuf>,
     undescribed: Option<String>,
 }
 
 impl Walk<'_> {
-    /// Adds the content of the directory `below` of the copy, in the order of the names.
+    /// Adds the entries of the directory `below` of the source, in the order of their names.
     fn add_directory(&mut self, below: &Path) -> Result<(), dkms_sys::IoError> {
         for name in fs::list_dir(self.dir.join(below))? {
             let name = below.join(name);
@@ -59,47 +62,47 @@ impl Walk<'_> {
             if name == Path::new("make.log") {
                 continue;
             }
-            self.field(b"n", name.as_os_str().as_bytes());
+            self.add(b"n", name.as_os_str().as_bytes());
             if fs::is_real_dir(&path) {
                 self.hash.update(b"d");
                 self.add_directory(&name)?;
             } else if fs::is_symlink(&path) {
                 let target = fs::read_link(&path)?;
-                self.field(b"l", target.as_os_str().as_bytes());
+                self.add(b"l", target.as_os_str().as_bytes());
                 self.add_outside(&path);
             } else {
                 let file = fs::open_untrusted(self.dir, &name, None)?;
                 let meta = file.metadata().map_err(|e| dkms_sys::IoError::new("examine", &path, e))?;
                 let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
-                self.field(if executable { b"x" } else { b"f" }, &meta.len().to_le_bytes());
+                self.add(if executable { b"x" } else { b"f" }, &meta.len().to_le_bytes());
                 self.hash.update_from(file, &path)?;
             }
         }
         Ok(())
     }
 
-    fn field(&mut self, kind: &[u8], data: &[u8]) {
+    fn add(&mut self, kind: &[u8], data: &[u8]) {
         self.hash.update(kind);
-        self.hash.update(&(data.len() as u64).to_le_bytes());
-        self.hash.update(data);
+        add_field(&mut self.hash, data);
     }
 
-    /// Adds files outside of the copy, which can change while the link to them stays the same: one file, or
-    /// all files of a directory. Unreadable files are ignored: a build cannot read them either.
+    /// Adds the file or directory outside of the source to which a link points, because it can change while
+    /// the link stays the same. Ignores a file that cannot be read, because the build cannot read it either.
     fn add_outside(&mut self, link: &Path) {
         let Ok(target) = fs::canonicalize(link) else { return };
-        if target.starts_with(&self.inside) || target.starts_with(&self.headers) || is_of_kernel(&target) {
+        if target.starts_with(&self.real_dir) || target.starts_with(&self.headers) || is_pseudo_file(&target)
+        {
             return;
         }
         if !fs::is_real_dir(&target) {
             if let Ok(Some(contents)) = digest::file(&target) {
-                self.field(b"o", contents.as_bytes());
+                self.add(b"o", contents.as_bytes());
             }
         } else if !self.outside.iter().any(|known| target.starts_with(known)) {
             match digest_of_tree(&target) {
-                Some(contents) => self.field(b"o", contents.as_bytes()),
+                Some(contents) => self.add(b"o", contents.as_bytes()),
                 None => {
-                    self.field(b"o", b"not described");
+                    self.add(b"o", b"not described");
                     self.undescribed.get_or_insert_with(|| {
                         format!(
                             "a link in its source leads to {}, which cannot be read or is too large",
@@ -114,16 +117,15 @@ impl Walk<'_> {
 }
 
 /// Returns whether a path is in a pseudo file system of the kernel, such as /proc or /sys.
-fn is_of_kernel(path: &Path) -> bool {
+fn is_pseudo_file(path: &Path) -> bool {
     ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top))
 }
 
-/// Returns a digest of the names, kinds, contents and link targets of a directory outside the source. `None`:
-/// it has too many files, they are too large, or one of them cannot be read. Only the targets of links in it
-/// are included.
+/// Returns a digest of the names, kinds, contents and link targets of a directory outside of the source.
+/// Returns `None` if it has too many files, if they are too large, or if one of them cannot be read.
 fn digest_of_tree(top: &Path) -> Option<String> {
-    let is_wanted = |dir: &Path, name: &OsStr| name != ".git" && !is_of_kernel(&dir.join(name));
-    let entries = fs::scan(top, &is_wanted, OUTSIDE_ENTRIES).ok()?;
+    let is_scanned = |dir: &Path, name: &OsStr| name != ".git" && !is_pseudo_file(&dir.join(name));
+    let entries = fs::scan(top, &is_scanned, OUTSIDE_ENTRIES).ok()?;
     let sizes = entries.iter().filter(|entry| is_file(entry)).map(|entry| entry.stat.size);
     if sizes.fold(0u64, u64::saturating_add) > OUTSIDE_BYTES {
         return None;
@@ -133,15 +135,10 @@ fn digest_of_tree(top: &Path) -> Option<String> {
         let contents = match entry.kind {
             ScannedKind::Link => fs::read_link(&entry.path).ok()?.into_os_string().into_encoded_bytes(),
             _ if is_file(entry) => digest::file(&entry.path).ok()??.into_bytes(),
-            // Directories and special files have a name and a kind.
+            // Directories and special files have only a name and a kind.
             _ => Vec::new(),
         };
-        let name = entry.path.strip_prefix(top).unwrap_or(&entry.path);
-        for field in [name.as_os_str().as_bytes(), &contents] {
-            hash.update(&(field.len() as u64).to_le_bytes());
-            hash.update(field);
-        }
-        hash.update(&[entry.kind as u8]);
+        add_entry(&mut hash, top, entry, &contents);
     }
     Some(hash.finish())
 }
@@ -155,12 +152,12 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    fn of_copy(dir: &Path) -> Result<String, dkms_sys::IoError> {
+    fn source_digest(dir: &Path) -> Result<String, dkms_sys::IoError> {
         digest(dir, Path::new("/no/headers")).map(|source| source.digest)
     }
 
     #[test]
-    fn a_file_outside_to_which_a_link_leads_counts() {
+    fn the_digest_includes_a_file_outside_to_which_a_link_points() {
         let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = outside.path().join("shared.h");
         std::fs::write(&file, "1").unwrap();
@@ -168,13 +165,14 @@ mod tests {
         for other in ["/dev/null", "/no/such/file", "/proc", "itself"] {
             symlink(other, dir.path().join(other.replace('/', "_"))).unwrap();
         }
-        let before = of_copy(dir.path()).unwrap();
-        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        let before = source_digest(dir.path()).unwrap();
+        assert_eq!(source_digest(dir.path()).unwrap(), before);
         std::fs::write(&file, "2").unwrap();
-        assert_ne!(of_copy(dir.path()).unwrap(), before);
+        assert_ne!(source_digest(dir.path()).unwrap(), before);
     }
+
     #[test]
-    fn a_directory_outside_to_which_a_link_leads_counts_with_its_files() {
+    fn the_digest_includes_a_directory_outside_to_which_a_link_points() {
         let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let shared = outside.path().join("shared");
         std::fs::create_dir_all(shared.join("sub")).unwrap();
@@ -182,22 +180,22 @@ mod tests {
         symlink(&shared, dir.path().join("shared")).unwrap();
         symlink("/proc/self", dir.path().join("of the kernel")).unwrap();
         symlink(shared.join("sub"), dir.path().join("again")).unwrap();
-        let before = of_copy(dir.path()).unwrap();
-        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        let before = source_digest(dir.path()).unwrap();
+        assert_eq!(source_digest(dir.path()).unwrap(), before);
         let time = std::fs::metadata(shared.join("sub/a.h")).unwrap().modified().unwrap();
         std::fs::write(shared.join("sub/a.h"), "2").unwrap();
         fs::set_modified(shared.join("sub/a.h"), time).unwrap();
-        assert_ne!(of_copy(dir.path()).unwrap(), before);
+        assert_ne!(source_digest(dir.path()).unwrap(), before);
         std::fs::write(shared.join("sub/a.h"), "1").unwrap();
-        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        assert_eq!(source_digest(dir.path()).unwrap(), before);
         std::fs::create_dir(shared.join("new")).unwrap();
-        assert_ne!(of_copy(dir.path()).unwrap(), before);
+        assert_ne!(source_digest(dir.path()).unwrap(), before);
         assert_eq!(digest(dir.path(), &shared).unwrap().undescribed, None);
         // Large files are not read.
         std::fs::File::create(shared.join("large")).unwrap().set_len(OUTSIDE_BYTES).unwrap();
         let source = digest(dir.path(), Path::new("/no/headers")).unwrap();
         assert!(source.undescribed.unwrap().contains("is too large"));
-        // The kernel's headers have a value of their own.
+        // The kernel's headers are described separately.
         assert_eq!(digest(dir.path(), &shared).unwrap().undescribed, None);
     }
 
@@ -211,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn equal_copies_have_equal_digests_and_every_change_shows() {
+    fn equal_copies_have_equal_digests_and_every_change_is_detected() {
         type Change = fn(&Path);
-        let original = of_copy(copy().path()).unwrap();
-        assert_eq!(original, of_copy(copy().path()).unwrap());
+        let original = source_digest(copy().path()).unwrap();
+        assert_eq!(original, source_digest(copy().path()).unwrap());
         let changes: [(&str, Change); 8] = [
             ("content", |d| std::fs::write(d.join("sub/a.c"), "int b;\n").unwrap()),
             ("name", |d| std::fs::rename(d.join("sub/a.c"), d.join("sub/b.c")).unwrap()),
@@ -236,26 +234,26 @@ mod tests {
         for (what, change) in changes {
             let dir = copy();
             change(dir.path());
-            assert_ne!(original, of_copy(dir.path()).unwrap(), "{what}");
+            assert_ne!(original, source_digest(dir.path()).unwrap(), "{what}");
         }
     }
 
     #[test]
-    fn times_modes_that_do_not_matter_and_the_log_change_nothing() {
+    fn times_permissions_and_the_log_are_not_included() {
         let dir = copy();
-        let before = of_copy(dir.path()).unwrap();
+        let before = source_digest(dir.path()).unwrap();
         std::fs::write(dir.path().join("make.log"), "log\n").unwrap();
         std::fs::set_permissions(dir.path().join("dkms.conf"), PermissionsExt::from_mode(0o600)).unwrap();
         dkms_sys::fs::set_modified(dir.path().join("dkms.conf"), std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(before, of_copy(dir.path()).unwrap());
+        assert_eq!(before, source_digest(dir.path()).unwrap());
         std::fs::write(dir.path().join("sub/make.log"), "part of the source\n").unwrap();
-        assert_ne!(before, of_copy(dir.path()).unwrap());
+        assert_ne!(before, source_digest(dir.path()).unwrap());
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_an_error() {
         let dir = copy();
         std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
-        assert!(of_copy(dir.path()).is_err());
+        assert!(source_digest(dir.path()).is_err());
     }
 }

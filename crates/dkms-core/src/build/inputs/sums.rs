@@ -1,22 +1,33 @@
-//! Lists of digests as package managers keep them.
+//! The records of package managers about packages, with lists of digests.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The digests that a package manager has recorded for a package's files.
+/// The record of a package manager about a package.
 pub(super) struct Record {
-    /// A digest of the contents of the package.
+    /// `NAME=VERSION`
+    pub(super) label: String,
+    /// A digest that identifies the contents of the package.
     pub(super) digest: String,
-    /// The digest and the name of each file, as in `.md5sums`; MD5 or SHA-256.
+    /// The digest and the name of each file, in the format of `.md5sums`; MD5 or SHA-256. Empty if the
+    /// package manager has no digests.
     pub(super) sums: Vec<u8>,
-    /// A file is as in the package if it is not newer than `made` and has not changed since `unpacked`
-    /// (nanoseconds since 1970). Other files are read.
-    pub(super) made: i64,
+    /// The time when the package was created, in nanoseconds since 1970. Files of the package are not newer.
+    pub(super) created: i64,
+    /// The time when the files of the package were complete on this system, in nanoseconds since 1970.
+    /// Unchanged files have no later change time. A file with later times may have changed, so it is read.
     pub(super) unpacked: i64,
 }
 
-/// The names of a path in dpkg's lists: without the first slash, and on systems where `/lib` is a link to
-/// `/usr/lib`, also as if it were not.
+impl Record {
+    /// Returns whether a file with these times, in nanoseconds since 1970, may differ from the package.
+    pub(super) fn may_differ(&self, modified: i64, changed: i64) -> bool {
+        modified > self.created || changed > self.unpacked
+    }
+}
+
+/// Returns the possible names of a path in dpkg's lists, without the first slash: the path itself and,
+/// because `/lib` can be a link to `/usr/lib`, the path without `usr/`.
 pub(super) fn names_of(path: &Path) -> impl Iterator<Item = &[u8]> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
@@ -24,8 +35,8 @@ pub(super) fn names_of(path: &Path) -> impl Iterator<Item = &[u8]> {
     std::iter::once(name).chain(name.strip_prefix(b"usr/"))
 }
 
-/// The digests in a `.md5sums` or a list of the same form with SHA-256, by name without the first slash.
-/// Lines that are not understood are skipped.
+/// Parses a `.md5sums`, or a list of the same format with SHA-256. Returns the digest of each name; the names
+/// have no first slash. Skips lines that cannot be parsed.
 pub(super) fn digests(md5sums: &[u8]) -> HashMap<&[u8], &str> {
     md5sums.split(|b| *b == b'\n').filter_map(entry).collect()
 }

@@ -1,7 +1,7 @@
-//! The programs that compile modules: which package and version, or which file.
+//! Describes the programs that compile modules, by package and version or by the contents of the file.
 
-use super::dpkg::{Dpkg, Owner};
-use super::sums;
+use super::dpkg::Dpkg;
+use super::sums::{self, Record};
 use crate::digest;
 use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Descriptions of programs, made once per command, and the package manager's database.
+/// Descriptions of programs, which are determined once per command, and dpkg's database.
 #[derive(Default)]
 pub(crate) struct Tools {
     dpkg: OnceLock<Option<Dpkg>>,
+    /// The descriptions by the path of the program.
     known: Mutex<HashMap<PathBuf, String>>,
 }
 
@@ -30,38 +31,36 @@ impl Tools {
         self.dpkg.get_or_init(Dpkg::detect).as_ref()
     }
 
-    /// Describes a program that is found in `path`: the file's name, with the package and its version if dpkg
-    /// owns the file, and otherwise with the first line of `--version` and the digests of the file and, for
-    /// gcc, of the real compiler.
+    /// Describes a program, which is searched in the directories of `path`. The description consists of the
+    /// name of the file and, if it belongs to a package of dpkg, of the package and its version. Otherwise it
+    /// consists of the name, the first line of `--version`, the digest of the file and, for gcc, the digest
+    /// of the real compiler (`cc1`).
     pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
-        let found = dkms_sys::process::which(program, path);
-        let Some(file) = found.as_ref().and_then(|found| fs::canonicalize(found).ok()) else {
-            return "absent".into();
-        };
-        // A wrapper such as ccache runs another compiler under each of its names.
-        let program_file = found.unwrap_or_else(|| file.clone());
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&program_file) {
+        // The path before links are resolved, because a wrapper such as ccache runs a different compiler for
+        // each of its names.
+        let Some(link) = dkms_sys::process::which(program, path) else { return "absent".into() };
+        let Ok(file) = fs::canonicalize(&link) else { return "absent".into() };
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&link) {
             return known.clone();
         }
-        let text = self.description(program, &file, &program_file, path);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(program_file, text.clone());
+        let text = self.description(program, &link, &file, path);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(link, text.clone());
         text
     }
 
-    fn description(&self, program: &str, file: &Path, asked: &Path, path: &OsStr) -> String {
+    /// Describes a program. `link` is its path, and `file` the same path without links.
+    fn description(&self, program: &str, link: &Path, file: &Path, path: &OsStr) -> String {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let owner = self.dpkg().and_then(|dpkg| dpkg.owner(file, &package_names(file)));
-        let package = owner.filter(|owner| is_unchanged(file, owner));
-        let package = package.map(|owner| format!("{}={}", owner.name, owner.version));
-        let stem = program.rsplit('/').next().unwrap_or(program);
-        match package {
-            // The version of the package is that of the program.
-            Some(package) if is_itself(file, &name, stem) => format!("{name} {package}"),
-            Some(package) => format!("{name} {package} {}", version_line(asked, path)),
+        let requested_name = program.rsplit('/').next().unwrap_or(program);
+        match owner.filter(|owner| is_unchanged(file, owner)).map(|owner| owner.label) {
+            // The package contains the program itself, so its version is that of the program.
+            Some(package) if is_requested_program(file, &name, requested_name) => format!("{name} {package}"),
+            Some(package) => format!("{name} {package} {}", version_line(link, path)),
             None => {
-                let mut text = format!("{name} {} {}", version_line(asked, path), contents(file));
-                if let Some(file) = compiler_proper(&name, asked, path) {
-                    text = format!("{text} cc1 {}", contents(&file));
+                let mut text = format!("{name} {} {}", version_line(link, path), file_digest(file));
+                if let Some(file) = compiler_proper(&name, link, path) {
+                    text = format!("{text} cc1 {}", file_digest(&file));
                 }
                 text
             }
@@ -69,7 +68,7 @@ impl Tools {
     }
 }
 
-/// The packages that may have a program: named like it, like its directory, or after what contains it.
+/// Returns the names of packages that may contain a program.
 fn package_names(file: &Path) -> Vec<String> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut names = vec![name.clone()];
@@ -83,7 +82,7 @@ fn package_names(file: &Path) -> Vec<String> {
         let (triple, rest) = (triple.replace('_', "-"), rest.trim_start_matches('-'));
         names.extend([rest.to_owned(), format!("{rest}-{triple}"), format!("binutils-{triple}")]);
     }
-    // /usr/lib/llvm-18/bin/clang is in clang-18, and most others in llvm-18.
+    // /usr/lib/llvm-18/bin/clang is in clang-18, and most other programs of LLVM are in llvm-18.
     let llvm = file.iter().filter_map(OsStr::to_str).find_map(|c| c.strip_prefix("llvm-"));
     if let Some(version) = llvm {
         names.extend([format!("{name}-{version}"), format!("llvm-{version}")]);
@@ -93,19 +92,20 @@ fn package_names(file: &Path) -> Vec<String> {
 }
 
 /// Returns whether a file is unchanged since its package was installed.
-fn is_unchanged(file: &Path, owner: &Owner) -> bool {
+fn is_unchanged(file: &Path, owner: &Record) -> bool {
     let Some(stat) = Stat::lstat(file) else { return false };
-    if stat.mtime <= owner.made && stat.ctime <= owner.unpacked {
+    if !owner.may_differ(stat.mtime, stat.ctime) {
         return true;
     }
-    let known = sums::digests(&owner.md5sums);
+    let known = sums::digests(&owner.sums);
     let expected = sums::names_of(file).find_map(|name| known.get(name));
     let actual = digest::md5_of_file(file).ok().flatten();
     expected.is_some_and(|expected| actual.as_deref() == Some(*expected))
 }
 
-/// Returns whether a file is the real program, not a wrapper that runs another program.
-fn is_itself(file: &Path, name: &str, program: &str) -> bool {
+/// Returns whether a file with this name is the requested program, and not a wrapper such as ccache that runs
+/// another program.
+fn is_requested_program(file: &Path, name: &str, program: &str) -> bool {
     let word = program.split('-').next().unwrap_or(program);
     let elf = fs::open_untrusted(file.parent().unwrap_or(file), name, None).is_ok_and(|mut file| {
         let mut magic = [0u8; 4];
@@ -114,27 +114,27 @@ fn is_itself(file: &Path, name: &str, program: &str) -> bool {
     elf && (name.contains(word) || name.contains(program))
 }
 
-/// The digest of a file of no package: its size and times may be those of another one.
-fn contents(file: &Path) -> String {
+/// Returns the digest of a file.
+fn file_digest(file: &Path) -> String {
     match digest::file(file) {
         Ok(Some(digest)) => format!("sha256:{digest}"),
         _ => "unreadable".into(),
     }
 }
 
-/// The program that compiles for a gcc: `gcc` itself only starts it.
+/// Returns the path of the compiler proper (`cc1`) of a gcc. `gcc` itself only starts it.
 fn compiler_proper(name: &str, program: &Path, path: &OsStr) -> Option<PathBuf> {
     let is_gcc = name.contains("gcc") || name == "cc";
-    let found = is_gcc.then(|| PathBuf::from(first_line(program, "-print-prog-name=cc1", path)));
-    found.filter(|file| file.is_absolute())
+    let cc1 = is_gcc.then(|| PathBuf::from(first_line(program, "-print-prog-name=cc1", path)));
+    cc1.filter(|file| file.is_absolute())
 }
 
-/// The first line of `PROGRAM --version`.
+/// Returns the first line of `PROGRAM --version`.
 fn version_line(program: &Path, path: &OsStr) -> String {
     first_line(program, "--version", path)
 }
 
-/// The first line that a program prints with this argument.
+/// Returns the first line that a program prints with this argument; empty if the program fails.
 fn first_line(program: &Path, argument: &str, path: &OsStr) -> String {
     let done = Command::new(program)
         .arg(argument)
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_no_package_is_described_by_version_and_contents() {
+    fn a_program_without_a_package_is_described_by_version_and_digest() {
         let dir = tempfile::tempdir().unwrap();
         let path = std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
         let write = |name: &str, text: &str| {

@@ -15,9 +15,9 @@ pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
 use required::{Required, own_names};
 
-use crate::build::BuildError;
+use crate::build::{BuildError, HeadersMissing};
 use crate::conf::load;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::headers;
 use crate::kernel::installed::{self, has_modules};
 use crate::look::status::{self, Filter, State};
@@ -440,7 +440,7 @@ fn absent(system: &System, name: &str, kernel: &Kernel) -> (String, String) {
     };
     let log = system.layout.failed_log(&Build::new(&package, kernel));
     if !crate::kernel::headers::present(&system.layout, &system.settings, release) {
-        let help = Error::Build(BuildError::HeadersMissing {
+        let help = BuildError::HeadersMissing(HeadersMissing {
             release: release.clone(),
             path: crate::kernel::headers::source_dir(&system.layout, &system.settings, release),
             package: crate::kernel::headers::package(&system.layout, &system.host, kernel),

@@ -136,8 +136,9 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 /// Returns the condition that an impossible build waits for.
 fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
     let wait = match e {
-        Error::Build(BuildError::HeadersMissing { .. })
-        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::HeadersMissing(_)) | Error::Install(InstallError::KernelDirMissing(_)) => {
+            Wait::Headers
+        }
         Error::Build(BuildError::DependsMissing { .. })
         | Error::Build(BuildError::DependsNever { .. })
         | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,

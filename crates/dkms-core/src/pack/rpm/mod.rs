@@ -11,7 +11,7 @@ mod template;
 
 use crate::build::log::MakeLog;
 use crate::build::prepare;
-use crate::build::sandbox::{BuildSandbox, Wanted};
+use crate::build::sandbox::{BuildSandbox, Permissions};
 use crate::conf::load::Loaded;
 use crate::error::Result;
 use crate::event::{Event, Sink};
@@ -179,13 +179,13 @@ fn sandboxed_patch(
         return Ok(());
     }
     let policy = &loaded.conf.confine;
-    let environment = crate::build::environment::of_build(&system.host, &system.settings, dir);
+    let environment = crate::build::environment::for_build(&system.host, &system.settings, dir);
     let (hidden, visible) = (Vec::new(), Vec::new());
     let replaced = Vec::new();
-    let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };
-    let sandbox = BuildSandbox::new(system, sink, wanted)?;
+    let permissions = Permissions { dir, seen: dir, hidden, visible, replaced, policy, environment };
+    let sandbox = BuildSandbox::new(system, sink, permissions)?;
     sandbox.hand_over()?;
-    let done = prepare::patch(system, sink, build, &sandbox, dir, names, log);
+    let done = prepare::patch(system, sink, build, &sandbox, names, log);
     owner::give_to_root(dir);
     done.map(|_| ())
 }

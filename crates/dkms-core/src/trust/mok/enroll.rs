@@ -42,11 +42,11 @@ pub fn plan_enrolment(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Resu
     let status = status::of_machine(system, sink, kernel, &Machine::of(&system.host))?;
     let nothing = || Operation::Nothing("the enrolment".into());
     Ok(match enrolled(&status)? {
-        Some(Enrolled::Already(_)) => Plan::of(nothing(), "this machine trusts the certificate"),
-        Some(_) => Plan::of(nothing(), "the certificate waits to be enrolled"),
+        Some(Enrolled::Already(_)) => Plan::single(nothing(), "this machine trusts the certificate"),
+        Some(_) => Plan::single(nothing(), "the certificate waits to be enrolled"),
         None => {
             let certificate = certificate_to_enroll(&status)?.path.clone();
-            Plan::of(Operation::Enroll(certificate), "this machine does not trust it yet")
+            Plan::single(Operation::Enroll(certificate), "this machine does not trust it yet")
         }
     })
 }

@@ -274,7 +274,7 @@ impl Resigner for Resign<'_> {
             first.chain(second.as_ref().map(|(key, certificate)| (key, certificate))).collect();
         let (signed, signers) = signing::sign_with(&plain, &pairs, hash).map_err(|e| failed(e.into()))?;
         let packed =
-            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
+            crate::build::sign::compress(format, &framework, &signed).map_err(|e| failed(e.into()))?;
         Ok((packed, signers))
     }
 }
