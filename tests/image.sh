@@ -195,7 +195,7 @@ bad_input() {
     refused 2 'no ID of' mksysext single/1.0 -k "$K" -o /run/out/a --os 'a b'
     refused 2 'is for mkimage and mksysext, not for' mkdeb single/1.0 -o /run/out/a
     build Odd+/1.0
-    refused 2 'name the image: --image' mkimage Odd+/1.0 -k "$K" -o /run/out/a.tar
+    refused 2 'give the image a name: --image' mkimage Odd+/1.0 -k "$K" -o /run/out/a.tar
     refused 2 "both have a module 'single'" mkimage Odd+/1.0 single/1.0 -k "$K" -o /run/out/a.tar --image x
 
     step 'a module of the kernel that is not here'
