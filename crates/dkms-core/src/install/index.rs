@@ -3,7 +3,7 @@
 //! depmod reads all modules of the kernel, 4,000 files or more. dkms caches the index data of each file in
 //! `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::kernel::installed::decompressed;
 use crate::system::System;
 use dkms_sys::fs::{self, Limit, Stat};
@@ -11,6 +11,7 @@ use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
 use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,13 +27,12 @@ pub(super) enum Update {
     Nothing,
 }
 
-/// Returns the names of the index files that differ from the files that depmod would write now. Returns none
-/// if nothing is cached for this kernel, because reading all of its modules would take seconds. Changes
-/// nothing.
+/// Returns the names of the index files that differ from those that depmod would write now; none if nothing
+/// is cached for this kernel, because reading all of its modules would take seconds. Changes nothing.
 pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Vec<&'static str> {
     let dir = system.layout.kernel_modules(&kernel.release);
-    let known = fs::is_file(system.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
-    let Some(program) = dkms_sys::process::which("depmod", &system.host.path).filter(|_| known) else {
+    let is_cached = fs::is_file(system.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
+    let Some(program) = dkms_sys::process::which("depmod", &system.host.path).filter(|_| is_cached) else {
         return Vec::new();
     };
     let differs = |file: &IndexFile| {
@@ -42,7 +42,7 @@ pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> 
         Ok(files) => files.iter().filter(|file| differs(file)).map(|file| file.name).collect(),
         Err(reason) => {
             let text = format!("the index of kernel {} is not compared: {reason}", kernel.release);
-            sink.event(crate::event::Event::Detail { text });
+            sink.event(Event::Detail { text });
             Vec::new()
         }
     }
@@ -52,8 +52,8 @@ pub(crate) fn differences(system: &System, sink: &dyn Sink, kernel: &Kernel) -> 
 /// most the cache.
 ///
 /// # Errors
-/// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
-/// depmod's.
+/// The reason why depmod has to run: a version, a setting or a file for which our index may differ from
+/// depmod's, because they were not compared.
 pub(super) fn make(
     system: &System,
     sink: &dyn Sink,
@@ -71,23 +71,21 @@ pub(super) fn make(
     let cache = Cache::parse(&text);
     let tool = Tool::find(program, cache.tool())?;
     let config = config(&kernel.release)?;
-    let mut found = Vec::new();
-    walk(dir, "", &config, &mut found)?;
-    let selected = index::select(&found, &config)?;
-    let records =
-        selected.into_iter().filter_map(|at| found.get(at)).map(|file| Record::read(file, dir, &cache));
-    let records = records.collect::<Result<Vec<_>, _>>()?;
-    let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(record.facts())).collect();
+    let mut files = Vec::new();
+    find_modules(dir, "", &config, &mut files)?;
+    let selected = index::select(&files, &config)?.into_iter().filter_map(|at| files.get(at));
+    let records = selected.map(|file| Record::read(file, dir, &cache)).collect::<Result<Vec<_>, _>>()?;
+    let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(&record.facts)).collect();
     let modules: Vec<Module<'_>> =
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
     let lists = ListTexts::read(dir)?;
-    let files = index::write(tool.version, &modules, &lists.borrow())?;
+    let index_files = index::write(tool.version, &modules, &lists.borrow())?;
     let changed =
         records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
     if changed && update == Update::Cache && system.host.records_stamps() {
-        keep(sink, &path, &tool, &records);
+        write_cache(sink, &path, &tool, &records);
     }
-    Ok(files)
+    Ok(index_files)
 }
 
 /// Removes the caches of a kernel that is no longer installed: the cache of its index, and the cache of its
@@ -99,15 +97,15 @@ pub(super) fn forget(layout: &Layout, kernel: &Kernel) {
     }
 }
 
-/// Writes the cache. A failure is ignored, because it only costs time.
-fn keep(sink: &dyn Sink, path: &Path, tool: &Tool, records: &[Record<'_>]) {
+/// Writes the cache. A failure is only a detail, because the next index takes longer but is the same.
+fn write_cache(sink: &dyn Sink, path: &Path, tool: &Tool, records: &[Record<'_>]) {
     let mut new = NewCache::new(&tool.line);
     for record in records {
-        new.add(&record.file.path, &record.file.stamp, record.facts());
+        new.add(&record.file.path, &record.file.stamp, &record.facts);
     }
-    let made = path.parent().map(fs::create_dir_all).transpose().map(|_| ());
-    if let Err(e) = made.and_then(|()| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
-        sink.event(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
+    let created = path.parent().map(fs::create_dir_all).transpose();
+    if let Err(e) = created.and_then(|_| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
+        sink.event(Event::Detail { text: format!("the cache of the index cannot be written: {e}") });
     }
 }
 
@@ -128,16 +126,18 @@ struct Tool {
 }
 
 impl Tool {
-    /// `known` is what an earlier command recorded; the program is run only if its file has changed since.
+    /// `known` is the line that an earlier command recorded. The program runs only if its file has changed
+    /// since.
     fn find(program: &Path, known: &str) -> Result<Self, Decline> {
-        let stamp = stamp(program).ok_or_else(|| decline(format!("{} is gone", program.display())))?;
+        let stamp = stamp(program)
+            .ok_or_else(|| decline(format!("{} does not exist any more", program.display())))?;
         let version = match known.split_once(' ') {
             Some((old, version)) if old == stamp => version.to_owned(),
-            _ => ask_version(program)?,
+            _ => run_version(program)?,
         };
         let supported = Version::from_line(&version)
             .ok_or_else(|| decline(format!("this is {version}, whose index was not compared with ours")))?;
-        // The C library of musl sorts equal elements in another order.
+        // musl's qsort leaves equal elements in another order than glibc's.
         if is_musl() {
             return Err(decline("the C library is musl"));
         }
@@ -145,7 +145,8 @@ impl Tool {
     }
 }
 
-fn ask_version(program: &Path) -> Result<String, Decline> {
+/// Returns the first line of `depmod --version`.
+fn run_version(program: &Path) -> Result<String, Decline> {
     let output = Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run();
     let output = output.map_err(|e| decline(e.to_string()))?;
     Ok(output.stdout_text().lines().next().unwrap_or_default().trim().to_owned())
@@ -177,19 +178,26 @@ fn is_config(name: &str) -> bool {
 }
 
 /// A module file below a kernel's directory.
-struct FoundFile {
+struct ModuleFile {
     path: String,
+    /// See [`stamp`].
     stamp: String,
 }
 
-impl AsRef<str> for FoundFile {
+impl AsRef<str> for ModuleFile {
     fn as_ref(&self) -> &str {
         &self.path
     }
 }
 
-/// Finds the module files in directory order, which is the order in which depmod reads them.
-fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
+/// Adds the module files in a directory to `files`, in directory order, in which depmod reads them. `prefix`
+/// is the directory's path below the kernel's directory.
+fn find_modules(
+    dir: &Path,
+    prefix: &str,
+    config: &Config,
+    files: &mut Vec<ModuleFile>,
+) -> Result<(), Decline> {
     let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
     for entry in fs::read_dir(dir).map_err(|e| decline(e.to_string()))? {
         let Ok(name) = entry.file_name().into_string() else {
@@ -198,10 +206,10 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
         if config.excludes(&name) {
             continue;
         }
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         let kind = entry.file_type().map_err(error)?;
         if kind.is_dir() {
-            walk(&entry.path(), &path, config, found)?;
+            find_modules(&entry.path(), &path, config, files)?;
             continue;
         }
         let is_file = kind.is_file() || (kind.is_symlink() && fs::is_file(entry.path()));
@@ -214,7 +222,7 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
         }
         let stamp = stamp(&entry.path()).filter(|_| is_file);
         let stamp = stamp.ok_or_else(|| decline(format!("{} is not a file", entry.path().display())))?;
-        found.push(FoundFile { path, stamp });
+        files.push(ModuleFile { path, stamp });
     }
     Ok(())
 }
@@ -225,36 +233,32 @@ fn stamp(path: &Path) -> Option<String> {
     Some(format!("{size}:{inode}:{device}:{mtime}:{ctime}"))
 }
 
-/// A module with its facts, from the cache or read from its file.
+/// A module with its facts.
 struct Record<'a> {
-    file: &'a FoundFile,
-    known: Option<&'a str>,
-    read: String,
+    file: &'a ModuleFile,
+    /// Borrowed from the cache, or read from the file.
+    facts: Cow<'a, str>,
 }
 
 impl<'a> Record<'a> {
-    fn read(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
-        let known = cache.facts(&file.path, &file.stamp);
-        let mut read = String::new();
-        if known.is_none() {
-            let bytes = fs::read(dir.join(&file.path)).map_err(|e| decline(e.to_string()))?;
-            let module = decompressed(&bytes).map_err(|e| decline(format!("{}: {e}", file.path)))?;
-            let facts = Facts::read(&module).map_err(|e| decline(format!("{}: {e}", file.path)))?;
-            facts.append_to(&mut read);
+    fn read(file: &'a ModuleFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
+        if let Some(facts) = cache.facts(&file.path, &file.stamp) {
+            return Ok(Self { file, facts: Cow::Borrowed(facts) });
         }
-        Ok(Self { file, known, read })
-    }
-
-    fn facts(&self) -> &str {
-        self.known.unwrap_or(&self.read)
+        let bytes = fs::read(dir.join(&file.path)).map_err(|e| decline(e.to_string()))?;
+        let module = decompressed(&bytes).map_err(|e| decline(format!("{}: {e}", file.path)))?;
+        let mut facts = String::new();
+        let read = Facts::read(&module).map_err(|e| decline(format!("{}: {e}", file.path)))?;
+        read.append_to(&mut facts);
+        Ok(Self { file, facts: Cow::Owned(facts) })
     }
 
     fn is_new(&self) -> bool {
-        self.known.is_none()
+        matches!(self.facts, Cow::Owned(_))
     }
 }
 
-/// The lists beside the modules, which the kernel's package installs.
+/// The lists next to the modules, which the kernel's package installs.
 struct ListTexts {
     order: String,
     builtin: String,

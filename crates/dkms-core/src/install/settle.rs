@@ -8,13 +8,14 @@ use crate::install::InstallError;
 use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
+use std::thread::ScopedJoinHandle;
 
-/// The outcome of a change.
+/// How a change ends if something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// If depmod fails, everything is rolled back, for all kernels.
     Whole,
-    /// If depmod fails, its kernel is rolled back. An interrupt before the end rolls everything back.
+    /// If depmod fails for a kernel, only that kernel is rolled back. An interrupt rolls everything back.
     EachKernel,
     /// Like [`Ending::EachKernel`], but interrupts are ignored.
     Uninterrupted,
@@ -24,7 +25,7 @@ pub enum Ending {
 
 /// The result of a change.
 #[derive(Debug, Default)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Kernels whose modules changed.
     pub changed: Vec<Kernel>,
     /// Kernels that were rolled back, and why.
@@ -37,7 +38,7 @@ impl Change {
     /// # Errors
     /// An interrupt; depmod failed ([`Ending::Whole`]); the commit cannot be recorded. Everything is rolled
     /// back then.
-    pub fn finish(mut self, system: &System, sink: &dyn Sink, ending: Ending) -> Result<Finished> {
+    pub(crate) fn finish(mut self, system: &System, sink: &dyn Sink, ending: Ending) -> Result<Finished> {
         let interrupted = || match ending {
             Ending::Uninterrupted => None,
             _ => dkms_sys::signal::interrupted().map(Error::Interrupted),
@@ -45,21 +46,22 @@ impl Change {
         if let Some(e) = interrupted() {
             return self.give_up(system, sink, &[], e);
         }
-        // This comes before depmod, so that a kernel's directory that is empty now is recognised as empty.
+        // This comes before depmod, which must find a kernel's directory empty if nothing is left in it.
         self.remove_empty(&system.host, &system.layout);
         let mut finished = Finished::default();
-        let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
-        if let Err(e) = dirty.iter().try_for_each(|k| self.transaction.depmod_begins(k)) {
+        let needs_depmod = self.kernels.iter().filter(|state| state.needs_depmod);
+        let kernels: Vec<Kernel> = needs_depmod.map(|state| state.kernel.clone()).collect();
+        if let Err(e) = kernels.iter().try_for_each(|kernel| self.transaction.depmod_begins(kernel)) {
             return self.give_up(system, sink, &[], e.into());
         }
-        for (kernel, result) in index_all(system, sink, &dirty) {
+        for (kernel, result) in index_all(system, sink, &kernels) {
             match result {
                 Ok(()) => finished.changed.push(kernel),
                 Err(e) if ending == Ending::Regardless => {
                     sink.warn(format!("{e}; the modules are removed anyway"));
                     finished.changed.push(kernel);
                 }
-                Err(e) if ending == Ending::Whole => return self.give_up(system, sink, &dirty, e),
+                Err(e) if ending == Ending::Whole => return self.give_up(system, sink, &kernels, e),
                 Err(e) => {
                     self.roll_back_kernel(system, sink, &kernel)?;
                     finished.failed.push((kernel, e));
@@ -68,16 +70,20 @@ impl Change {
         }
         if let Some(e) = interrupted() {
             // The interrupt came while depmod ran, which is not interrupted.
-            return self.give_up(system, sink, &dirty, e);
+            return self.give_up(system, sink, &kernels, e);
         }
         self.commit(system, sink, false)?;
         for (_, path) in &self.pending_depmod {
             fs::remove_file(path)?;
         }
-        for of in &self.kernels {
-            weak::run(system, sink, &of.kernel, weak::Change::Add, &of.weak);
-        }
+        self.add_weak_links(system, sink);
         Ok(finished)
+    }
+
+    fn add_weak_links(&self, system: &System, sink: &dyn Sink) {
+        for state in &self.kernels {
+            weak::run(system, sink, &state.kernel, weak::Change::Add, &state.weak);
+        }
     }
 
     /// Rolls everything back, and runs depmod again for the kernels for which it ran.
@@ -97,7 +103,7 @@ impl Change {
         state.weak.clear();
         let installed_before = std::mem::take(&mut state.installed_before);
         self.transaction.rollback_kernel(kernel)?;
-        self.results.retain(|(state, _)| state != kernel);
+        self.results.retain(|(changed, _)| changed != kernel);
         for build in installed_before.iter().rev() {
             self.uninstall(system, sink, build)?;
         }
@@ -109,12 +115,10 @@ impl Change {
     ///
     /// # Errors
     /// The commit cannot be recorded. Everything is rolled back then.
-    pub fn finish_without_depmod(mut self, system: &System, sink: &dyn Sink) -> Result<()> {
-        let dirty = self.kernels.iter().any(|k| k.dirty);
-        self.commit(system, sink, dirty)?;
-        for of in &self.kernels {
-            weak::run(system, sink, &of.kernel, weak::Change::Add, &of.weak);
-        }
+    pub(crate) fn finish_without_depmod(mut self, system: &System, sink: &dyn Sink) -> Result<()> {
+        let needs_depmod = self.kernels.iter().any(|state| state.needs_depmod);
+        self.commit(system, sink, needs_depmod)?;
+        self.add_weak_links(system, sink);
         Ok(())
     }
 
@@ -123,7 +127,7 @@ impl Change {
     /// # Errors
     /// The kernel is not part of this change.
     pub(crate) fn require_depmod(&mut self, kernel: &Kernel) -> Result<()> {
-        self.state_of(kernel)?.dirty = true;
+        self.state_of(kernel)?.needs_depmod = true;
         Ok(())
     }
 
@@ -133,16 +137,16 @@ impl Change {
     }
 
     fn commit(&mut self, system: &System, sink: &dyn Sink, depmod_pending: bool) -> Result<()> {
-        let kernels = &self.kernels;
+        let (kernels, layout) = (&self.kernels, &system.layout);
         let clean_up = || {
-            kernels
-                .iter()
-                .for_each(|k| clean::remove_empty(&system.host, &system.layout, &k.kernel, &k.emptied))
+            for state in kernels {
+                clean::remove_empty(&system.host, layout, &state.kernel, &state.emptied);
+            }
         };
         let done = self.transaction.commit(depmod_pending, clean_up);
         if done.is_err() {
-            for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
-                if let Err(further) = self.transaction.rollback_kernel(&kernel) {
+            for state in &self.kernels {
+                if let Err(further) = self.transaction.rollback_kernel(&state.kernel) {
                     sink.warn(format!("not everything could be rolled back: {further}"));
                 }
             }
@@ -157,7 +161,7 @@ impl Change {
 
     /// Rolls everything back because of an error, and returns that error. If the rollback fails too, that is
     /// only a warning, because the error that stopped the command is more important.
-    pub fn abandon_because(self, system: &System, sink: &dyn Sink, e: Error) -> Error {
+    pub(crate) fn abandon_because(self, system: &System, sink: &dyn Sink, e: Error) -> Error {
         if let Err(further) = self.abandon(system, sink) {
             sink.warn(format!(
                 "not everything could be rolled back, the next dkms command tries again: {further}"
@@ -170,11 +174,11 @@ impl Change {
     ///
     /// # Errors
     /// Something cannot be restored.
-    pub fn abandon(self, system: &System, sink: &dyn Sink) -> Result<()> {
+    pub(crate) fn abandon(self, system: &System, sink: &dyn Sink) -> Result<()> {
         self.transaction.rollback()?;
-        for of in &self.kernels {
-            clean::remove_empty(&system.host, &system.layout, &of.kernel, &of.emptied);
-            weak::run(system, sink, &of.kernel, weak::Change::Add, &of.weak_gone);
+        for state in &self.kernels {
+            clean::remove_empty(&system.host, &system.layout, &state.kernel, &state.emptied);
+            weak::run(system, sink, &state.kernel, weak::Change::Add, &state.weak_removed);
         }
         Ok(())
     }
@@ -186,11 +190,15 @@ fn index_all(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<(Kerne
         return vec![(kernel.clone(), depmod::run(system, sink, kernel))];
     }
     std::thread::scope(|scope| {
-        let running: Vec<_> =
-            kernels.iter().map(|k| (k.clone(), scope.spawn(move || depmod::run(system, sink, k)))).collect();
-        let died = |k: &Kernel| {
-            Error::Install(InstallError::DepmodFailed { kernel: k.clone(), cause: "its thread ended".into() })
+        let start = |kernel| (kernel, scope.spawn(move || depmod::run(system, sink, kernel)));
+        let threads: Vec<_> = kernels.iter().map(start).collect();
+        let result = |(kernel, thread): (&Kernel, ScopedJoinHandle<'_, Result<()>>)| {
+            let panicked = |_| {
+                let cause = "its thread ended".into();
+                Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause }.into())
+            };
+            (kernel.clone(), thread.join().unwrap_or_else(panicked))
         };
-        running.into_iter().map(|(k, t)| (k.clone(), t.join().unwrap_or_else(|_| Err(died(&k))))).collect()
+        threads.into_iter().map(result).collect()
     })
 }

@@ -46,8 +46,8 @@ impl Metadata {
     }
 
     /// Returns the value of the field `Modaliases` of Ubuntu's driver packages, which ubuntu-drivers reads:
-    /// `NAME(ALIAS, ALIAS), NAME(ALIAS)`. An alias that contains a comma or a bracket cannot be written in this
-    /// form and is left out.
+    /// `NAME(ALIAS, ALIAS), NAME(ALIAS)`. An alias that contains a comma or a bracket cannot be written in
+    /// this form and is left out.
     pub(crate) fn modaliases(&self) -> String {
         let writable = |alias: &&String| {
             !alias.is_empty()

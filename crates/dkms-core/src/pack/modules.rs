@@ -41,8 +41,8 @@ pub(crate) struct BuiltModule {
 }
 
 impl Modules {
-    /// Reads the builds for a kernel, and checks that all modules which they depend on are among them, or among
-    /// the kernel's own modules.
+    /// Reads the builds for a kernel, and checks that all modules which they depend on are among them, or
+    /// among the kernel's own modules.
     ///
     /// # Errors
     /// As for [`Self::read`]; [`PackError::DependencyMissing`].
@@ -131,8 +131,8 @@ impl Modules {
     }
 }
 
-/// Returns whether the name of a firmware file is a path that stays below a directory. Modules can contain any
-/// name.
+/// Returns whether the name of a firmware file is a path that stays below a directory. Modules can contain
+/// any name.
 fn is_plain(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 0

@@ -51,7 +51,8 @@ pub(crate) fn newest(paths: &[PathBuf]) -> u64 {
     latest
 }
 
-/// Sets the time of a directory and everything in it, in seconds since 1970, and the modes of the directories.
+/// Sets the time of a directory and everything in it, in seconds since 1970, and the modes of the
+/// directories.
 pub(crate) fn set_times(path: &Path, epoch: u64) -> Result<()> {
     if fs::is_real_dir(path) {
         fs::set_mode(path, 0o755)?;

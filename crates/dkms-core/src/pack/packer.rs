@@ -37,7 +37,8 @@ impl Packer<'_> {
     }
 
     /// Runs a program that creates packages or parts of them, with an environment for reproducible output.
-    /// `shown` is the command that errors show; `reason` finds the line of the output that explains a failure.
+    /// `shown` is the command that errors show; `reason` finds the line of the output that explains a
+    /// failure.
     ///
     /// # Errors
     /// [`ProgramError::Failed`]; the complete output is reported first.

@@ -84,8 +84,8 @@ fn binaries_only(system: &System, package: &PackageId, mtime: u64) -> [Member; 3
     ]
 }
 
-/// Writes a tarball of the requested built modules to `path`. The logs are left out: they contain build times,
-/// and the same modules must produce the same bytes.
+/// Writes a tarball of the requested built modules to `path`. The logs are left out: they contain build
+/// times, and the same modules must produce the same bytes.
 ///
 /// # Errors
 /// Nothing is built for a kernel; a file cannot be read or written.

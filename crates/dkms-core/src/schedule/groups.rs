@@ -61,7 +61,7 @@ impl Scheduler<'_> {
         }
         let mut change = Change::begin(self.system, self.sink, &kernels, self.overrides)?;
         for build in &early {
-            change.answer_for(build)?;
+            change.take_responsibility(build)?;
         }
         for id in open {
             if dkms_sys::signal::interrupted().is_some() {

@@ -81,7 +81,8 @@ pub fn mkbmdeb_places(layout: &Layout, request: &Request<'_>) -> Result<Vec<Path
 
 /// Writes `M-dkms_V_all.deb` with the source, which dkms builds on the target. If kernels are given, it also
 /// contains their built modules, as a tarball that the target's `common.postinst` loads, and the package is
-/// specific to their architecture. With [`Content::BinariesOnly`], only the dkms.conf of the source is included.
+/// specific to their architecture. With [`Content::BinariesOnly`], only the dkms.conf of the source is
+/// included.
 ///
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, a name has no Debian form, or the
@@ -204,9 +205,9 @@ fn write_bmdeb(
     write(packer, path, &Deb { control: control.text(), scripts, members, mtime: packer.epoch })
 }
 
-/// Returns the directory in which this kernel's packages install modules: `/lib` in some suites, `/usr/lib` in
-/// newer ones. dpkg treats these as different directories, so the files of a package must not appear under the
-/// other path. This checks which files dpkg lists for the installed packages of this kernel. If none is
+/// Returns the directory in which this kernel's packages install modules: `/lib` in some suites, `/usr/lib`
+/// in newer ones. dpkg treats these as different directories, so the files of a package must not appear under
+/// the other path. This checks which files dpkg lists for the installed packages of this kernel. If none is
 /// installed, it returns `/lib`, which works in every suite.
 fn modules_dir(host: &Host, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);

@@ -82,7 +82,8 @@ pub(super) fn package(word: &str) -> Result<String, BadName> {
     }
 }
 
-/// Returns the Debian form of a version: with `-` instead of `_`, and without the `v` of a tag such as `v1.2`.
+/// Returns the Debian form of a version: with `-` instead of `_`, and without the `v` of a tag such as
+/// `v1.2`.
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid version.

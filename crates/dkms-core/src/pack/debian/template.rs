@@ -30,8 +30,8 @@ pub(super) fn find<'a>(layout: &Layout, request: &'a Request<'a>, action: &'a st
 }
 
 impl Template<'_> {
-    /// Builds a package from a template in a temporary directory, and copies it to the directory of `path`; to
-    /// `path` itself if `--archive` is given.
+    /// Builds a package from a template in a temporary directory, and copies it to the directory of `path`;
+    /// to `path` itself if `--archive` is given.
     ///
     /// # Errors
     /// dpkg-buildpackage is missing, fails, or produces no package; a file cannot be copied.
@@ -60,10 +60,10 @@ impl Template<'_> {
         }
     }
 
-    /// Copies the template to `top`, and replaces the placeholders DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION,
-    /// KERNEL_VERSION, DEBIAN_BUILD_ARCH and DATE_STAMP in the files of its `debian/`. The template's Makefile
-    /// expects these files next to `debian/`: the source (`M-V/`, not for `mkbmdeb`), the built modules
-    /// (`M-V.dkms.tar.gz`) and `common.postinst`.
+    /// Copies the template to `top`, and replaces the placeholders DEBIAN_PACKAGE, MODULE_NAME,
+    /// MODULE_VERSION, KERNEL_VERSION, DEBIAN_BUILD_ARCH and DATE_STAMP in the files of its `debian/`. The
+    /// template's Makefile expects these files next to `debian/`: the source (`M-V/`, not for `mkbmdeb`), the
+    /// built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
     fn prepare(&self, packer: &Packer<'_>, names: &DebNames, top: &Path) -> Result<()> {
         let (package, kernels) = (self.request.package, self.request.binaries());
         let copy_tree = |from: PathBuf, to: PathBuf| -> Result<()> {
@@ -95,8 +95,9 @@ impl Template<'_> {
         Ok(())
     }
 
-    /// Copies the packages in `from` to the directory of `path`: the first one to `path` itself if `--archive`
-    /// is given. Copies the source archives that a `.dsc` names, too. Returns the path of the first package.
+    /// Copies the packages in `from` to the directory of `path`: the first one to `path` itself if
+    /// `--archive` is given. Copies the source archives that a `.dsc` names, too. Returns the path of the
+    /// first package.
     fn copy_packages(&self, from: &Path, path: &Path) -> Result<Option<PathBuf>> {
         let suffix = if self.action == "mkdsc" { "dsc" } else { "deb" };
         let mut first = None;

@@ -54,7 +54,8 @@ impl Control<'_> {
     }
 }
 
-/// Returns the `postinst` of a package that dkms builds. It does the same as the script that dh_dkms generates.
+/// Returns the `postinst` of a package that dkms builds. It does the same as the script that dh_dkms
+/// generates.
 pub(super) fn dkms_postinst(name: &str, package: &PackageId) -> String {
     format!(
         r#"#!/bin/sh
@@ -90,9 +91,9 @@ esac
     )
 }
 
-/// Returns the `postinst` (for the argument `configure`) or `postrm` (for `remove`) of a package of modules for
-/// one kernel. The script runs depmod if that kernel is installed, then updates the kernel's initramfs if there
-/// is one. It uses dpkg's trigger `update-initramfs` only on systems without initramfs-tools: with
+/// Returns the `postinst` (for the argument `configure`) or `postrm` (for `remove`) of a package of modules
+/// for one kernel. The script runs depmod if that kernel is installed, then updates the kernel's initramfs if
+/// there is one. It uses dpkg's trigger `update-initramfs` only on systems without initramfs-tools: with
 /// initramfs-tools, the trigger would update only the newest kernel.
 pub(super) fn kernel_script(argument: &str, kernel: &Kernel) -> String {
     let k = &kernel.release;
@@ -132,8 +133,8 @@ pub(super) fn changelog(names: &DebNames, action: &str, maintainer: &str, epoch:
 /// Name prefixes of licence files at the top of a source tree.
 const LICENCES: [&str; 4] = ["copying", "licence", "license", "copyright"];
 
-/// Returns the copyright file: the licences of the modules, and the licence files of the source. Instead of the
-/// text of the GPL, it names the file that every Debian system has.
+/// Returns the copyright file: the licences of the modules, and the licence files of the source. Instead of
+/// the text of the GPL, it names the file that every Debian system has.
 pub(super) fn copyright(package: &PackageId, source: &Path, metadata: &Metadata) -> Vec<u8> {
     let mut text = format!(
         "This package was made by dkms from {} {}.\nCopyright: its authors, as the sources name them.\n",

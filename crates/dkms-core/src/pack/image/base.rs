@@ -36,8 +36,8 @@ type Fault<T> = std::result::Result<T, Cause>;
 /// unpacked to `scratch`.
 ///
 /// # Errors
-/// [`PackError::BadBase`]: it is not a layout; it has no image for this platform, or several; a blob is missing
-/// or damaged; the image lacks a program that KMM needs.
+/// [`PackError::BadBase`]: it is not a layout; it has no image for this platform, or several; a blob is
+/// missing or damaged; the image lacks a program that KMM needs.
 pub(super) fn open(path: &Path, platform: &Platform, scratch: &Path) -> Result<Base> {
     let bad = |cause| Error::Pack(PackError::BadBase { path: path.to_owned(), cause });
     let dir = if path.is_dir() {

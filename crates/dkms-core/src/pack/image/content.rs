@@ -1,8 +1,8 @@
 //! The layer with the modules: `PREFIX/lib/modules/K` with a separate index, and firmware.
 //!
-//! KMM runs `modprobe -d PREFIX`, which finds only the modules in the index below PREFIX. The packaged modules may
-//! depend on the kernel's own modules, so this index contains those too, through the link `host`, which points to
-//! the node's `/lib/modules/K`.
+//! KMM runs `modprobe -d PREFIX`, which finds only the modules in the index below PREFIX. The packaged
+//! modules may depend on the kernel's own modules, so this index contains those too, through the link `host`,
+//! which points to the node's `/lib/modules/K`.
 
 use crate::error::Result;
 use crate::pack::modules::Modules;

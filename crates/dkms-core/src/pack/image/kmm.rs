@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// resource, so there is one resource for each module that no other module depends on.
 ///
 /// # Errors
-/// `--image` is not given, but nodes can pull an image only by its name in a registry; or as for [`super::make`].
+/// `--image` is not given, but nodes can pull an image only by its name in a registry; or as for
+/// [`super::make`].
 pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
         let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";

@@ -1,7 +1,7 @@
 //! `mkimage`: container images of built modules, which KMM (Kernel Module Management of Kubernetes) can load.
 //!
-//! Each image is one file that is both an OCI image layout and a docker archive, and its bytes depend only on its
-//! content. No container engine is needed. The layers are already compressed: a tool that pushes an image
+//! Each image is one file that is both an OCI image layout and a docker archive, and its bytes depend only on
+//! its content. No container engine is needed. The layers are already compressed: a tool that pushes an image
 //! compresses plain layers itself, which changes their digests.
 
 mod base;
@@ -120,9 +120,9 @@ pub fn places(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<PathBuf
 /// Writes an image for each kernel. Everything is checked before the first file is written.
 ///
 /// # Errors
-/// A package is not in the tree, or is not built for a kernel; a name is not valid; a module that the packaged
-/// modules depend on is missing; there are no programs for the image; the file exists, and `--force` is not
-/// given; the destination is not writable.
+/// A package is not in the tree, or is not built for a kernel; a name is not valid; a module that the
+/// packaged modules depend on is missing; there are no programs for the image; the file exists, and `--force`
+/// is not given; the destination is not writable.
 pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
     let places = places(&system.layout, request)?;
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkimage")?;

@@ -27,8 +27,8 @@ impl std::fmt::Display for Reference {
 }
 
 impl Reference {
-    /// Returns the name of a kernel's image, from the value of `--image`. Without a tag, the kernel's release is
-    /// the tag.
+    /// Returns the name of a kernel's image, from the value of `--image`. Without a tag, the kernel's release
+    /// is the tag.
     ///
     /// # Errors
     /// The name is not valid: [`PackError::ImageName`].
@@ -42,7 +42,8 @@ impl Reference {
         Self { name: fill(name), tag: fill(tag) }.checked(value, true)
     }
 
-    /// Returns the name of an image without `--image`: the package's name, with the kernel's release as the tag.
+    /// Returns the name of an image without `--image`: the package's name, with the kernel's release as the
+    /// tag.
     ///
     /// # Errors
     /// The package's name is not a valid image name.

@@ -44,8 +44,8 @@ pub(super) fn members(busybox: &Path, epoch: u64) -> Vec<Member> {
     members
 }
 
-/// Describes the first required applet that this busybox does not have. A busybox that cannot run on this machine
-/// is assumed to have all of them.
+/// Describes the first required applet that this busybox does not have. A busybox that cannot run on this
+/// machine is assumed to have all of them.
 fn missing_applet(busybox: &Path) -> Option<String> {
     let listed =
         Command::new(busybox).arg("--list").stdout(Stream::Capture).stderr(Stream::Null).run().ok()?;

@@ -89,8 +89,8 @@ impl<'a> Rpmbuild<'a> {
         Ok(())
     }
 
-    /// Writes a spec file, runs rpmbuild on it, and returns the packages that it created, sorted. `target` is an
-    /// architecture.
+    /// Writes a spec file, runs rpmbuild on it, and returns the packages that it created, sorted. `target` is
+    /// an architecture.
     ///
     /// # Errors
     /// [`ProgramError::Failed`] with the reason that rpmbuild reports; also if it succeeds but creates
@@ -116,7 +116,8 @@ impl<'a> Rpmbuild<'a> {
             command = command.args(["--target", target]);
         }
         let option = if kind == Kind::Source { "-bs" } else { "-bb" };
-        // The user is responsible for build dependencies, because rpm's database may be empty on this machine.
+        // The user is responsible for build dependencies, because rpm's database may be empty on this
+        // machine.
         command = command.arg("--nodeps").arg(option).arg(&file);
         let shown = format!("rpmbuild {option} {}", file.display());
         self.packer.run(command.cwd(self.path()), &shown, failure_reason)?;

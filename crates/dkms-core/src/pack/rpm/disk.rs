@@ -1,8 +1,8 @@
 //! `mkdriverdisk`: an image from which Anaconda, the installer of Fedora, RHEL and related distributions,
 //! loads drivers.
 //!
-//! According to its documentation, `dracut/driver_updates.py` and `utils/dd/`, Anaconda expects a volume labelled
-//! OEMDRV, a file `/rhdd3` with a one-line description, and packages in `/rpms/ARCH/` that provide
+//! According to its documentation, `dracut/driver_updates.py` and `utils/dd/`, Anaconda expects a volume
+//! labelled OEMDRV, a file `/rhdd3` with a one-line description, and packages in `/rpms/ARCH/` that provide
 //! `kernel-modules` for the running kernel. In these packages, it uses the files whose names end in `.ko`.
 
 use super::build::{Kind, Rpmbuild};
@@ -42,8 +42,8 @@ pub fn mkdriverdisk_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
     request.output(layout, "driver_disk", file)
 }
 
-/// Finds the user's spec file for module packages: `--spec FILE`, where FILE is relative to the source tree or
-/// any path; otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
+/// Finds the user's spec file for module packages: `--spec FILE`, where FILE is relative to the source tree
+/// or any path; otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
 fn find_template(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<Option<PathBuf>> {
     if spec.is_some() {
         return kmp::find(layout, request, spec).map(Some);
@@ -134,8 +134,8 @@ fn template_packages(
     Ok(())
 }
 
-/// Builds `kmod-M` and copies it to `to`. It contains the modules in the directory where the kernels find them,
-/// uncompressed, as the installer requires.
+/// Builds `kmod-M` and copies it to `to`. It contains the modules in the directory where the kernels find
+/// them, uncompressed, as the installer requires.
 fn own_package(
     packer: &Packer<'_>,
     request: &Request<'_>,

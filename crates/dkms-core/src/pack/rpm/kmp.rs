@@ -94,6 +94,6 @@ pub(super) fn write_source_archive(rpmbuild: &Rpmbuild<'_>, build: &Build) -> Re
     let name = format!("{}-{}", build.package.name, build.package.version);
     let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
     let dir = rpmbuild.path().join("tree");
-    copy_patched(system, sink, build, &loaded, &dir)?;
+    copy_patched(rpmbuild.packer, build, &loaded, &dir)?;
     rpmbuild.write_archive(&format!("{name}.tar.bz2"), &[Member::path(name, &dir)])
 }

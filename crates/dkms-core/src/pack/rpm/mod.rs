@@ -30,8 +30,8 @@ pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
 
 impl Request<'_> {
-    /// Returns the architecture of all modules; `None` if there are no modules or several architectures, so that
-    /// the package is `noarch`.
+    /// Returns the architecture of all modules; `None` if there are no modules or several architectures, so
+    /// that the package is `noarch`.
     fn architecture(&self) -> Option<&str> {
         let mut all = self.binaries().iter().map(names::architecture);
         let first = all.next()?;
@@ -45,8 +45,8 @@ impl Request<'_> {
     }
 }
 
-/// Returns the path that [`mkrpm`] writes. With a user's spec file but without `--archive`, this is a directory,
-/// because the spec file determines the file name.
+/// Returns the path that [`mkrpm`] writes. With a user's spec file but without `--archive`, this is a
+/// directory, because the spec file determines the file name.
 ///
 /// # Errors
 /// rpm does not accept the name or version.
@@ -58,8 +58,8 @@ pub fn mkrpm_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
 
 /// Writes `M-V-1dkms.noarch.rpm` with the source, which dkms builds on the target. If kernels are given, it
 /// also contains their built modules, as a tarball that the target's `common.postinst` loads, and the package
-/// is specific to their architecture. With [`crate::pack::Content::BinariesOnly`], only the dkms.conf of the source
-/// is included. A user's own spec file determines all of this itself; see `template`.
+/// is specific to their architecture. With [`crate::pack::Content::BinariesOnly`], only the dkms.conf of the
+/// source is included. A user's own spec file determines all of this itself; see `template`.
 ///
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild is
@@ -123,24 +123,25 @@ fn own_spec(rpmbuild: &Rpmbuild<'_>, request: &Request<'_>, metadata: &Metadata)
 }
 
 /// Copies the source to `dir`, and applies the patches of dkms.conf for this kernel.
-fn copy_patched(system: &System, sink: &dyn Sink, build: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
-    prepare::fresh_copy(&system.layout, sink, build, dir)?;
+fn copy_patched(packer: &Packer<'_>, build: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    let system = packer.system;
+    prepare::fresh_copy(&system.layout, packer.sink, build, dir)?;
     let names = prepare::patches_for(loaded, build)?;
     // The log is next to the copy, which must contain only the source.
     let (path, kept) = (dir.with_extension("log"), system.layout.failed_log(build));
     let log = MakeLog::create(&system.host, &path, &kept, build)?;
-    let done = sandboxed_patch(system, sink, build, loaded, dir, &names, &log);
-    if done.is_err() {
+    let patched = apply_patches(packer, build, loaded, dir, &names, &log);
+    if patched.is_err() {
+        // The error of the patch is more important than a log that cannot be kept.
         let _ = kept.parent().map(fs::create_dir_all);
         let _ = fs::copy_file(&path, &kept);
     }
-    done
+    patched
 }
 
 /// Applies the package's patches, with the same confinement as a build.
-fn sandboxed_patch(
-    system: &System,
-    sink: &dyn Sink,
+fn apply_patches(
+    packer: &Packer<'_>,
     build: &Build,
     loaded: &Loaded,
     dir: &Path,
@@ -150,6 +151,7 @@ fn sandboxed_patch(
     if names.is_empty() {
         return Ok(());
     }
+    let Packer { system, sink, .. } = *packer;
     let policy = &loaded.conf.confine;
     let environment = crate::build::environment::of_build(&system.host, &system.settings, dir);
     let (hidden, visible) = (Vec::new(), Vec::new());
@@ -157,13 +159,13 @@ fn sandboxed_patch(
     let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };
     let sandbox = BuildSandbox::new(system, sink, wanted)?;
     sandbox.hand_over()?;
-    let done = prepare::patch(system, sink, build, &sandbox, dir, names, log);
+    let applied = prepare::patch(system, sink, build, &sandbox, dir, names, log);
     owner::give_to_root(dir);
-    done.map(|_| ())
+    applied.map(|_| ())
 }
 
-/// Copies packages to a directory, and returns their paths there. If `first` is given, it is the path of the first
-/// package.
+/// Copies packages to a directory, and returns their paths there. If `first` is given, it is the path of the
+/// first package.
 fn copy_packages(
     packer: &Packer<'_>,
     packages: &[PathBuf],

@@ -69,8 +69,8 @@ pub(super) fn directory(release: &str) -> Result<&str, BadName> {
     Err(BadName { what: "kernel release in an rpm package", word: release.to_owned(), why })
 }
 
-/// Returns a module's own version as the version of a dependency; `None` if it does not begin with a letter or
-/// digit.
+/// Returns a module's own version as the version of a dependency; `None` if it does not begin with a letter
+/// or digit.
 pub(super) fn module_version(word: &str) -> Option<String> {
     let version = replace_invalid(word.trim());
     version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
@@ -84,8 +84,8 @@ pub(super) fn kernel(release: &str) -> String {
     }
 }
 
-/// Returns an alias as the argument of `modalias(...)`. A character that would end the argument becomes `?`, which
-/// matches any character in an alias (SUSE's and Red Hat's kernel packages do the same).
+/// Returns an alias as the argument of `modalias(...)`. A character that would end the argument becomes `?`,
+/// which matches any character in an alias (SUSE's and Red Hat's kernel packages do the same).
 pub(super) fn alias(word: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || "[]._:*?/-".contains(c);
     word.chars().map(|c| if keep(c) { c } else { '?' }).collect()

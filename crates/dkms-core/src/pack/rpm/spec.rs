@@ -111,9 +111,9 @@ fn wrapped(text: &str) -> String {
     out
 }
 
-/// Returns the `%post` of a package that dkms builds. Depending on the version of rpm, the new package's script
-/// runs before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves makes the result the
-/// same in both cases.
+/// Returns the `%post` of a package that dkms builds. Depending on the version of rpm, the new package's
+/// script runs before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves makes the
+/// result the same in both cases.
 pub(super) fn dkms_post(package: &PackageId) -> String {
     let (m, v) = (&package.name, &package.version);
     format!(
@@ -155,9 +155,9 @@ exit 0
     )
 }
 
-/// Returns the scriptlets of a package of modules for kernels. They run depmod if the kernels are installed, and
-/// weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On removal,
-/// weak-modules needs the names of the modules after the files are deleted.
+/// Returns the scriptlets of a package of modules for kernels. They run depmod if the kernels are installed,
+/// and weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On
+/// removal, weak-modules needs the names of the modules after the files are deleted.
 pub(super) fn kmod_scripts(
     name: &str,
     directories: &[String],

@@ -19,9 +19,9 @@ pub(super) fn find(layout: &Layout, request: &Request<'_>) -> Option<PathBuf> {
 
 /// Runs rpmbuild on the spec file. As in 2.6.1, it gets the macros `module_name`, `version`,
 /// `kernel_versions` (releases, separated by blanks) and `mktarball_line` (the options of mktarball for these
-/// kernels, or `none`), and a program that prints the aliases. It also gets the path of the tree (`_dkmsdir`),
-/// and `source_only` and `binaries_only` if requested. The sources include the source tree (`M-V/`) and
-/// `common.postinst`.
+/// kernels, or `none`), and a program that prints the aliases. It also gets the path of the tree
+/// (`_dkmsdir`), and `source_only` and `binaries_only` if requested. The sources include the source tree
+/// (`M-V/`) and `common.postinst`.
 ///
 /// # Errors
 /// rpmbuild fails or creates no package; a file cannot be copied.

@@ -66,9 +66,10 @@ pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// Writes the extension.
 ///
 /// # Errors
-/// A package is not in the tree, or is not built for a kernel; the kernels have several architectures; a module
-/// that the packaged modules depend on is missing; this system's os-release is unusable; the output exists, and
-/// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
+/// A package is not in the tree, or is not built for a kernel; the kernels have several architectures; a
+/// module that the packaged modules depend on is missing; this system's os-release is unusable; the output
+/// exists, and `--force` is not given; the program for the format is missing or fails; the destination is not
+/// writable.
 pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<PathBuf> {
     let (name, path) = request.target(&system.layout)?;
     output::refuse_existing(&path, request.force)?;

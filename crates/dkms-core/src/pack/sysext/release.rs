@@ -14,8 +14,8 @@ const ANY: &str = "_any";
 /// Returns the text of the file.
 ///
 /// # Errors
-/// The system has no os-release, or a value contains characters that are not allowed; the kernels have several
-/// architectures.
+/// The system has no os-release, or a value contains characters that are not allowed; the kernels have
+/// several architectures.
 pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<String> {
     let architecture = architecture(request)?;
     let os_release = read_os_release()?;
@@ -37,7 +37,8 @@ pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<Strin
         None => text.push_str(&format!("VERSION_ID={}\n", require_plain("VERSION_ID", version)?)),
     }
     text.push_str(&format!("ARCHITECTURE={architecture}\n"));
-    // systemd (since version 253) reloads its units after the merge, so it finds the service of the extension.
+    // systemd (since version 253) reloads its units after the merge, so it finds the service of the
+    // extension.
     text.push_str("EXTENSION_RELOAD_MANAGER=1\n");
     sink.event(crate::event::Event::Detail {
         text: format!("extension-release: {}", text.trim().replace('\n', " ")),

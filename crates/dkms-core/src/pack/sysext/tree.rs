@@ -7,8 +7,8 @@ use dkms_sys::fs;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The service that generates the index, and its program. They are part of the extension because the system may
-/// not have dkms.
+/// The service that generates the index, and its program. They are part of the extension because the system
+/// may not have dkms.
 const SERVICE: &str = "dkms-sysext.service";
 const SERVICE_TEXT: &str = include_str!("../../../../../packaging/systemd/dkms-sysext.service");
 const PROGRAM: &str = "usr/lib/dkms/sysext-index";
@@ -18,8 +18,8 @@ const UNITS: &str = "usr/lib/systemd/system";
 /// active, systemd would not start it.
 const UPHOLDS: &str = "[Unit]\nUpholds=dkms-sysext.service\n";
 
-/// Creates the extension `name` in the directory `root`. `release` is the text of its `extension-release`; with
-/// `load`, its modules are loaded at boot.
+/// Creates the extension `name` in the directory `root`. `release` is the text of its `extension-release`;
+/// with `load`, its modules are loaded at boot.
 pub(super) fn fill(root: &Path, name: &str, all: &[Modules], release: &str, load: bool) -> Result<()> {
     let write = |place: &str, bytes: &[u8], mode: u32| -> Result<()> {
         let path = root.join(place);

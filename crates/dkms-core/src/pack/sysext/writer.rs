@@ -1,4 +1,5 @@
-//! Writes an extension in its format: a directory, or a file system image whose bytes depend only on the files.
+//! Writes an extension in its format: a directory, or a file system image whose bytes depend only on the
+//! files.
 
 use super::request::Format;
 use crate::digest;
@@ -32,8 +33,8 @@ impl Writer {
         })
     }
 
-    /// Writes the extension `name`, whose files are in `content`, next to `content`, and returns its path there.
-    /// `path` is its final path, which messages show.
+    /// Writes the extension `name`, whose files are in `content`, next to `content`, and returns its path
+    /// there. `path` is its final path, which messages show.
     pub(super) fn write(
         &self,
         packer: &Packer<'_>,
