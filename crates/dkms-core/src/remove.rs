@@ -90,11 +90,11 @@ fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>>
         kernels.push(system.host.kernel()?);
     }
     let mut change = Change::begin(system, sink, &kernels, plan.overrides)?;
-    let done = plan.operations().try_for_each(|operation| execute_step(system, sink, &mut change, operation));
+    let done = plan.operations().try_for_each(|operation| execute_step(system, &mut change, operation));
     if let Err(e) = done {
-        return Err(change.abandon_because(system, sink, e));
+        return Err(change.abandon_because(e));
     }
-    let finished = change.finish(system, sink, Ending::Whole)?;
+    let finished = change.finish(Ending::Whole)?;
     let is_uninstalled = |kernel: &Kernel| {
         plan.operations().any(|o| matches!(o, Operation::Uninstall(build) if build.kernel == *kernel))
     };
@@ -102,25 +102,23 @@ fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>>
 }
 
 /// Executes one step.
-fn execute_step(system: &System, sink: &dyn Sink, change: &mut Change, operation: &Operation) -> Result<()> {
+fn execute_step(system: &System, change: &mut Change<'_>, operation: &Operation) -> Result<()> {
     if let Some(signal) = dkms_sys::signal::interrupted() {
         return Err(Error::Interrupted(signal));
     }
     match operation {
         // Another dkms may have uninstalled the build before this one had the lock.
-        Operation::Uninstall(build) if state::is_active(&system.layout, build) => {
-            change.uninstall(system, sink, build)
-        }
+        Operation::Uninstall(build) if state::is_active(&system.layout, build) => change.uninstall(build),
         Operation::Unbuild(build) => {
             if state::is_active(&system.layout, build) {
-                change.uninstall(system, sink, build)?;
+                change.uninstall(build)?;
             }
             if system.layout.built_dir(build).is_dir() {
-                change.unbuild(system, sink, build)?;
+                change.unbuild(build)?;
             }
             Ok(())
         }
-        Operation::Remove(package) => change.forget(system, sink, package),
+        Operation::Remove(package) => change.forget(package),
         _ => Ok(()),
     }
 }
@@ -164,16 +162,16 @@ pub fn clear_kernel(
             let Some(build) = operation.build().filter(|build| failed_build != Some(*build)) else {
                 continue;
             };
-            match execute_step(system, sink, &mut change, operation) {
+            match execute_step(system, &mut change, operation) {
                 Ok(()) => changed |= matches!(operation, Operation::Uninstall(_)),
-                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(system, sink, e)),
+                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(e)),
                 Err(e) => {
                     fail(build, Arc::new(e));
                     failed_build = Some(build);
                 }
             }
         }
-        change.finish(system, sink, Ending::Regardless)?;
+        change.finish(Ending::Regardless)?;
     }
     let modules = system.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {

@@ -23,14 +23,14 @@ use dkms_sys::process::Status;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::{Op, aside, write_text};
 use dkms_tree::journal::{Before, Transaction};
-use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use dkms_tree::{beneath, state};
 use std::path::{Path, PathBuf};
 
 /// Changes to the modules of one or more kernels, applied as a single transaction.
-#[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct Change<'a> {
+    pub(super) system: &'a System,
+    pub(super) sink: &'a dyn Sink,
     overrides: Overrides,
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
@@ -69,14 +69,14 @@ pub(crate) enum Outcome {
     Nothing,
 }
 
-impl Change {
+impl<'a> Change<'a> {
     /// Takes the kernels' locks, recovers what an interrupted command left, and opens the journal.
     ///
     /// # Errors
     /// A lock is busy, or the tree is not writable.
     pub(crate) fn begin(
-        system: &System,
-        sink: &dyn Sink,
+        system: &'a System,
+        sink: &'a dyn Sink,
         kernels: &[Kernel],
         overrides: Overrides,
     ) -> Result<Self> {
@@ -96,7 +96,8 @@ impl Change {
             weak_removed: Vec::new(),
         };
         let kernels = sorted.into_iter().map(new_state).collect();
-        Ok(Self { overrides, held, transaction, kernels, results: Vec::new(), pending_depmod })
+        let results = Vec::new();
+        Ok(Self { system, sink, overrides, held, transaction, kernels, results, pending_depmod })
     }
 
     /// Returns the state of a kernel in this change.
@@ -119,12 +120,12 @@ impl Change {
     }
 
     /// Records the status of a package before its first change. `status` shows it until the change ends.
-    pub(super) fn record_status(&mut self, system: &System, package: &str) -> Result<()> {
+    pub(super) fn record_status(&mut self, package: &str) -> Result<()> {
         if self.transaction.knows(package) {
             return Ok(());
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
-        let entries = status::of_package(system, package, &kernels);
+        let entries = status::of_package(self.system, package, &kernels);
         Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
     }
 
@@ -132,14 +133,15 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub(crate) fn install(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<Outcome> {
+    pub(crate) fn install(&mut self, build: &Build) -> Result<Outcome> {
+        let (system, sink) = (self.system, self.sink);
         let directory = system.layout.kernel_modules(&build.kernel.release);
         if !directory.exists() {
             return Err(InstallError::KernelDirMissing(directory).into());
         }
         beneath::check_package(&system.layout, &build.package)?;
         let built = Built::read(system, sink, build, self.overrides)?;
-        self.pre_install(system, sink, build, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
+        self.pre_install(build, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
         let state = self.state_of(&build.kernel)?;
         let index = state.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
         let facts = state.facts.get_or_insert_with(|| Facts::gather(system, sink, &build.kernel));
@@ -167,13 +169,13 @@ impl Change {
         for newer in &planned.refused {
             sink.warn(format!("left out: {newer}"));
         }
-        let applied = self.apply(system, sink, build, planned, manifest, loaded.conf.no_weak_modules);
+        let applied = self.apply(build, planned, manifest, loaded.conf.no_weak_modules);
         applied.map_err(|e| match e {
             Error::Io(cause) => InstallError::Failed { build: build.clone(), cause }.into(),
             other => other,
         })?;
         let script = ("POST_INSTALL", loaded.conf.post_install.as_deref());
-        self.run_final_script(system, sink, build, script, "; its modules are in place");
+        self.run_final_script(build, script, "; its modules are in place");
         self.report_later(&build.kernel, Event::Installed { build: build.clone() });
         Ok(Outcome::Installed)
     }
@@ -181,7 +183,8 @@ impl Change {
     /// Returns variables for the scripts of a build's package, in addition to the inherited ones. If the
     /// headers exist, they include the kernel's compiler, because in dkms 3 the preceding build of the same
     /// command sets this variable.
-    fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
+    fn environment(&self, build: &Build) -> Vec<(String, String)> {
+        let system = self.system;
         let mut environment = hooks::variables(&build.package, Some(&build.kernel));
         let headers = headers::find(system, &build.kernel);
         if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &build.kernel.release)) {
@@ -195,28 +198,20 @@ impl Change {
     /// exist.
     fn run_script(
         &self,
-        system: &System,
-        sink: &dyn Sink,
         build: &Build,
         directive: &'static str,
         line: Option<&str>,
     ) -> Result<Option<Status>> {
+        let (system, sink) = (self.system, self.sink);
         let Some(line) = line.filter(|line| !line.is_empty()) else { return Ok(None) };
         let directory = &system.layout.source_link(&build.package);
-        let environment = &self.environment(system, build);
+        let environment = &self.environment(build);
         hooks::run(system, sink, &build.package, &Script { directive, line, directory, environment })
     }
 
-    fn pre_install(
-        &self,
-        system: &System,
-        sink: &dyn Sink,
-        build: &Build,
-        line: Option<&str>,
-        force: bool,
-    ) -> Result<()> {
+    fn pre_install(&self, build: &Build, line: Option<&str>, force: bool) -> Result<()> {
         let package = &build.package;
-        match self.run_script(system, sink, build, "PRE_INSTALL", line)? {
+        match self.run_script(build, "PRE_INSTALL", line)? {
             Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
                 package: package.clone(),
                 command: line.unwrap_or_default().to_owned(),
@@ -224,7 +219,7 @@ impl Change {
             }
             .into()),
             Some(status) if !status.success() => {
-                sink.warn(format!(
+                self.sink.warn(format!(
                     "PRE_INSTALL of {package} ended with {status}; installing anyway (--force)"
                 ));
                 Ok(())
@@ -234,19 +229,12 @@ impl Change {
     }
 
     /// Runs POST_INSTALL or POST_REMOVE. A failure is only a warning, with this note.
-    fn run_final_script(
-        &self,
-        system: &System,
-        sink: &dyn Sink,
-        build: &Build,
-        (directive, line): (&'static str, Option<&str>),
-        note: &str,
-    ) {
-        match self.run_script(system, sink, build, directive, line) {
+    fn run_final_script(&self, build: &Build, (directive, line): (&'static str, Option<&str>), note: &str) {
+        match self.run_script(build, directive, line) {
             Ok(Some(status)) if !status.success() => {
-                sink.warn(format!("{directive} of {} ended with {status}{note}", build.package));
+                self.sink.warn(format!("{directive} of {} ended with {status}{note}", build.package));
             }
-            Err(e) => sink.warn(e.to_string()),
+            Err(e) => self.sink.warn(e.to_string()),
             Ok(_) => {}
         }
     }
@@ -254,13 +242,12 @@ impl Change {
     /// Executes the planned changes of an installation.
     fn apply(
         &mut self,
-        system: &System,
-        sink: &dyn Sink,
         build: &Build,
         planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
+        let system = self.system;
         let mut ops = planned.ops;
         let files: Vec<&BuiltModule> = planned.placed.iter().chain(&planned.adopted).collect();
         let path = system.layout.manifest(build);
@@ -276,8 +263,8 @@ impl Change {
             ),
             None => Ok(()),
         };
-        self.record_status(system, &build.package.name)?;
-        self.batch(system, sink, &build.kernel, ops, stage_all, record)?;
+        self.record_status(&build.package.name)?;
+        self.batch(&build.kernel, ops, stage_all, record)?;
         let paths: Vec<PathBuf> = files.into_iter().map(BuiltModule::target).collect();
         let state = self.state_of(&build.kernel)?;
         state.needs_depmod = true;
@@ -304,7 +291,8 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub(crate) fn uninstall(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
+    pub(crate) fn uninstall(&mut self, build: &Build) -> Result<()> {
+        let (system, sink) = (self.system, self.sink);
         beneath::check_package(&system.layout, &build.package)?;
         let planned = uninstall::plan(system, sink, build, self.overrides.force)?;
         for warning in &planned.warnings {
@@ -319,10 +307,10 @@ impl Change {
             Some(m) => m.post_remove.clone(),
             None => post_remove(system, sink, build),
         };
-        self.record_status(system, &build.package.name)?;
+        self.record_status(&build.package.name)?;
         let path = system.layout.manifest(build);
         let record = || planned.record.as_ref().map_or(Ok(()), |m| write_record(&path, m));
-        self.batch(system, sink, &build.kernel, planned.ops, || Ok(()), record)?;
+        self.batch(&build.kernel, planned.ops, || Ok(()), record)?;
         let state = self.state_of(&build.kernel)?;
         (state.needs_depmod, state.index) = (true, None);
         for path in planned.removed {
@@ -331,7 +319,7 @@ impl Change {
         for to in planned.restored {
             self.report_later(&build.kernel, Event::OriginalRestored { build: build.clone(), to });
         }
-        self.run_final_script(system, sink, build, ("POST_REMOVE", post_remove.as_deref()), "");
+        self.run_final_script(build, ("POST_REMOVE", post_remove.as_deref()), "");
         self.report_later(&build.kernel, Event::Uninstalled { build: build.clone() });
         Ok(())
     }
@@ -340,18 +328,11 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of the batch is changed.
-    pub(crate) fn perform(
-        &mut self,
-        system: &System,
-        sink: &dyn Sink,
-        kernel: &Kernel,
-        package: Option<&str>,
-        ops: Vec<Op>,
-    ) -> Result<()> {
+    pub(crate) fn perform(&mut self, kernel: &Kernel, package: Option<&str>, ops: Vec<Op>) -> Result<()> {
         if let Some(name) = package {
-            self.record_status(system, name)?;
+            self.record_status(name)?;
         }
-        self.batch(system, sink, kernel, ops, || Ok(()), || Ok(()))?;
+        self.batch(kernel, ops, || Ok(()), || Ok(()))?;
         let state = self.state_of(kernel)?;
         (state.needs_depmod, state.index) = (true, None);
         Ok(())
@@ -362,19 +343,18 @@ impl Change {
     /// removed.
     pub(super) fn batch(
         &mut self,
-        system: &System,
-        sink: &dyn Sink,
         kernel: &Kernel,
         ops: Vec<Op>,
         stage: impl FnOnce() -> Result<()>,
         record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        let (system, sink) = (self.system, self.sink);
         crate::trust::signing::reach(system, sink).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
         self.state_of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
         if done.is_err() {
-            self.remove_empty(&system.host, &system.layout);
+            self.remove_empty();
         }
         done
     }
@@ -383,12 +363,13 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing is changed.
-    pub(crate) fn unbuild(&mut self, system: &System, sink: &dyn Sink, build: &Build) -> Result<()> {
-        self.record_status(system, &build.package.name)?;
+    pub(crate) fn unbuild(&mut self, build: &Build) -> Result<()> {
+        let system = self.system;
+        self.record_status(&build.package.name)?;
         let dir = system.layout.kernel_dir(build);
         let saved = dir.join(format!(".tmp_{}_unbuilt", build.kernel.arch));
         let ops = vec![Op::Remove { path: system.layout.built_dir(build), saved }];
-        self.batch(system, sink, &build.kernel, ops, || Ok(()), || Ok(()))?;
+        self.batch(&build.kernel, ops, || Ok(()), || Ok(()))?;
         self.report_later(&build.kernel, Event::Unbuilt { build: build.clone() });
         Ok(())
     }
@@ -399,20 +380,21 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing is changed.
-    pub(crate) fn forget(&mut self, system: &System, sink: &dyn Sink, package: &PackageId) -> Result<()> {
-        self.record_status(system, &package.name)?;
+    pub(crate) fn forget(&mut self, package: &PackageId) -> Result<()> {
+        let system = self.system;
+        self.record_status(&package.name)?;
         let dir = system.layout.package_dir(&package.name);
         let Some(kernel) = self.kernels.first().map(|k| k.kernel.clone()) else { return Ok(()) };
         let saved = dir.join(format!(".{}.removed", package.version));
         let ops = vec![Op::Remove { path: system.layout.version_dir(package), saved }];
-        self.batch(system, sink, &kernel, ops, || Ok(()), || Ok(()))?;
+        self.batch(&kernel, ops, || Ok(()), || Ok(()))?;
         self.report_later(&kernel, Event::Forgotten { package: package.clone() });
         Ok(())
     }
 
-    pub(super) fn remove_empty(&self, host: &Host, layout: &Layout) {
+    pub(super) fn remove_empty(&self) {
         for state in &self.kernels {
-            clean::remove_empty(host, layout, &state.kernel, &state.emptied);
+            clean::remove_empty(&self.system.host, &self.system.layout, &state.kernel, &state.emptied);
         }
     }
 }

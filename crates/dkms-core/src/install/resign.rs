@@ -48,19 +48,14 @@ struct Item {
     is_installed: bool,
 }
 
-impl Change {
+impl Change<'_> {
     /// Re-signs the modules of a build, except those that `resigner` skips. This does not change the index,
     /// so depmod is not needed.
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub(crate) fn resign(
-        &mut self,
-        system: &System,
-        sink: &dyn Sink,
-        build: &Build,
-        resigner: &dyn Resigner,
-    ) -> Result<Resigned> {
+    pub(crate) fn resign(&mut self, build: &Build, resigner: &dyn Resigner) -> Result<Resigned> {
+        let (system, sink) = (self.system, self.sink);
         let mut resigned = Resigned::default();
         let items = find_items(system, sink, build, resigner, &mut resigned)?;
         if items.is_empty() {
@@ -99,8 +94,8 @@ impl Change {
             }
             None => Ok(()),
         };
-        self.record_status(system, &build.package.name)?;
-        self.batch(system, sink, &build.kernel, ops, stage, record)?;
+        self.record_status(&build.package.name)?;
+        self.batch(&build.kernel, ops, stage, record)?;
         resigned.installed = items.iter().filter(|item| item.is_installed).count();
         resigned.files = items.into_iter().map(|item| item.path).collect();
         Ok(resigned)
@@ -110,9 +105,9 @@ impl Change {
     ///
     /// # Errors
     /// On an error, nothing of the batch is changed.
-    pub(crate) fn replace(&mut self, system: &System, sink: &dyn Sink, ops: Vec<Op>) -> Result<()> {
+    pub(crate) fn replace(&mut self, ops: Vec<Op>) -> Result<()> {
         let Some(kernel) = self.kernels.first().map(|state| state.kernel.clone()) else { return Ok(()) };
-        self.batch(system, sink, &kernel, ops, || Ok(()), || Ok(()))
+        self.batch(&kernel, ops, || Ok(()), || Ok(()))
     }
 }
 

@@ -78,7 +78,7 @@ impl Scheduler<'_> {
         }
         // Packages against which others were built stay installed, and get their depmod.
         let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
-        let finished = change.finish(self.system, self.sink, ending)?;
+        let finished = change.finish(ending)?;
         for (kernel, e) in finished.failed {
             self.roll_back(group, &kernel, e);
         }

@@ -186,7 +186,7 @@ fn take(
             if let Some(signal) = dkms_sys::signal::interrupted() {
                 return Err(Error::Interrupted(signal));
             }
-            let done = change.resign(system, sink, b, &resigner)?;
+            let done = change.resign(b, &resigner)?;
             taken.files += done.files.len();
             taken.left.extend(done.skipped);
             if done.installed > 0 && !taken.changed.contains(&b.kernel) {
@@ -196,12 +196,12 @@ fn take(
                 change.report_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
             }
         }
-        change.replace(system, sink, exchange(pair, staged, &resigner.old))
+        change.replace(exchange(pair, staged, &resigner.old))
     };
     if let Err(e) = all() {
-        return Err(change.abandon_because(system, sink, e));
+        return Err(change.abandon_because(e));
     }
-    change.finish(system, sink, Ending::Whole)?;
+    change.finish(Ending::Whole)?;
     Ok(taken)
 }
 
