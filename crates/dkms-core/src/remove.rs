@@ -56,13 +56,9 @@ pub fn execute(system: &System, sink: &dyn Sink, request: &Request<'_>, plan: Pl
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
     // If there is nothing to do, this neither waits for the lock nor needs a writable tree.
-    if !changes_something(&plan) {
-        report_nothing(sink, &plan);
-        return Ok(Vec::new());
-    }
-    let _lock = lock::build(system, sink, request.package)?;
+    let lock = changes_something(&plan).then(|| lock::build(system, sink, request.package)).transpose()?;
     // While this dkms waited for the lock, another dkms may have built or removed the package.
-    let plan = self::plan(system, sink, request)?;
+    let plan = if lock.is_some() { self::plan(system, sink, request)? } else { plan };
     report_nothing(sink, &plan);
     transact(system, sink, plan)
 }

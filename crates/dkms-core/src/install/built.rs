@@ -69,7 +69,7 @@ impl Built {
         let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
         let manifest = Manifest::read(&system.layout, build)?;
         let modules = built_modules(system, build, manifest.as_ref(), &loaded);
-        let force = force_for(&system.layout, overrides, &build.package.name);
+        let force = force_for(&system.layout, sink, overrides, &build.package.name);
         let built = Self { build: build.clone(), loaded, manifest, modules, force };
         built.require_all_modules(system)?;
         Ok(built)
@@ -128,14 +128,48 @@ fn built_modules(
 
 /// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
 /// `modules_to_force_install/`.
-fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force {
+fn force_for(layout: &Layout, sink: &dyn Sink, overrides: Overrides, package: &str) -> Force {
     let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
     for name in fs::list_dir(&layout.force_dir).unwrap_or_default() {
-        let Ok(text) = fs::read_text(layout.force_dir.join(name), Limit::CONFIG) else { continue };
+        let text = fs::read_text(layout.force_dir.join(name), Limit::CONFIG).unwrap_or_else(|e| {
+            sink.warn(format!("a list of modules to install by force is ignored: {e}"));
+            String::new()
+        });
         for word in text.split_whitespace() {
             force.all |= word == package;
             force.version |= word.strip_suffix("_version-override") == Some(package);
         }
     }
     force
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use std::sync::Mutex;
+
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Sink for Warnings {
+        fn event(&self, event: Event) {
+            if let Event::Warning { text } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_force_list_that_cannot_be_read_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { force_dir: dir.path().to_owned(), ..Layout::default() };
+        std::fs::write(dir.path().join("a"), "foo bar_version-override\n").unwrap();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        let warnings = Warnings(Mutex::default());
+        let force = |package| force_for(&layout, &warnings, Overrides::default(), package);
+        assert!(force("foo").all && !force("foo").version);
+        assert!(force("bar").version && !force("bar").all);
+        let warnings = warnings.0.into_inner().unwrap();
+        assert!(warnings.len() == 4 && warnings[0].contains("is ignored"), "{warnings:?}");
+    }
 }

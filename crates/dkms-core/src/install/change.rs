@@ -300,7 +300,7 @@ impl<'a> Change<'a> {
         }
         let manifest = Manifest::read(&system.layout, build)?;
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
-            weak::run(system, sink, &build.kernel, weak::Change::Remove, &planned.removed);
+            weak::run(system, sink, &build.kernel, weak::Action::Remove, &planned.removed);
             self.state_of(&build.kernel)?.weak_removed.extend(planned.removed.iter().cloned());
         }
         let post_remove = match &manifest {
@@ -412,13 +412,13 @@ fn lock_and_recover(
         if held.iter().any(Held::is_inherited) {
             return Ok((held, Vec::new()));
         }
-        match recover::recover(system, sink, kernels)? {
+        match recover::recover_kernels(system, sink, kernels)? {
             Left::Depmod(pending) => return Ok((held, pending)),
             Left::More(all) => {
                 // Locks are always taken in the same order, so these are released first.
                 drop(held);
                 let _held = lock::install(system, sink, &all)?;
-                recover::recover(system, sink, &all)?;
+                recover::recover_kernels(system, sink, &all)?;
             }
         }
     }

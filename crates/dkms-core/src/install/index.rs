@@ -78,8 +78,12 @@ pub(super) fn make(
     let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(&record.facts)).collect();
     let modules: Vec<Module<'_>> =
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
-    let lists = ListTexts::read(dir)?;
-    let index_files = index::write(tool.version, &modules, &lists.borrow())?;
+    let read = |name| fs::read_bounded(dir.join(name), Limit::INDEX).map_err(|e| decline(e.to_string()));
+    let text = |name| String::from_utf8(read(name)?).map_err(|_| decline(format!("{name} is not text")));
+    let (order, builtin) = (text("modules.order")?, text("modules.builtin")?);
+    let builtin_modinfo = read("modules.builtin.modinfo")?;
+    let lists = Lists { order: &order, builtin: &builtin, builtin_modinfo: &builtin_modinfo };
+    let index_files = index::write(tool.version, &modules, &lists)?;
     let changed =
         records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
     if changed && update == Update::Cache && system.host.records_stamps() {
@@ -255,30 +259,5 @@ impl<'a> Record<'a> {
 
     fn is_new(&self) -> bool {
         matches!(self.facts, Cow::Owned(_))
-    }
-}
-
-/// The lists next to the modules, which the kernel's package installs.
-struct ListTexts {
-    order: String,
-    builtin: String,
-    builtin_modinfo: Vec<u8>,
-}
-
-impl ListTexts {
-    fn read(dir: &Path) -> Result<Self, Decline> {
-        let read =
-            |name: &str| fs::read_bounded(dir.join(name), Limit::INDEX).map_err(|e| decline(e.to_string()));
-        let text =
-            |name: &str| String::from_utf8(read(name)?).map_err(|_| decline(format!("{name} is not text")));
-        Ok(Self {
-            order: text("modules.order")?,
-            builtin: text("modules.builtin")?,
-            builtin_modinfo: read("modules.builtin.modinfo")?,
-        })
-    }
-
-    fn borrow(&self) -> Lists<'_> {
-        Lists { order: &self.order, builtin: &self.builtin, builtin_modinfo: &self.builtin_modinfo }
     }
 }

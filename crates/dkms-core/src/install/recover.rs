@@ -29,7 +29,7 @@ pub(super) enum Left {
 /// # Errors
 /// The journals cannot be listed; a file of the tree is a link that leads out of the tree; an interrupt. If a
 /// journal cannot be rolled back, that is a warning, and the journal stays.
-pub fn pending(system: &System, sink: &dyn Sink) -> Result<()> {
+pub fn recover_interrupted(system: &System, sink: &dyn Sink) -> Result<()> {
     beneath::check_own_files(&system.layout)?;
     crate::build::mark::clear_interrupted(system, sink)?;
     // Start with the latest: a script that a command runs may itself run dkms, whose changes come later.
@@ -80,7 +80,7 @@ fn read(path: &Path) -> Result<Option<Journal>> {
 ///
 /// # Errors
 /// Something cannot be rolled back, or is not understood; the journal stays.
-pub(super) fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Left> {
+pub(super) fn recover_kernels(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Left> {
     let mut journals = Vec::new();
     for path in journal::list(&system.layout)? {
         match read(&path) {
@@ -105,7 +105,7 @@ pub(super) fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> R
         return Ok(Left::More(concerned));
     }
     let mut pending = Vec::new();
-    // Start with the latest, as in `pending`.
+    // Start with the latest, as in [`recover_interrupted`].
     for journal in journals.iter().rev() {
         recover_journal(system, sink, journal)?;
         if journal.depmod_pending {

@@ -86,7 +86,7 @@ impl Change<'_> {
     fn add_weak_links(&self) {
         let (system, sink) = (self.system, self.sink);
         for state in &self.kernels {
-            weak::run(system, sink, &state.kernel, weak::Change::Add, &state.weak);
+            weak::run(system, sink, &state.kernel, weak::Action::Add, &state.weak);
         }
     }
 
@@ -186,7 +186,7 @@ impl Change<'_> {
         self.transaction.rollback()?;
         for state in &self.kernels {
             clean::remove_empty(&system.host, &system.layout, &state.kernel, &state.emptied);
-            weak::run(system, sink, &state.kernel, weak::Change::Add, &state.weak_removed);
+            weak::run(system, sink, &state.kernel, weak::Action::Add, &state.weak_removed);
         }
         Ok(())
     }

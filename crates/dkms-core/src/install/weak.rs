@@ -14,24 +14,24 @@ use dkms_tree::state;
 use kmodule::verdict::Reason;
 use std::path::{Path, PathBuf};
 
-/// Whether modules are added or removed.
+/// What weak-modules does with links to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// They were installed.
+pub(super) enum Action {
+    /// Adds them, after the modules were installed.
     Add,
-    /// They are about to be removed.
+    /// Removes them, before the modules are removed.
     Remove,
 }
 
 /// Returns the program of this distribution and its arguments; `None` if it is not installed.
-fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathBuf, Vec<String>)> {
+fn command(family: Family, kernel: &Kernel, action: Action) -> Option<(PathBuf, Vec<String>)> {
     let (candidates, arguments): (&[&str], Vec<String>) = match family {
         Family::Rhel => {
-            let verb = if change == Change::Add { "--add-modules" } else { "--remove-modules" };
+            let verb = if action == Action::Add { "--add-modules" } else { "--remove-modules" };
             (&["/usr/sbin/weak-modules", "/sbin/weak-modules"], vec!["--no-initramfs".into(), verb.into()])
         }
         Family::Suse => {
-            let verb = if change == Change::Add { "--add-kernel-modules" } else { "--remove-kernel-modules" };
+            let verb = if action == Action::Add { "--add-kernel-modules" } else { "--remove-kernel-modules" };
             (&["/usr/lib/module-init-tools/weak-modules2"], vec![verb.into(), kernel.release.to_string()])
         }
         _ => return None,
@@ -42,9 +42,9 @@ fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathBuf, 
 
 /// Runs weak-modules for added or removed files. It reads their paths from its standard input, one per line.
 /// A failure is only a warning, because the modules of this kernel are installed.
-pub(super) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, files: &[PathBuf]) {
+pub(super) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, action: Action, files: &[PathBuf]) {
     let Some(family) = system.host.distribution.as_ref().map(|d| d.family()) else { return };
-    let Some((program, arguments)) = command(family, kernel, change) else { return };
+    let Some((program, arguments)) = command(family, kernel, action) else { return };
     if files.is_empty() {
         return;
     }
@@ -61,7 +61,7 @@ pub(super) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Cha
         Ok(done) if done.status.success() => {
             let what = "weak-modules".into();
             sink.event(Event::CommandRun { what, command: shown, elapsed: done.elapsed });
-            if change == Change::Add {
+            if action == Action::Add {
                 remove_refused_links(system, sink, kernel, files);
             }
         }

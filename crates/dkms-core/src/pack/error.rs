@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackError {
     #[error("{action} needs a spec file, but none exists: {places}")]
-    SpecMissing { action: String, places: String },
+    SpecMissing { action: &'static str, places: String },
     #[error("{0} is not writable")]
     DestinationNotWritable(PathBuf),
     #[error("{0} exists already, and nothing was written")]

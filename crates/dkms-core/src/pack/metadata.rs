@@ -2,10 +2,9 @@
 
 use super::modules;
 use crate::error::Result;
-use crate::install::InstallError;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
-use dkms_tree::state;
+use kmodule::ModuleName;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The metadata of the modules of one or more builds.
@@ -27,18 +26,11 @@ impl Metadata {
     pub(crate) fn read(layout: &Layout, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut metadata = Self::default();
         for kernel in kernels {
-            let build = Build::new(package, kernel);
-            let files = state::module_files(layout, &build);
-            if files.is_empty() {
-                return Err(InstallError::NothingBuilt(build).into());
-            }
-            for file in files {
-                let bytes = dkms_sys::fs::read(&file.path)?;
-                let module = modules::parse(&file.path, &bytes)?;
-                let name = String::from(kmodule::ModuleName::new(&file.name));
+            for (file, module) in modules::read_build(layout, &Build::new(package, kernel))? {
+                let name = String::from(ModuleName::new(&file.name));
                 let aliases = module.modinfo.aliases().map(str::to_owned);
                 metadata.aliases.entry(name.clone()).or_default().extend(aliases);
-                metadata.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
+                metadata.versions.extend(module.modinfo.version().map(|version| (name, version.to_owned())));
                 metadata.licences.extend(module.modinfo.license().map(str::to_owned));
             }
         }

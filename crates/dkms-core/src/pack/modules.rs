@@ -74,14 +74,8 @@ impl Modules {
 
     fn add(&mut self, layout: &Layout, package: &PackageId) -> Result<()> {
         let build = Build::new(package, &self.kernel);
-        let files = state::module_files(layout, &build);
-        if files.is_empty() {
-            return Err(InstallError::NothingBuilt(build).into());
-        }
         let source = layout.source_link(package);
-        for file in files {
-            let bytes = fs::read(&file.path)?;
-            let module = parse(&file.path, &bytes)?;
+        for (file, module) in read_build(layout, &build)? {
             let name = ModuleName::new(&file.name);
             if let Some(other) = self.modules.iter().find(|other| other.name == name) {
                 return Err(PackError::ModuleTwice {
@@ -170,15 +164,23 @@ fn kernel_modules(kernel_dir: &Path) -> Result<BTreeSet<ModuleName>> {
     Ok(modules)
 }
 
-/// Reads a built module, which may be compressed.
+/// Reads the modules of a build, which may be compressed.
 ///
 /// # Errors
-/// [`BuildError::BadModule`].
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
-    decompressed(bytes)
-        .map_err(NotForKernel::from)
-        .and_then(|plain| Ok(Module::parse(&plain)?))
-        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
+/// [`InstallError::NothingBuilt`]; [`BuildError::BadModule`].
+pub(super) fn read_build(layout: &Layout, build: &Build) -> Result<Vec<(ModuleFile, Module)>> {
+    let files = state::module_files(layout, build);
+    if files.is_empty() {
+        return Err(InstallError::NothingBuilt(build.clone()).into());
+    }
+    let read = |file: ModuleFile| {
+        let module = decompressed(&fs::read(&file.path)?)
+            .map_err(NotForKernel::from)
+            .and_then(|plain| Ok(Module::parse(&plain)?))
+            .map_err(|e| BuildError::BadModule { path: file.path.clone(), cause: e.into() })?;
+        Ok((file, module))
+    };
+    files.into_iter().map(read).collect()
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Round<'_> {
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
-            let done = recover::pending(self.l.system, self.l.sink);
+            let done = recover::recover_interrupted(self.l.system, self.l.sink);
             self.settle(&journals, done)?;
         }
         let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();

@@ -76,14 +76,14 @@ esac
 
 /// Returns the `prerm` of a package that dkms builds.
 pub(super) fn dkms_prerm(package: &PackageId) -> String {
-    let (m, v) = (&package.name, &package.version);
+    let (name, version) = (&package.name, &package.version);
     format!(
         r#"#!/bin/sh
 set -e
 case $1 in
 remove | upgrade | deconfigure)
-    if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {m} -v {v})" ]; then
-        dkms remove -m {m} -v {v} --all
+    if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {name} -v {version})" ]; then
+        dkms remove -m {name} -v {version} --all
     fi
     ;;
 esac
@@ -96,21 +96,21 @@ esac
 /// there is one. It uses dpkg's trigger `update-initramfs` only on systems without initramfs-tools: with
 /// initramfs-tools, the trigger would update only the newest kernel.
 pub(super) fn kernel_script(argument: &str, kernel: &Kernel) -> String {
-    let k = &kernel.release;
+    let release = &kernel.release;
     format!(
         r#"#!/bin/sh
 set -e
 case $1 in
 {argument})
-    if [ -e /lib/modules/{k}/modules.dep ] || [ -e /lib/modules/{k}/modules.order ]; then
-        if [ -e /boot/System.map-{k} ]; then
-            depmod -F /boot/System.map-{k} {k}
+    if [ -e /lib/modules/{release}/modules.dep ] || [ -e /lib/modules/{release}/modules.order ]; then
+        if [ -e /boot/System.map-{release} ]; then
+            depmod -F /boot/System.map-{release} {release}
         else
-            depmod {k}
+            depmod {release}
         fi
-        if [ -e /boot/initrd.img-{k} ]; then
+        if [ -e /boot/initrd.img-{release} ]; then
             if command -v update-initramfs >/dev/null 2>&1; then
-                update-initramfs -u -k {k}
+                update-initramfs -u -k {release}
             else
                 dpkg-trigger --no-await update-initramfs
             fi

@@ -71,8 +71,8 @@ fn static_program(head: &[u8], platform: &Platform) -> Result<(), &'static str> 
     let start = number(table, word).ok_or(UNREADABLE)?;
     let size = number(size, 2).ok_or(UNREADABLE)?;
     let count = number(count, 2).ok_or(UNREADABLE)?;
-    for n in 0..count {
-        let at = n.checked_mul(size).and_then(|at| at.checked_add(start)).ok_or(UNREADABLE)?;
+    for index in 0..count {
+        let at = index.checked_mul(size).and_then(|at| at.checked_add(start)).ok_or(UNREADABLE)?;
         // PT_INTERP names the loader of shared libraries.
         if number(at, 4).ok_or(UNREADABLE)? == 3 {
             return Err("needs shared libraries");

@@ -23,7 +23,7 @@ use crate::system::System;
 use dkms_archive::Member;
 use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
-use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub fn mkdriverdisk_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
 /// or any path; otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
 fn find_template(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<Option<PathBuf>> {
     if spec.is_some() {
-        return kmp::find(layout, request, spec).map(Some);
+        return kmp::find_spec(layout, request, spec, "mkdriverdisk").map(Some);
     }
     Ok(Some(layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|path| path.exists()))
 }
@@ -100,9 +100,9 @@ pub fn mkdriverdisk(
 
 /// Finds a program that writes an ISO image, and its arguments.
 fn find_writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
-    let found =
+    let writer =
         WRITERS.iter().find_map(|(name, arguments)| Some((process::which(name, &host.path)?, *arguments)));
-    found.ok_or_else(|| {
+    writer.ok_or_else(|| {
         Error::Program(ProgramError::Missing {
             program: "xorriso".into(),
             purpose: "write an ISO image".into(),
@@ -119,17 +119,17 @@ fn template_packages(
     kernels: &[&Kernel],
     to: &Path,
 ) -> Result<()> {
-    let (m, v) = (&request.package.name, &request.package.version);
+    let PackageId { name: module, version } = request.package;
     for kernel in kernels {
         let mut rpmbuild = Rpmbuild::new(packer, "make a package of modules")?;
         kmp::write_source_archive(&rpmbuild, &Build::new(request.package, kernel))?;
         for (name, value) in
-            [("version", v.as_str()), ("module_name", m), ("kernel_version", kernel.release.as_str())]
+            [("version", version.as_str()), ("module_name", module), ("kernel_version", &kernel.release)]
         {
             rpmbuild.define(name, &names::plain(value));
         }
         let (spec, target) = (fs::read_bounded(template, fs::Limit::CONFIG)?, names::architecture(kernel));
-        copy(&rpmbuild.run(&format!("{m}.spec"), &spec, Kind::Binary, Some(target))?, to)?;
+        copy(&rpmbuild.run(&format!("{module}.spec"), &spec, Kind::Binary, Some(target))?, to)?;
     }
     Ok(())
 }
@@ -145,16 +145,16 @@ fn own_package(
 ) -> Result<()> {
     let layout = &packer.system.layout;
     let package = request.package;
-    let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
+    let (module, version) = (names::package(&package.name)?, names::version(&package.version)?);
     let kernels: Vec<Kernel> = kernels.iter().copied().cloned().collect();
     let metadata = Metadata::read(layout, package, &kernels)?;
     let rpmbuild = Rpmbuild::new(packer, "make a package of modules")?;
-    let name = format!("kmod-{m}");
+    let name = format!("kmod-{module}");
     let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());
     let mut dependencies = vec!["Requires(post): kmod".to_owned(), "Requires(postun): kmod".to_owned()];
     for kernel in &kernels {
         let release = names::directory(&kernel.release)?;
-        let directory = format!("lib/modules/{release}/extra/{m}");
+        let directory = format!("lib/modules/{release}/extra/{module}");
         for file in state::module_files(layout, &Build::new(package, kernel)) {
             let plain = decompressed(&fs::read(&file.path)?).map_err(|cause| {
                 Error::Build(BuildError::BadModule { path: file.path.clone(), cause: cause.into() })
@@ -163,7 +163,8 @@ fn own_package(
         }
         files.push(format!("/{directory}"));
         dependencies.push(format!("Provides: kernel-modules >= {}", names::kernel(release)));
-        description.push(format!("The kernel module {m} {}, built for kernel {release}.", package.version));
+        description
+            .push(format!("The kernel module {module} {}, built for kernel {release}.", package.version));
     }
     dependencies.extend(spec::modaliases(&metadata, &version));
     rpmbuild.write_archive(spec::ROOT, &members)?;
@@ -171,13 +172,13 @@ fn own_package(
     let text = Spec {
         name: &name,
         version: &version,
-        summary: &format!("Kernel module {m}"),
+        summary: &format!("Kernel module {module}"),
         license: &spec::license(&source, &metadata),
         noarch: false,
         packager: request.maker(),
         dependencies: &dependencies,
         description: &description,
-        scriptlets: &spec::kmod_scripts(m, &files, &kernels),
+        scriptlets: &spec::kmod_scripts(module, &files, &kernels),
         files: &files,
         action: "mkdriverdisk",
         epoch: packer.epoch,
@@ -212,4 +213,20 @@ fn create_repository(packer: &Packer<'_>, packages: &Path) -> Result<()> {
         .arg(packages);
     let shown = command.display();
     packer.run(command, &shown, last_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::Content;
+
+    #[test]
+    fn a_missing_spec_file_is_reported_for_the_right_action() {
+        let package = PackageId::new("foo", "1.0").unwrap();
+        let content = Content::BinariesOnly;
+        let request =
+            Request { package: &package, kernels: &[], content, archive: None, epoch: None, maker: None };
+        let error = find_template(&Layout::default(), &request, Some(Path::new("none.spec"))).unwrap_err();
+        assert!(error.to_string().starts_with("mkdriverdisk needs a spec file"), "{error}");
+    }
 }

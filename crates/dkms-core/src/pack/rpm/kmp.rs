@@ -16,21 +16,31 @@ use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// Finds the spec file: `--spec FILE`, where FILE is relative to the source tree or any path; otherwise
-/// `M-kmp.spec` or `M.spec` in the source tree.
+/// Finds the spec file of [`mkkmp`]: `--spec FILE`, where FILE is relative to the source tree or any path;
+/// otherwise `M-kmp.spec` or `M.spec` in the source tree.
 ///
 /// # Errors
 /// [`PackError::SpecMissing`].
-pub fn find(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<PathBuf> {
+pub fn mkkmp_spec(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<PathBuf> {
+    find_spec(layout, request, spec, "mkkmp")
+}
+
+/// Like [`mkkmp_spec`], for any action.
+pub(super) fn find_spec(
+    layout: &Layout,
+    request: &Request<'_>,
+    spec: Option<&Path>,
+    action: &'static str,
+) -> Result<PathBuf> {
     let source = layout.source_link(request.package);
-    let m = &request.package.name;
+    let module = &request.package.name;
     let places = match spec {
         Some(spec) => vec![source.join(spec), spec.to_owned()],
-        None => vec![source.join(format!("{m}-kmp.spec")), source.join(format!("{m}.spec"))],
+        None => vec![source.join(format!("{module}-kmp.spec")), source.join(format!("{module}.spec"))],
     };
     let missing = || {
         let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-        Error::Pack(PackError::SpecMissing { action: "mkkmp".into(), places: list.join(", ") })
+        Error::Pack(PackError::SpecMissing { action, places: list.join(", ") })
     };
     places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
@@ -61,26 +71,26 @@ pub fn mkkmp(
     kernel: &Kernel,
 ) -> Result<Vec<PathBuf>> {
     add::require_added(&system.layout, request.package)?;
-    let spec = find(&system.layout, request, spec)?;
+    let spec = mkkmp_spec(&system.layout, request, spec)?;
     let directory = request.output_dir(&system.layout, "rpm");
     let packer = Packer { system, sink, epoch: request.time(&system.layout)? };
     let mut rpmbuild = Rpmbuild::new(&packer, "make a kernel module package")?;
     require_writable(&directory)?;
-    let (m, v) = (&request.package.name, &request.package.version);
+    let (module, version) = (&request.package.name, &request.package.version);
     write_source_archive(&rpmbuild, &Build::new(request.package, kernel))?;
-    rpmbuild.define("module_name", &names::plain(m));
-    rpmbuild.define("module_version", &names::plain(v));
+    rpmbuild.define("module_name", &names::plain(module));
+    rpmbuild.define("module_version", &names::plain(version));
     if !request.kernels.is_empty() {
-        let all = |part: &dyn Fn(&Kernel) -> String| {
-            let mut list: Vec<String> = request.kernels.iter().map(part).collect();
-            list.dedup();
-            names::plain(&list.join(" "))
+        let list = |part: &dyn Fn(&Kernel) -> String| {
+            let mut parts: Vec<String> = request.kernels.iter().map(part).collect();
+            parts.dedup();
+            names::plain(&parts.join(" "))
         };
-        rpmbuild.define("kernel_versions", &all(&|k| k.release.to_string()));
-        rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
+        rpmbuild.define("kernel_versions", &list(&|k| k.release.to_string()));
+        rpmbuild.define("flavors", &list(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
     }
     let (text, target) = (fs::read_bounded(&spec, fs::Limit::CONFIG)?, names::architecture(kernel));
-    let packages = rpmbuild.run(&format!("{m}.spec"), &text, Kind::Source, Some(target))?;
+    let packages = rpmbuild.run(&format!("{module}.spec"), &text, Kind::Source, Some(target))?;
     copy_packages(&packer, &packages, &directory, archive_path(&system.layout, request))
 }
 

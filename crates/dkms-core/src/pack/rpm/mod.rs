@@ -27,15 +27,15 @@ use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 pub use disk::{mkdriverdisk, mkdriverdisk_place};
-pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
+pub use kmp::{mkkmp, mkkmp_place, mkkmp_spec};
 
 impl Request<'_> {
     /// Returns the architecture of all modules; `None` if there are no modules or several architectures, so
     /// that the package is `noarch`.
     fn architecture(&self) -> Option<&str> {
-        let mut all = self.binaries().iter().map(names::architecture);
-        let first = all.next()?;
-        all.all(|a| a == first).then_some(first)
+        let mut architectures = self.binaries().iter().map(names::architecture);
+        let first = architectures.next()?;
+        architectures.all(|other| other == first).then_some(first)
     }
 
     /// Returns the file name of the package of [`mkrpm`].
@@ -86,29 +86,29 @@ pub fn mkrpm(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<
 fn own_spec(rpmbuild: &Rpmbuild<'_>, request: &Request<'_>, metadata: &Metadata) -> Result<String> {
     let packer = rpmbuild.packer;
     let (package, kernels) = (request.package, request.binaries());
-    let (m, v) = (&package.name, &package.version);
-    let version = names::version(v)?;
+    let (name, version) = (&package.name, &package.version);
+    let rpm_version = names::version(version)?;
     let source = request.source_dir(&packer.system.layout)?;
-    let mut files = vec![format!("/usr/src/{m}-{v}")];
+    let mut files = vec![format!("/usr/src/{name}-{version}")];
     if !kernels.is_empty() {
-        files.push(format!("/usr/share/{m}"));
+        files.push(format!("/usr/share/{name}"));
     }
-    let members = tarball::members_for_dkms(packer, request, m, &rpmbuild.source(""))?;
+    let members = tarball::members_for_dkms(packer, request, name, &rpmbuild.source(""))?;
     rpmbuild.write_archive(spec::ROOT, &members)?;
     let (kind, mut description) = if request.with_source() {
-        let first = format!("The source of the kernel module {m}, version {v}.");
+        let first = format!("The source of the kernel module {name}, version {version}.");
         ("source for dkms", vec![first, "dkms builds it for the kernels whose headers are installed.".into()])
     } else {
-        ("built for dkms", vec![format!("The kernel module {m}, version {v}, for dkms to install.")])
+        ("built for dkms", vec![format!("The kernel module {name}, version {version}, for dkms to install.")])
     };
     description.extend(kernels.iter().map(|kernel| format!("Built for kernel {}.", kernel.release)));
     let mut dependencies: Vec<String> =
         ["Requires: dkms", "Requires(post): dkms", "Requires(preun): dkms"].map(str::to_owned).into();
-    dependencies.extend(spec::modaliases(metadata, &version));
+    dependencies.extend(spec::modaliases(metadata, &rpm_version));
     Ok(spec::Spec {
-        name: names::package(m)?,
-        version: &version,
-        summary: &format!("Kernel module {m}, {kind}"),
+        name: names::package(name)?,
+        version: &rpm_version,
+        summary: &format!("Kernel module {name}, {kind}"),
         license: &spec::license(&source, metadata),
         noarch: request.architecture().is_none(),
         packager: request.maker(),

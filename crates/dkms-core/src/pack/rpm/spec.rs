@@ -115,40 +115,40 @@ fn wrapped(text: &str) -> String {
 /// script runs before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves makes the
 /// result the same in both cases.
 pub(super) fn dkms_post(package: &PackageId) -> String {
-    let (m, v) = (&package.name, &package.version);
+    let (name, version) = (&package.name, &package.version);
     format!(
         r#"if ! command -v dkms >/dev/null 2>&1; then
-    echo "{m}: dkms is not installed, so the module is not built" >&2
+    echo "{name}: dkms is not installed, so the module is not built" >&2
     exit 1
 fi
 if [ ! -e /etc/dkms/no-autoinstall ]; then
-    [ -z "$(dkms status -m {m} -v {v} 2>/dev/null)" ] || dkms remove -m {m} -v {v} --all
-    dkms add -m {m} -v {v} --rpm_safe_upgrade || exit
+    [ -z "$(dkms status -m {name} -v {version} 2>/dev/null)" ] || dkms remove -m {name} -v {version} --all
+    dkms add -m {name} -v {version} --rpm_safe_upgrade || exit
 fi
 old=
 if [ "${{1:-1}}" -gt 1 ]; then
     old=earlier
     # Replace the modules that the old package installed, even if they are newer.
-    case $(dkms status -m {m}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
+    case $(dkms status -m {name}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
 fi
 if [ -x /usr/lib/dkms/common.postinst ]; then
-    exec /usr/lib/dkms/common.postinst {m} {v} /usr/share/{m} "" "$old"
+    exec /usr/lib/dkms/common.postinst {name} {version} /usr/share/{name} "" "$old"
 fi
 [ ! -e /etc/dkms/no-autoinstall ] || exit 0
-if [ -f /usr/share/{m}/{m}-{v}.dkms.tar.gz ]; then
-    dkms ldtarball --force --archive /usr/share/{m}/{m}-{v}.dkms.tar.gz || exit
+if [ -f /usr/share/{name}/{name}-{version}.dkms.tar.gz ]; then
+    dkms ldtarball --force --archive /usr/share/{name}/{name}-{version}.dkms.tar.gz || exit
 fi
-dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
+dkms install -m {name} -v {version} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
 "#
     )
 }
 
 /// Returns the `%preun` of a package that dkms builds. A failure is reported but does not stop the removal.
 pub(super) fn dkms_preun(package: &PackageId) -> String {
-    let (m, v) = (&package.name, &package.version);
+    let (name, version) = (&package.name, &package.version);
     format!(
-        r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {m} -v {v} 2>/dev/null)" ]; then
-    dkms remove -m {m} -v {v} --all --rpm_safe_upgrade || :
+        r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {name} -v {version} 2>/dev/null)" ]; then
+    dkms remove -m {name} -v {version} --all --rpm_safe_upgrade || :
 fi
 exit 0
 "#
@@ -168,8 +168,8 @@ pub(super) fn kmod_scripts(
     let modules = modules.join(" ");
     let mut depmod = String::new();
     for kernel in kernels {
-        let k = &kernel.release;
-        depmod.push_str(&format!("[ ! -e /lib/modules/{k}/modules.dep ] || depmod {k} || :\n"));
+        let release = &kernel.release;
+        depmod.push_str(&format!("[ ! -e /lib/modules/{release}/modules.dep ] || depmod {release} || :\n"));
     }
     let weak = "command -v weak-modules >/dev/null 2>&1";
     [

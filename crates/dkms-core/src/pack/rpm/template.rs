@@ -32,10 +32,10 @@ pub(super) fn build(
     template: &Path,
 ) -> Result<Vec<PathBuf>> {
     let system = rpmbuild.packer.system;
-    let (m, v) = (&request.package.name, &request.package.version);
+    let (module, version) = (&request.package.name, &request.package.version);
     if request.with_source() {
         let source = request.source_dir(&system.layout)?;
-        let left_out = fs::copy_tree(source, rpmbuild.source(format!("{m}-{v}")))?;
+        let left_out = fs::copy_tree(source, rpmbuild.source(format!("{module}-{version}")))?;
         rpmbuild.packer.sink.warn_left_out(&left_out);
     }
     let postinst = Path::new("/usr/lib/dkms/common.postinst");
@@ -46,11 +46,11 @@ pub(super) fn build(
     if releases.is_empty() {
         releases.push(&system.host.release);
     }
-    let aliases = spec::modaliases(metadata, &names::version(v)?);
+    let aliases = spec::modaliases(metadata, &names::version(version)?);
     let provides = write_provides_program(rpmbuild, &aliases)?;
     for (name, value) in [
-        ("version", v.as_str()),
-        ("module_name", m.as_str()),
+        ("version", version.as_str()),
+        ("module_name", module.as_str()),
         ("kernel_versions", releases.join(" ").as_str()),
         ("mktarball_line", mktarball_line(&system.layout, request).as_str()),
         ("_dkmsdir", system.layout.dkms_tree.to_string_lossy().as_ref()),

@@ -7,6 +7,7 @@ use crate::pack::PackError;
 use crate::request::RequestError;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::BadName;
+use std::path::Path;
 
 /// The `ID` of an extension for any distribution.
 const ANY: &str = "_any";
@@ -18,7 +19,7 @@ const ANY: &str = "_any";
 /// several architectures.
 pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<String> {
     let architecture = architecture(request)?;
-    let os_release = read_os_release()?;
+    let os_release = read_os_release(Path::new("/"))?;
     let (id, version) = match request.os {
         Some(os) => os.split_once(':').unwrap_or((os, "")),
         None => (
@@ -46,11 +47,15 @@ pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<Strin
     Ok(text)
 }
 
-fn read_os_release() -> Result<String> {
-    ["/etc/os-release", "/usr/lib/os-release"]
-        .iter()
-        .find_map(|path| fs::read_text(path, Limit::CONFIG).ok())
-        .ok_or_else(|| Error::NoOsRelease("/".into()))
+/// Reads the os-release of the system in `root`.
+fn read_os_release(root: &Path) -> Result<String> {
+    for file in ["etc/os-release", "usr/lib/os-release"] {
+        match fs::read_text(root.join(file), Limit::CONFIG) {
+            Err(e) if e.is_not_found() => {}
+            text => return Ok(text?),
+        }
+    }
+    Err(Error::NoOsRelease(root.to_owned()))
 }
 
 /// Returns a value of os-release; `None` if it is missing or empty.
@@ -122,5 +127,16 @@ mod tests {
             assert!(require_plain("ID", bad).is_err(), "{bad:?}");
         }
         assert_eq!(require_plain("ID", ANY).unwrap(), "_any");
+    }
+
+    #[test]
+    fn an_unreadable_os_release_is_not_reported_as_missing() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(read_os_release(root.path()), Err(Error::NoOsRelease(_))));
+        std::fs::create_dir_all(root.path().join("usr/lib")).unwrap();
+        std::fs::write(root.path().join("usr/lib/os-release"), "ID=x").unwrap();
+        assert_eq!(read_os_release(root.path()).unwrap(), "ID=x");
+        std::fs::create_dir_all(root.path().join("etc/os-release")).unwrap();
+        assert!(matches!(read_os_release(root.path()), Err(Error::Io(_))));
     }
 }
