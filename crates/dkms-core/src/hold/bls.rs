@@ -6,7 +6,7 @@
 //! the default. It records its choice and the previous default in two more variables, which grub ignores.
 
 use crate::error::{Cause, Result};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::host::Host;
 use crate::program::ProgramError;
 use dkms_sys::fs::Limit;
@@ -104,7 +104,7 @@ impl Menu {
                 self.edit(host, "set", &[(SAVED, &entry)])?;
                 self.edit(host, "unset", &[(HELD, ""), (BEFORE, "")])?;
                 let text = format!("no kernel is held any more: the default entry of grub is {entry}");
-                sink.event(crate::event::Event::Detail { text });
+                sink.event(Event::Detail { text });
                 Ok(())
             }
             Some(Step::Forget) => self.edit(host, "unset", &[(HELD, ""), (BEFORE, "")]),

@@ -75,13 +75,12 @@ pub(crate) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<(
     };
     remove_leftovers(&modules);
     back_up_index(&modules);
-    let before = Stat::of(&index);
     let started = Instant::now();
     let done = match super::index::make(system, sink, kernel, &modules, &program, Update::Cache) {
         Ok(files) => write_index(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
             sink.event(Event::Detail { text: format!("depmod writes the index: {reason}") });
-            run_depmod(&system.host, sink, kernel, program, arguments, &modules, before.as_ref())
+            run_depmod(&system.host, sink, kernel, Command::new(program).args(arguments), &index)
         }
     };
     if done.is_err() {
@@ -118,19 +117,17 @@ fn write_index(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     Ok(files.iter().any(|file| file.name == "modules.dep" && file.bytes.is_empty()))
 }
 
-/// Runs depmod, and returns whether the index is empty and how long depmod took.
+/// Runs depmod with these arguments. `index` is the `modules.dep` that it writes. Returns whether the index is
+/// empty and how long depmod took.
 fn run_depmod(
     host: &Host,
     sink: &dyn Sink,
     kernel: &Kernel,
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    modules: &Path,
-    before: Option<&Stat>,
+    depmod: Command,
+    index: &Path,
 ) -> Result<(bool, Duration)> {
-    let index = modules.join("modules.dep");
-    let done = Command::new(program)
-        .args(arguments)
+    let before = Stat::of(index);
+    let done = depmod
         .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Capture)
@@ -148,7 +145,8 @@ fn run_depmod(
     }
     // On a full disk, depmod reports success even if the index is missing or empty.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
-    if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
+    let is_incomplete = || index.parent().is_some_and(|modules| !ModuleIndex::scan(modules).is_empty());
+    if Stat::of(index) == before || (empty && is_incomplete()) {
         let last = stderr.lines().last().unwrap_or("is the disk full?");
         return failed(format!("it wrote no new {} ({last})", index.display()));
     }

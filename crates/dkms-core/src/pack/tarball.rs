@@ -6,7 +6,7 @@ use super::packer::Packer;
 use super::{Content, Request};
 use crate::add;
 use crate::error::{Error, Result};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::install::InstallError;
 use crate::origin::error::OriginError;
 use crate::system::System;
@@ -49,7 +49,7 @@ pub fn make(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<(
     require_writable(directory(&path))?;
     let written = dkms_archive::write(&path, &members, request.epoch).map_err(|e| archive_error(&path, e))?;
     sink.warn_left_out(&written.left_out);
-    sink.event(crate::event::Event::ArchiveWritten { path });
+    sink.event(Event::ArchiveWritten { path });
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::pack::PackError;
 use crate::request::RequestError;
 use dkms_sys::fs::{self, Limit};
@@ -41,9 +41,7 @@ pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<Strin
     // systemd (since version 253) reloads its units after the merge, so it finds the service of the
     // extension.
     text.push_str("EXTENSION_RELOAD_MANAGER=1\n");
-    sink.event(crate::event::Event::Detail {
-        text: format!("extension-release: {}", text.trim().replace('\n', " ")),
-    });
+    sink.event(Event::Detail { text: format!("extension-release: {}", text.trim().replace('\n', " ")) });
     Ok(text)
 }
 
