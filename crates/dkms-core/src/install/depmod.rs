@@ -117,8 +117,8 @@ fn write_index(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     Ok(files.iter().any(|file| file.name == "modules.dep" && file.bytes.is_empty()))
 }
 
-/// Runs depmod with these arguments. `index` is the `modules.dep` that it writes. Returns whether the index is
-/// empty and how long depmod took.
+/// Runs depmod with these arguments. `index` is the `modules.dep` that it writes. Returns whether the index
+/// is empty and how long depmod took.
 fn run_depmod(
     host: &Host,
     sink: &dyn Sink,
