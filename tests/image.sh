@@ -146,7 +146,7 @@ base_image() {
     echo text >/run/text
     refused 'not a tar archive' /run/text
     mkdir /run/empty
-    refused 'no OCI layout' /run/empty
+    refused 'not an OCI layout' /run/empty
     umoci init --layout /run/scratch
     umoci new --image /run/scratch:latest
     refused 'it has no /bin/sh' /run/scratch
@@ -185,17 +185,17 @@ bad_input() {
         refused 1 '' $action -k "$K"
     done
     step 'names'
-    refused 2 'no name of an image' mkimage single/1.0 -k "$K" -o /run/out/a.tar --image 'quay.io/Me/x'
+    refused 2 'not a valid image name' mkimage single/1.0 -k "$K" -o /run/out/a.tar --image 'quay.io/Me/x'
     refused 2 'needs the name by which' mkimage single/1.0 -k "$K" -o /run/out/a.tar --kmm
-    refused 2 'no directory of an image' mkimage single/1.0 -k "$K" -o /run/out/a.tar --prefix /../x
+    refused 2 'not a valid directory in an image' mkimage single/1.0 -k "$K" -o /run/out/a.tar --prefix /../x
     refused 2 'only one file' mkimage single/1.0 -k "$K" -k 6.9 -o /run/out/a.tar
     refused 2 'two images would be named' mkimage single/1.0 -k "$K" -k 6.9 --image x:latest
     refused 2 'write directory, squashfs or erofs' mksysext single/1.0 -k "$K" -o /run/out/a --format ext9
-    refused 2 'ends in .raw' mksysext single/1.0 -k "$K" -o /run/out/a --format squashfs
-    refused 2 'no ID of' mksysext single/1.0 -k "$K" -o /run/out/a --os 'a b'
+    refused 2 'must end in .raw' mksysext single/1.0 -k "$K" -o /run/out/a --format squashfs
+    refused 2 'not a valid ID in' mksysext single/1.0 -k "$K" -o /run/out/a --os 'a b'
     refused 2 'is for mkimage and mksysext, not for' mkdeb single/1.0 -o /run/out/a
     build Odd+/1.0
-    refused 2 'name the image: --image' mkimage Odd+/1.0 -k "$K" -o /run/out/a.tar
+    refused 2 'give the image a name: --image' mkimage Odd+/1.0 -k "$K" -o /run/out/a.tar
     refused 2 "both have a module 'single'" mkimage Odd+/1.0 single/1.0 -k "$K" -o /run/out/a.tar --image x
 
     step 'a module of the kernel that is not here'

@@ -47,7 +47,7 @@ dkms install lower/1.0 -k "$K"
 # The second package has no checksums of the symbols of the first, unless it is built with them.
 sed -i "s,KBUILD_MODPOST_WARN=1,KBUILD_EXTRA_SYMBOLS=/var/lib/dkms/lower/1.0/$K/$A/module/Module.symvers &," /usr/src/upper-1.0/dkms.conf
 dkms install upper/1.0 -k "$K" 2>/run/err
-grep -q 'near.ko as things stand' /run/err
+grep -q 'near.ko at present' /run/err
 dkms verify -k "$K" >/run/out || rc=$?
 for name in dark grey clear; do grep -qx "lower/1.0, $K, $A: $name would load" /run/out; done
 for name in far fine; do grep -qx "upper/1.0, $K, $A: $name would load" /run/out; done

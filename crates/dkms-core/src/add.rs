@@ -16,8 +16,7 @@ use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, Breakage, Registration};
 use std::path::Path;
 
-/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked
-/// for.
+/// Registers a package version whose source is in `/usr/src/M-V`. Its dkms.conf is checked for `kernel`.
 ///
 /// # Errors
 /// It is registered already; it has no source; its dkms.conf is invalid; POST_ADD failed.
@@ -29,24 +28,21 @@ pub fn add(
     overrides: Overrides,
 ) -> Result<()> {
     if overrides.rpm_safe_upgrade {
-        // This comes first: an upgrade to another release of the same version adds a version that is
-        // registered already.
+        // This comes first: in an upgrade to another release of the same version, that version is registered
+        // already.
         crate::rpm_upgrade::remember(&system.settings, sink, package)?;
     }
-    match state::registration(&system.layout, package) {
-        Registration::Added => return Err(PackageError::AlreadyAdded(package.clone()).into()),
-        Registration::Broken | Registration::Absent => {}
-    }
+    refuse_unless_addable(&system.layout, package)?;
     let source = system.layout.source_dir(package);
     if !source.is_dir() {
         return Err(OriginError::SourceMissing(source).into());
     }
     let conf = system.settings.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
     let loaded = load::load_file(system, sink, &conf, Some(package), kernel)?.strict()?;
-    for found in loaded.of(Severity::Warning) {
-        let line = found.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
-        let help = if found.help.is_empty() { String::new() } else { format!(" ({})", found.help) };
-        sink.warn(format!("{}{line}: {}{help}", found.path.display(), found.message));
+    for warning in loaded.of(Severity::Warning) {
+        let line = warning.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
+        let help = if warning.help.is_empty() { String::new() } else { format!(" ({})", warning.help) };
+        sink.warn(format!("{}{line}: {}{help}", warning.path.display(), warning.message));
     }
     if let Some(named) = named_by_conf(package, &loaded.conf.package_name, &loaded.conf.package_version) {
         sink.warn(format!(
@@ -79,7 +75,8 @@ fn post_add(system: &System, sink: &dyn Sink, package: &PackageId, line: Option<
     }
 }
 
-/// The package that dkms.conf names, if the command line splits the same NAME-VERSION at another hyphen.
+/// Returns the package that dkms.conf names, if the command line splits the same NAME-VERSION at another
+/// hyphen.
 fn named_by_conf(package: &PackageId, name: &str, version: &str) -> Option<PackageId> {
     let named = PackageId::new(name, version).ok()?;
     has_same_source_name(package, &named).then_some(named)
@@ -87,20 +84,17 @@ fn named_by_conf(package: &PackageId, name: &str, version: &str) -> Option<Packa
 
 /// Returns whether the sources of two packages have the same name NAME-VERSION.
 fn has_same_source_name(first: &PackageId, second: &PackageId) -> bool {
-    first != second && directory_name(first) == directory_name(second)
+    let name = |package: &PackageId| format!("{}-{}", package.name, package.version);
+    first != second && name(first) == name(second)
 }
 
-fn directory_name(package: &PackageId) -> String {
-    format!("{}-{}", package.name, package.version)
-}
-
-/// Creates `M/V` with `build/` and `source` by one rename.
+/// Creates `M/V` with `build/` and `source`, with a single rename.
 fn register(system: &System, sink: &dyn Sink, package: &PackageId, source: &Path) -> Result<()> {
     let _held = crate::lock::build(system, sink, package)?;
     let version = system.layout.version_dir(package);
     fs::create_dir_all(system.layout.package_dir(&package.name))?;
     if version.is_dir() {
-        // In a broken package, only the link is missing, and the builds stay.
+        // The package is broken: only its link is replaced, and its builds are kept.
         fs::create_dir_all(version.join("build"))?;
         fs::symlink_replace(source, system.layout.source_link(package))?;
     } else {
@@ -114,7 +108,7 @@ fn register(system: &System, sink: &dyn Sink, package: &PackageId, source: &Path
     Ok(())
 }
 
-/// Reads from the dkms.conf in a directory which package it is.
+/// Returns the package that the dkms.conf in a directory names.
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
@@ -163,7 +157,8 @@ pub fn require_added(layout: &Layout, package: &PackageId) -> Result<()> {
     }
 }
 
-/// A package that is not registered, unless it is, as another split of the same NAME-VERSION.
+/// Returns the error for a package that is not registered. It names the registered package with another split
+/// of the same NAME-VERSION, if there is one.
 fn not_added(layout: &Layout, package: &PackageId) -> PackageError {
     let package = package.clone();
     match state::all_packages(layout).into_iter().find(|other| has_same_source_name(&package, other)) {
@@ -188,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_in_place_of_the_source_is_named() {
+    fn a_file_in_place_of_the_source_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { dkms_tree: dir.path().to_owned(), ..Layout::default() };
         let foo = PackageId::new("foo", "1.0").unwrap();
@@ -204,20 +199,20 @@ mod tests {
             let (name, version) = text.split_once('/').unwrap();
             PackageId::new(name, version).unwrap()
         };
-        // The command line, dkms.conf, and the reported result.
-        for (given, conf, reported) in [
+        // The command line, dkms.conf, and whether a warning is reported.
+        for (requested, conf, is_reported) in [
             ("foo-bar/1.0", "foo/bar-1.0", true),
             ("foo/bar-1.0", "foo-bar/1.0", true),
             ("a/b-c-1", "a-b-c/1", true),
             ("foo-bar/1.0", "foo-bar/1.0", false),
-            // Names that differ in more than the split are used as they are given, as dkms 3.x does.
+            // If the names differ in more than the split, there is no warning, as in dkms 3.x.
             ("foo-bar/1.0", "foo/1.0", false),
             ("foo/1.0", "Foo/1.0", false),
             ("foo/1.0", "foo/2.0", false),
         ] {
             let (name, version) = conf.split_once('/').unwrap();
-            let named = named_by_conf(&package(given), name, version);
-            assert_eq!(named, reported.then(|| package(conf)), "{given} {conf}");
+            let named = named_by_conf(&package(requested), name, version);
+            assert_eq!(named, is_reported.then(|| package(conf)), "{requested} {conf}");
         }
         assert_eq!(named_by_conf(&package("foo/1.0"), "", "foo-1.0"), None);
     }

@@ -1,14 +1,17 @@
 //! Finds the files in `/lib/modules` that belong to a build.
 
+use crate::build::collect;
 use crate::conf::load;
 use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::system::System;
-use dkms_sys::fs::Last;
+use dkms_conf::module_conf::ModuleConf;
+use dkms_sys::fs::{self, Last};
 use dkms_tree::beneath::{self, Trees};
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::{RecordFault, state};
+use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 
 /// A file in `/lib/modules` that a build is expected to have installed.
@@ -18,13 +21,13 @@ pub(crate) struct InstalledModule {
     pub name: String,
     /// Its path, or the path where it should be.
     pub path: PathBuf,
-    /// It exists, and it belongs to this build.
+    /// Whether it exists and belongs to this build.
     pub ours: bool,
-    /// A file exists at this path.
+    /// Whether a file exists at this path.
     pub present: bool,
 }
 
-/// Fails if a record of installed files names one outside `/lib/modules/K`.
+/// Fails if the record of the installed files contains a path outside `/lib/modules/K`.
 ///
 /// # Errors
 /// [`dkms_tree::Error::RecordDamaged`].
@@ -41,7 +44,8 @@ pub(crate) fn check_record(trees: Trees<'_>, build: &Build) -> dkms_tree::Result
     Ok(())
 }
 
-/// The files of an installed build: from the manifest, or found at the destinations of its modules.
+/// Returns the files of an installed build: those in its manifest, or the files at the destinations of its
+/// modules.
 pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -> Vec<InstalledModule> {
     let manifest = Manifest::load(&system.layout, build);
     let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
@@ -57,22 +61,29 @@ pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -
                 InstalledModule {
                     name: name.unwrap_or_default().to_owned(),
                     ours: untouched || is_copy(&f.path, &built),
-                    present: dkms_sys::fs::exists(&f.path),
+                    present: fs::exists(&f.path),
                     path: f.path.clone(),
                 }
             })
             .collect();
     }
-    let places = places(system, sink, build, manifest.as_ref());
+    // The conf of a build without a manifest decides where its modules may be.
+    let conf = if manifest.is_none() {
+        load::load(system, sink, &build.package, &build.kernel).ok().map(|loaded| loaded.conf)
+    } else {
+        None
+    };
     state::module_files(&system.layout, build)
         .into_iter()
-        .map(|f| {
-            let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
-            let found = candidates.iter().find(|p| is_copy(p, &f.path));
-            let existing = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
+        .map(|file| {
+            let directories =
+                possible_directories(system, build, manifest.as_ref(), conf.as_ref(), &file.name);
+            let candidates: Vec<PathBuf> = directories.into_iter().map(|dir| dir.join(&file.file)).collect();
+            let copy = candidates.iter().find(|path| is_copy(path, &file.path));
+            let existing = copy.or_else(|| candidates.iter().find(|path| fs::exists(path)));
             InstalledModule {
-                name: f.name,
-                ours: found.is_some(),
+                name: file.name,
+                ours: copy.is_some(),
                 present: existing.is_some(),
                 path: existing.or(candidates.first()).cloned().unwrap_or_default(),
             }
@@ -80,64 +91,47 @@ pub(crate) fn installed_files(system: &System, sink: &dyn Sink, build: &Build) -
         .collect()
 }
 
-/// The possible directories of a module of this build: the distribution's directory, and the directory in
-/// dkms.conf.
-fn places<'a>(
-    system: &'a System,
-    sink: &'a dyn Sink,
-    build: &'a Build,
-    manifest: Option<&'a Manifest>,
-) -> impl Fn(&str) -> Vec<PathBuf> + 'a {
-    let mut conf = None;
-    let release = &build.kernel.release;
-    if manifest.is_none() {
-        conf = load::load(system, sink, &build.package, &build.kernel).ok().map(|l| l.conf);
+/// Returns the directories in which a module of a build may be installed: the recorded one, the
+/// distribution's, and the one in dkms.conf.
+fn possible_directories(
+    system: &System,
+    build: &Build,
+    manifest: Option<&Manifest>,
+    conf: Option<&ModuleConf>,
+    name: &str,
+) -> Vec<PathBuf> {
+    let mut locations: Vec<String> = Vec::new();
+    if let Some(record) = manifest.and_then(|m| m.modules.iter().find(|record| record.name == name)) {
+        locations.push(record.destination.clone());
     }
-    move |name: &str| {
-        let written = conf
-            .as_ref()
-            .and_then(|c| c.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone()));
-        let recorded =
-            manifest.and_then(|m| m.modules.iter().find(|r| r.name == name)).map(|r| r.destination.clone());
-        let mut found = Vec::new();
-        if let Some(r) = recorded {
-            found.push(system.layout.destination(release, &r));
-        }
-        if let Some(w) = &written {
-            found.push(
-                system.layout.destination(release, &crate::build::collect::destination(&system.host, w)),
-            );
-            found.push(system.layout.destination(release, w.trim_end_matches('/')));
-        }
-        if found.is_empty() {
-            for place in ["/updates/dkms", "/updates", "/extra"] {
-                found.push(system.layout.destination(release, place));
-            }
-        }
-        found.dedup();
-        found
+    if let Some(entry) = conf.and_then(|conf| conf.modules.iter().find(|module| module.dest_name == name)) {
+        locations.push(collect::destination(&system.host, &entry.dest_location));
+        locations.push(entry.dest_location.trim_end_matches('/').to_owned());
     }
+    if locations.is_empty() {
+        locations.extend(["/updates/dkms", "/updates", "/extra"].map(str::to_owned));
+    }
+    locations.dedup();
+    locations.iter().map(|location| system.layout.destination(&build.kernel.release, location)).collect()
 }
 
 /// Returns whether an installed file is a copy of a built file: a link to it, a file with the same bytes, or
 /// a module with the same version and srcversion.
 fn is_copy(installed: &Path, built: &Path) -> bool {
-    if !dkms_sys::fs::exists(installed) {
+    if !fs::exists(installed) {
         return false;
     }
-    if dkms_sys::fs::is_symlink(installed) {
+    if fs::is_symlink(installed) {
         let (a, b) = (installed.canonicalize(), built.canonicalize());
         return matches!((a, b), (Ok(a), Ok(b)) if a == b);
     }
-    if dkms_sys::fs::same_contents(installed, built).unwrap_or(false) {
+    if fs::same_contents(installed, built).unwrap_or(false) {
         return true;
     }
-    let info = |p: &Path| {
-        let bytes = decompressed(&dkms_sys::fs::read(p).ok()?).ok()?;
-        let module = kmodule::elf::Module::parse(&bytes).ok()?;
-        let (version, srcversion) =
-            (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
-        Some((version, srcversion))
+    let versions = |path: &Path| {
+        let bytes = decompressed(&fs::read(path).ok()?).ok()?;
+        let modinfo = Module::parse(&bytes).ok()?.modinfo;
+        Some((modinfo.version()?.to_owned(), modinfo.srcversion()?.to_owned()))
     };
-    matches!((info(installed), info(built)), (Some(a), Some(b)) if a == b)
+    matches!((versions(installed), versions(built)), (Some(a), Some(b)) if a == b)
 }

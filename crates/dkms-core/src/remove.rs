@@ -16,14 +16,14 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state;
 use std::sync::Arc;
 
-/// A request of `uninstall`, `unbuild` or `remove`.
+/// A request for `uninstall`, `unbuild` or `remove`.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The package version.
     pub package: &'a PackageId,
     /// The kernels; `None` for all kernels for which it is built.
     pub kernels: Option<&'a [Kernel]>,
-    /// The part that is removed.
+    /// How much is removed.
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,
@@ -31,7 +31,7 @@ pub struct Request<'a> {
     pub overrides: Overrides,
 }
 
-/// The plan of `uninstall`, `unbuild` or `remove`.
+/// Plans `uninstall`, `unbuild` or `remove`.
 ///
 /// # Errors
 /// [`PackageError::NotAdded`], [`PackageError::Broken`].
@@ -44,7 +44,7 @@ pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<P
     Ok(gather::removal(system, sink, &removal, request.overrides))
 }
 
-/// Executes such a plan as a single transaction. Returns the kernels whose modules changed.
+/// Executes the plan of such a request as a single transaction. Returns the kernels whose modules changed.
 ///
 /// # Errors
 /// [`PackageError::RemoveCancelled`] if an `add` in the same RPM transaction cancels the removal; otherwise
@@ -57,10 +57,9 @@ pub fn execute(system: &System, sink: &dyn Sink, request: &Request<'_>, plan: Pl
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
     // If there is nothing to do, this neither waits for the lock nor needs a writable tree.
-    let held =
-        if changes_something(&plan) { Some(lock::build(system, sink, request.package)?) } else { None };
+    let lock = changes_something(&plan).then(|| lock::build(system, sink, request.package)).transpose()?;
     // While this dkms waited for the lock, another dkms may have built or removed the package.
-    let plan = if held.is_some() { self::plan(system, sink, request)? } else { plan };
+    let plan = if lock.is_some() { self::plan(system, sink, request)? } else { plan };
     report_nothing(sink, &plan);
     transact(system, sink, plan)
 }
@@ -84,15 +83,15 @@ fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>>
     let mut kernels: Vec<Kernel> =
         plan.operations().filter_map(Operation::build).map(|b| b.kernel.clone()).collect();
     if kernels.is_empty() {
-        // Only the tree changes, but a transaction needs a kernel. An image may have none.
+        // Only the tree changes, but a transaction needs a kernel. This fails in an image without kernels.
         kernels.push(system.host.kernel()?);
     }
     let mut change = Change::begin(system, sink, &kernels, plan.overrides)?;
-    let done = plan.operations().try_for_each(|operation| execute_step(system, sink, &mut change, operation));
+    let done = plan.operations().try_for_each(|operation| execute_step(system, &mut change, operation));
     if let Err(e) = done {
-        return Err(change.abandon_because(system, sink, e));
+        return Err(change.abandon_because(e));
     }
-    let finished = change.finish(system, sink, Ending::Whole)?;
+    let finished = change.finish(Ending::Whole)?;
     let is_uninstalled = |kernel: &Kernel| {
         plan.operations().any(|o| matches!(o, Operation::Uninstall(build) if build.kernel == *kernel))
     };
@@ -100,31 +99,29 @@ fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>>
 }
 
 /// Executes one step.
-fn execute_step(system: &System, sink: &dyn Sink, change: &mut Change, operation: &Operation) -> Result<()> {
+fn execute_step(system: &System, change: &mut Change<'_>, operation: &Operation) -> Result<()> {
     if let Some(signal) = dkms_sys::signal::interrupted() {
         return Err(Error::Interrupted(signal));
     }
     match operation {
-        // Before this dkms had the lock, another dkms may have uninstalled or installed it.
-        Operation::Uninstall(build) if state::is_active(&system.layout, build) => {
-            change.uninstall(system, sink, build)
-        }
+        // Another dkms may have uninstalled the build before this one had the lock.
+        Operation::Uninstall(build) if state::is_active(&system.layout, build) => change.uninstall(build),
         Operation::Unbuild(build) => {
             if state::is_active(&system.layout, build) {
-                change.uninstall(system, sink, build)?;
+                change.uninstall(build)?;
             }
             if system.layout.built_dir(build).is_dir() {
-                change.unbuild(system, sink, build)?;
+                change.unbuild(build)?;
             }
             Ok(())
         }
-        Operation::Remove(package) => change.forget(system, sink, package),
+        Operation::Remove(package) => change.forget(package),
         _ => Ok(()),
     }
 }
 
 /// Executes the plan of `kernel_prerm` or `kernel_preinst`: removes packages from one kernel, with one
-/// depmod, and leaves no empty directories. A package that fails is rolled back, and the others are removed.
+/// depmod, and removes empty directories. If a package fails, it is rolled back, and the others are removed.
 /// Returns whether modules of the kernel changed.
 ///
 /// # Errors
@@ -154,25 +151,28 @@ pub fn clear_kernel(
             steps.iter().filter_map(|o| o.build()).map(|build| &build.package).collect();
         packages.sort();
         packages.dedup();
-        let _held = packages.into_iter().map(|p| lock::build(system, sink, p)).collect::<Result<Vec<_>>>()?;
+        let _locks =
+            packages.into_iter().map(|p| lock::build(system, sink, p)).collect::<Result<Vec<_>>>()?;
         let mut change = Change::begin(system, sink, std::slice::from_ref(kernel), plan.overrides)?;
-        let mut given_up: Option<&Build> = None;
+        let mut failed_build: Option<&Build> = None;
         for operation in steps {
-            let Some(build) = operation.build().filter(|build| given_up != Some(*build)) else { continue };
-            match execute_step(system, sink, &mut change, operation) {
+            let Some(build) = operation.build().filter(|build| failed_build != Some(*build)) else {
+                continue;
+            };
+            match execute_step(system, &mut change, operation) {
                 Ok(()) => changed |= matches!(operation, Operation::Uninstall(_)),
-                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(system, sink, e)),
+                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(e)),
                 Err(e) => {
                     fail(build, Arc::new(e));
-                    given_up = Some(build);
+                    failed_build = Some(build);
                 }
             }
         }
-        change.finish(system, sink, Ending::Regardless)?;
+        change.finish(Ending::Regardless)?;
     }
     let modules = system.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {
-        // An empty directory that cannot be removed is not a failure of the request.
+        // The request succeeds even if an empty directory cannot be removed.
         if let Err(e) = fs::remove_empty_below(&modules) {
             sink.event(Event::Detail { text: e.to_string() });
         }

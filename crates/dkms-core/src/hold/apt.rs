@@ -1,7 +1,7 @@
-//! Kernels that apt holds back, because a package says that it does not support them.
+//! Makes apt hold back kernels that a package does not support.
 //!
 //! apt's preferences select packages by regular expressions on their names, which contain the version of the
-//! kernel. The expressions match every newer version, so kernels that do not exist yet are held back too.
+//! kernel. The expressions match every newer version, so they also hold back kernels that do not exist yet.
 
 use crate::conf::load;
 use crate::event::Sink;
@@ -13,8 +13,8 @@ use dkms_tree::state;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// The newest kernel that the newest version of each package supports, of the packages that some kernel has
-/// and that set a limit.
+/// Returns the newest kernel version that each package supports. Packages without such a limit, or that are
+/// not installed for any kernel, are left out. Only the newest version of each package counts.
 pub(super) fn limits(system: &System, sink: &dyn Sink) -> Vec<(PackageId, String)> {
     let releases = ready::kernels(&system.layout);
     let mut newest: BTreeMap<String, PackageId> = BTreeMap::new();
@@ -23,7 +23,7 @@ pub(super) fn limits(system: &System, sink: &dyn Sink) -> Vec<(PackageId, String
             newest.insert(package.name, version);
         }
     }
-    let mut found = Vec::new();
+    let mut limits = Vec::new();
     for (name, package) in newest {
         let kernel =
             |release: &Release| Kernel { release: release.clone(), arch: system.host.machine.clone() };
@@ -36,24 +36,24 @@ pub(super) fn limits(system: &System, sink: &dyn Sink) -> Vec<(PackageId, String
         };
         let loaded = load::load(system, sink, &package, &kernel(release)).and_then(load::Loaded::lenient);
         if let Ok(loaded) = loaded {
-            // Index 0 is the limit of the complete package.
+            // Index 0 is the limit of the whole package.
             if let Some(max) = loaded.conf.exclusive.kernel_max.get(&0).filter(|_| loaded.conf.autoinstall) {
-                found.push((package, max.clone()));
+                limits.push((package, max.clone()));
             }
         }
     }
-    found
+    limits
 }
 
-/// The file that holds kernels back; `None` if there is no limit.
+/// Returns the text of the preferences that hold kernels back; `None` if there is no limit.
 pub(super) fn text(limits: &[(PackageId, String)]) -> Option<String> {
-    let parts: Vec<String> = limits.iter().filter_map(|(package, max)| part(package, max)).collect();
+    let parts: Vec<String> = limits.iter().filter_map(|(package, max)| paragraph(package, max)).collect();
     let head = "# Written by dkms, and removed when a version is registered that supports newer kernels (hold_kernel in\n\
                 # dkms-framework.conf(5)).\n";
     (!parts.is_empty()).then(|| format!("{head}{}", parts.join("\n")))
 }
 
-fn part(package: &PackageId, max: &str) -> Option<String> {
+fn paragraph(package: &PackageId, max: &str) -> Option<String> {
     let newer = newer_than(max)?;
     let shown: String = max.chars().filter(|c| !c.is_control()).collect();
     Some(format!(
@@ -64,7 +64,8 @@ fn part(package: &PackageId, max: &str) -> Option<String> {
     ))
 }
 
-/// A regular expression for the first two numbers of all versions beyond a limit.
+/// Returns a regular expression for the first two numbers of all versions that exceed a limit; `None` if the
+/// limit does not begin with a number.
 fn newer_than(max: &str) -> Option<String> {
     let mut numbers = max.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
     let (major, minor) = (numbers.next()??, numbers.next().flatten());

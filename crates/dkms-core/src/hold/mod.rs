@@ -1,10 +1,10 @@
-//! `hold_kernel=yes`: the machine does not start a kernel without its required modules by default.
+//! `hold_kernel=yes`: by default, the machine does not boot a kernel that lacks required modules.
 //!
-//! [`refresh`] updates two files, which exist only as long as something is held: one for grub, with the entry
-//! of the newest kernel that has its modules, and one for apt, which holds back kernels that a package does
-//! not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the default entry in
-//! grub's environment block instead. kernel-install runs `dkms kernel_hold` to find out that a kernel gets no
-//! entry.
+//! [`refresh`] updates two files, which exist only while something is held. The file for grub selects the
+//! newest kernel that has its modules. The file for apt holds back kernels that a package does not support
+//! (BUILD_EXCLUSIVE_KERNEL_MAX). On systems where grub's entries are files, the default entry in grub's
+//! environment block is changed instead. kernel-install runs `dkms kernel_hold` to find out whether a kernel
+//! gets an entry.
 
 mod apt;
 mod bls;
@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::look::ready;
 use crate::system::System;
 use bls::{Kernels, Menu};
+use dkms_sys::fs;
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
 use std::path::Path;
@@ -27,13 +28,13 @@ const APT_FILE: &str = "/etc/apt/preferences.d/dkms-hold.pref";
 /// The caller of [`refresh`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// A hook of a kernel's package, after which the boot loader is updated anyway.
+    /// A hook of a kernel package. The boot loader is updated after it anyway.
     KernelHook,
     /// A command of the administrator.
     Command,
 }
 
-/// Updates the held kernels. Without `hold_kernel=yes`, it only removes earlier holds.
+/// Updates what is held. Without `hold_kernel=yes`, this only removes earlier holds.
 ///
 /// # Errors
 /// framework.conf cannot be read, or a file cannot be written.
@@ -43,11 +44,11 @@ pub fn refresh(system: &System, sink: &dyn Sink, caller: Caller) -> Result<()> {
         return Ok(());
     }
     let menu = Menu::find(&system.layout, &system.host);
-    let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
+    let is_held = fs::exists(GRUB_FILE) || fs::exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
     if !is_on && !is_held {
         return Ok(());
     }
-    let kernels = if is_on { kernels(system, sink)? } else { Vec::new() };
+    let kernels = if is_on { missing_by_kernel(system, sink)? } else { Vec::new() };
     let apt = if is_on { apt::text(&apt::limits(system, sink)) } else { None };
     if let Some(menu) = &menu {
         menu.refresh(&system.host, sink, &kernels)?;
@@ -60,62 +61,61 @@ pub fn refresh(system: &System, sink: &dyn Sink, caller: Caller) -> Result<()> {
     Ok(())
 }
 
-/// The required packages that a kernel lacks, if it is held: another kernel has all of them.
+/// Returns the required packages that a kernel lacks; none if the kernel is not held, because it has all of
+/// them, no other kernel has all of them, or it is in the boot menu already.
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<String>> {
+pub fn missing_if_held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<String>> {
     if system.settings.framework.hold_kernel != Some(true) {
         return Ok(Vec::new());
     }
-    let kernels = kernels(system, sink)?;
+    let kernels = missing_by_kernel(system, sink)?;
     let other_is_complete = kernels.iter().any(|(other, missing)| other != release && missing.is_empty());
     let missing = kernels.into_iter().find(|(other, _)| other == release).map(|(_, missing)| missing);
-    // kernel-install cannot keep it out of the menu any more, and it needs its initramfs.
+    // If the kernel is in the menu already, kernel-install must not stop: it still creates the initramfs.
     if Menu::find(&system.layout, &system.host).is_some_and(|menu| menu.has(release)) {
         return Ok(Vec::new());
     }
     Ok(missing.filter(|_| other_is_complete).unwrap_or_default())
 }
 
-fn kernels(system: &System, sink: &dyn Sink) -> Result<Kernels> {
-    let lacking_packages = |release: Release| {
+/// Returns the installed kernels, oldest first, with the required packages that each lacks.
+fn missing_by_kernel(system: &System, sink: &dyn Sink) -> Result<Kernels> {
+    let with_missing = |release: Release| {
         let kernel = Kernel { release, arch: system.host.machine.clone() };
         Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
     };
-    ready::kernels(&system.layout).into_iter().map(lacking_packages).collect()
+    ready::kernels(&system.layout).into_iter().map(with_missing).collect()
 }
 
-fn exists(path: &str) -> bool {
-    dkms_sys::fs::exists(path)
-}
-
-/// Writes or removes a file, unless its directory does not exist. Returns whether it changed.
+/// Writes a file, or removes it if there is no text. Does not write it if its directory does not exist.
+/// Returns whether it changed.
 fn update_file(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
     let path = Path::new(path);
-    let before = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG)?;
+    let before = fs::read_optional(path, fs::Limit::CONFIG)?;
     match text {
         None if before.is_none() => return Ok(false),
         None => {
-            dkms_sys::fs::remove_tree(path)?;
-            let text = format!("nothing is held any more: removed {}", path.display());
+            fs::remove_tree(path)?;
+            let text = format!("no kernel is held any more: removed {}", path.display());
             sink.event(Event::Detail { text });
         }
         Some(text) if before.as_deref() == Some(text.as_bytes()) => return Ok(false),
         Some(_) if !path.parent().is_some_and(Path::is_dir) => return Ok(false),
         Some(text) => {
-            dkms_sys::fs::write_atomic(path, text.as_bytes(), 0o644)?;
-            let about: Vec<&str> =
-                text.lines().filter_map(|line| line.strip_prefix("Explanation: ")).collect();
-            let first = text.lines().find_map(|line| line.strip_prefix("# Held: "));
-            let about = first.map_or_else(|| about.join("; "), str::to_owned);
-            sink.warn(format!("{about} (hold_kernel=yes; {})", path.display()));
+            fs::write_atomic(path, text.as_bytes(), 0o644)?;
+            let reasons = ["# Held: ", "Explanation: "]
+                .into_iter()
+                .flat_map(|start| text.lines().filter_map(move |line| line.strip_prefix(start)));
+            let reasons = reasons.collect::<Vec<_>>().join("; ");
+            sink.warn(format!("{reasons} (hold_kernel=yes; {})", path.display()));
         }
     }
     Ok(true)
 }
 
-/// A failure leaves the boot loader as it was.
+/// Runs update-grub. A failure is only a warning, because the boot loader stays unchanged then.
 fn update_grub(host: &Host, sink: &dyn Sink) {
     let Some(program) = which("update-grub", &host.path) else { return };
     let command =

@@ -1,27 +1,65 @@
-//! Reads the files of a build for the installation.
+//! Reads the files of a build for its installation.
 
 use super::InstallError;
-use super::plan::{self, Source};
+use crate::build::collect;
 use crate::conf::load;
 use crate::error::Result;
 use crate::event::Sink;
-use crate::kernel::installed::ModuleIndex;
-use crate::look::verify::Facts;
+use crate::kernel::headers::{self, KernelConfig};
 use crate::request::Overrides;
-use crate::system::{Settings, System};
+use crate::system::System;
+use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
+use dkms_tree::state::{self, ModuleFile};
+use std::path::PathBuf;
 
-/// The built modules, and the checks that are overridden when they are installed.
+/// A build with everything that its installation needs.
 pub(super) struct Built {
+    pub(super) build: Build,
     pub(super) loaded: load::Loaded,
+    /// `None` if dkms 3.x made the build.
     pub(super) manifest: Option<Manifest>,
-    pub(super) sources: Vec<Source>,
-    pub(super) force: plan::Force,
+    pub(super) modules: Vec<BuiltModule>,
+    pub(super) force: Force,
+}
+
+/// A module file of a build, and where it is installed.
+#[derive(Clone, Debug)]
+pub(crate) struct BuiltModule {
+    /// DEST_MODULE_NAME
+    pub(super) name: String,
+    /// File name with suffixes.
+    pub(super) file: String,
+    /// The built file.
+    pub(super) path: PathBuf,
+    /// The directory into which it is installed.
+    pub(super) destination: PathBuf,
+}
+
+impl BuiltModule {
+    /// Returns the path of the installed file.
+    pub(super) fn target(&self) -> PathBuf {
+        self.destination.join(&self.file)
+    }
+}
+
+/// The checks that `--force` and the files in `modules_to_force_install/` override.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Force {
+    /// Replace any existing file.
+    pub(super) all: bool,
+    /// Do not compare versions.
+    pub(super) version: bool,
 }
 
 impl Built {
+    /// Reads a build.
+    ///
+    /// # Errors
+    /// Its dkms.conf is invalid; its manifest is damaged; a module that was built, and that BUILD_EXCLUSIVE
+    /// allows, is missing ([`InstallError::BuiltModuleMissing`]).
     pub(super) fn read(
         system: &System,
         sink: &dyn Sink,
@@ -30,54 +68,108 @@ impl Built {
     ) -> Result<Self> {
         let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
         let manifest = Manifest::read(&system.layout, build)?;
-        let written = |name: &str| {
-            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-        };
-        let sources = plan::sources(&system.host, &system.layout, build, manifest.as_ref(), &written);
-        let force = plan::force_for(&system.layout, overrides, &build.package.name);
-        Ok(Self { loaded, manifest, sources, force })
+        let modules = built_modules(system, build, manifest.as_ref(), &loaded);
+        let force = force_for(&system.layout, sink, overrides, &build.package.name);
+        let built = Self { build: build.clone(), loaded, manifest, modules, force };
+        built.require_all_modules(system)?;
+        Ok(built)
     }
 
-    /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
-    pub(super) fn require_all(&self, layout: &Layout, settings: &Settings, build: &Build) -> Result<()> {
-        let expected: Vec<String> = match &self.manifest {
-            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
+    fn require_all_modules(&self, system: &System) -> Result<()> {
+        let Self { build, loaded, .. } = self;
+        let expected: Vec<&str> = match &self.manifest {
+            Some(manifest) => manifest.modules.iter().map(|record| record.name.as_str()).collect(),
             None => {
-                let config = crate::kernel::headers::config_path(layout, settings, &build.kernel.release);
-                let config = crate::kernel::headers::KernelConfig::read(&config);
-                let exclusion = load::exclusion(&self.loaded, &build.kernel, config.as_ref())?;
-                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
-                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
+                let config = headers::config_path(&system.layout, &system.settings, &build.kernel.release);
+                let config = KernelConfig::read(&config);
+                let exclusion = load::exclusion(loaded, &build.kernel, config.as_ref())?;
+                let modules = loaded.conf.modules.iter().zip(&exclusion.modules);
+                modules
+                    .filter(|(_, excluded)| excluded.is_none())
+                    .map(|(module, _)| &*module.dest_name)
+                    .collect()
             }
         };
-        for name in expected {
-            if !self.sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::BuiltModuleMissing { name, dir: layout.module_dir(build) }.into());
+        let is_missing = |name: &&str| !self.modules.iter().any(|module| module.name == *name);
+        match expected.into_iter().find(is_missing) {
+            Some(name) => Err(InstallError::BuiltModuleMissing {
+                name: name.to_owned(),
+                dir: system.layout.module_dir(build),
             }
+            .into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Returns what installing a build would change, as far as this is known without the kernel's lock and before
-/// PRE_INSTALL has run.
-///
-/// # Errors
-/// The error with which the installation would fail.
-pub(crate) fn preview(
+/// Returns the module files of a build. Their destinations come from its manifest, or from its dkms.conf if
+/// dkms 3.x built it.
+fn built_modules(
     system: &System,
-    sink: &dyn Sink,
     build: &Build,
-    index: &ModuleIndex,
-    facts: &Facts,
-    overrides: Overrides,
-) -> Result<plan::InstallChanges> {
-    let built = Built::read(system, sink, build, overrides)?;
-    built.require_all(&system.layout, &system.settings, build)?;
-    let planned = plan::plan(system, sink, build, &built.sources, index, facts, built.force)?;
-    if planned.ops.is_empty() && !planned.refused.is_empty() {
-        return Err(InstallError::Newer(planned.refused).into());
+    manifest: Option<&Manifest>,
+    loaded: &load::Loaded,
+) -> Vec<BuiltModule> {
+    let location = |file: &ModuleFile| {
+        let record = manifest.and_then(|manifest| manifest.modules.iter().find(|r| r.file == file.file));
+        record.map(|record| record.destination.clone()).unwrap_or_else(|| {
+            let entry = loaded.conf.modules.iter().find(|module| module.dest_name == file.name);
+            collect::destination(&system.host, entry.map_or("/extra", |entry| &entry.dest_location))
+        })
+    };
+    let built_module = |file: ModuleFile| BuiltModule {
+        destination: system.layout.destination(&build.kernel.release, &location(&file)),
+        name: file.name,
+        file: file.file,
+        path: file.path,
+    };
+    state::module_files(&system.layout, build).into_iter().map(built_module).collect()
+}
+
+/// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
+/// `modules_to_force_install/`.
+fn force_for(layout: &Layout, sink: &dyn Sink, overrides: Overrides, package: &str) -> Force {
+    let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
+    for name in fs::list_dir(&layout.force_dir).unwrap_or_default() {
+        let text = fs::read_text(layout.force_dir.join(name), Limit::CONFIG).unwrap_or_else(|e| {
+            sink.warn(format!("a list of modules to install by force is ignored: {e}"));
+            String::new()
+        });
+        for word in text.split_whitespace() {
+            force.all |= word == package;
+            force.version |= word.strip_suffix("_version-override") == Some(package);
+        }
     }
-    crate::trust::signing::reach(system, sink).refuse_strays(&build.kernel, &planned.ops)?;
-    Ok(planned)
+    force
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use std::sync::Mutex;
+
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Sink for Warnings {
+        fn event(&self, event: Event) {
+            if let Event::Warning { text } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_force_list_that_cannot_be_read_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { force_dir: dir.path().to_owned(), ..Layout::default() };
+        std::fs::write(dir.path().join("a"), "foo bar_version-override\n").unwrap();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        let warnings = Warnings(Mutex::default());
+        let force = |package| force_for(&layout, &warnings, Overrides::default(), package);
+        assert!(force("foo").all && !force("foo").version);
+        assert!(force("bar").version && !force("bar").all);
+        let warnings = warnings.0.into_inner().unwrap();
+        assert!(warnings.len() == 4 && warnings[0].contains("is ignored"), "{warnings:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Removes directories that are empty after a change.
+//! Removes directories that a change has left empty.
 
 use crate::distro::Family;
 use crate::host::Host;
@@ -8,36 +8,37 @@ use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// Removes the empty directories in `directories`, and their parents that become empty. Below `/lib/modules`,
-/// this stops at the kernel's own directory, and directories that an RPM package owns stay. In the dkms tree,
-/// it stops at the tree.
-pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: &[PathBuf]) {
-    let stop = layout.kernel_modules(&kernel.release);
+/// Removes those of these directories that are empty, and their parents that become empty. Below
+/// `/lib/modules`, this stops at the kernel's own directory, and keeps directories that an RPM package owns.
+/// In the dkms tree, it stops at the tree.
+pub(super) fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: &[PathBuf]) {
+    let kernel_dir = layout.kernel_modules(&kernel.release);
     let family = host.distribution.as_ref().map(|d| d.family());
-    let by_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
+    let uses_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
     let mut all: Vec<&PathBuf> = directories.iter().collect();
     all.sort();
     all.dedup();
-    // The deepest directories come first.
+    // Start with the deepest directories.
     for dir in all.into_iter().rev() {
-        // An interrupted clean-up may have removed some of them.
+        // An interrupted command may have removed some of them.
         let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
         if dir.starts_with(&layout.dkms_tree) {
             let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
             continue;
         }
-        if !dir.starts_with(&stop) || !fs::is_empty_dir(dir).unwrap_or(false) {
+        if !dir.starts_with(&kernel_dir) || !fs::is_empty_dir(dir).unwrap_or(false) {
             continue;
         }
-        if by_rpm && owned_by_rpm(host, dir) {
+        if uses_rpm && owned_by_rpm(host, dir) {
             continue;
         }
-        let _ = fs::remove_empty_dirs(dir, &stop);
+        let _ = fs::remove_empty_dirs(dir, &kernel_dir);
     }
-    // This removes only an empty directory, which belongs to a kernel that is no longer installed.
-    let _ = fs::remove_dir(&stop);
+    // This succeeds only if the directory is empty: the kernel is no longer installed then.
+    let _ = fs::remove_dir(&kernel_dir);
 }
 
+/// Returns whether a package owns this directory.
 fn owned_by_rpm(host: &Host, dir: &Path) -> bool {
     let Some(rpm) = which("rpm", &host.path) else { return false };
     Command::new(rpm)
@@ -47,5 +48,5 @@ fn owned_by_rpm(host: &Host, dir: &Path) -> bool {
         .stdout(Stream::Null)
         .stderr(Stream::Null)
         .run()
-        .is_ok_and(|d| d.status.success())
+        .is_ok_and(|done| done.status.success())
 }

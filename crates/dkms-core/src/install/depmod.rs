@@ -1,4 +1,4 @@
-//! depmod(8): runs once per kernel and command, and only if there is something to index.
+//! Runs depmod(8), once per kernel and command, and only if there is something to index.
 
 use super::index::Update;
 use crate::error::Result;
@@ -38,7 +38,7 @@ const INDEX_FILES: [&str; 12] = [
 ///
 /// # Errors
 /// [`InstallError::DepmodFailed`], or depmod is not installed.
-pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
+pub(crate) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
     let skip = |reason: String| {
         sink.event(Event::DepmodSkipped { kernel: kernel.clone(), reason });
         Ok(())
@@ -73,38 +73,37 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<()> {
         let reason = format!("it is not installed; the package {package} has it");
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     };
-    clear_torn(&modules);
-    keep_index(&modules);
-    let before = Stat::lstat(&index);
+    remove_leftovers(&modules);
+    back_up_index(&modules);
     let started = Instant::now();
     let done = match super::index::make(system, sink, kernel, &modules, &program, Update::Cache) {
-        Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
+        Ok(files) => write_index(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
             sink.event(Event::Detail { text: format!("depmod writes the index: {reason}") });
-            index_now(&system.host, sink, kernel, program, arguments, &modules, before.as_ref())
+            run_depmod(&system.host, sink, kernel, Command::new(program).args(arguments), &index)
         }
     };
     if done.is_err() {
         restore_index(&modules)?;
     } else {
-        forget_kept(&modules)?;
+        remove_backup(&modules)?;
     }
-    clear_torn(&modules);
+    remove_leftovers(&modules);
     let (empty, elapsed) = done?;
     sink.event(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
         super::index::forget(&system.layout, kernel);
-        drop_empty_index(&modules)?;
+        remove_empty_index(&modules)?;
     }
     Ok(())
 }
 
-/// Puts our own index into place, and returns whether it is empty. Like depmod, it replaces one file at a
-/// time, so each file is complete at any time.
-fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
+/// Writes our own index, and returns whether it is empty. Like depmod, this replaces one file after the
+/// other, so that each file is complete at any time.
+fn write_index(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for file in files {
-        // The name has depmod's own format, so that `clear_torn` finds the file if this process is killed.
+        // The name has depmod's format, so that `remove_leftovers` finds the file if this process is killed.
         let pid = std::process::id();
         let name = format!("{}.{pid}.{}.{}", file.name, now.subsec_micros(), now.as_secs());
         let new = modules.join(name);
@@ -118,41 +117,38 @@ fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     Ok(files.iter().any(|file| file.name == "modules.dep" && file.bytes.is_empty()))
 }
 
-/// Runs depmod, and returns whether the index is empty and how long depmod took.
-fn index_now(
+/// Runs depmod with these arguments. `index` is the `modules.dep` that it writes. Returns whether the index
+/// is empty and how long depmod took.
+fn run_depmod(
     host: &Host,
     sink: &dyn Sink,
     kernel: &Kernel,
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    modules: &Path,
-    before: Option<&Stat>,
+    depmod: Command,
+    index: &Path,
 ) -> Result<(bool, Duration)> {
-    let index = modules.join("modules.dep");
-    let done = Command::new(program)
-        .args(arguments)
+    let before = Stat::lstat(index);
+    let done = depmod
         .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Capture)
-        // A torn index is worse than a late reaction to Ctrl-C.
+        // An incomplete index is worse than a late reaction to Ctrl-C.
         .ignore_interrupt()
         .run()
         .map_err(|e| hooks::process_error(host, e, "index a kernel's modules"))?;
-    let stderr = String::from_utf8_lossy(&done.stderr);
+    let failed = |cause: String| {
+        Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: cause.into() }.into())
+    };
+    let stderr = done.stderr_text();
     if !done.status.success() {
         let last = stderr.lines().last().unwrap_or("it printed no message");
-        return Err(InstallError::DepmodFailed {
-            kernel: kernel.clone(),
-            cause: format!("{} ({last})", done.status).into(),
-        }
-        .into());
+        return failed(format!("{} ({last})", done.status));
     }
     // On a full disk, depmod reports success even if the index is missing or empty.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
-    if Stat::lstat(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
+    let is_incomplete = || index.parent().is_some_and(|modules| !ModuleIndex::scan(modules).is_empty());
+    if Stat::lstat(index) == before || (empty && is_incomplete()) {
         let last = stderr.lines().last().unwrap_or("is the disk full?");
-        let reason = format!("it wrote no new {} ({last})", index.display());
-        return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
+        return failed(format!("it wrote no new {} ({last})", index.display()));
     }
     for line in stderr.lines().filter(|l| !l.trim().is_empty()) {
         sink.event(Event::Detail { text: line.to_owned() });
@@ -160,54 +156,53 @@ fn index_now(
     Ok((empty, done.elapsed))
 }
 
-/// Keeps the present index: a depmod that fails may leave a torn one, and a machine without an index does not
-/// boot.
+/// Backs up the index: a depmod that fails may leave an incomplete one, and a machine without an index does
+/// not boot.
 ///
-/// The files are copied, because some depmods (that of busybox) write in place. If disk space, which depmod
-/// itself needs, is scarce, they are hard-linked instead. If even that fails, there is no backup.
-fn keep_index(modules: &Path) {
+/// The files are copied, because some depmods (that of busybox) write in place. If there is little disk
+/// space, which depmod itself needs, they are hard-linked instead. If that fails too, there is no backup.
+fn back_up_index(modules: &Path) {
     let files = INDEX_FILES.map(|f| modules.join(f));
     let size: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
-    let roomy = fs::free_space(modules).is_ok_and(|free| free / 4 > size);
-    let replace_file = |file: &PathBuf| -> Result<()> {
-        let kept = aside(file, "old");
-        fs::remove_file(&kept)?;
-        match (fs::exists(file), roomy) {
-            (false, _) => {}
-            (_, true) => {
-                fs::copy_file(file, &kept)?;
-            }
-            (_, false) => fs::hard_link(file, &kept)?,
+    let has_space = fs::free_space(modules).is_ok_and(|free| free / 4 > size);
+    let back_up = |file: &PathBuf| -> dkms_sys::Result<()> {
+        let backup = aside(file, "old");
+        fs::remove_file(&backup)?;
+        if !fs::exists(file) {
+            Ok(())
+        } else if has_space {
+            fs::copy_file(file, &backup).map(|_| ())
+        } else {
+            fs::hard_link(file, &backup)
         }
-        Ok(())
     };
-    if files.iter().any(|f| replace_file(f).is_err()) {
-        let _ = forget_kept(modules);
+    if files.iter().any(|file| back_up(file).is_err()) {
+        let _ = remove_backup(modules);
     }
 }
 
-/// Removes temporary files of a depmod that was killed together with its dkms:
-/// `modules.dep.PID.MICROSECONDS.SECONDS`. A process that is being killed may need a moment to exit; if it
-/// does not exit, the process ID belongs to another program.
-fn clear_torn(modules: &Path) {
+/// Removes the temporary files of a depmod that was killed together with its dkms:
+/// `modules.dep.PID.MICROSECONDS.SECONDS`. A process that is being killed may need a moment to exit, so this
+/// waits for up to half a second. If the process does not exit, its ID belongs to another program.
+fn remove_leftovers(modules: &Path) {
     let Ok(names) = fs::list_dir(modules) else { return };
     for name in names.iter().filter_map(|n| n.to_str()) {
-        let Some(pid) = torn(name) else { continue };
-        let gone = || {
-            let gone = !sys::process_runs(pid);
-            if !gone {
+        let Some(pid) = leftover_of(name) else { continue };
+        let has_exited = |_| {
+            let has_exited = !sys::process_runs(pid);
+            if !has_exited {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            gone
+            has_exited
         };
-        if (0..50).any(|_| gone()) {
+        if (0..50).any(has_exited) {
             let _ = fs::remove_file(modules.join(name));
         }
     }
 }
 
-/// Returns the ID of the process that created this temporary file, if it is a temporary file of depmod.
-fn torn(name: &str) -> Option<u32> {
+/// Returns the ID of the process that created a file, if the name is that of a temporary file of depmod.
+fn leftover_of(name: &str) -> Option<u32> {
     let mut parts = name.rsplitn(4, '.');
     let mut number = || parts.next()?.parse::<u32>().ok();
     let (_seconds, _microseconds, pid) = (number()?, number()?, number()?);
@@ -216,24 +211,24 @@ fn torn(name: &str) -> Option<u32> {
 
 fn restore_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES.map(|f| modules.join(f)) {
-        let kept = aside(&file, "old");
-        if fs::exists(&kept) && !fs::same_file(&kept, &file) {
-            fs::rename(&kept, &file)?;
+        let backup = aside(&file, "old");
+        if fs::exists(&backup) && !fs::same_file(&backup, &file) {
+            fs::rename(&backup, &file)?;
         }
     }
-    forget_kept(modules)
+    remove_backup(modules)
 }
 
-fn forget_kept(modules: &Path) -> Result<()> {
-    INDEX_FILES
-        .map(|f| modules.join(f))
-        .iter()
-        .try_for_each(|f| Ok(fs::remove_file(aside(f, "old")).map(|_| ())?))
+fn remove_backup(modules: &Path) -> Result<()> {
+    for file in INDEX_FILES {
+        fs::remove_file(aside(&modules.join(file), "old"))?;
+    }
+    Ok(())
 }
 
 /// Deletes the index of a kernel that is no longer installed and has no modules left, and then its directory
 /// if it is empty.
-fn drop_empty_index(modules: &Path) -> Result<()> {
+fn remove_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
         fs::remove_file(modules.join(file))?;
     }
@@ -241,7 +236,8 @@ fn drop_empty_index(modules: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The argument of `-b` for an install tree: the directory above `lib/modules` or above `usr/lib/modules`.
+/// Returns the argument of `-b` for an install tree: the directory above `lib/modules`, or above
+/// `usr/lib/modules` in the root directory; `None` if the tree does not end in `lib/modules`.
 fn base(install_tree: &Path) -> Option<&Path> {
     let above = install_tree.parent().filter(|_| install_tree.ends_with("lib/modules"))?.parent()?;
     Some(if above.ends_with("usr") && above.parent() == Some(Path::new("/")) {
@@ -256,14 +252,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_depmod_leaves() {
+    fn temporary_files_of_depmod_are_recognised() {
         for file in INDEX_FILES {
-            assert_eq!(torn(&format!("{file}.6661.627514.1795530666")), Some(6661), "{file}");
+            assert_eq!(leftover_of(&format!("{file}.6661.627514.1795530666")), Some(6661), "{file}");
         }
         for other in
             ["modules.dep", "modules.dep.bin", "modules.dep.1.2", "modules.order.1.2.3", "modules.dep.a.2.3"]
         {
-            assert_eq!(torn(other), None, "{other}");
+            assert_eq!(leftover_of(other), None, "{other}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum InstallError {
-    #[error("there is no kernel directory {0}")]
+    #[error("the kernel directory {0} does not exist")]
     KernelDirMissing(PathBuf),
     #[error("nothing is built of {0}")]
     NothingBuilt(Build),
@@ -25,7 +25,7 @@ pub enum InstallError {
         #[source]
         cause: NotForKernel,
     },
-    #[error("{0} is a directory, so the module cannot go there")]
+    #[error("{0} is a directory, so the module cannot be installed there")]
     TargetIsDirectory(PathBuf),
     #[error("{build} is not installed: {cause}")]
     Failed {

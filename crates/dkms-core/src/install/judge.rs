@@ -1,6 +1,6 @@
 //! Judges whether the kernel would load a module that is about to be installed. A module that the kernel
-//! would certainly refuse is not installed. A reason that may still change before the module is loaded, such
-//! as a key that is not enrolled yet or a module of another package, is only a warning.
+//! would certainly refuse is not installed. If the reason may still change before the module is loaded, such
+//! as a key that is not enrolled yet or a module of another package, there is only a warning.
 
 use crate::error::Result;
 use crate::host::Host;
@@ -17,56 +17,56 @@ use std::path::Path;
 pub(crate) struct Judge<'a> {
     facts: &'a Facts,
     resolver: Resolver<'a>,
-    /// The policy of the running system applies to this kernel.
-    policy_is_ours: bool,
+    /// Whether the policy of the running system applies to this kernel.
+    is_own_policy: bool,
     force: bool,
-    /// Codes of the reasons reported so far for this package: what one module reports about its key or its
-    /// list of symbols applies to all of them.
+    /// Codes of the reasons that were reported for this package. A reason such as the key or the list of
+    /// symbols applies to all its modules, so it is reported once.
     reported: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Judge<'a> {
-    /// Creates the judge for the modules of one package, given their files. With `force`, there are only
-    /// warnings.
+    /// Creates the judge for one package. `modules` are its files. With `force`, there are only warnings.
     pub(crate) fn new(host: &Host, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
-        // The symbols that a module exports matter only to other modules.
+        // The symbols that a module exports are needed only by other modules.
         let together = if modules.len() > 1 { modules } else { &[] };
         Self {
             facts,
             resolver: Resolver::new(facts, together.iter().copied()),
-            policy_is_ours: host.chroot == Some(false) && host.image.is_none(),
+            is_own_policy: host.chroot == Some(false) && host.image.is_none(),
             force,
             reported: RefCell::default(),
         }
     }
 
-    /// Returns whether this is the first report of a reason of this kind.
-    fn first(&self, reason: &Reason) -> bool {
+    /// Returns whether this is the first report of a reason with this code, and remembers the code.
+    fn is_first_report(&self, reason: &Reason) -> bool {
         // A reason reported for a dependency is not repeated for its dependents.
         let code = match reason {
             Reason::DependencyRefused { reason, .. } => reason.code(),
             other => other.code(),
         };
         let mut reported = self.reported.borrow_mut();
-        let first = !reported.contains(&code);
-        if first {
+        let is_first = !reported.contains(&code);
+        if is_first {
             reported.push(code);
         }
-        first
+        is_first
     }
 
-    /// Checks one module, and adds problems that do not prevent its installation to `warnings`.
+    /// Checks one module, and adds problems that do not prevent its installation to `warnings`. `bytes` is
+    /// its file, which may be compressed.
     ///
     /// # Errors
     /// [`InstallError::WouldNotLoad`].
-    pub(crate) fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
+    pub(crate) fn check(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
         let file = File::read(bytes, MODULE_LIMIT);
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(module_stem).unwrap_or_default();
         let verdict = self.resolver.judge(&file, &ModuleName::new(stem));
-        let (certain, open): (Vec<Reason>, Vec<Reason>) =
-            verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
+        let (certain, possible): (Vec<Reason>, Vec<Reason>) =
+            verdict.refusals.into_iter().partition(|reason| self.is_certain(reason, &file));
         let release = &self.facts.kernel.release;
-        if verdict.doubts.contains(&Reason::NoSymvers) && self.first(&Reason::NoSymvers) {
+        if verdict.doubts.contains(&Reason::NoSymvers) && self.is_first_report(&Reason::NoSymvers) {
             let help = Reason::NoSymvers.help();
             warnings.push(format!(
                 "whether kernel {release} loads {} is not certain: {}\n{help}",
@@ -74,10 +74,10 @@ impl<'a> Judge<'a> {
                 Reason::NoSymvers
             ));
         }
-        let shown = open.iter().filter(|reason| self.first(reason));
+        let shown = possible.iter().filter(|reason| self.is_first_report(reason));
         for reason in shown.chain(certain.iter().filter(|_| self.force)).take(3) {
             warnings.push(format!(
-                "kernel {release} would not load {} as things stand: {reason}\n{}",
+                "kernel {release} would not load {} at present: {reason}\n{}",
                 path.display(),
                 reason.help()
             ));
@@ -89,13 +89,13 @@ impl<'a> Judge<'a> {
             .into())
     }
 
-    /// Returns whether the kernel rejects the module regardless of later changes.
-    fn certain(&self, reason: &Reason, file: &File<'_>) -> bool {
+    /// Returns whether the kernel refuses the module regardless of later changes.
+    fn is_certain(&self, reason: &Reason, file: &File<'_>) -> bool {
         match reason {
             // Keys are enrolled after the first module is signed, and the command line may differ at the next
             // boot.
             Reason::Untrusted { cause: Cause::Key { .. }, .. } | Reason::Blacklisted { .. } => false,
-            Reason::Untrusted { .. } | Reason::Revoked { .. } => self.policy_is_ours,
+            Reason::Untrusted { .. } | Reason::Revoked { .. } => self.is_own_policy,
             // The module that exports the symbol may be installed or replaced later.
             Reason::OwnerMissing { .. }
             | Reason::ProprietaryOwner { .. }

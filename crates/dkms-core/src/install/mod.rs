@@ -1,19 +1,19 @@
 //! Installs built modules into `/lib/modules/K`, and uninstalls them.
 
-pub(crate) mod built;
-pub mod change;
-pub mod clean;
-pub mod depmod;
+mod built;
+mod change;
+mod clean;
+mod depmod;
 pub(crate) mod error;
 pub(crate) mod index;
-pub(crate) mod judge;
-pub mod plan;
+mod judge;
+pub(crate) mod plan;
 pub mod recover;
-pub mod resign;
-pub mod settle;
-pub mod uninstall;
-pub mod weak;
+pub(crate) mod resign;
+mod settle;
+pub(crate) mod uninstall;
+mod weak;
 
-pub use change::{Change, Outcome};
+pub(crate) use change::{Change, Outcome};
 pub use error::InstallError;
-pub use settle::{Ending, Finished};
+pub(crate) use settle::Ending;

@@ -12,14 +12,14 @@ use dkms_tree::journal::{self, Journal};
 use std::path::{Path, PathBuf};
 
 /// A kernel that needs a depmod, and the journal that records this.
-pub type PendingDepmod = (Kernel, PathBuf);
+pub(super) type PendingDepmod = (Kernel, PathBuf);
 
 /// The remaining work for the holder of the locks.
 #[derive(Debug)]
-pub enum Left {
+pub(super) enum Left {
     /// Run depmod for these kernels at the end, and then delete these journals.
     Depmod(Vec<PendingDepmod>),
-    /// A journal concerns these kernels too, so their locks are needed.
+    /// A journal concerns these kernels, so their locks are needed too.
     More(Vec<Kernel>),
 }
 
@@ -29,16 +29,15 @@ pub enum Left {
 /// # Errors
 /// The journals cannot be listed; a file of the tree is a link that leads out of the tree; an interrupt. If a
 /// journal cannot be rolled back, that is a warning, and the journal stays.
-pub fn pending(system: &System, sink: &dyn Sink) -> Result<()> {
+pub fn recover_interrupted(system: &System, sink: &dyn Sink) -> Result<()> {
     beneath::check_own_files(&system.layout)?;
     crate::build::mark::clear_interrupted(system, sink)?;
-    // The latest comes first: a script of a command makes its changes on top of those that the command has
-    // made.
+    // Start with the latest: a script that a command runs may itself run dkms, whose changes come later.
     for path in journal::list(&system.layout)?.into_iter().rev() {
         // A failure for one kernel blocks only commands that change that kernel.
-        match settle(system, sink, &path) {
+        match recover_if_unlocked(system, sink, &path) {
             Err(e @ Error::Interrupted(_)) => return Err(e),
-            Err(e) => sink.warn(described(&path, &e)),
+            Err(e) => sink.warn(describe(&path, &e)),
             Ok(()) => {}
         }
     }
@@ -46,12 +45,12 @@ pub fn pending(system: &System, sink: &dyn Sink) -> Result<()> {
 }
 
 /// Recovers one journal, unless another process is changing its kernels.
-fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
+fn recover_if_unlocked(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     let Some(journal) = read(path)? else { return Ok(()) };
     if journal.depmod_pending && journal.writer_is_alive() {
         return Ok(());
     }
-    // A process that holds one of the locks is still working, or it is a dkms that called this one.
+    // If another process holds one of the locks, it is still working, or it is a dkms that called this one.
     let Some(_locks) = lock::try_install(system, &journal.begin.kernels)? else { return Ok(()) };
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
@@ -59,18 +58,13 @@ fn settle(system: &System, sink: &dyn Sink, path: &Path) -> Result<()> {
     if journal.depmod_pending {
         journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(system, sink, kernel))?;
         fs::remove_file(path)?;
-        let command = &journal.begin.command;
-        note(
-            system,
-            sink,
-            &journal,
-            &format!("was completed: depmod, which {command} had left to be done, was run"),
-        );
+        report(system, sink, &journal, "was completed by running depmod");
     }
     Ok(())
 }
 
-/// Reads a journal. One without a first line is deleted if its process no longer runs: it changed nothing.
+/// Reads a journal; `None` if it does not exist or has no first line. In the latter case it changed nothing,
+/// and is deleted unless its process is still running.
 fn read(path: &Path) -> Result<Option<Journal>> {
     if !fs::exists(path) {
         return Ok(None);
@@ -82,37 +76,37 @@ fn read(path: &Path) -> Result<Option<Journal>> {
     Ok(journal)
 }
 
-/// Recovers every journal that concerns these kernels. The caller itself holds their install locks.
+/// Recovers every journal that concerns these kernels. The caller holds their install locks.
 ///
 /// # Errors
 /// Something cannot be rolled back, or is not understood; the journal stays.
-pub fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Left> {
-    let mut found = Vec::new();
+pub(super) fn recover_kernels(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Left> {
+    let mut journals = Vec::new();
     for path in journal::list(&system.layout)? {
         match read(&path) {
             Ok(Some(journal)) if journal.begin.kernels.iter().any(|k| kernels.contains(k)) => {
-                found.push(journal);
+                journals.push(journal);
             }
             Ok(_) => {}
             Err(e) => {
-                // A journal that cannot be read blocks changes of its kernels; if they cannot be read either,
-                // of all kernels.
-                let about = Journal::kernels(&path);
-                if about.is_none_or(|about| about.iter().any(|k| kernels.contains(k))) {
+                // A journal that cannot be read blocks changes of its kernels; or of all kernels if they
+                // cannot be read either.
+                let blocked = Journal::kernels(&path);
+                if blocked.is_none_or(|blocked| blocked.iter().any(|k| kernels.contains(k))) {
                     return Err(e);
                 }
             }
         }
     }
-    let mut wanted: Vec<Kernel> = found.iter().flat_map(|j| j.begin.kernels.iter().cloned()).collect();
-    if wanted.iter().any(|k| !kernels.contains(k)) {
-        wanted.extend(kernels.iter().cloned());
-        return Ok(Left::More(wanted));
+    let mut concerned: Vec<Kernel> =
+        journals.iter().flat_map(|journal| journal.begin.kernels.iter().cloned()).collect();
+    if concerned.iter().any(|kernel| !kernels.contains(kernel)) {
+        concerned.extend(kernels.iter().cloned());
+        return Ok(Left::More(concerned));
     }
     let mut pending = Vec::new();
-    // The latest comes first: a script of a command makes its changes on top of those that the command has
-    // made.
-    for journal in found.iter().rev() {
+    // Start with the latest, as in [`recover_interrupted`].
+    for journal in journals.iter().rev() {
         recover_journal(system, sink, journal)?;
         if journal.depmod_pending {
             pending.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
@@ -121,13 +115,10 @@ pub fn recover(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<L
     Ok(Left::Depmod(pending))
 }
 
-/// The error of a journal, with its path and what to do about it.
-fn described(path: &Path, e: &Error) -> String {
-    let mut text = e.to_string();
-    let shown = path.display().to_string();
-    if !text.contains(&shown) {
-        text = format!("{shown}: {text}");
-    }
+/// Describes the error of a journal, with its path and the hints.
+fn describe(path: &Path, e: &Error) -> String {
+    let (text, path) = (e.to_string(), path.display().to_string());
+    let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
     e.help().into_iter().fold(text, |text, help| format!("{text} ({help})"))
 }
 
@@ -139,9 +130,9 @@ fn recover_journal(system: &System, sink: &dyn Sink, journal: &Journal) -> Resul
     }
     journal.finish();
     for kernel in &journal.begin.kernels {
-        let all = journal.directories();
-        let of_this: Vec<PathBuf> = all.into_iter().filter(|(k, _)| k == kernel).map(|(_, d)| d).collect();
-        clean::remove_empty(&system.host, &system.layout, kernel, &of_this);
+        let directories = journal.directories().into_iter().filter(|(changed, _)| changed == kernel);
+        let directories: Vec<PathBuf> = directories.map(|(_, directory)| directory).collect();
+        clean::remove_empty(&system.host, &system.layout, kernel, &directories);
     }
     if !journal.committed {
         for kernel in &journal.indexed {
@@ -156,18 +147,18 @@ fn recover_journal(system: &System, sink: &dyn Sink, journal: &Journal) -> Resul
     fs::remove_file(&journal.path)?;
     match (journal.ops.is_empty(), journal.committed) {
         (true, _) => {}
-        (_, true) => note(system, sink, journal, "was completed"),
-        (_, false) => note(system, sink, journal, "was rolled back"),
+        (_, true) => report(system, sink, journal, "was completed"),
+        (_, false) => report(system, sink, journal, "was rolled back"),
     }
     Ok(())
 }
 
-/// Reports one line, and writes the same line to the log.
-fn note(system: &System, sink: &dyn Sink, journal: &Journal, what: &str) {
+/// Reports that a change `was completed` or `was rolled back`, also in the recovery log.
+fn report(system: &System, sink: &dyn Sink, journal: &Journal, outcome: &str) {
     let kernels: Vec<&str> = journal.begin.kernels.iter().map(|k| k.release.as_str()).collect();
     let (command, pid) = (&journal.begin.command, journal.begin.pid);
     let text = format!(
-        "an interrupted change of kernel {} ({command}, process {pid}) {what}",
+        "an interrupted change of kernel {} ({command}, process {pid}) {outcome}",
         kernels.join(" and ")
     );
     system.report_recovery(sink, &text);

@@ -1,72 +1,65 @@
-//! Re-signs modules without a build, both the built and the installed files.
+//! Re-signs modules without rebuilding them, both the built and the installed files.
 
-use super::change::{Change, write_record};
+use super::change::{Change, record_stamp, write_record};
 use crate::error::Result;
 use crate::event::Sink;
-use crate::host::Host;
 use crate::installed;
 use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
-use dkms_tree::layout::Layout;
-use dkms_tree::manifest::{Manifest, Signature, Stamp};
+use dkms_tree::manifest::{Manifest, Signature};
 use dkms_tree::state;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Decides which modules are re-signed, and signs them.
-pub trait Resigner {
-    /// Returns whether the module in this file is to be re-signed, or the reason why not.
+pub(crate) trait Resigner {
+    /// Returns the reason why the module in this file is not re-signed; `None` if it is.
     ///
     /// # Errors
     /// The file cannot be read.
-    fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>>;
+    fn reason_to_skip(&self, file: &Path) -> Result<Option<String>>;
 
     /// Returns the re-signed file, and the data that the manifest records about its signature.
     ///
     /// # Errors
     /// It cannot be signed.
-    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, Signature)>;
+    fn sign(&self, build: &Build, file: &Path) -> Result<(Vec<u8>, Signature)>;
 }
 
 /// The result of re-signing the modules of a build.
 #[derive(Debug, Default)]
-pub struct Resigned {
+pub(crate) struct Resigned {
     /// Files with a new signature, in the tree and in `/lib/modules`.
     pub files: Vec<PathBuf>,
     /// The number of installed files among them.
     pub installed: usize,
-    /// Files that were left as they are, and why.
-    pub left: Vec<(PathBuf, String)>,
+    /// Files that were not re-signed, and why.
+    pub skipped: Vec<(PathBuf, String)>,
 }
 
 /// A file to be replaced.
 struct Item {
     path: PathBuf,
-    /// The built file with the same bytes.
+    /// The built file with the same contents, which is re-signed too.
     copy_of: Option<PathBuf>,
-    installed: bool,
+    is_installed: bool,
 }
 
-impl Change {
-    /// Re-signs those modules of a build that `resigner` wants. This does not change the index, so no depmod
-    /// is needed.
+impl Change<'_> {
+    /// Re-signs the modules of a build, except those that `resigner` skips. This does not change the index,
+    /// so depmod is not needed.
     ///
     /// # Errors
     /// On an error, nothing of this build is changed.
-    pub fn resign(
-        &mut self,
-        system: &System,
-        sink: &dyn Sink,
-        build: &Build,
-        resigner: &dyn Resigner,
-    ) -> Result<Resigned> {
-        let mut done = Resigned::default();
-        let items = wanted(system, sink, build, resigner, &mut done)?;
+    pub(crate) fn resign(&mut self, build: &Build, resigner: &dyn Resigner) -> Result<Resigned> {
+        let (system, sink) = (self.system, self.sink);
+        let mut resigned = Resigned::default();
+        let items = find_items(system, sink, build, resigner, &mut resigned)?;
         if items.is_empty() {
-            return Ok(done);
+            return Ok(resigned);
         }
         let place = |item: &Item| Op::Place {
             staged: aside(&item.path, "new"),
@@ -90,84 +83,83 @@ impl Change {
                     fs::set_mode(&staged, 0o644)?;
                     return Ok(fs::sync_file(&staged)?);
                 }
-                let (bytes, signature) = resigner.renewed(build, &item.path)?;
+                let (bytes, signature) = resigner.sign(build, &item.path)?;
                 signatures.borrow_mut().insert(item.path.clone(), signature);
                 Ok(fs::create_new(&staged, &bytes, 0o644)?)
             })
         };
         let record = || match manifest {
-            Some(m) => write_record(
-                &path,
-                &updated(&system.host, &system.layout, build, m, &items, &signatures.borrow())?,
-            ),
+            Some(manifest) => {
+                write_record(&path, &updated(system, build, manifest, &items, &signatures.borrow())?)
+            }
             None => Ok(()),
         };
-        self.note(system, &build.package.name)?;
-        self.batch(system, sink, &build.kernel, ops, stage, record)?;
-        done.installed = items.iter().filter(|item| item.installed).count();
-        done.files = items.into_iter().map(|item| item.path).collect();
-        Ok(done)
+        self.record_status(&build.package.name)?;
+        self.batch(&build.kernel, ops, stage, record)?;
+        resigned.installed = items.iter().filter(|item| item.is_installed).count();
+        resigned.files = items.into_iter().map(|item| item.path).collect();
+        Ok(resigned)
     }
 
     /// Replaces files that belong to no package, in one batch, for a kernel that is part of this change.
     ///
     /// # Errors
     /// On an error, nothing of the batch is changed.
-    pub(crate) fn replace(&mut self, system: &System, sink: &dyn Sink, ops: Vec<Op>) -> Result<()> {
-        let Some(kernel) = self.kernels.first().map(|of| of.kernel.clone()) else { return Ok(()) };
-        self.batch(system, sink, &kernel, ops, || Ok(()), || Ok(()))
+    pub(crate) fn replace(&mut self, ops: Vec<Op>) -> Result<()> {
+        let Some(kernel) = self.kernels.first().map(|state| state.kernel.clone()) else { return Ok(()) };
+        self.batch(&kernel, ops, || Ok(()), || Ok(()))
     }
 }
 
-fn wanted(
+/// Returns the files of a build to be replaced. Adds the others to `resigned.skipped`.
+fn find_items(
     system: &System,
     sink: &dyn Sink,
     build: &Build,
     resigner: &dyn Resigner,
-    done: &mut Resigned,
+    resigned: &mut Resigned,
 ) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     let built: Vec<PathBuf> =
         state::module_files(&system.layout, build).into_iter().map(|f| f.path).collect();
     for path in &built {
-        match resigner.wants(path)? {
-            Ok(()) => items.push(Item { path: path.clone(), copy_of: None, installed: false }),
-            Err(why) => done.left.push((path.clone(), why)),
+        match resigner.reason_to_skip(path)? {
+            None => items.push(Item { path: path.clone(), copy_of: None, is_installed: false }),
+            Some(reason) => resigned.skipped.push((path.clone(), reason)),
         }
     }
     if !state::is_active(&system.layout, build) {
         return Ok(items);
     }
     installed::check_record(system.trees(), build)?;
-    let ours = installed::installed_files(system, sink, build).into_iter().filter(|f| f.ours && f.present);
-    // A link points to the built file.
-    for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
-        let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
-        let copy_of = items.iter().map(|item| &item.path).find(same).cloned();
+    let files = installed::installed_files(system, sink, build).into_iter();
+    let ours = files.filter(|file| file.ours && file.present).map(|file| file.path);
+    // A link points to the built file, which is replaced itself.
+    for path in ours.filter(|path| !fs::is_symlink(path)) {
+        let is_same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
+        let copy_of = items.iter().map(|item| &item.path).find(is_same).cloned();
         if copy_of.is_none() {
-            if let Err(why) = resigner.wants(&path)? {
-                if !built.iter().any(|built| same(&built)) {
-                    done.left.push((path, why));
+            if let Some(reason) = resigner.reason_to_skip(&path)? {
+                if !built.iter().any(|built| is_same(&built)) {
+                    resigned.skipped.push((path, reason));
                 }
                 continue;
             }
         }
-        items.push(Item { path, copy_of, installed: true });
+        items.push(Item { path, copy_of, is_installed: true });
     }
     Ok(items)
 }
 
 /// Returns the manifest with the digests and stamps of the new files.
 fn updated(
-    host: &Host,
-    layout: &Layout,
+    system: &System,
     build: &Build,
     mut manifest: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, Signature>,
 ) -> Result<Manifest> {
-    let dir = layout.module_dir(build);
-    let stamp = |path: &Path| Stamp::of(path).filter(|_| host.records_stamps()).unwrap_or_default();
+    let dir = system.layout.module_dir(build);
     for record in &mut manifest.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {
@@ -179,9 +171,9 @@ fn updated(
     }
     for file in manifest.installed.iter_mut().flat_map(|installed| &mut installed.files) {
         if items.iter().any(|item| item.path == file.path) {
-            file.stamp = stamp(&file.path);
+            file.stamp = record_stamp(&system.host, &file.path);
         }
-        file.built = stamp(&dir.join(&file.file));
+        file.built = record_stamp(&system.host, &dir.join(&file.file));
     }
     Ok(manifest)
 }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::event::Sink;
 use crate::installed::{check_record, installed_files};
 use crate::system::System;
+use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
 use dkms_tree::layout::Layout;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// The file changes that uninstall a build.
 #[derive(Debug, Default)]
-pub struct UninstallChanges {
+pub(crate) struct UninstallChanges {
     /// The operations, in this order.
     pub ops: Vec<Op>,
     /// The manifest to write after the operations.
@@ -33,7 +34,7 @@ pub struct UninstallChanges {
 ///
 /// # Errors
 /// The record of its installed files cannot be used; the archived originals of the kernel cannot be read.
-pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
+pub(crate) fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Result<UninstallChanges> {
     check_record(system.trees(), build)?;
     let mut plan = UninstallChanges::default();
     let files = installed_files(system, sink, build);
@@ -44,17 +45,21 @@ pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Res
             plan.removed.push(file.path.clone());
         } else if file.present {
             plan.warnings.push(format!(
-                "{} is not the module that {} installed; it is left there (--force removes it)",
+                "{} is not the module that {} installed; it is kept (--force removes it)",
                 file.path.display(),
                 build.package
             ));
         } else {
-            plan.warnings.push(format!("{} of {} was gone already", file.path.display(), build.package));
+            plan.warnings.push(format!(
+                "{} of {} does not exist any more",
+                file.path.display(),
+                build.package
+            ));
         }
     }
     restore_originals(system, sink, build, &mut plan)?;
     let link = system.layout.active_link(&build.package.name, &build.kernel);
-    if let Ok(before) = dkms_sys::fs::read_link(&link) {
+    if let Ok(before) = fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
     }
     if let Some(m) = Manifest::read(&system.layout, build)?.filter(|m| m.installed.is_some()) {
@@ -65,15 +70,16 @@ pub fn plan(system: &System, sink: &dyn Sink, build: &Build, force: bool) -> Res
     Ok(plan)
 }
 
-/// The path to which a `.origin` file is moved until the commit: in the package's directory.
+/// Returns the path to which a `.origin` file is moved until the commit. It is in the package's directory.
 pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathBuf {
     let root = layout.originals_root(package);
-    let inside = file.strip_prefix(&root).unwrap_or(file).as_os_str().as_bytes();
-    let name = [b".", inside, b".dkms-old"].concat();
+    let relative = file.strip_prefix(&root).unwrap_or(file).as_os_str().as_bytes();
+    let name = [b".", relative, b".dkms-old"].concat();
     let name: Vec<u8> = name.into_iter().map(|byte| if byte == b'/' { b'_' } else { byte }).collect();
     layout.package_dir(package).join(OsString::from_vec(name))
 }
 
+/// Plans how the archived originals of the kernel are restored.
 fn restore_originals(
     system: &System,
     sink: &dyn Sink,
@@ -88,30 +94,26 @@ fn restore_originals(
     let load = || load::load(system, sink, &build.package, &build.kernel).ok();
     let conf = needs_conf.then(load).flatten().map(|loaded| loaded.conf);
     for original in archived {
-        let written = || {
-            let c = conf.as_ref()?;
-            let entry = c.modules.iter().find(|m| m.dest_name == original.name)?;
+        let from_conf = || {
+            let entry = conf.as_ref()?.modules.iter().find(|module| module.dest_name == original.name)?;
             let dir = system.layout.destination(&build.kernel.release, &entry.dest_location);
             Some(dir.join(original.archived.file_name()?))
         };
-        let place = match &original.origin_file {
-            Some(_) => original.origin.clone(),
-            None => written(),
-        };
-        let Some(place) = place else {
+        let target = if original.origin_file.is_some() { original.origin.clone() } else { from_conf() };
+        let Some(target) = target else {
             let (archived, release) = (original.archived.display(), &build.kernel.release);
-            let why = original
-                .problem
-                .map(|problem| problem.to_string())
-                .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
-            plan.warnings.push(format!("{archived} is kept: {why}"));
+            let reason = original.problem.map_or_else(
+                || format!("where it came from in kernel {release} is not recorded"),
+                |problem| problem.to_string(),
+            );
+            plan.warnings.push(format!("{archived} is kept: {reason}"));
             continue;
         };
-        let taken = dkms_sys::fs::exists(&place) && !plan.removed.contains(&place);
-        if !taken {
-            plan.ops.push(Op::Move { from: original.archived.clone(), to: place.clone() });
-            plan.restored.push(place);
-        } else if dkms_sys::fs::same_contents(&place, &original.archived).unwrap_or(false) {
+        let is_free = !fs::exists(&target) || plan.removed.contains(&target);
+        if is_free {
+            plan.ops.push(Op::Move { from: original.archived.clone(), to: target.clone() });
+            plan.restored.push(target);
+        } else if fs::same_contents(&target, &original.archived).unwrap_or(false) {
             // The kernel's package has restored the file already.
             plan.ops.push(Op::Remove {
                 path: original.archived.clone(),
@@ -119,15 +121,15 @@ fn restore_originals(
             });
         } else {
             plan.warnings.push(format!(
-                "{} is kept: another file has taken its place at {}",
+                "{} is kept: another file exists at {}",
                 original.archived.display(),
-                place.display()
+                target.display()
             ));
             continue;
         }
         if let Some(file) = original.origin_file {
-            // The saved copy is not beside the file: the directory of the originals is removed with the last
-            // of them, because its existence means that there are originals.
+            // The saved copy is not next to the file: the directory of the originals is removed together with
+            // the last original, because its existence means that there are originals.
             let saved = origin_aside(&system.layout, &build.package.name, &file);
             plan.ops.push(Op::Remove { path: file, saved });
         }

@@ -14,24 +14,24 @@ use dkms_tree::state;
 use kmodule::verdict::Reason;
 use std::path::{Path, PathBuf};
 
-/// Whether modules are added or removed.
+/// What weak-modules does with links to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// They were installed.
+pub(super) enum Action {
+    /// Adds them, after the modules were installed.
     Add,
-    /// They are about to be removed.
+    /// Removes them, before the modules are removed.
     Remove,
 }
 
-/// The command for this distribution, when it is installed.
-pub fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathBuf, Vec<String>)> {
+/// Returns the program of this distribution and its arguments; `None` if it is not installed.
+fn command(family: Family, kernel: &Kernel, action: Action) -> Option<(PathBuf, Vec<String>)> {
     let (candidates, arguments): (&[&str], Vec<String>) = match family {
         Family::Rhel => {
-            let verb = if change == Change::Add { "--add-modules" } else { "--remove-modules" };
+            let verb = if action == Action::Add { "--add-modules" } else { "--remove-modules" };
             (&["/usr/sbin/weak-modules", "/sbin/weak-modules"], vec!["--no-initramfs".into(), verb.into()])
         }
         Family::Suse => {
-            let verb = if change == Change::Add { "--add-kernel-modules" } else { "--remove-kernel-modules" };
+            let verb = if action == Action::Add { "--add-kernel-modules" } else { "--remove-kernel-modules" };
             (&["/usr/lib/module-init-tools/weak-modules2"], vec![verb.into(), kernel.release.to_string()])
         }
         _ => return None,
@@ -40,11 +40,11 @@ pub fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathB
     Some((program.to_path_buf(), arguments))
 }
 
-/// Reports added or removed files to weak-modules, which reads their paths from standard input, one per line.
-/// A failure is only a warning, because the modules of this kernel are in place.
-pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, files: &[PathBuf]) {
+/// Runs weak-modules for added or removed files. It reads their paths from its standard input, one per line.
+/// A failure is only a warning, because the modules of this kernel are installed.
+pub(super) fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, action: Action, files: &[PathBuf]) {
     let Some(family) = system.host.distribution.as_ref().map(|d| d.family()) else { return };
-    let Some((program, arguments)) = command(family, kernel, change) else { return };
+    let Some((program, arguments)) = command(family, kernel, action) else { return };
     if files.is_empty() {
         return;
     }
@@ -58,27 +58,25 @@ pub fn run(system: &System, sink: &dyn Sink, kernel: &Kernel, change: Change, fi
         .stderr(Stream::ToStdout)
         .run();
     match done {
-        Ok(d) if d.status.success() => {
-            sink.event(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
-            if change == Change::Add {
-                keep_what_loads(system, sink, kernel, files);
+        Ok(done) if done.status.success() => {
+            let what = "weak-modules".into();
+            sink.event(Event::CommandRun { what, command: shown, elapsed: done.elapsed });
+            if action == Action::Add {
+                remove_refused_links(system, sink, kernel, files);
             }
         }
-        Ok(d) => {
-            let stdout = String::from_utf8_lossy(&d.stdout);
-            sink.warn(format!(
-                "{shown} ended with {} ({})",
-                d.status,
-                stdout.lines().last().unwrap_or("it printed no message")
-            ));
+        Ok(done) => {
+            let output = done.stdout_text();
+            let last = output.lines().last().unwrap_or("it printed no message");
+            sink.warn(format!("{shown} ended with {} ({last})", done.status));
         }
         Err(e) => sink.warn(format!("{shown} could not be run: {e}")),
     }
 }
 
-/// Removes the links into kernels that would not load the module, or for which this is unknown because they
-/// have no list of symbols.
-fn keep_what_loads(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[PathBuf]) {
+/// Removes the links from kernels that would not load the module, or that have no list of symbols, so that
+/// this is unknown.
+fn remove_refused_links(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[PathBuf]) {
     for release in state::releases(&system.layout) {
         let dir = system.layout.kernel_modules(&release).join("weak-updates");
         if release == kernel.release || !dir.is_dir() {
@@ -93,15 +91,14 @@ fn keep_what_loads(system: &System, sink: &dyn Sink, kernel: &Kernel, files: &[P
         let facts = Facts::gather(system, sink, &other);
         let mut removed = false;
         for link in links {
-            let Some(why) = refusal(&system.host, &facts, &link) else { continue };
+            let Some(reason) = refusal(&system.host, &facts, &link) else { continue };
             match dkms_sys::fs::remove_file(&link.path) {
                 Ok(_) => {
                     removed = true;
-                    sink.warn(format!("the link {} was removed again: {why}", link.path.display()));
+                    sink.warn(format!("the link {} was removed again: {reason}", link.path.display()));
                 }
-                Err(e) => {
-                    sink.warn(format!("kernel {} would not load a linked module: {why}; {e}", other.release))
-                }
+                Err(e) => sink
+                    .warn(format!("kernel {} would not load a linked module: {reason}; {e}", other.release)),
             }
         }
         if removed {
@@ -124,6 +121,6 @@ fn refusal(host: &Host, facts: &Facts, link: &WeakLink) -> Option<String> {
     if facts.symbols_from.is_none() {
         return Some(Reason::NoSymvers.to_string());
     }
-    let judged = Judge::new(host, facts, &[], false).module(&bytes, &link.path, &mut Vec::new());
+    let judged = Judge::new(host, facts, &[], false).check(&bytes, &link.path, &mut Vec::new());
     judged.err().map(|e| e.to_string())
 }

@@ -1,4 +1,4 @@
-//! Built modules from an archive, which become *built* in the tree.
+//! Adds the built modules of an archive to the tree, where their state is *built*.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -6,13 +6,14 @@ use crate::system::System;
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::{Manifest, ModuleRecord};
-use dkms_tree::state;
+use dkms_tree::state::{self, ModuleFile};
 use std::path::Path;
 
-/// Loads the builds of an unpacked `dkms_main_tree`, and returns their kernels.
+/// Adds the builds in an unpacked `dkms_main_tree` to the tree, and returns their kernels. With `force`, they
+/// replace existing builds.
 ///
 /// # Errors
-/// A kernel name that is not valid; a file that cannot be copied.
+/// The name of a kernel is not valid; a file cannot be copied.
 pub(super) fn load(
     system: &System,
     sink: &dyn Sink,
@@ -53,8 +54,8 @@ fn load_build(system: &System, sink: &dyn Sink, build: &Build, from: &Path) -> R
         }
     }
     fs::set_mode(staging.path(), 0o755)?;
-    // The record of the installed files of the replaced build is kept.
-    let earlier = Manifest::read(layout, build)?.filter(|manifest| manifest.installed.is_some());
+    // Keep the record of the installed files of the replaced build.
+    let replaced = Manifest::read(layout, build)?.filter(|manifest| manifest.installed.is_some());
     let staging = staging.keep();
     if fs::is_dir(&to) {
         dkms_tree::layers::recover(&to)?;
@@ -63,10 +64,10 @@ fn load_build(system: &System, sink: &dyn Sink, build: &Build, from: &Path) -> R
     } else {
         fs::rename(&staging, &to)?;
     }
-    if let Some(mut manifest) = earlier {
-        let files = state::module_files(layout, build).into_iter();
-        manifest.modules =
-            files.map(|f| ModuleRecord { name: f.name, file: f.file, ..Default::default() }).collect();
+    if let Some(mut manifest) = replaced {
+        let record =
+            |file: ModuleFile| ModuleRecord { name: file.name, file: file.file, ..Default::default() };
+        manifest.modules = state::module_files(layout, build).into_iter().map(record).collect();
         manifest.store(&layout.manifest(build))?;
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! Errors of the origins of modules: a source directory, a tarball, a Debian package, an rpm package.
+//! Errors of adding a module from a directory, a tarball, a Debian package or an rpm package.
 
 use crate::cause::Cause;
 use std::path::PathBuf;
 
-/// A module cannot be loaded from the given file or directory.
+/// A module cannot be added from a file or directory.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum OriginError {
@@ -34,7 +34,7 @@ impl OriginError {
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::SourceMissing(path) => vec![format!(
-                "unpack the module's source to {}, or name its directory: dkms add DIRECTORY",
+                "unpack the module's source to {}, or add it from its directory: dkms add DIRECTORY",
                 path.display()
             )],
             Self::DirectoryWithoutConf(_)

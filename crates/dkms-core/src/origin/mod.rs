@@ -1,4 +1,4 @@
-//! The origins of modules, and the way from an origin into the tree.
+//! Adds modules to the tree from directories, tarballs and packages: their origins.
 //!
 //! [`Origin::of_file`] detects the type of a file from its content, not from its name. Each origin has one
 //! staging function, which finds the source and the built modules and changes nothing outside a temporary
@@ -12,18 +12,16 @@ mod source;
 mod staged;
 mod tarball;
 
-use crate::event::Sink;
-use crate::package::PackageError;
-
 use crate::add;
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, Sink};
+use crate::package::PackageError;
 use crate::request::Overrides;
 use crate::system::System;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::state::{self, Registration};
-use staged::Kind;
+use staged::{Kind, Staged};
 use std::path::{Path, PathBuf};
 
 pub use error::OriginError;
@@ -33,28 +31,28 @@ pub(crate) use source::is_place_of;
 /// The origin of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The tree, or `/usr/src/M-V`: it is named by MODULE/VERSION.
+    /// A package that is named by MODULE/VERSION: its source is in `/usr/src/M-V`.
     Registered(PackageId),
     /// A directory with a dkms.conf.
     Directory(PathBuf),
-    /// A tar archive, compressed or not: an archive from mktarball, or any other archive of a source.
+    /// A tar archive, compressed or not: from mktarball, or any other archive of a source.
     Tarball(PathBuf),
     /// A Debian binary package.
     Deb(PathBuf),
-    /// A package of rpm.
+    /// An rpm package.
     Rpm(PathBuf),
 }
 
-/// Enough bytes to distinguish the formats: the magic number of tar is at 257.
+/// Enough bytes to distinguish the formats: tar's magic number is at offset 257.
 const START: Limit = Limit::bytes(512);
 
 impl Origin {
-    /// Detects the type of a file or directory.
+    /// Detects the type of a file or directory. A file in an unknown format is treated as a tarball, because
+    /// the error of unpacking it names the format that was detected.
     ///
     /// # Errors
-    /// It does not exist, or cannot be read. A file in an unknown format is treated as a tarball: the error
-    /// of unpacking it names the format that was detected. Only if the name is that of an rpm package, the
-    /// error is [`OriginError::RpmFailed`].
+    /// It does not exist, or cannot be read; its name ends in `.rpm`, but it has an unknown format
+    /// ([`OriginError::RpmFailed`]).
     pub fn of_file(path: &Path) -> Result<Self> {
         if !fs::exists_followed(path) {
             return Err(OriginError::ArchiveMissing(path.to_owned()).into());
@@ -68,7 +66,7 @@ impl Origin {
             Some(Format::Rpm) => Ok(Self::Rpm(path.to_owned())),
             None if path.extension().is_some_and(|end| end == "rpm") => Err(OriginError::RpmFailed {
                 path: path.to_owned(),
-                cause: "it is not a package of rpm (its first bytes are others)".into(),
+                cause: "it is not an rpm package (its first bytes are different)".into(),
             }
             .into()),
             Some(Format::Tar) | None => Ok(Self::Tarball(path.to_owned())),
@@ -100,12 +98,12 @@ impl Format {
     }
 }
 
-/// Adds a module to the tree: its source to `/usr/src/M-V`, and its built modules in the state *built*.
-/// `kernel` is the kernel for which its dkms.conf is checked.
+/// Adds a module to the tree: its source to `/usr/src/M-V`, and its built modules in the state *built*. Its
+/// dkms.conf is checked for `kernel`.
 ///
 /// # Errors
-/// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered
-/// already.
+/// The file does not exist, or contains nothing for dkms; dkms.conf is missing or invalid; the package is
+/// registered already.
 pub fn admit(
     system: &System,
     sink: &dyn Sink,
@@ -141,8 +139,8 @@ pub fn admit(
     Ok(staged.package)
 }
 
-/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which
-/// a directory is added to the tree. The second is [`add::add`].
+/// Copies a source tree to the source directory of its package, unless it is there already. This is the first
+/// of two steps in which a directory is added to the tree. The second step is [`add::add`].
 ///
 /// # Errors
 /// The package is registered already, and `force` is not set; copying failed.
@@ -153,10 +151,7 @@ pub(crate) fn copy_source(
     from: &Path,
     force: bool,
 ) -> Result<()> {
-    let (package, source) = (package.clone(), from.to_owned());
-    let staged =
-        staged::Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
-    source::provide(system, sink, &staged, force)
+    source::provide(system, sink, &Staged::directory(package.clone(), from.to_owned()), force)
 }
 
 #[cfg(test)]
@@ -164,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_by_content() {
+    fn formats_are_detected_by_content() {
         let dir = tempfile::tempdir().unwrap();
         let mut tar = vec![b'x'; 512];
         tar[257..263].copy_from_slice(b"ustar\0");

@@ -1,7 +1,6 @@
-//! Packages that contain a module to be built, unpacked without the system's package manager. The source in a
-//! package is added to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm`
-//! may have put beside it. The package manager does not record the package; the rest of the package is not
-//! installed, and none of its scripts runs.
+//! Stages Debian and rpm packages, without the system's package manager. Their source, and the built modules
+//! that `mkdeb` or `mkrpm` may have included, are added to the tree like those of a tarball. The package
+//! manager does not record the package. The rest of the package is not installed, and its scripts do not run.
 
 use super::staged::{Kind, Staged};
 use crate::add;
@@ -19,10 +18,10 @@ use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
-/// Unpacks what concerns dkms of a Debian package.
+/// Unpacks and stages a Debian package.
 ///
 /// # Errors
-/// As [`stage`]; it is damaged.
+/// As for [`stage`]; it is damaged.
 pub(super) fn stage_deb(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
@@ -31,10 +30,10 @@ pub(super) fn stage_deb(system: &System, sink: &dyn Sink, file: &Path, kernel: &
     stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
-/// Unpacks what concerns dkms of a package of rpm.
+/// Unpacks and stages an rpm package.
 ///
 /// # Errors
-/// As [`stage`]; no program can read it ([`OriginError::RpmFailed`]).
+/// As for [`stage`]; no program can read it ([`OriginError::RpmFailed`]).
 pub(super) fn stage_rpm(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let tarball = scratch.path().join("content.tar.gz");
@@ -45,10 +44,11 @@ pub(super) fn stage_rpm(system: &System, sink: &dyn Sink, file: &Path, kernel: &
     stage(system, sink, file, scratch, &unpacked, kernel)
 }
 
-/// Finds the source and the built modules that were unpacked to `content` of the scratch directory.
+/// Finds the source and the built modules of a package that was unpacked to `content` in the scratch
+/// directory.
 ///
 /// # Errors
-/// It contains no source with a dkms.conf, or several.
+/// It contains no source with a dkms.conf, or several; dkms.conf is invalid.
 fn stage(
     system: &System,
     sink: &dyn Sink,
@@ -59,22 +59,21 @@ fn stage(
 ) -> Result<Staged> {
     let root = scratch.path().join("content");
     let sources = root.join("usr/src");
-    let mut found = state::subdirectories(&sources);
-    found.retain(|name| fs::is_file(sources.join(name).join("dkms.conf")));
-    let name = match found.as_slice() {
+    let mut names = state::subdirectories(&sources);
+    names.retain(|name| fs::is_file(sources.join(name).join("dkms.conf")));
+    let name = match names.as_slice() {
         [] => return Err(OriginError::ArchiveWithoutConf(file.to_owned()).into()),
         [name] => name,
         several => {
             let reason = format!(
-                "it has several modules, {}; install it with its package manager, or unpack it and add the one you want",
+                "it contains several modules, {}; install it with its package manager, or unpack it and add one of them",
                 several.join(", ")
             );
             return Err(OriginError::BadArchive { path: file.to_owned(), cause: reason.into() }.into());
         }
     };
     let source = sources.join(name);
-    // Packages have links to their own documentation, which does not exist unless they are installed as
-    // packages.
+    // Sources in packages may have links to their documentation, which only a package manager would install.
     for entry in unpacked.links_leaving(&format!("usr/src/{name}")) {
         sink.warn(format!("the link {} points out of the source and is left out", entry.name));
         fs::remove_file(root.join(&entry.name))?;
@@ -89,34 +88,34 @@ fn stage(
     Ok(Staged { package, kind: Kind::Archive, source, builds, _scratch: Some(scratch) })
 }
 
-/// The tarballs of built modules that belong to this package: `usr/share/NAME/M-V.dkms.tar.gz`, which
-/// `common.postinst` loads.
+/// Finds the tarballs of built modules that belong to this package, `usr/share/NAME/M-V.dkms.tar.gz`. When
+/// the package is installed, `common.postinst` loads them.
 fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
     let share = root.join("usr/share");
-    let bundled_name = format!("{}-{}.dkms.tar", package.name, package.version);
-    let mut found = Vec::new();
+    let start = format!("{}-{}.dkms.tar", package.name, package.version);
+    let mut tarballs = Vec::new();
     for directory in state::subdirectories(&share) {
         let directory = share.join(directory);
         for file in fs::list_dir_optional(&directory).unwrap_or_default() {
-            let ours =
-                file.to_str().is_some_and(|f| f.starts_with(&bundled_name) && dkms_archive::is_tarball(f));
-            if ours && fs::is_real_file(directory.join(&file)) {
-                found.push(directory.join(file));
+            let is_named =
+                file.to_str().is_some_and(|name| name.starts_with(&start) && dkms_archive::is_tarball(name));
+            if is_named && fs::is_real_file(directory.join(&file)) {
+                tarballs.push(directory.join(file));
             }
         }
     }
-    found.sort();
-    found
+    tarballs.sort();
+    tarballs
 }
 
-/// Writes the files of a package of rpm as a tarball, with rpm's own program.
+/// Writes the files of an rpm package to a tarball, with rpm's own program.
 fn convert_rpm(host: &Host, file: &Path, to: &Path) -> Result<()> {
-    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
+    let failed = |cause: Cause| rpm_failed(file, cause);
     let path = &host.path;
     let Some(program) = process::which("rpm2archive", path) else {
         return Err(failed("rpm2archive, which unpacks it, is not installed (package rpm)".into()));
     };
-    // It writes to its standard output only if it reads its standard input.
+    // rpm2archive writes to its standard output only if it reads the package from its standard input.
     let shell = process::which("sh", path).unwrap_or_else(|| "/bin/sh".into());
     let done = Command::new(shell)
         .args(["-c", "exec \"$0\" - <\"$1\""])
@@ -134,8 +133,12 @@ fn convert_rpm(host: &Host, file: &Path, to: &Path) -> Result<()> {
     Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }
 
+fn rpm_failed(file: &Path, cause: Cause) -> Error {
+    Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause })
+}
+
 /// Returns whether rpm installs packages on this system: on rpm distributions, and on unknown distributions
-/// that have rpm. Debian and others have rpm too, with an empty database.
+/// that have rpm. Debian and others can have rpm too, but its database is empty there.
 pub fn is_installed_by_rpm(host: &Host) -> bool {
     match host.distribution.as_ref().map(|d| d.family()) {
         Some(Family::Fedora | Family::Rhel | Family::Suse) => true,
@@ -144,12 +147,12 @@ pub fn is_installed_by_rpm(host: &Host) -> bool {
     }
 }
 
-/// Lets rpm install a package, whose scriptlets call dkms.
+/// Installs a package with rpm. The scriptlets of the package call dkms.
 ///
 /// # Errors
 /// [`OriginError::RpmFailed`].
 pub fn install_with_rpm(host: &Host, sink: &dyn Sink, file: &Path) -> Result<()> {
-    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
+    let failed = |cause: Cause| rpm_failed(file, cause);
     let Some(rpm) = process::which("rpm", &host.path) else {
         return Err(failed("rpm is not installed".into()));
     };
@@ -161,7 +164,7 @@ pub fn install_with_rpm(host: &Host, sink: &dyn Sink, file: &Path) -> Result<()>
         .stderr(Stream::ToStdout)
         .run()
         .map_err(|e| failed(e.into()))?;
-    let output = String::from_utf8_lossy(&done.stdout).into_owned();
+    let output = done.stdout_text();
     sink.event(Event::ScriptOutput { text: output.clone() });
     if done.status.success() {
         return Ok(());

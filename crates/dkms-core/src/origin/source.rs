@@ -13,7 +13,7 @@ use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, Registration};
 use std::path::{Path, PathBuf};
 
-/// Stages a directory. It stays where it is.
+/// Stages a directory.
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
@@ -22,28 +22,28 @@ pub(super) fn stage(system: &System, sink: &dyn Sink, directory: &Path, kernel: 
         return Err(OriginError::DirectoryWithoutConf(directory.to_owned()).into());
     };
     let package = add::identify(system, sink, &source, kernel)?;
-    Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
+    Ok(Staged::directory(package, source))
 }
 
-/// Makes sure that the staged source is in its directory.
+/// Copies the staged source to its directory `/usr/src/M-V`, if the rules of its origin require it.
 ///
 /// # Errors
-/// It is already registered, and --force is not given; copying failed.
+/// The package is already registered, and `force` is not set; copying failed.
 pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: bool) -> Result<()> {
     let package = &staged.package;
     let to = system.layout.source_dir(package);
-    let added = state::registration(&system.layout, package) == Registration::Added;
+    let is_added = state::registration(&system.layout, package) == Registration::Added;
     match staged.kind {
         Kind::Directory | Kind::Archive => {
             if is_place_of(&system.layout, package, &staged.source) {
                 return Ok(());
             }
-            if added && !force {
+            if is_added && !force {
                 return Err(PackageError::AlreadyAdded(package.clone()).into());
             }
             copy(system, sink, package, &staged.source)
         }
-        Kind::Mktarball | Kind::BinariesOnly if added && !force => {
+        Kind::Mktarball | Kind::BinariesOnly if is_added && !force => {
             Err(PackageError::WouldBeReplaced(package.clone()).into())
         }
         Kind::Mktarball if fs::is_dir(&to) && !force => {
@@ -57,16 +57,17 @@ pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: 
     }
 }
 
-/// Returns whether dkms already keeps the source of this package in a directory, or builds it there.
+/// Returns whether a directory is the source directory of this package, or the directory in which it is
+/// built.
 pub(crate) fn is_place_of(layout: &Layout, package: &PackageId, source: &Path) -> bool {
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
-    places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))
+    places.iter().any(|place| fs::canonicalize(place).is_ok_and(|place| place == source))
 }
 
 /// Copies a source tree to `/usr/src/M-V`, completely or not at all.
 fn copy(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> Result<()> {
     let to = system.layout.source_dir(package);
-    // The error names the directory, and not a temporary name in it.
+    // Fail with an error that names the directory instead of a temporary file in it.
     fs::require_writable_below(&system.layout.source_tree)?;
     let _held = crate::lock::build(system, sink, package)?;
     let staged = new_staging(&system.layout, package)?;
@@ -82,7 +83,7 @@ fn copy(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> R
     Ok(())
 }
 
-/// Makes a `/usr/src/M-V` that has only a dkms.conf.
+/// Creates a `/usr/src/M-V` that contains only a dkms.conf.
 fn copy_conf(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> Result<()> {
     let _held = crate::lock::build(system, sink, package)?;
     let staged = new_staging(&system.layout, package)?;
@@ -95,7 +96,7 @@ fn copy_conf(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path)
     Ok(done?)
 }
 
-/// A name beside `/usr/src/M-V` that does not exist yet.
+/// Returns a temporary path next to `/usr/src/M-V`, where nothing exists.
 fn new_staging(layout: &Layout, package: &PackageId) -> Result<PathBuf> {
     fs::create_dir_all(&layout.source_tree)?;
     let staged = layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));

@@ -12,23 +12,30 @@ pub(super) struct Staged {
     pub(super) kind: Kind,
     /// The directory with its dkms.conf.
     pub(super) source: PathBuf,
-    /// Unpacked directories of built modules: `KERNEL/ARCH/{module,log}` in each.
+    /// Unpacked directories of built modules. Each contains `KERNEL/ARCH/{module,log}`.
     pub(super) builds: Vec<PathBuf>,
-    /// Removed when dropped.
+    /// The directory with the unpacked files, which is removed when this is dropped.
     pub(super) _scratch: Option<TempDir>,
 }
 
-/// The rules that differ between origins, as dkms 3.x has them.
+impl Staged {
+    /// Stages a source directory, which stays where it is.
+    pub(super) fn directory(package: PackageId, source: PathBuf) -> Self {
+        Self { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None }
+    }
+}
+
+/// The kinds of origins, for which dkms 3.x has different rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It must not be registered. An existing source directory is replaced.
     Directory,
-    /// If it is registered, --force is necessary. An existing source directory is replaced.
+    /// If it is registered, `--force` is required. An existing source directory is replaced.
     Archive,
-    /// A tarball of mktarball. As [`Kind::Archive`], but an existing source directory is kept unless --force
-    /// is given.
+    /// A tarball of mktarball. Like [`Kind::Archive`], but an existing source directory is kept without
+    /// `--force`.
     Mktarball,
-    /// A tarball of mktarball without the source. An existing source directory is kept; if it does not exist,
-    /// --force is necessary.
+    /// A tarball of mktarball without the source. An existing source directory is kept. If there is none,
+    /// `--force` is required.
     BinariesOnly,
 }

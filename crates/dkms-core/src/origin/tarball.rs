@@ -1,4 +1,4 @@
-//! Tarballs: those that mktarball wrote, and any other with a dkms.conf in it.
+//! Stages tarballs: those of mktarball, and others that contain a dkms.conf.
 
 use super::staged::{Kind, Staged};
 use crate::add;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Unpacks a tarball and finds the source and the built modules in it.
 ///
 /// # Errors
-/// It is no tar archive, or has something in it that must not be unpacked; no or an invalid dkms.conf.
+/// It is not a tar archive, or contains something that must not be unpacked; dkms.conf is missing or invalid.
 pub(super) fn stage(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
@@ -37,6 +37,7 @@ pub(super) fn stage(system: &System, sink: &dyn Sink, file: &Path, kernel: &Kern
     Ok(Staged { package, kind, source, builds, _scratch: Some(scratch) })
 }
 
+/// Finds the source in a tarball of mktarball.
 fn source_of_mktarball(file: &Path, root: &Path) -> Result<(Kind, PathBuf)> {
     let places = [("dkms_source_tree", Kind::Mktarball), ("dkms_binaries_only", Kind::BinariesOnly)];
     for (name, kind) in places {
@@ -52,7 +53,7 @@ fn source_of_mktarball(file: &Path, root: &Path) -> Result<(Kind, PathBuf)> {
     .into())
 }
 
-/// Rejects a link that stays inside the archive but leaves the directory that is extracted from it.
+/// Refuses a link that points out of a directory that is used, but not out of the archive.
 fn refuse_leaving_links(file: &Path, unpacked: &Unpacked, root: &Path, directory: &Path) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
@@ -65,7 +66,7 @@ fn refuse_leaving_links(file: &Path, unpacked: &Unpacked, root: &Path, directory
     }
 }
 
-/// The directory with a dkms.conf that is nearest to the root.
+/// Finds the directory with a dkms.conf that is nearest to the root.
 fn shallowest_source(root: &Path) -> Option<PathBuf> {
     let mut level = vec![root.to_path_buf()];
     while !level.is_empty() {

@@ -9,32 +9,32 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackError {
     #[error("{action} needs a spec file, but none exists: {places}")]
-    SpecMissing { action: String, places: String },
+    SpecMissing { action: &'static str, places: String },
     #[error("{0} is not writable")]
     DestinationNotWritable(PathBuf),
     #[error("{0} exists already, and nothing was written")]
     OutputExists(PathBuf),
-    #[error("{} and {} both have a module '{module}', and one image or extension has one of them", .packages[0], .packages[1])]
+    #[error("{} and {} both have a module '{module}', and an image or extension can contain only one of them", .packages[0], .packages[1])]
     ModuleTwice { module: String, packages: [PackageId; 2] },
     #[error(
-        "{module} needs the module '{needs}', which is neither in the packages named nor among the modules of kernel {kernel} on this machine"
+        "{module} needs the module '{needs}', which is neither in the requested packages nor among the modules of kernel {kernel} on this machine"
     )]
     DependencyMissing { module: String, needs: String, kernel: Kernel },
     #[error(
-        "an image needs /bin/sh, mkdir and cp, and this machine has no static busybox for {machine}{found}"
+        "an image needs /bin/sh, mkdir and cp, and this machine has no static busybox for {machine}{rejected}"
     )]
-    NoTools { machine: String, found: String },
-    #[error("'{name}' is no name of an image: {fault}")]
+    NoTools { machine: String, rejected: String },
+    #[error("'{name}' is not a valid image name: {fault}")]
     ImageName { name: String, fault: NameFault, chosen: bool },
     #[error("two images would be named {reference}")]
     SameImageName { reference: String, placeholder: &'static str },
-    #[error("'{0}' is no directory of an image, such as /opt")]
+    #[error("'{0}' is not a valid directory in an image, such as /opt")]
     ImageDirectory(String),
-    #[error("'{value}' is no {key} of an os-release file")]
+    #[error("'{value}' is not a valid {key} in an os-release file")]
     OsRelease { key: &'static str, value: String },
-    #[error("{path}: this form of a system extension has a name {} .raw", if *.raw { "that ends in" } else { "without" })]
+    #[error("{path}: the name of a system extension in this format {} .raw", if *.raw { "must end in" } else { "must not end in" })]
     ExtensionSuffix { path: PathBuf, raw: bool },
-    #[error("{0}: this is no name of a system extension")]
+    #[error("{0}: this is not a valid name for a system extension")]
     ExtensionName(PathBuf),
     #[error("a document of the image cannot be encoded: {0}")]
     Encoding(#[source] Cause),
@@ -50,15 +50,15 @@ pub enum PackError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum NameFault {
-    #[error("the digest of an image is known only when it is written, so a tag must name it")]
+    #[error("the digest of an image is known only after it is written, so use a tag instead")]
     Digest,
-    #[error("the registry before the first '/' is no host name with an optional port")]
+    #[error("the registry before the first '/' must be a host name with an optional port")]
     Host,
-    #[error("it may have lower case letters, digits, and single '.', '_' and '-' between them")]
+    #[error("only lower case letters and digits are allowed, with single '.', '_' and '-' between them")]
     Characters,
     #[error("it is longer than 255 characters")]
     Long,
-    #[error("its tag may have letters, digits, '_', '.' and '-', at most 128 of them")]
+    #[error("a tag consists of at most 128 letters, digits, '_', '.' and '-'")]
     Tag,
 }
 
@@ -69,14 +69,16 @@ impl PackError {
             Self::OutputExists(_) => vec!["--force replaces it".into()],
             Self::DependencyMissing { kernel, .. } => vec![
                 format!("if it is a module of the kernel, install the modules of kernel {}", kernel.release),
-                "if another package provides it, name that package as well".into(),
+                "if another package provides it, add that package to the command".into(),
             ],
             Self::NoTools { .. } => vec![
                 "install a static busybox (Debian: busybox-static)".into(),
-                "or name an image that has these programs: --base LAYOUT".into(),
+                "or use an image that contains these programs: --base LAYOUT".into(),
             ],
-            Self::ImageName { chosen: false, .. } => vec!["name the image: --image NAME".into()],
-            Self::SameImageName { placeholder, .. } => vec![format!("put {placeholder} into --image")],
+            Self::ImageName { chosen: false, .. } => vec!["give the image a name: --image NAME".into()],
+            Self::SameImageName { placeholder, .. } => {
+                vec![format!("include {placeholder} in the name: --image NAME")]
+            }
             Self::ImageName { .. }
             | Self::ImageDirectory(_)
             | Self::OsRelease { .. }

@@ -6,7 +6,8 @@ use crate::build::{BuildError, NotForKernel};
 use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::decompressed;
-use crate::pack::{PackError, newest};
+use crate::pack::PackError;
+use crate::pack::output::newest;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
@@ -40,6 +41,17 @@ pub(crate) struct BuiltModule {
 }
 
 impl Modules {
+    /// Reads the builds for a kernel, and checks that all modules which they depend on are among them, or
+    /// among the kernel's own modules.
+    ///
+    /// # Errors
+    /// As for [`Self::read`]; [`PackError::DependencyMissing`].
+    pub(crate) fn read_complete(layout: &Layout, packages: &[PackageId], kernel: &Kernel) -> Result<Self> {
+        let modules = Self::read(layout, packages, kernel)?;
+        modules.require_dependencies(&kernel_modules(&layout.kernel_modules(&kernel.release))?)?;
+        Ok(modules)
+    }
+
     /// Reads the builds for a kernel.
     ///
     /// # Errors
@@ -62,14 +74,8 @@ impl Modules {
 
     fn add(&mut self, layout: &Layout, package: &PackageId) -> Result<()> {
         let build = Build::new(package, &self.kernel);
-        let files = state::module_files(layout, &build);
-        if files.is_empty() {
-            return Err(InstallError::NothingBuilt(build).into());
-        }
         let source = layout.source_link(package);
-        for file in files {
-            let bytes = fs::read(&file.path)?;
-            let module = parse(&file.path, &bytes)?;
+        for (file, module) in read_build(layout, &build)? {
             let name = ModuleName::new(&file.name);
             if let Some(other) = self.modules.iter().find(|other| other.name == name) {
                 return Err(PackError::ModuleTwice {
@@ -78,9 +84,9 @@ impl Modules {
                 }
                 .into());
             }
-            for wanted in module.modinfo.all("firmware").filter(|name| is_plain(name)) {
-                if let Some(bytes) = firmware(&source, wanted) {
-                    self.firmware.insert(wanted.to_owned(), bytes);
+            for name in module.modinfo.all("firmware").filter(|name| is_plain(name)) {
+                if let Some(bytes) = read_firmware(&source, name) {
+                    self.firmware.insert(name.to_owned(), bytes);
                 }
             }
             let depends = module.modinfo.depends().collect();
@@ -95,22 +101,18 @@ impl Modules {
         newest(&self.directories)
     }
 
-    /// The modules that no other of them depends on: loading these loads all.
+    /// Returns the modules that no other one of them depends on. Loading these loads all of them.
     pub(crate) fn roots(&self) -> impl Iterator<Item = &BuiltModule> {
         let needed: BTreeSet<&ModuleName> = self.modules.iter().flat_map(|m| &m.depends).collect();
         self.modules.iter().filter(move |m| !needed.contains(&m.name))
     }
 
-    /// Checks that each module that they depend on is among them or in `present`.
-    ///
-    /// # Errors
-    /// [`PackError::DependencyMissing`].
-    pub(crate) fn require_dependencies(&self, present: &BTreeSet<ModuleName>) -> Result<()> {
+    /// Checks that all modules which they depend on are among them or in `present`.
+    fn require_dependencies(&self, present: &BTreeSet<ModuleName>) -> Result<()> {
         let own_names: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
+        let is_missing = |name: &&ModuleName| !own_names.contains(name) && !present.contains(name);
         for module in &self.modules {
-            if let Some(needs) =
-                module.depends.iter().find(|n| !own_names.contains(n) && !present.contains(n))
-            {
+            if let Some(needs) = module.depends.iter().find(is_missing) {
                 return Err(PackError::DependencyMissing {
                     module: module.name.to_string(),
                     needs: needs.to_string(),
@@ -123,8 +125,8 @@ impl Modules {
     }
 }
 
-/// Returns whether the name of a firmware file, which a module may choose freely, is a path below a
-/// directory.
+/// Returns whether the name of a firmware file is a path that stays below a directory. Modules can contain
+/// any name.
 fn is_plain(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 0
@@ -133,44 +135,52 @@ fn is_plain(name: &str) -> bool {
         && !name.ends_with('/')
 }
 
-/// A firmware file in the source of a package: in its folder `firmware`, or at the top.
-fn firmware(source: &Path, name: &str) -> Option<Vec<u8>> {
+/// Reads a firmware file from the source of a package: from its directory `firmware`, or from the top.
+fn read_firmware(source: &Path, name: &str) -> Option<Vec<u8>> {
     let source = fs::canonicalize(source).ok()?;
     let places = [Path::new("firmware").join(name), PathBuf::from(name)];
     places.iter().find_map(|place| fs::read_untrusted(&source, place, None).ok())
 }
 
-/// Returns the kernel's own modules, below `kernel/`, and its built-in modules. Modules that dkms or other
-/// programs have added are missing on other machines.
-pub(crate) fn of_the_kernel(kernel_modules: &Path) -> Result<BTreeSet<ModuleName>> {
-    let mut found = BTreeSet::new();
-    let mut left = vec![kernel_modules.join("kernel")];
-    while let Some(dir) = left.pop() {
+/// Returns the kernel's own modules, which are below `kernel/` in its directory, and its built-in modules.
+/// Modules that dkms or other programs have added are left out, because other machines may not have them.
+fn kernel_modules(kernel_dir: &Path) -> Result<BTreeSet<ModuleName>> {
+    let mut modules = BTreeSet::new();
+    let mut remaining = vec![kernel_dir.join("kernel")];
+    while let Some(dir) = remaining.pop() {
         for name in fs::list_dir_optional(&dir)? {
             let path = dir.join(&name);
             if fs::is_real_dir(&path) {
-                left.push(path);
+                remaining.push(path);
             } else {
-                found.extend(name.to_str().and_then(ModuleName::from_file_name));
+                modules.extend(name.to_str().and_then(ModuleName::from_file_name));
             }
         }
     }
-    let builtin = fs::read_optional(kernel_modules.join("modules.builtin"), Limit::RECORD)?;
+    let builtin = fs::read_optional(kernel_dir.join("modules.builtin"), Limit::RECORD)?;
     for line in String::from_utf8_lossy(&builtin.unwrap_or_default()).lines() {
-        found.extend(line.rsplit('/').next().and_then(ModuleName::from_file_name));
+        modules.extend(line.rsplit('/').next().and_then(ModuleName::from_file_name));
     }
-    Ok(found)
+    Ok(modules)
 }
 
-/// Reads a built module, which may be compressed.
+/// Reads the modules of a build, which may be compressed.
 ///
 /// # Errors
-/// [`BuildError::BadModule`].
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
-    decompressed(bytes)
-        .map_err(NotForKernel::from)
-        .and_then(|plain| Ok(Module::parse(&plain)?))
-        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
+/// [`InstallError::NothingBuilt`]; [`BuildError::BadModule`].
+pub(super) fn read_build(layout: &Layout, build: &Build) -> Result<Vec<(ModuleFile, Module)>> {
+    let files = state::module_files(layout, build);
+    if files.is_empty() {
+        return Err(InstallError::NothingBuilt(build.clone()).into());
+    }
+    let read = |file: ModuleFile| {
+        let module = decompressed(&fs::read(&file.path)?)
+            .map_err(NotForKernel::from)
+            .and_then(|plain| Ok(Module::parse(&plain)?))
+            .map_err(|e| BuildError::BadModule { path: file.path.clone(), cause: e.into() })?;
+        Ok((file, module))
+    };
+    files.into_iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -196,24 +206,24 @@ mod tests {
         std::fs::write(source.join("b"), "2").unwrap();
         std::fs::write(dir.path().join("secret"), "3").unwrap();
         std::os::unix::fs::symlink("../secret", source.join("c")).unwrap();
-        assert_eq!(firmware(&source, "v/a"), Some(b"1".to_vec()));
-        assert_eq!(firmware(&source, "b"), Some(b"2".to_vec()));
-        assert_eq!(firmware(&source, "c"), None);
-        assert_eq!(firmware(&source, "d"), None);
+        assert_eq!(read_firmware(&source, "v/a"), Some(b"1".to_vec()));
+        assert_eq!(read_firmware(&source, "b"), Some(b"2".to_vec()));
+        assert_eq!(read_firmware(&source, "c"), None);
+        assert_eq!(read_firmware(&source, "d"), None);
     }
 
     #[test]
-    fn what_a_kernel_has_itself() {
+    fn modules_of_a_kernel_include_built_in_ones() {
         let dir = tempfile::tempdir().unwrap();
-        let below = |path: &str| {
+        let create = |path: &str| {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         };
-        below("kernel/drivers/snd-hda.ko.xz");
-        below("updates/dkms/hello.ko");
+        create("kernel/drivers/snd-hda.ko.xz");
+        create("updates/dkms/hello.ko");
         std::fs::write(dir.path().join("modules.builtin"), "kernel/lib/crc-t10.ko\n").unwrap();
-        let names: Vec<String> = of_the_kernel(dir.path()).unwrap().into_iter().map(String::from).collect();
+        let names: Vec<String> = kernel_modules(dir.path()).unwrap().into_iter().map(String::from).collect();
         assert_eq!(names, ["crc_t10", "snd_hda"]);
     }
 }

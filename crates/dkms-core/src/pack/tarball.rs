@@ -1,30 +1,21 @@
 //! `mktarball`: a package's source, its built modules, or both in one file (CONTRACT "Tarballs"). `origin`
 //! loads it.
 
+use super::output::{directory, require_writable};
+use super::packer::Packer;
+use super::{Content, Request};
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::{Event, Sink};
 use crate::install::InstallError;
 use crate::origin::error::OriginError;
-use crate::pack::PackError;
-use crate::system::{Settings, System};
+use crate::system::System;
 use dkms_archive::{self, ArchiveError, Member};
 use dkms_sys::fs::{self, TempDir};
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, PackageId};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The content of a tarball.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Source and built modules.
-    Both,
-    /// `--source-only`
-    SourceOnly,
-    /// `--binaries-only`
-    BinariesOnly,
-}
 
 pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     match e {
@@ -33,88 +24,59 @@ pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     }
 }
 
-/// Writes a tarball to `path`; [`place`] returns the right path.
+/// Writes a tarball to the path that [`place`] returns.
 ///
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, or the destination is not writable.
-pub fn make(
-    system: &System,
-    sink: &dyn Sink,
-    package: &PackageId,
-    kernels: &[Kernel],
-    content: Content,
-    path: &Path,
-    source_date_epoch: Option<u64>,
-) -> Result<()> {
-    add::require_added(&system.layout, package)?;
-    let kernels = if content == Content::SourceOnly { &[] } else { kernels };
-    let empty = TempDir::new_in(&system.settings.tmp_location, "dkms-tarball").map_err(Error::Io)?;
-    let mut members = built(&system.layout, package, kernels, &["module", "log"])?;
+pub fn make(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<()> {
+    let (layout, package) = (&system.layout, request.package);
+    add::require_added(layout, package)?;
+    let empty = TempDir::new_in(&system.settings.tmp_location, "dkms-tarball")?;
+    let mut members = built_files(layout, request, &["module", "log"])?;
     if members.is_empty() {
-        let mut main = Member::path("dkms_main_tree", empty.path());
-        main.mode = Some(0o755);
-        members.push(main);
+        let main = Member::path("dkms_main_tree", empty.path());
+        members.push(Member { mode: Some(0o755), ..main });
     }
-    if content == Content::BinariesOnly {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        members.extend(binaries_only(
-            &system.layout,
-            &system.settings,
-            package,
-            source_date_epoch.unwrap_or(now),
-        ));
+    if request.with_source() {
+        // A tarball without dkms.conf would be unusable.
+        fs::open_bounded(layout.conf(package), fs::Limit::CONFIG)?;
+        members.push(Member::path("dkms_source_tree", layout.source_link(package)));
     } else {
-        // Without it the tarball would be unusable.
-        fs::open_bounded(system.layout.conf(package), fs::Limit::CONFIG)?;
-        members.push(Member::path("dkms_source_tree", system.layout.source_link(package)));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        members.extend(binaries_only(system, package, request.epoch.unwrap_or(now)));
     }
-    require_writable(path.parent().unwrap_or(Path::new("")))?;
-    let written =
-        dkms_archive::write(path, &members, source_date_epoch).map_err(|e| archive_error(path, e))?;
+    let path = place(layout, request);
+    require_writable(directory(&path))?;
+    let written = dkms_archive::write(&path, &members, request.epoch).map_err(|e| archive_error(&path, e))?;
     sink.warn_left_out(&written.left_out);
-    sink.event(Event::ArchiveWritten { path: path.to_owned() });
+    sink.event(Event::ArchiveWritten { path });
     Ok(())
 }
 
-/// Makes sure that the destination directory exists.
-///
-/// # Errors
-/// [`PackError::DestinationNotWritable`].
-pub(crate) fn require_writable(directory: &Path) -> Result<()> {
-    if !directory.is_dir() {
-        fs::create_dir_all(directory)
-            .map_err(|_| Error::Pack(PackError::DestinationNotWritable(directory.to_owned())))?;
-    }
-    if fs::writable(directory) {
-        Ok(())
-    } else {
-        Err(PackError::DestinationNotWritable(directory.to_owned()).into())
-    }
-}
-
-/// The built files for these kernels, selected by part, in the layout of a tarball.
-fn built(layout: &Layout, package: &PackageId, kernels: &[Kernel], parts: &[&str]) -> Result<Vec<Member>> {
+/// Returns the built files of the requested kernels as members of a tarball. `parts` selects the directories
+/// of each build.
+fn built_files(layout: &Layout, request: &Request<'_>, parts: &[&str]) -> Result<Vec<Member>> {
     let mut members = Vec::new();
-    for kernel in kernels {
-        let b = Build::new(package, kernel);
-        if !layout.module_dir(&b).is_dir() {
-            return Err(InstallError::NothingBuilt(b).into());
+    for kernel in request.binaries() {
+        let build = Build::new(request.package, kernel);
+        if !layout.module_dir(&build).is_dir() {
+            return Err(InstallError::NothingBuilt(build).into());
         }
         for part in parts {
-            let path = layout.built_dir(&b).join(part);
+            let path = layout.built_dir(&build).join(part);
             if path.is_dir() {
-                let inside = format!("dkms_main_tree/{}/{}/{part}", kernel.release, kernel.arch);
-                members.push(Member::path(inside, path));
+                let name = format!("dkms_main_tree/{}/{}/{part}", kernel.release, kernel.arch);
+                members.push(Member::path(name, path));
             }
         }
     }
     Ok(members)
 }
 
-/// The files that identify the package to `ldtarball` if the source is left out.
-fn binaries_only(layout: &Layout, settings: &Settings, package: &PackageId, mtime: u64) -> [Member; 3] {
+/// Returns the files that tell `ldtarball` which package it is, for a tarball without the source.
+fn binaries_only(system: &System, package: &PackageId, mtime: u64) -> [Member; 3] {
     let line = |text: &str| format!("{text}\n").into_bytes();
-    let conf = settings.conf_file.clone().unwrap_or_else(|| layout.conf(package));
+    let conf = system.settings.conf_file.clone().unwrap_or_else(|| system.layout.conf(package));
     [
         Member::bytes("dkms_binaries_only/PACKAGE_NAME", line(&package.name), mtime),
         Member::bytes("dkms_binaries_only/PACKAGE_VERSION", line(&package.version), mtime),
@@ -122,63 +84,52 @@ fn binaries_only(layout: &Layout, settings: &Settings, package: &PackageId, mtim
     ]
 }
 
-/// Writes a tarball of built modules to `path`. The logs are left out: they contain build times, and the same
-/// modules must produce the same bytes. Timestamps are at most `epoch`, in seconds since 1970.
+/// Writes a tarball of the requested built modules to `path`. The logs are left out: they contain build
+/// times, and the same modules must produce the same bytes.
 ///
 /// # Errors
 /// Nothing is built for a kernel; a file cannot be read or written.
-pub(crate) fn write_modules(
-    system: &System,
-    package: &PackageId,
-    kernels: &[Kernel],
-    path: &Path,
-    epoch: u64,
-) -> Result<()> {
-    let mut members = built(&system.layout, package, kernels, &["module"])?;
-    members.extend(binaries_only(&system.layout, &system.settings, package, epoch));
-    dkms_archive::write(path, &members, Some(epoch)).map_err(|e| archive_error(path, e))?;
+pub(super) fn write_modules(packer: &Packer<'_>, request: &Request<'_>, path: &Path) -> Result<()> {
+    let mut members = built_files(&packer.system.layout, request, &["module"])?;
+    members.extend(binaries_only(packer.system, request.package, packer.epoch));
+    dkms_archive::write(path, &members, Some(packer.epoch)).map_err(|e| archive_error(path, e))?;
     Ok(())
 }
 
-/// The path of a tarball. `named` is `--archive`: a file name in the default directory, or a path.
-pub fn place(
-    layout: &Layout,
-    package: &PackageId,
-    kernels: &[Kernel],
-    content: Content,
-    named: Option<&Path>,
-) -> PathBuf {
-    let (directory, name) = destination(layout, package, kernels, content, named);
-    directory.join(name)
-}
-
-/// The directory and file name for `--archive`: a bare name is in the default directory.
-pub(crate) fn named_place(named: &Path, default: PathBuf) -> (PathBuf, PathBuf) {
-    let name = named.file_name().map(PathBuf::from).unwrap_or_default();
-    match named.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => (dir.to_owned(), name),
-        _ => (default, name),
-    }
-}
-
-fn destination(
-    layout: &Layout,
-    package: &PackageId,
-    kernels: &[Kernel],
-    content: Content,
-    named: Option<&Path>,
-) -> (PathBuf, PathBuf) {
-    let default = layout.tarball_dir(package);
-    if let Some(named) = named {
-        return named_place(named, default);
-    }
-    let list = if content == Content::SourceOnly {
-        "source-only".to_owned()
+/// Returns the files of a package that dkms builds after installation: the source, or only its dkms.conf, in
+/// `usr/src/M-V`; and, if kernels are requested, their built modules in `usr/share/SHARE`, as a tarball that
+/// `common.postinst` loads. The tarball is created in `scratch`.
+pub(super) fn members_for_dkms(
+    packer: &Packer<'_>,
+    request: &Request<'_>,
+    share: &str,
+    scratch: &Path,
+) -> Result<Vec<Member>> {
+    let name = format!("{}-{}", request.package.name, request.package.version);
+    let source = request.source_dir(&packer.system.layout)?;
+    let mut members = vec![if request.with_source() {
+        Member::path(format!("usr/src/{name}"), source)
     } else {
-        let all: Vec<String> = kernels.iter().map(|k| format!("kernel{}-{}", k.release, k.arch)).collect();
-        all.join("-")
+        Member::path(format!("usr/src/{name}/dkms.conf"), source.join("dkms.conf"))
+    }];
+    if !request.binaries().is_empty() {
+        let file = format!("{name}.dkms.tar.gz");
+        let tarball = scratch.join(&file);
+        write_modules(packer, request, &tarball)?;
+        members.push(Member::path(format!("usr/share/{share}/{file}"), tarball));
+    }
+    Ok(members)
+}
+
+/// Returns the path of the tarball.
+pub fn place(layout: &Layout, request: &Request<'_>) -> PathBuf {
+    let kernels = request.kernels.iter().map(|kernel| format!("kernel{}-{}", kernel.release, kernel.arch));
+    let list = match request.content {
+        Content::SourceOnly => "source-only".to_owned(),
+        _ => kernels.collect::<Vec<_>>().join("-"),
     };
-    // The newline counts as part of it.
-    let list = if list.chars().count() + 1 > 200 { "manykernels".to_owned() } else { list };
-    (default, format!("{}-{}-{list}.dkms.tar.gz", package.name, package.version).into())
+    // dkms 3 counts the newline after the list.
+    let list = if list.chars().count() + 1 > 200 { "manykernels" } else { &list };
+    let file = format!("{}-{}-{list}.dkms.tar.gz", request.package.name, request.package.version);
+    request.output(layout, "tarball", file)
 }

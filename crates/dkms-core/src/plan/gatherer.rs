@@ -8,7 +8,7 @@ use super::{estimate, fallback};
 use crate::conf::{framework, load};
 use crate::error::{Error, Result};
 use crate::event::{LastBuild, Sink};
-use crate::install::{built, uninstall};
+use crate::install::{plan::preview, uninstall};
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::look::status;
@@ -248,7 +248,7 @@ impl<'a> Gatherer<'a> {
             let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
             (index, Facts::gather(system, sink, &build.kernel))
         });
-        match built::preview(system, sink, build, index, kernel_facts, self.overrides) {
+        match preview(system, sink, build, index, kernel_facts, self.overrides) {
             Ok(planned) if planned.ops.is_empty() => {
                 let kept = planned.kept.iter().map(|(path, why)| format!("{}: {why}", path.display()));
                 facts.outlook = Outlook::Same(kept.collect::<Vec<_>>().join("; "));

@@ -6,11 +6,12 @@ use kmodule::ModuleName;
 /// The reason why a module cannot be unloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Modules that do not belong to the packages to reload use its symbols.
+    /// Modules of other packages use its symbols.
     Modules(Vec<ModuleName>),
-    /// Something else uses it, this often: processes, mounts, other parts of the kernel.
+    /// Processes, mounts or other parts of the kernel use it. Contains the number of references, and
+    /// descriptions of the users that are known.
     Users(u64, Vec<String>),
-    /// It has no function to unload it, or the kernel unloads no modules.
+    /// It has no exit function, or the kernel cannot unload modules.
     Permanent,
     /// It is being loaded or unloaded.
     NotLive,
@@ -29,14 +30,16 @@ impl std::fmt::Display for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let module = self.module.as_str();
         match &self.obstacle {
-            Obstacle::Modules(by) => {
-                let by: Vec<&str> = by.iter().map(ModuleName::as_str).collect();
-                write!(f, "{module} is used by the modules {}", by.join(", "))
+            Obstacle::Modules(users) => {
+                let users: Vec<&str> = users.iter().map(ModuleName::as_str).collect();
+                write!(f, "{module} is used by the modules {}", users.join(", "))
             }
             Obstacle::Users(_, known) if !known.is_empty() => {
                 write!(f, "{module} is in use: {}", known.join(", "))
             }
-            Obstacle::Users(n, _) => write!(f, "{module} is in use ({n} references, by whom is not known)"),
+            Obstacle::Users(count, _) => {
+                write!(f, "{module} is in use ({count} references by unknown users)")
+            }
             Obstacle::Permanent => write!(f, "{module} cannot be unloaded from this kernel"),
             Obstacle::NotLive => write!(f, "{module} is being loaded or unloaded"),
         }
@@ -81,23 +84,24 @@ impl ReloadError {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
             Self::InUse(kept) => {
-                let has = |wanted: fn(&Obstacle) -> bool| kept.iter().any(|k| wanted(&k.obstacle));
+                let obstacles = || kept.iter().map(|kept| &kept.obstacle);
                 let mut help = Vec::new();
-                if has(|o| matches!(o, Obstacle::Modules(_))) {
+                if obstacles().any(|obstacle| matches!(obstacle, Obstacle::Modules(_))) {
                     help.push(
-                        "if those modules are of other dkms packages, name these packages too".to_owned(),
+                        "if those modules belong to other dkms packages, add these packages to the command"
+                            .to_owned(),
                     );
                 }
-                if has(|o| matches!(o, Obstacle::Users(..) | Obstacle::NotLive)) {
-                    help.push("stop what uses it, and try again".to_owned());
+                if obstacles().any(|obstacle| matches!(obstacle, Obstacle::Users(..) | Obstacle::NotLive)) {
+                    help.push("stop its users, and try again".to_owned());
                 }
                 help.push("or reboot".to_owned());
                 help
             }
             Self::Disabled => hint("reboot to load the installed modules"),
-            Self::WouldNotLoad { .. } => hint("dkms verify has the details"),
-            Self::Unload { .. } => hint("stop what uses it and try again, or reboot"),
-            Self::Load { .. } => hint("the kernel's log (dmesg) has the reason"),
+            Self::WouldNotLoad { .. } => hint("dkms verify shows the details"),
+            Self::Unload { .. } => hint("stop its users and try again, or reboot"),
+            Self::Load { .. } => hint("the kernel's log (dmesg) shows the reason"),
         }
     }
 }

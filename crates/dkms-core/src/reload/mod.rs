@@ -1,5 +1,5 @@
 //! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first
-//! module is unloaded. If a step fails nevertheless, the earlier steps are undone.
+//! module is unloaded. If a step fails nevertheless, the earlier steps are rolled back.
 
 pub(crate) mod error;
 mod order;
@@ -27,13 +27,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The modules that are unloaded and loaded again.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The modules, each after those that use it. They are loaded in the opposite order.
+    /// The modules, each after those that use it. They are loaded in reverse order.
     pub unload: Vec<ModuleName>,
-    /// Those whose loaded build is the installed one already.
+    /// The modules whose loaded build is already the installed one.
     pub current: BTreeSet<ModuleName>,
-    /// The packages.
+    /// The packages that the modules belong to.
     packages: Vec<PackageId>,
-    /// The identity of each loaded build.
+    /// The identity of each build that is loaded now.
     before: BTreeMap<ModuleName, Identity>,
 }
 
@@ -45,13 +45,12 @@ pub struct Plan {
 pub fn plan(system: &System, sink: &dyn Sink, names: &[String]) -> Result<Plan> {
     let running = Running::read();
     let mut plan = Plan::default();
-    let mut wanted = BTreeSet::new();
+    let mut modules_to_reload = BTreeSet::new();
     for name in names {
         if state::versions(&system.layout, name).is_empty() {
             return Err(PackageError::Unknown(name.clone()).into());
         }
-        let filter = Filter { name: Some(status::escape(name)), ..Filter::of_kernel(&system.host.release) };
-        let entries = status::status(system, sink, &filter);
+        let entries = status::status(system, sink, &filter(system, name));
         let installed: Vec<_> = entries
             .iter()
             .filter_map(|entry| Some((entry, loaded::compare(system, sink, &running, entry)?)))
@@ -68,27 +67,29 @@ pub fn plan(system: &System, sink: &dyn Sink, names: &[String]) -> Result<Plan> 
                     plan.current.insert(module.name.clone());
                 }
                 plan.before.insert(module.name.clone(), module.loaded);
-                wanted.insert(module.name);
+                modules_to_reload.insert(module.name);
             }
         }
     }
-    plan.unload = order::unload_order(&running, &wanted).map_err(|kept| {
-        let kept = kept.into_iter().map(with_users).collect();
-        ReloadError::InUse(kept)
-    })?;
+    plan.unload = order::unload_order(&running, &modules_to_reload)
+        .map_err(|kept| ReloadError::InUse(kept.into_iter().map(with_users).collect()))?;
     if !plan.unload.is_empty() {
         require_loadable(system, sink, &plan)?;
     }
     Ok(plan)
 }
 
-fn with_users(kept: Kept) -> Kept {
-    match kept.obstacle {
-        Obstacle::Users(n, _) => {
-            Kept { obstacle: Obstacle::Users(n, users::users(&kept.module)), module: kept.module }
-        }
-        _ => kept,
+/// Selects a package, for the running kernel.
+fn filter(system: &System, package: &str) -> Filter {
+    Filter { name: Some(status::escape(package)), ..Filter::of_kernel(&system.host.release) }
+}
+
+/// Completes an obstacle with the users of the module.
+fn with_users(mut kept: Kept) -> Kept {
+    if let Obstacle::Users(_, known) = &mut kept.obstacle {
+        *known = users::find_users(&kept.module);
     }
+    kept
 }
 
 /// Checks that the kernel would load the installed files.
@@ -97,14 +98,7 @@ fn require_loadable(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()>
     if disabled.is_ok_and(|text| text.trim() == "1") {
         return Err(ReloadError::Disabled.into());
     }
-    let filters: Vec<Filter> = plan
-        .packages
-        .iter()
-        .map(|package| Filter {
-            name: Some(status::escape(&package.name)),
-            ..Filter::of_kernel(&system.host.release)
-        })
-        .collect();
+    let filters: Vec<Filter> = plan.packages.iter().map(|package| filter(system, &package.name)).collect();
     for judged in verify::verify(system, sink, &filters).modules {
         let is_reloaded = plan.unload.contains(&ModuleName::new(&judged.name));
         if is_reloaded && judged.outcome() == Outcome::Refused {

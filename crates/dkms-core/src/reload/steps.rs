@@ -1,4 +1,4 @@
-//! Executes a plan, and undoes it if a step fails.
+//! Executes a plan, and rolls it back if a step fails.
 
 use super::{Plan, ReloadError};
 use crate::cause::Cause;
@@ -9,12 +9,10 @@ use crate::kernel::running::Identity;
 use crate::program::ProgramError;
 use crate::system::System;
 use dkms_sys::process::{Command, which};
-use dkms_tree::ids::Build;
-use dkms_tree::layout::Layout;
-use dkms_tree::state;
+use dkms_tree::state::{self, ModuleFile};
 use kmodule::ModuleName;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Unloads the modules of a plan, and loads the installed modules.
@@ -31,7 +29,7 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
                 unloaded.iter().rev().filter(|m| tools.load(m).is_err()).map(ModuleName::as_str).collect();
             let aftermath = match (unloaded.len(), failed.is_empty()) {
                 (0, _) => "nothing was unloaded".to_owned(),
-                (_, true) => "what was unloaded before it is loaded again".to_owned(),
+                (_, true) => "the modules that were unloaded are loaded again".to_owned(),
                 (_, false) => format!("{} could not be loaded again", failed.join(", ")),
             };
             return Err(ReloadError::Unload { module: module.as_str().to_owned(), cause, aftermath }.into());
@@ -50,7 +48,7 @@ pub fn execute(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Loads the builds that were loaded before, from the tree. Describes the result.
+/// Loads the builds that were loaded before, from the tree. Returns a description of the result.
 fn restore(
     system: &System,
     sink: &dyn Sink,
@@ -59,9 +57,8 @@ fn restore(
     loaded: &[&ModuleName],
     order: &[&ModuleName],
 ) -> String {
-    let former: Vec<Option<PathBuf>> =
-        order.iter().map(|module| former_file(&system.host, &system.layout, plan, module)).collect();
-    let Some(former) = former.into_iter().collect::<Option<Vec<PathBuf>>>() else {
+    let former = order.iter().map(|module| former_file(system, plan, module));
+    let Some(former) = former.collect::<Option<Vec<PathBuf>>>() else {
         return "the builds that were loaded before are not in the tree any more, so they stay unloaded"
             .into();
     };
@@ -79,31 +76,20 @@ fn restore(
     "the builds that were loaded before are loaded again".into()
 }
 
-/// The file in the tree from which a module was loaded before.
-fn former_file(host: &Host, layout: &Layout, plan: &Plan, module: &ModuleName) -> Option<PathBuf> {
+/// Finds the file in the tree from which a module was loaded before.
+fn former_file(system: &System, plan: &Plan, module: &ModuleName) -> Option<PathBuf> {
+    let layout = &system.layout;
     let before = plan.before.get(module)?;
-    let release = &host.release;
-    for package in &plan.packages {
-        for version in state::versions(layout, &package.name) {
-            for build in state::builds(layout, &version) {
-                let found =
-                    (build.kernel.release == *release).then(|| file_of(layout, &build, module, before));
-                if let Some(file) = found.flatten() {
-                    return Some(file);
-                }
-            }
-        }
-    }
-    None
-}
-
-fn file_of(layout: &Layout, build: &Build, module: &ModuleName, before: &Identity) -> Option<PathBuf> {
-    let files = state::module_files(layout, build);
-    let mut named = files.into_iter().filter(|file| ModuleName::new(&file.name) == *module);
-    named
-        .find(|file| {
-            Identity::of_file(&file.path).is_some_and(|identity| before.is_same(&identity) == Some(true))
-        })
+    let is_former = |file: &ModuleFile| {
+        ModuleName::new(&file.name) == *module
+            && Identity::of_file(&file.path).is_some_and(|identity| before.is_same(&identity) == Some(true))
+    };
+    let versions = plan.packages.iter().flat_map(|package| state::versions(layout, &package.name));
+    let builds = versions.flat_map(|version| state::builds(layout, &version));
+    builds
+        .filter(|build| build.kernel.release == system.host.release)
+        .flat_map(|build| state::module_files(layout, &build))
+        .find(is_former)
         .map(|file| file.path)
 }
 
@@ -134,14 +120,14 @@ impl Tools {
         run(&self.modprobe, vec![module.as_str().into()])
     }
 
-    fn insert(&self, file: &std::path::Path) -> Result<(), Cause> {
+    fn insert(&self, file: &Path) -> Result<(), Cause> {
         run(&self.insmod, vec![file.into()])
     }
 }
 
-/// Runs a program to its end, also if the user interrupts dkms meanwhile: a half-reloaded driver is worse
-/// than a wait.
-fn run(program: &std::path::Path, args: Vec<OsString>) -> Result<(), Cause> {
+/// Runs a program to its end, even if the user interrupts dkms: a driver that is not reloaded completely is
+/// worse than a delay.
+fn run(program: &Path, args: Vec<OsString>) -> Result<(), Cause> {
     let command = Command::new(program).args(args).ignore_interrupt().timeout(Duration::from_secs(600));
     let done = command.run()?;
     if done.status.success() {

@@ -1,7 +1,7 @@
 //! Finds the users of a module, as far as `/proc` and `/sys` show them: mounted file systems, and processes
 //! that have one of its devices open.
 
-use dkms_sys::fs::Limit;
+use dkms_sys::fs::{self, Limit};
 use kmodule::ModuleName;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,40 +10,40 @@ use std::path::{Path, PathBuf};
 /// The maximum number of users that are listed.
 const SHOWN: usize = 8;
 
-/// The users of a module that can be found.
-pub(super) fn users(module: &ModuleName) -> Vec<String> {
-    let mut found = mounts(module);
-    found.extend(processes(module));
-    if found.len() > SHOWN {
-        let more = found.len() - SHOWN;
-        found.truncate(SHOWN);
-        found.push(format!("and {more} more"));
+/// Describes the users of a module that can be found.
+pub(super) fn find_users(module: &ModuleName) -> Vec<String> {
+    let mut users = mounts(module);
+    users.extend(processes(module));
+    if users.len() > SHOWN {
+        let more = users.len() - SHOWN;
+        users.truncate(SHOWN);
+        users.push(format!("and {more} more"));
     }
-    found
+    users
 }
 
-/// The mounts of the file system that has the name of the module.
+/// Describes the mounts of the file system that has the name of the module.
 fn mounts(module: &ModuleName) -> Vec<String> {
-    let text = dkms_sys::fs::read_text("/proc/self/mounts", Limit::INDEX).unwrap_or_default();
-    let of_line = |line: &str| {
+    let text = fs::read_text("/proc/self/mounts", Limit::INDEX).unwrap_or_default();
+    let describe_mount = |line: &str| {
         let mut words = line.split(' ').skip(1);
         let (place, kind) = (words.next()?, words.next()?);
         (ModuleName::new(kind) == *module).then(|| format!("mounted on {place}"))
     };
-    text.lines().filter_map(of_line).collect()
+    text.lines().filter_map(describe_mount).collect()
 }
 
-/// The processes that have a device of the module open.
+/// Describes the processes that have a device of the module open.
 fn processes(module: &ModuleName) -> Vec<String> {
     let majors = majors(module);
-    let mut found = Vec::new();
+    let mut users = Vec::new();
     for pid in numbered("/proc") {
         let files = PathBuf::from(format!("/proc/{pid}/fd"));
         let mut devices = BTreeSet::new();
         for descriptor in numbered(&files) {
             let link = files.join(descriptor.to_string());
-            // The descriptor is followed, so that the device itself is examined.
-            let Ok(meta) = dkms_sys::fs::metadata(&link) else { continue };
+            // This follows the link to the device.
+            let Ok(meta) = fs::metadata(&link) else { continue };
             let kind = meta.file_type();
             let class = match (kind.is_char_device(), kind.is_block_device()) {
                 (true, _) => "char",
@@ -51,39 +51,36 @@ fn processes(module: &ModuleName) -> Vec<String> {
                 _ => continue,
             };
             if belongs_to(class, meta.rdev(), module, &majors) {
-                let name = dkms_sys::fs::read_link(&link).unwrap_or(link);
+                let name = fs::read_link(&link).unwrap_or(link);
                 devices.insert(name.display().to_string());
             }
         }
         if !devices.is_empty() {
             let devices: Vec<String> = devices.into_iter().collect();
-            found.push(format!("{} (process {pid}) has {} open", program(pid), devices.join(", ")));
+            users.push(format!("{} (process {pid}) has {} open", program(pid), devices.join(", ")));
         }
     }
-    found
+    users
 }
 
 /// Returns the entries of a directory whose names are numbers.
 fn numbered(dir: impl AsRef<Path>) -> Vec<u32> {
-    let mut found: Vec<u32> = dkms_sys::fs::list_dir(dir)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|name| name.to_str()?.parse().ok())
-        .collect();
-    found.sort_unstable();
-    found
+    let names = fs::list_dir(dir).unwrap_or_default();
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 fn program(pid: u32) -> String {
-    let name = dkms_sys::fs::read_text(format!("/proc/{pid}/comm"), Limit::CONFIG);
+    let name = fs::read_text(format!("/proc/{pid}/comm"), Limit::CONFIG);
     name.map_or_else(|_| "a program".to_owned(), |name| name.trim().to_owned())
 }
 
-/// The major numbers registered under the module's name, as `char 240` or `block 7`.
+/// Returns the major numbers that are registered under the module's name, such as `char` and 240.
 fn majors(module: &ModuleName) -> BTreeSet<(&'static str, u64)> {
-    let text = dkms_sys::fs::read_text("/proc/devices", Limit::CONFIG).unwrap_or_default();
+    let text = fs::read_text("/proc/devices", Limit::CONFIG).unwrap_or_default();
     let mut class = "char";
-    let mut found = BTreeSet::new();
+    let mut majors = BTreeSet::new();
     for line in text.lines() {
         match line.trim() {
             "Character devices:" => class = "char",
@@ -91,16 +88,16 @@ fn majors(module: &ModuleName) -> BTreeSet<(&'static str, u64)> {
             line => {
                 let number = line.split_once(' ').and_then(|(n, name)| Some((n.parse().ok()?, name)));
                 if let Some((number, _)) = number.filter(|(_, name)| ModuleName::new(name) == *module) {
-                    found.insert((class, number));
+                    majors.insert((class, number));
                 }
             }
         }
     }
-    found
+    majors
 }
 
-/// Returns whether a device belongs to a module: determined by its driver, or for a device without driver by
-/// the name of the device or of its major number.
+/// Returns whether a device belongs to a module. This is determined by the name of its major number, by its
+/// driver, or by the name of a device without a driver.
 fn belongs_to(
     class: &'static str,
     device: u64,
@@ -113,8 +110,8 @@ fn belongs_to(
     }
     let dir = PathBuf::from(format!("/sys/dev/{class}/{major}:{minor}"));
     let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).map(ModuleName::new);
-    if let Ok(driver) = dkms_sys::fs::canonicalize(dir.join("device/driver/module")) {
+    if let Ok(driver) = fs::canonicalize(dir.join("device/driver/module")) {
         return name(&driver).as_ref() == Some(module);
     }
-    dkms_sys::fs::canonicalize(dir).is_ok_and(|dir| name(&dir).as_ref() == Some(module))
+    fs::canonicalize(dir).is_ok_and(|dir| name(&dir).as_ref() == Some(module))
 }

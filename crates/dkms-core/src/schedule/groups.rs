@@ -65,7 +65,7 @@ impl Scheduler<'_> {
         }
         let mut change = Change::begin(self.system, self.sink, &kernels, self.overrides)?;
         for build in &early {
-            change.answer_for(build)?;
+            change.take_responsibility(build)?;
         }
         for id in open {
             if dkms_sys::signal::interrupted().is_some() {
@@ -82,7 +82,7 @@ impl Scheduler<'_> {
         }
         // Packages that were installed early stay installed, so depmod must run for them.
         let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
-        let finished = change.finish(self.system, self.sink, ending)?;
+        let finished = change.finish(ending)?;
         for (kernel, e) in finished.failed {
             self.roll_back(group, &kernel, e);
         }

@@ -21,7 +21,7 @@ impl From<Outcome> for Done {
 pub(super) fn install(
     system: &System,
     sink: &dyn Sink,
-    change: &mut Change,
+    change: &mut Change<'_>,
     task: &Task<'_>,
 ) -> Result<Outcome> {
     let build = task.build;
@@ -31,9 +31,9 @@ pub(super) fn install(
             sink.event(Event::Nothing { about: build.to_string(), reason });
             return Ok(Outcome::Nothing);
         }
-        BuildState::Installed => change.uninstall(system, sink, build)?,
+        BuildState::Installed => change.uninstall(build)?,
         BuildState::Built => {}
         BuildState::NotBuilt => return Err(InstallError::NothingBuilt(build.clone()).into()),
     }
-    change.install(system, sink, build)
+    change.install(build)
 }

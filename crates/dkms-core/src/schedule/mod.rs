@@ -391,8 +391,8 @@ impl<'a> Scheduler<'a> {
         let done = Change::begin(self.system, self.sink, kernel, self.overrides).and_then(|mut change| {
             let outcome = install(self.system, self.sink, &mut change, task);
             match outcome {
-                Ok(outcome) => change.finish_without_depmod(self.system, self.sink).map(|()| outcome),
-                Err(e) => Err(change.abandon_because(self.system, self.sink, e)),
+                Ok(outcome) => change.finish_without_depmod().map(|()| outcome),
+                Err(e) => Err(change.abandon_because(e)),
             }
         });
         match done {

@@ -6,8 +6,7 @@ use crate::actions::Action;
 use crate::request;
 use dkms_core::add;
 use dkms_core::error::Result;
-use dkms_core::pack::tarball::Content;
-use dkms_core::pack::{Request, debian};
+use dkms_core::pack::{Content, Request, debian};
 use dkms_core::plan::{Operation, Plan, Step};
 use dkms_core::request::RequestError;
 

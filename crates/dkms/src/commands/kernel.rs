@@ -75,7 +75,7 @@ fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     hold::refresh(call.system, call.sink, Caller::KernelHook)?;
-    let missing = hold::held(call.system, call.sink, &kernel.release)?;
+    let missing = hold::missing_if_held(call.system, call.sink, &kernel.release)?;
     if missing.is_empty() {
         return Ok(Answer::Yes);
     }

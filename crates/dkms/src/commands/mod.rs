@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         check_readable(&system.layout, sink)?;
     }
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&system.layout.dkms_tree) {
-        dkms_core::install::recover::pending(&system, sink)?;
+        dkms_core::install::recover::recover_interrupted(&system, sink)?;
     }
     let answer = perform(&call, action);
     finish(&call, action, answer.as_ref().err());

@@ -3,8 +3,7 @@
 use super::call::Call;
 use super::tarball;
 use dkms_core::ids::{Kernel, PackageId};
-use dkms_core::pack::Request;
-use dkms_core::pack::tarball::Content;
+use dkms_core::pack::{Content, Request};
 
 /// The parsed command line of such an action.
 pub(super) struct Wanted {
@@ -30,7 +29,7 @@ impl Wanted {
             package: &self.package,
             kernels: &self.kernels,
             content: self.content,
-            named: call.subject.archive.as_deref(),
+            archive: call.subject.archive.as_deref(),
             epoch: self.epoch,
             maker: self.maker.as_deref(),
         }

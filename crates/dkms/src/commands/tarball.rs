@@ -5,7 +5,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::{self, Origin, OriginError};
-use dkms_core::pack::tarball::{self, Content};
+use dkms_core::pack::{Content, Request, tarball};
 use dkms_core::plan::{Operation, Plan, gather};
 use dkms_core::request::{RequestError, UsageError};
 use dkms_core::{actions, add};
@@ -18,15 +18,22 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
     let content = content(call);
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.system, call.words, all_of)?;
-    let named = call.subject.archive.as_deref();
-    let path = tarball::place(&call.system.layout, &package, &kernels, content, named);
+    let request = Request {
+        package: &package,
+        kernels: &kernels,
+        content,
+        archive: call.subject.archive.as_deref(),
+        epoch: source_date_epoch(),
+        maker: None,
+    };
+    let path = tarball::place(&call.system.layout, &request);
     let reason = match content {
         Content::SourceOnly => format!("the source of {package}"),
         Content::BinariesOnly => format!("what is built of {package}"),
         Content::Both => format!("{package}: its source and what is built"),
     };
-    call.print_or_execute(Plan::single(Operation::WriteArchive(path.clone()), reason), |_| {
-        tarball::make(call.system, call.sink, &package, &kernels, content, &path, source_date_epoch())
+    call.print_or_execute(Plan::single(Operation::WriteArchive(path), reason), |_| {
+        tarball::make(call.system, call.sink, &request)
     })
 }
 

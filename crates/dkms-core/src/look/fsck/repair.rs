@@ -106,7 +106,7 @@ fn under(finding: &Finding) -> Under {
 }
 
 /// A change, and the kernel of its findings.
-type On<'c> = Option<(&'c mut Change, &'c Kernel)>;
+type On<'a, 'c> = Option<(&'a mut Change<'c>, &'a Kernel)>;
 
 impl Round<'_> {
     fn run(mut self, tried: &[Finding]) -> Result<()> {
@@ -114,7 +114,7 @@ impl Round<'_> {
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
-            let done = recover::pending(self.l.system, self.l.sink);
+            let done = recover::recover_interrupted(self.l.system, self.l.sink);
             self.settle(&journals, done)?;
         }
         let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();
@@ -146,7 +146,7 @@ impl Round<'_> {
         let Under::Kernel(kernel) = place else { return self.each(group, None) };
         let mut change = Change::begin(self.l.system, self.l.sink, &kernels, Overrides::default())?;
         let done = self.each(group, Some((&mut change, kernel)));
-        let finished = change.finish(self.l.system, self.l.sink, Ending::EachKernel)?;
+        let finished = change.finish(Ending::EachKernel)?;
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
@@ -164,7 +164,7 @@ impl Round<'_> {
     }
 
     /// Repairs the findings that still exist, spot by spot.
-    fn each(&mut self, group: &[&Finding], mut on: On<'_>) -> Result<()> {
+    fn each(&mut self, group: &[&Finding], mut on: On<'_, '_>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
         for finding in group {
             spots.entry(&finding.spot).or_default().push(finding);
@@ -189,7 +189,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn repair_one(&mut self, finding: &Finding, on: On<'_>) -> Result<()> {
+    fn repair_one(&mut self, finding: &Finding, on: On<'_, '_>) -> Result<()> {
         let system = self.l.system;
         let path = finding.path.as_path();
         let package = finding.about.package.as_deref();
@@ -212,19 +212,19 @@ impl Round<'_> {
             }
             (Some(Remedy::ClearRecord(b)), _) => clear_record(&system.layout, b)?,
             (Some(Remedy::Reinstall(b)), Some((change, _))) => {
-                change.install(system, self.l.sink, b)?;
+                change.install(b)?;
                 self.changed.push(b.kernel.clone());
             }
             (Some(Remedy::Unbuild(b)), Some((change, _))) => {
-                uninstall_and_unbuild(system, self.l.sink, b, change)?;
+                uninstall_and_unbuild(system, b, change)?;
                 self.changed.push(b.kernel.clone());
             }
             (Some(Remedy::RestoreOriginal(o, to)), Some((change, kernel))) => {
-                change.perform(system, self.l.sink, kernel, package, restore_original(o, to))?;
+                change.perform(kernel, package, restore_original(o, to))?;
                 self.changed.push(kernel.clone());
             }
             (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
-                change.perform(system, self.l.sink, kernel, package, drop_original(o))?;
+                change.perform(kernel, package, drop_original(o))?;
             }
             (Some(Remedy::Reindex), Some((change, kernel))) => change.require_depmod(kernel)?,
             _ => {}
@@ -249,11 +249,11 @@ fn clear_record(layout: &Layout, build: &Build) -> Result<()> {
     Ok(())
 }
 
-fn uninstall_and_unbuild(system: &System, sink: &dyn Sink, build: &Build, change: &mut Change) -> Result<()> {
+fn uninstall_and_unbuild(system: &System, build: &Build, change: &mut Change<'_>) -> Result<()> {
     if dkms_tree::state::is_active(&system.layout, build) {
-        change.uninstall(system, sink, build)?;
+        change.uninstall(build)?;
     }
-    change.unbuild(system, sink, build)
+    change.unbuild(build)
 }
 
 /// Moves the original back, and removes the file that records its path.

@@ -2,35 +2,35 @@
 //! their output is reproducible.
 
 mod names;
-mod planned;
 mod source;
 mod template;
 mod text;
 
+use super::metadata::Metadata;
+use super::output::{directory, newest, require_writable};
+use super::packer::Packer;
+use super::tarball::{self, archive_error};
+use super::{Content, Request};
 use crate::add;
 use crate::error::{Error, Result};
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use crate::host::Host;
-use crate::pack::tarball::{self, archive_error};
-use crate::pack::{self, Inside, Request, newest};
 use crate::request::{RequestError, UsageError};
 use crate::system::System;
 use dkms_archive::{self, Deb, Member};
-use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
-use std::path::{Path, PathBuf};
-
-use planned::Planned;
+use names::DebNames;
 pub use source::{mkdsc, mkdsc_place};
+use std::path::{Path, PathBuf};
 
 /// Debian's directory for dkms modules, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
 
 impl Request<'_> {
-    fn deb(&self) -> Result<Planned> {
+    fn deb_names(&self) -> Result<DebNames> {
         let mut architecture = "all";
         for kernel in self.binaries() {
             let kernel_architecture = names::architecture(kernel)?;
@@ -43,25 +43,17 @@ impl Request<'_> {
             }
             architecture = kernel_architecture;
         }
-        Ok(Planned {
-            base: names::package(&self.package.name)?,
-            name: names::package(&format!("{}-dkms", self.package.name))?,
-            version: names::version(&self.package.version)?,
-            architecture,
-        })
+        Ok(DebNames::new(self.package, "dkms", architecture)?)
     }
 
-    fn bmdeb(&self, kernel: &Kernel) -> Result<Planned> {
-        Ok(Planned {
-            base: names::package(&self.package.name)?,
-            name: names::package(&format!("{}-modules-{}", self.package.name, kernel.release))?,
-            version: names::version(&self.package.version)?,
-            architecture: names::architecture(kernel)?,
-        })
+    fn bmdeb_names(&self, kernel: &Kernel) -> Result<DebNames> {
+        let suffix = format!("modules-{}", kernel.release);
+        Ok(DebNames::new(self.package, &suffix, names::architecture(kernel)?)?)
     }
 
+    /// Fails if `--archive` names one file for several packages.
     fn refuse_one_name_for_several(&self) -> Result<()> {
-        if self.named.is_some() && self.kernels.len() > 1 {
+        if self.archive.is_some() && self.kernels.len() > 1 {
             let writes = "one package per kernel";
             return Err(UsageError::OneName { action: "mkbmdeb", writes, option: "--archive" }.into());
         }
@@ -69,89 +61,82 @@ impl Request<'_> {
     }
 }
 
-/// The path that [`mkdeb`] writes.
+/// Returns the path that [`mkdeb`] writes.
 ///
 /// # Errors
 /// The name or architecture has no Debian form.
 pub fn mkdeb_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = request.place(layout, "deb", request.deb()?.file());
-    Ok(directory.join(name))
+    Ok(request.output(layout, "deb", request.deb_names()?.file()))
 }
 
-/// The paths that [`mkbmdeb`] writes, by kernel.
+/// Returns the paths that [`mkbmdeb`] writes, one for each kernel.
 ///
 /// # Errors
-/// As for [`mkdeb_place`].
+/// As for [`mkdeb_place`]; also `--archive` with several kernels.
 pub fn mkbmdeb_places(layout: &Layout, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.refuse_one_name_for_several()?;
-    let bmdeb_path = |kernel| {
-        let (directory, name) = request.place(layout, "bmdeb", request.bmdeb(kernel)?.file());
-        Ok(directory.join(name))
-    };
-    request.kernels.iter().map(bmdeb_path).collect()
+    let place = |kernel| Ok(request.output(layout, "bmdeb", request.bmdeb_names(kernel)?.file()));
+    request.kernels.iter().map(place).collect()
 }
 
 /// Writes `M-dkms_V_all.deb` with the source, which dkms builds on the target. If kernels are given, it also
 /// contains their built modules, as a tarball that the target's `common.postinst` loads, and the package is
-/// specific to their architecture. With [`crate::pack::tarball::Content::BinariesOnly`], only the dkms.conf
-/// of the source is included.
+/// specific to their architecture. With [`Content::BinariesOnly`], only the dkms.conf of the source is
+/// included.
 ///
 /// # Errors
 /// The package is not in the tree, nothing is built for a kernel, a name has no Debian form, or the
 /// destination is not writable.
 pub fn mkdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(&system.layout, request.package)?;
-    let planned = request.deb()?;
-    let epoch = request.time(&system.layout)?;
-    let place = request.place(&system.layout, "deb", planned.file());
+    let names = request.deb_names()?;
+    let packer = Packer { system, sink, epoch: request.time(&system.layout)? };
+    let path = mkdeb_place(&system.layout, request)?;
     if let Some(template) = template::find(&system.layout, request, "mkdeb") {
-        let kernels = request.binaries();
-        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
+        return template.build(&packer, &names, &path);
     }
-    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdeb")?;
-    write(sink, place, &payload(system, request, &planned, "mkdeb", scratch.path(), epoch)?)
+    let scratch = packer.scratch("dkms-mkdeb")?;
+    write(&packer, path, &contents(&packer, request, &names, "mkdeb", scratch.path())?)
 }
 
-/// The contents of the package of `mkdeb`; generated files are written to `scratch`.
-fn payload(
-    system: &System,
+/// Returns the contents of the package of `mkdeb`; generated files are written to `scratch`.
+fn contents(
+    packer: &Packer<'_>,
     request: &Request<'_>,
-    planned: &Planned,
+    names: &DebNames,
     action: &str,
     scratch: &Path,
-    epoch: u64,
 ) -> Result<Deb> {
     let (package, kernels) = (request.package, request.binaries());
-    let inside = Inside::read(&system.layout, package, kernels)?;
-    let source = fs::canonicalize(system.layout.source_link(package))?;
-    let mut members = pack::for_dkms(system, request, &planned.name, scratch, epoch)?;
-    let synopsis = match (request.with_source(), kernels) {
-        (true, []) => format!("kernel module {}, source for dkms", package.name),
-        (true, _) => format!("kernel module {}, source and built modules for dkms", package.name),
-        (false, _) => format!("kernel module {}, built modules for dkms", package.name),
+    let metadata = Metadata::read(&packer.system.layout, package, kernels)?;
+    let mut members = tarball::members_for_dkms(packer, request, &names.package, scratch)?;
+    let synopsis = match (request.content, kernels) {
+        (Content::BinariesOnly, _) => format!("kernel module {}, built modules for dkms", package.name),
+        (_, []) => format!("kernel module {}, source for dkms", package.name),
+        _ => format!("kernel module {}, source and built modules for dkms", package.name),
     };
     let mut description = Vec::new();
     if request.with_source() {
         description.push(format!("The source of {} {}.", package.name, package.version));
         description.push("dkms builds it for the kernels whose headers are installed.".into());
     }
-    description.extend(kernels.iter().map(|k| format!("Built for kernel {}.", k.release)));
+    description.extend(kernels.iter().map(|kernel| format!("Built for kernel {}.", kernel.release)));
     let control = text::Control {
-        name: &planned.name,
-        version: &planned.version,
-        architecture: planned.architecture,
+        names,
         maintainer: request.maker(),
         depends: "dkms",
         conflicts: "",
         provides: "",
-        modaliases: &inside.modaliases(),
+        modaliases: &metadata.modaliases(),
         synopsis: &synopsis,
         description: &description,
     };
-    let scripts =
-        vec![("postinst", text::dkms_postinst(&planned.name, package)), ("prerm", text::dkms_prerm(package))];
-    members.extend(documents(request, planned, action, &source, &inside, epoch)?);
-    Ok(Deb { control: control.text(), scripts, members, mtime: epoch })
+    let scripts = vec![
+        ("postinst", text::dkms_postinst(&names.package, package)),
+        ("prerm", text::dkms_prerm(package)),
+    ];
+    members.extend(documents(packer, request, names, action, &metadata)?);
+    Ok(Deb { control: control.text(), scripts, members, mtime: packer.epoch })
 }
 
 /// Writes `M-modules-K_V_ARCH.deb` for each kernel. It contains only the built modules, in the directory
@@ -163,41 +148,49 @@ pub fn mkbmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Resul
     add::require_added(&system.layout, request.package)?;
     request.refuse_one_name_for_several()?;
     // Check everything before the first package is written.
+    let mut packages = Vec::new();
     for kernel in request.kernels {
-        request.bmdeb(kernel)?;
-        Inside::read(&system.layout, request.package, std::slice::from_ref(kernel))?;
+        let names = request.bmdeb_names(kernel)?;
+        let kernels = std::slice::from_ref(kernel);
+        let metadata = Metadata::read(&system.layout, request.package, kernels)?;
+        packages.push((kernel, Request { kernels, ..request.clone() }, names, metadata));
     }
-    request.kernels.iter().map(|kernel| write_bmdeb(system, sink, request, kernel)).collect()
+    let write = |(kernel, request, names, metadata): (_, Request<'_>, _, _)| {
+        let build = Build::new(request.package, kernel);
+        let newest_module = || newest(&[system.layout.module_dir(&build)]);
+        let packer = Packer { system, sink, epoch: request.epoch.unwrap_or_else(newest_module) };
+        write_bmdeb(&packer, &request, &build, &names, &metadata)
+    };
+    packages.into_iter().map(write).collect()
 }
 
-fn write_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
-    let package = request.package;
-    let planned = request.bmdeb(kernel)?;
-    let inside = Inside::read(&system.layout, package, std::slice::from_ref(kernel))?;
-    let source = fs::canonicalize(system.layout.source_link(package))?;
-    let build = Build::new(package, kernel);
-    let epoch = request.epoch.unwrap_or_else(|| newest(&[system.layout.module_dir(&build)]));
-    if let Some(template) = template::find(&system.layout, request, "mkbmdeb") {
-        let (place, kernels) =
-            (request.place(&system.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
-        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
+fn write_bmdeb(
+    packer: &Packer<'_>,
+    request: &Request<'_>,
+    build: &Build,
+    names: &DebNames,
+    metadata: &Metadata,
+) -> Result<PathBuf> {
+    let layout = &packer.system.layout;
+    let (package, kernel) = (&build.package, &build.kernel);
+    let path = request.output(layout, "bmdeb", names.file());
+    if let Some(template) = template::find(layout, request, "mkbmdeb") {
+        return template.build(packer, names, &path);
     }
-    let home = modules_home(&system.host, kernel);
-    let mut members: Vec<Member> = state::module_files(&system.layout, &build)
+    let modules_dir = modules_dir(&packer.system.host, kernel);
+    let mut members: Vec<Member> = state::module_files(layout, build)
         .into_iter()
-        .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
+        .map(|f| Member::path(format!("{modules_dir}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
         .collect();
     let control = text::Control {
-        name: &planned.name,
-        version: &planned.version,
-        architecture: planned.architecture,
+        names,
         maintainer: request.maker(),
-        // No alternative, such as an unsigned image: apt would install it when the kernel is removed.
+        // There is no alternative such as an unsigned image: apt would install it when the kernel is removed.
         depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
         // dkms would overwrite and delete the same files.
         conflicts: &names::package(&format!("{}-dkms", package.name))?,
         provides: &names::package(&format!("{}-modules", package.name))?,
-        modaliases: &inside.modaliases(),
+        modaliases: &metadata.modaliases(),
         synopsis: &format!("kernel module {}, built for {}", package.name, kernel.release),
         description: &[
             format!("{} {}, built for kernel {}.", package.name, package.version, kernel.release),
@@ -208,19 +201,18 @@ fn write_bmdeb(system: &System, sink: &dyn Sink, request: &Request<'_>, kernel: 
         ("postinst", text::kernel_script("configure", kernel)),
         ("postrm", text::kernel_script("remove", kernel)),
     ];
-    members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
-    let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
-    write(sink, request.place(&system.layout, "bmdeb", planned.file()), &deb)
+    members.extend(documents(packer, request, names, "mkbmdeb", metadata)?);
+    write(packer, path, &Deb { control: control.text(), scripts, members, mtime: packer.epoch })
 }
 
-/// Returns the directory in which this kernel's packages install modules. Some suites use `/lib`, newer
-/// suites `/usr/lib`. dpkg treats these as different directories, so files of a package must not appear under
-/// the other path. dpkg's records of the installed kernel packages decide; without them it is `/lib`, which
-/// works on every suite.
-fn modules_home(host: &Host, kernel: &Kernel) -> &'static str {
+/// Returns the directory in which this kernel's packages install modules: `/lib` in some suites, `/usr/lib`
+/// in newer ones. dpkg treats these as different directories, so the files of a package must not appear under
+/// the other path. This checks which files dpkg lists for the installed packages of this kernel. If none is
+/// installed, it returns `/lib`, which works in every suite.
+fn modules_dir(host: &Host, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
     let Some(query) = process::which("dpkg-query", &host.path) else { return "lib/modules" };
-    let in_usr = |kind: &str| {
+    let lists_usr = |kind: &str| {
         let listing = Command::new(&query)
             .args(["--listfiles", &format!("linux-{kind}-{}", kernel.release)])
             .envs(host.environment.iter().cloned())
@@ -229,38 +221,33 @@ fn modules_home(host: &Host, kernel: &Kernel) -> &'static str {
             .run();
         listing.is_ok_and(|done| done.stdout_text().lines().any(|line| line == merged))
     };
-    if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
+    if lists_usr("image") || lists_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
 }
 
-fn write(sink: &dyn Sink, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {
-    tarball::require_writable(&directory)?;
-    let path = directory.join(name);
+fn write(packer: &Packer<'_>, path: PathBuf, deb: &Deb) -> Result<PathBuf> {
+    require_writable(directory(&path))?;
     dkms_archive::write_deb(&path, deb).map_err(|e| archive_error(&path, e))?;
-    report_written(sink, path)
+    Ok(packer.report_written(path))
 }
 
-fn report_written(sink: &dyn Sink, path: PathBuf) -> Result<PathBuf> {
-    sink.event(Event::ArchiveWritten { path: path.clone() });
-    Ok(path)
-}
-
-/// The files that policy 12.5 and 12.7 require in every package: changelog and copyright.
+/// Returns the files that policy 12.5 and 12.7 require in every package: changelog and copyright.
 fn documents(
+    packer: &Packer<'_>,
     request: &Request<'_>,
-    planned: &Planned,
+    names: &DebNames,
     action: &str,
-    source: &Path,
-    inside: &Inside,
-    epoch: u64,
+    metadata: &Metadata,
 ) -> Result<[Member; 2]> {
-    let directory = format!("usr/share/doc/{}", planned.name);
-    let changelog = text::changelog(&planned.name, &planned.version, action, request.maker(), epoch);
-    let place = format!("{directory}/changelog.gz");
+    let epoch = packer.epoch;
+    let directory = format!("usr/share/doc/{}", names.package);
+    let changelog = text::changelog(names, action, request.maker(), epoch);
+    let path = format!("{directory}/changelog.gz");
     let changelog = dkms_archive::gzip(changelog.as_bytes())
-        .map_err(|e| Error::Io(dkms_sys::IoError::new("compress", Path::new(&place), e)))?;
-    let copyright = text::copyright(request.package, source, inside);
+        .map_err(|e| Error::Io(dkms_sys::IoError::new("compress", Path::new(&path), e)))?;
+    let source = request.source_dir(&packer.system.layout)?;
+    let copyright = text::copyright(request.package, &source, metadata);
     Ok([
-        Member::bytes(place, changelog, epoch),
+        Member::bytes(path, changelog, epoch),
         Member::bytes(format!("{directory}/copyright"), copyright, epoch),
     ])
 }

@@ -1,6 +1,36 @@
 //! Converts dkms names, versions and architectures to the forms of Debian policy 5.6 and dpkg.
 
-use dkms_tree::ids::{BadName, Kernel};
+use dkms_tree::ids::{BadName, Kernel, PackageId};
+
+/// The names of a Debian package, as its control file and its file name contain them.
+pub(super) struct DebNames {
+    /// The name of the dkms package in Debian's form.
+    pub(super) module: String,
+    /// The name of the Debian package.
+    pub(super) package: String,
+    pub(super) version: String,
+    pub(super) architecture: &'static str,
+}
+
+impl DebNames {
+    /// Returns the names for a dkms package. `suffix` completes the name of the Debian package.
+    ///
+    /// # Errors
+    /// [`BadName`] if a name has no Debian form.
+    pub(super) fn new(id: &PackageId, suffix: &str, architecture: &'static str) -> Result<Self, BadName> {
+        Ok(Self {
+            module: package(&id.name)?,
+            package: package(&format!("{}-{suffix}", id.name))?,
+            version: version(&id.version)?,
+            architecture,
+        })
+    }
+
+    /// Returns the file name of the package.
+    pub(super) fn file(&self) -> String {
+        format!("{}_{}_{}.deb", self.package, self.version, self.architecture)
+    }
+}
 
 /// Returns the dpkg architecture for a value of `uname -m`.
 ///
@@ -34,7 +64,7 @@ pub(super) fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
     })
 }
 
-/// A package name: lower case, with `-` instead of `_`.
+/// Returns the Debian form of a package name: lower case, with `-` instead of `_`.
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid name.
@@ -46,13 +76,14 @@ pub(super) fn package(word: &str) -> Result<String, BadName> {
     } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
         bad("only letters, digits and + - . are allowed")
     } else if name.len() < 2 {
-        bad("it must have two characters at least")
+        bad("it must have at least two characters")
     } else {
         Ok(name)
     }
 }
 
-/// A package version: with `-` instead of `_`, and without the `v` of a tag such as `v1.2`.
+/// Returns the Debian form of a version: with `-` instead of `_`, and without the `v` of a tag such as
+/// `v1.2`.
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid version.
@@ -80,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_policy_has_them() {
+    fn names_follow_debian_policy() {
         let good = [("v4l2loopback", "v4l2loopback"), ("acpi_call", "acpi-call"), ("RTL8188EU", "rtl8188eu")];
         for (word, name) in good {
             assert_eq!(package(word).unwrap(), name);
@@ -91,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn versions_as_dpkg_reads_them() {
+    fn versions_follow_debian_policy() {
         let good =
             [("1.0", "1.0"), ("v0.12.7", "0.12.7"), ("1.0_rc1", "1.0-rc1"), ("2.1~git+5", "2.1~git+5")];
-        for (word, version_) in good {
-            assert_eq!(version(word).unwrap(), version_);
+        for (word, expected) in good {
+            assert_eq!(version(word).unwrap(), expected);
         }
         for word in ["git", "version", "1 0", "1:2", "1.0-", "1$x", "1'"] {
             assert!(version(word).is_err(), "{word}");
@@ -103,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn architectures_that_debian_builds_for() {
-        let of = |arch: &str| Kernel::new("6.1", arch).map(|k| architecture(&k).map_err(|e| e.to_string()));
-        for (arch, debian) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("ppc64le", "ppc64el")] {
-            assert_eq!(of(arch).unwrap().unwrap(), debian);
+    fn architectures_have_debian_names() {
+        let debian_name = |arch: &str| architecture(&Kernel::new("6.1", arch).unwrap());
+        for (arch, expected) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("ppc64le", "ppc64el")] {
+            assert_eq!(debian_name(arch).unwrap(), expected);
         }
-        assert!(of("pdp11").unwrap().is_err());
+        assert!(debian_name("pdp11").is_err());
     }
 }

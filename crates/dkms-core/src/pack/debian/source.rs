@@ -1,16 +1,18 @@
 //! `mkdsc`: a Debian source package (dsc(5), format 3.0 (native)). dpkg-buildpackage builds the package of
 //! `mkdeb` from it; this needs only dpkg-dev.
 
-use super::planned::Planned;
-use super::{payload, report_written};
+use super::names::DebNames;
+use super::{contents, template, text};
 use crate::error::Result;
 use crate::event::Sink;
 use crate::pack::Request;
-use crate::pack::tarball::{self, archive_error};
+use crate::pack::output::{directory, require_writable};
+use crate::pack::packer::Packer;
+use crate::pack::tarball::archive_error;
 use crate::system::System;
 use crate::{add, digest};
 use dkms_archive::{self, Deb, Member};
-use dkms_sys::fs::{self, TempDir};
+use dkms_sys::fs;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -18,25 +20,20 @@ use std::path::{Path, PathBuf};
 const POLICY: &str = "4.6.2";
 
 impl Request<'_> {
-    fn dsc(&self) -> Result<Planned> {
-        let planned = self.deb()?;
-        // A native package has no revision, so the version must not contain a hyphen, which would start a
-        // revision.
-        Ok(Planned { version: planned.version.replace('-', "+"), ..planned })
+    fn dsc_names(&self) -> Result<DebNames> {
+        let names = self.deb_names()?;
+        // A native package has no revision, and a hyphen in the version would start one.
+        Ok(DebNames { version: names.version.replace('-', "+"), ..names })
     }
 }
 
-fn place(layout: &Layout, request: &Request<'_>, planned: &Planned) -> (PathBuf, PathBuf) {
-    request.place(layout, "dsc", format!("{}_{}.dsc", planned.name, planned.version))
-}
-
-/// The path of the `.dsc` that [`mkdsc`] writes.
+/// Returns the path of the `.dsc` that [`mkdsc`] writes.
 ///
 /// # Errors
 /// The name or architecture has no Debian form.
 pub fn mkdsc_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = place(layout, request, &request.dsc()?);
-    Ok(directory.join(name))
+    let names = request.dsc_names()?;
+    Ok(request.output(layout, "dsc", format!("{}_{}.dsc", names.package, names.version)))
 }
 
 /// Writes `M-dkms_V.dsc` and, next to it, the `M-dkms_V.tar.xz` that it names.
@@ -45,23 +42,23 @@ pub fn mkdsc_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
 /// As for [`super::mkdeb`].
 pub fn mkdsc(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(&system.layout, request.package)?;
-    let planned = request.dsc()?;
-    let epoch = request.time(&system.layout)?;
-    let (directory, name) = place(&system.layout, request, &planned);
-    if let Some(template) = super::template::find(&system.layout, request, "mkdsc") {
-        let (place, kernels) = ((directory, name), request.binaries());
-        return report_written(sink, template.build(system, sink, &planned, kernels, place, epoch)?);
+    let names = request.dsc_names()?;
+    let packer = Packer { system, sink, epoch: request.time(&system.layout)? };
+    let path = mkdsc_place(&system.layout, request)?;
+    if let Some(template) = template::find(&system.layout, request, "mkdsc") {
+        return template.build(&packer, &names, &path);
     }
-    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkdsc")?;
-    let deb = payload(system, request, &planned, "mkdsc", scratch.path(), epoch)?;
-    tarball::require_writable(&directory)?;
-    let members = tree(request, &planned, &format!("{}-{}", planned.name, planned.version), deb);
-    let sources = format!("{}_{}.tar.xz", planned.name, planned.version);
-    let beside = directory.join(&sources);
-    dkms_archive::write_tar_xz(&beside, &members, epoch).map_err(|e| archive_error(&beside, e))?;
-    let bytes = fs::read_bounded(&beside, fs::Limit::CONFIG)?;
-    let file = |sum: &str| format!(" {sum} {} {sources}\n", bytes.len());
-    let (source, version, architecture) = (&planned.name, &planned.version, planned.architecture);
+    let scratch = packer.scratch("dkms-mkdsc")?;
+    let deb = contents(&packer, request, &names, "mkdsc", scratch.path())?;
+    require_writable(directory(&path))?;
+    let (source, version, architecture) = (&names.package, &names.version, names.architecture);
+    let archive = format!("{source}_{version}.tar.xz");
+    let archive_path = directory(&path).join(&archive);
+    let members = source_tree(request, &names, deb);
+    dkms_archive::write_tar_xz(&archive_path, &members, packer.epoch)
+        .map_err(|e| archive_error(&archive_path, e))?;
+    let bytes = fs::read_bounded(&archive_path, fs::Limit::CONFIG)?;
+    let file = |sum: &str| format!(" {sum} {} {archive}\n", bytes.len());
     let text = format!(
         "Format: 3.0 (native)\nSource: {source}\nBinary: {source}\nArchitecture: {architecture}\n\
          Version: {version}\nMaintainer: {}\nStandards-Version: {POLICY}\n\
@@ -72,23 +69,23 @@ pub fn mkdsc(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<
         file(&digest::bytes(&bytes)),
         file(&digest::md5(&bytes)),
     );
-    let path = directory.join(name);
     fs::write_atomic(&path, text.as_bytes(), 0o644)?;
-    report_written(sink, path)
+    Ok(packer.report_written(path))
 }
 
-/// The source tree: `root/` has the files that the package installs, `debian/` the packaging.
-fn tree(request: &Request<'_>, planned: &Planned, top: &str, deb: Deb) -> Vec<Member> {
-    let name = &planned.name;
+/// Returns the files of the source package: `root/` has the files that the package installs, `debian/` the
+/// packaging.
+fn source_tree(request: &Request<'_>, names: &DebNames, deb: Deb) -> Vec<Member> {
+    let (name, maintainer) = (&names.package, request.maker());
+    let top = format!("{name}-{}", names.version);
     let mut members = Vec::new();
     let mut debian = |file: &str, text: String, mode| {
         let member = Member::bytes(format!("{top}/debian/{file}"), text, deb.mtime);
         members.push(Member { mode: Some(mode), ..member });
     };
-    let (version, maintainer) = (&planned.version, request.maker());
-    debian("changelog", super::text::changelog(name, version, "mkdsc", maintainer, deb.mtime), 0o644);
+    debian("changelog", text::changelog(names, "mkdsc", maintainer, deb.mtime), 0o644);
     debian("control", control(name, maintainer, &deb.control), 0o644);
-    debian("rules", rules(name, if planned.architecture == "all" { "indep" } else { "arch" }), 0o755);
+    debian("rules", rules(name, if names.architecture == "all" { "indep" } else { "arch" }), 0o755);
     debian("source/format", "3.0 (native)\n".into(), 0o644);
     for (file, text) in deb.scripts {
         debian(file, text, 0o755);
@@ -102,17 +99,17 @@ fn tree(request: &Request<'_>, planned: &Planned, top: &str, deb: Deb) -> Vec<Me
     members
 }
 
-/// The control file of the source package, derived from that of the binary package.
+/// Returns the control file of the source package, derived from that of the binary package.
 fn control(name: &str, maintainer: &str, binary: &str) -> String {
     let mut text = format!(
         "Source: {name}\nSection: kernel\nPriority: optional\nMaintainer: {maintainer}\n\
          Standards-Version: {POLICY}\nRules-Requires-Root: no\n\n"
     );
     for line in binary.lines() {
-        let of_the_source =
-            ["Version:", "Maintainer:", "Section:", "Priority:"].iter().any(|f| line.starts_with(f));
-        if !of_the_source {
-            // dpkg-gencontrol copies an unknown field only on request.
+        let is_source_field =
+            ["Version:", "Maintainer:", "Section:", "Priority:"].iter().any(|field| line.starts_with(field));
+        if !is_source_field {
+            // dpkg-gencontrol copies a field that it does not know only if its name begins with XB-.
             text.push_str(if line.starts_with("Modaliases:") { "XB-" } else { "" });
             text.push_str(line);
             text.push('\n');
@@ -121,6 +118,7 @@ fn control(name: &str, maintainer: &str, binary: &str) -> String {
     text
 }
 
+/// Returns `debian/rules`. `kind` is `arch` or `indep`.
 fn rules(name: &str, kind: &str) -> String {
     format!(
         "#!/usr/bin/make -f

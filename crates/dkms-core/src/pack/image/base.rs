@@ -18,10 +18,10 @@ const DOCUMENT: Limit = Limit::bytes(4 << 20);
 /// The most layers of a base; container engines have about the same limit.
 const LAYERS: usize = 127;
 
-/// An image to put layers on.
+/// An image to which layers are added.
 pub(super) struct Base {
     pub layers: Vec<BaseLayer>,
-    /// The configuration.
+    /// The image's configuration.
     pub config: Map<String, Value>,
 }
 
@@ -36,8 +36,8 @@ type Fault<T> = std::result::Result<T, Cause>;
 /// unpacked to `scratch`.
 ///
 /// # Errors
-/// [`PackError::BadBase`]: it is no layout, has no image for this platform or several, a blob is missing or
-/// has another digest, or the programs that an image needs are not in it.
+/// [`PackError::BadBase`]: it is not a layout; it has no image for this platform, or several; a blob is
+/// missing or damaged; the image lacks a program that KMM needs.
 pub(super) fn open(path: &Path, platform: &Platform, scratch: &Path) -> Result<Base> {
     let bad = |cause| Error::Pack(PackError::BadBase { path: path.to_owned(), cause });
     let dir = if path.is_dir() {
@@ -57,19 +57,19 @@ pub(super) fn open(path: &Path, platform: &Platform, scratch: &Path) -> Result<B
 
 fn read(dir: &Path, platform: &Platform) -> Fault<Base> {
     if !dir.join("oci-layout").is_file() || !dir.join("index.json").is_file() {
-        return Err("it is no OCI layout, which has the files oci-layout and index.json; \
-                    'skopeo copy docker://IMAGE oci:DIRECTORY' makes one"
+        return Err("it is not an OCI layout, which has the files oci-layout and index.json; \
+                    'skopeo copy docker://IMAGE oci:DIRECTORY' creates one"
             .into());
     }
     let index: Index = document(&fs::read_bounded(dir.join("index.json"), DOCUMENT)?, "index.json")?;
-    let mut found = Vec::new();
-    collect(dir, &index, platform, 0, &mut found)?;
-    found.dedup_by(|a, b| a.0.digest == b.0.digest);
-    let several = found.len();
-    let Some((_, manifest, config)) = found.pop().filter(|_| several == 1) else {
-        return Err(match several {
+    let mut images = Vec::new();
+    collect_images(dir, &index, platform, 0, &mut images)?;
+    images.dedup_by(|a, b| a.digest == b.digest);
+    let count = images.len();
+    let Some(Image { manifest, config, .. }) = images.pop().filter(|_| count == 1) else {
+        return Err(match count {
             0 => format!("it has no image for {}", platform.architecture),
-            n => format!("it has {n} images for {}, and one is needed", platform.architecture),
+            _ => format!("it has {count} images for {} instead of one", platform.architecture),
         }
         .into());
     };
@@ -91,36 +91,48 @@ fn read(dir: &Path, platform: &Platform) -> Fault<Base> {
     Ok(Base { layers, config })
 }
 
-type Image = (Descriptor, Manifest, Map<String, Value>);
+/// An image in a layout.
+struct Image {
+    /// The digest of its manifest.
+    digest: String,
+    manifest: Manifest,
+    config: Map<String, Value>,
+}
 
-/// Adds the images of an index that are for this platform, also those of the indexes in it.
-fn collect(dir: &Path, index: &Index, platform: &Platform, depth: u32, found: &mut Vec<Image>) -> Fault<()> {
+/// Adds the images for this platform in an index, and in the indexes that it contains, to `images`.
+fn collect_images(
+    dir: &Path,
+    index: &Index,
+    platform: &Platform,
+    depth: u32,
+    images: &mut Vec<Image>,
+) -> Fault<()> {
     if depth > 3 || index.manifests.len() > 1000 {
-        return Err("its index is nested too deeply or too long".into());
+        return Err("its index is too long or nested too deeply".into());
     }
     for descriptor in &index.manifests {
-        let fits = descriptor.platform.as_ref().is_none_or(|p| {
+        let is_for_platform = descriptor.platform.as_ref().is_none_or(|p| {
             p.os == "linux"
                 && p.architecture == platform.architecture
                 && (p.variant.is_none()
                     || platform.variant.is_none()
                     || p.variant.as_deref() == platform.variant)
         });
-        if !fits {
+        if !is_for_platform {
             continue;
         }
         let bytes = || -> Fault<Vec<u8>> { Ok(fs::read_bounded(blob(dir, descriptor)?, DOCUMENT)?) };
         match descriptor.media_type.as_str() {
             INDEX => {
                 let inner: Index = document(&bytes()?, &descriptor.digest)?;
-                collect(dir, &inner, platform, depth + 1, found)?;
+                collect_images(dir, &inner, platform, depth + 1, images)?;
             }
             MANIFEST => {
                 let manifest: Manifest = document(&bytes()?, &descriptor.digest)?;
                 let config = fs::read_bounded(blob(dir, &manifest.config)?, DOCUMENT)?;
                 let config: Map<String, Value> = document(&config, &manifest.config.digest)?;
                 if config.get("architecture").and_then(Value::as_str) == Some(platform.architecture) {
-                    found.push((descriptor.clone(), manifest, config));
+                    images.push(Image { digest: descriptor.digest.clone(), manifest, config });
                 }
             }
             _ => {}
@@ -133,7 +145,7 @@ fn document<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Fault<T> {
     serde_json::from_slice(bytes).map_err(|e| format!("{name} is damaged: {e}").into())
 }
 
-/// The file of a blob, whose size and digest are right.
+/// Returns the file of a blob, after checking its size and digest.
 fn blob(dir: &Path, descriptor: &Descriptor) -> Fault<PathBuf> {
     let digest = &descriptor.digest;
     let Some(name) = descriptor.file() else {

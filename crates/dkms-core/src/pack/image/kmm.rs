@@ -1,8 +1,8 @@
-//! The resource `Module` of KMM (kmm.sigs.x-k8s.io/v1beta1), which makes its nodes load what an image has.
+//! The resource `Module` of KMM (kmm.sigs.x-k8s.io/v1beta1), which makes nodes load the modules of an image.
 
 use super::ImageRequest;
 use super::content::FIRMWARE;
-use super::names::{Platform, object};
+use super::names::{OBJECT_MAX, Platform, object_name};
 use crate::error::Result;
 use crate::pack::modules::Modules;
 use crate::request::UsageError;
@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// resource, so there is one resource for each module that no other module depends on.
 ///
 /// # Errors
-/// `--image` is not given, because nodes cannot pull an image without a registry; or as for [`super::make`].
+/// `--image` is not given, but nodes can pull an image only by its name in a registry; or as for
+/// [`super::make`].
 pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
         let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";
@@ -25,16 +26,16 @@ pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Valu
     for kernel in request.kernels {
         let modules = Modules::read(layout, request.packages, kernel)?;
         let image = request.reference(kernel)?.to_string();
-        arches.push(Platform::of(kernel)?.architecture);
+        arches.push(Platform::new(kernel)?.architecture);
         for module in modules.roots() {
-            let entry = roots.entry(module.name.to_string()).or_default();
-            entry.kernels.push((kernel.release.to_string(), image.clone()));
-            entry.firmware |= !modules.firmware.is_empty();
+            let mappings = roots.entry(module.name.to_string()).or_default();
+            mappings.kernels.push((kernel.release.to_string(), image.clone()));
+            mappings.firmware |= !modules.firmware.is_empty();
         }
     }
     arches.dedup();
     let selector = match arches.as_slice() {
-        [one] => json!({ "kubernetes.io/arch": one }),
+        [arch] => json!({ "kubernetes.io/arch": arch }),
         _ => json!({ "kubernetes.io/os": "linux" }),
     };
     let single = roots.len() == 1;
@@ -47,10 +48,12 @@ pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Valu
     Ok(roots.into_iter().map(module_resource).collect())
 }
 
+/// The images with a module.
 #[derive(Default)]
 struct Mappings {
     /// Releases of kernels, and the images for them.
     kernels: Vec<(String, String)>,
+    /// Whether an image contains firmware.
     firmware: bool,
 }
 
@@ -77,36 +80,36 @@ fn resource(name: &str, module: &str, prefix: &str, mappings: &Mappings, selecto
     })
 }
 
-/// Names that are used once: two names of modules may become the same name of an object.
+/// Makes names of objects unique: the names of two modules may become the same name of an object.
 #[derive(Default)]
 struct Names(Vec<String>);
 
 impl Names {
     fn unused(&mut self, word: &str) -> String {
-        let name = object(word);
-        let mut chosen = name.clone();
+        let name = object_name(word);
+        let mut unused = name.clone();
         let mut number = 2;
-        while self.0.contains(&chosen) {
-            let end = format!("-{number}");
-            let kept: String = name.chars().take(name.len().min(39 - end.len())).collect();
-            chosen = format!("{}{end}", kept.trim_end_matches('-'));
+        while self.0.contains(&unused) {
+            let suffix = format!("-{number}");
+            let start: String = name.chars().take(OBJECT_MAX - suffix.len()).collect();
+            unused = format!("{}{suffix}", start.trim_end_matches('-'));
             number += 1;
         }
-        self.0.push(chosen.clone());
-        chosen
+        self.0.push(unused.clone());
+        unused
     }
 }
 
-/// Resources as one JSON document: the only one, or a list, which kubectl accepts as well.
+/// Returns the resources as one JSON document. Several resources become a list, which kubectl accepts too.
 #[must_use]
 pub fn as_json(resources: &[Value]) -> Value {
     match resources {
-        [one] => one.clone(),
-        many => json!({ "apiVersion": "v1", "kind": "List", "items": many }),
+        [resource] => resource.clone(),
+        _ => json!({ "apiVersion": "v1", "kind": "List", "items": resources }),
     }
 }
 
-/// Resources as YAML documents.
+/// Returns the resources as YAML documents.
 #[must_use]
 pub fn as_yaml(resources: &[Value]) -> String {
     let mut text = String::new();
@@ -117,14 +120,18 @@ pub fn as_yaml(resources: &[Value]) -> String {
     text
 }
 
-/// Appends a value in block style. Strings are quoted as in JSON, of which YAML is a superset.
+/// Appends a value to `text` in block style. Strings are quoted as in JSON, which is a subset of YAML.
 fn yaml(value: &Value, depth: usize, text: &mut String) {
     let pad = "  ".repeat(depth);
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                text.push_str(&format!("{pad}{key}:"));
-                yaml_after(value, depth + 1, text);
+                if value.is_object() || value.is_array() {
+                    text.push_str(&format!("{pad}{key}:\n"));
+                    yaml(value, depth + 1, text);
+                } else {
+                    text.push_str(&format!("{pad}{key}: {value}\n"));
+                }
             }
         }
         Value::Array(list) => {
@@ -135,17 +142,7 @@ fn yaml(value: &Value, depth: usize, text: &mut String) {
                 text.push_str(&format!("{pad}- {item}"));
             }
         }
-        plain => text.push_str(&format!("{pad}{plain}\n")),
-    }
-}
-
-fn yaml_after(value: &Value, depth: usize, text: &mut String) {
-    match value {
-        Value::Object(_) | Value::Array(_) => {
-            text.push('\n');
-            yaml(value, depth, text);
-        }
-        plain => text.push_str(&format!(" {plain}\n")),
+        scalar => text.push_str(&format!("{pad}{scalar}\n")),
     }
 }
 
@@ -164,7 +161,7 @@ mod tests {
         };
         let value =
             resource("hello", "hello_world", "opt", &mappings, &json!({ "kubernetes.io/arch": "amd64" }));
-        let want = r#"---
+        let expected = r#"---
 apiVersion: "kmm.sigs.x-k8s.io/v1beta1"
 kind: "Module"
 metadata:
@@ -184,7 +181,7 @@ spec:
   selector:
     kubernetes.io/arch: "amd64"
 "#;
-        assert_eq!(as_yaml(std::slice::from_ref(&value)), want);
+        assert_eq!(as_yaml(std::slice::from_ref(&value)), expected);
         assert_eq!(as_json(std::slice::from_ref(&value)), value);
         assert_eq!(as_json(&[value.clone(), value])["items"].as_array().map(Vec::len), Some(2));
     }

@@ -1,8 +1,8 @@
-//! `mkimage`: container images of built modules, as KMM (Kernel Module Management of Kubernetes) loads them.
+//! `mkimage`: container images of built modules, which KMM (Kernel Module Management of Kubernetes) can load.
 //!
-//! Each image is one file that is an OCI image layout and a docker archive at the same time, and its bytes
-//! depend only on its content. It needs no container engine. Layers are compressed here, because a tool that
-//! pushes an image compresses the others itself, which changes their digests.
+//! Each image is one file that is both an OCI image layout and a docker archive, and its bytes depend only on
+//! its content. No container engine is needed. The layers are already compressed: a tool that pushes an image
+//! compresses plain layers itself, which changes their digests.
 
 mod base;
 mod content;
@@ -12,10 +12,11 @@ mod programs;
 mod tools;
 
 use crate::error::Result;
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use crate::host::Host;
-use crate::pack::modules::{Modules, of_the_kernel};
-use crate::pack::tarball::{self, archive_error};
+use crate::pack::modules::Modules;
+use crate::pack::packer::Packer;
+use crate::pack::tarball::archive_error;
 use crate::pack::{PackError, output};
 use crate::request::{RequestError, UsageError};
 use crate::system::System;
@@ -33,7 +34,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Images to be written: one for each kernel.
+/// A request for container images, one for each kernel.
 #[derive(Clone, Debug)]
 pub struct ImageRequest<'a> {
     /// The packages whose modules are included.
@@ -42,7 +43,7 @@ pub struct ImageRequest<'a> {
     pub kernels: &'a [Kernel],
     /// The file to write; only for one kernel.
     pub output: Option<&'a Path>,
-    /// The OCI layout whose layers the image begins with, instead of programs of this machine.
+    /// An OCI layout whose layers the image begins with, instead of a layer with programs of this machine.
     pub base: Option<&'a Path>,
     /// The name of the image. `${KERNEL_FULL_VERSION}` in it is replaced by the kernel, which is also the
     /// default tag.
@@ -58,8 +59,8 @@ pub struct ImageRequest<'a> {
 impl ImageRequest<'_> {
     fn reference(&self, kernel: &Kernel) -> Result<Reference> {
         match (self.name, self.packages.first()) {
-            (Some(name), _) => Reference::of_option(name, kernel),
-            (None, Some(package)) => Reference::of_package(&package.name, kernel),
+            (Some(name), _) => Reference::from_option(name, kernel),
+            (None, Some(package)) => Reference::from_package(&package.name, kernel),
             (None, None) => Err(RequestError::ModuleNotNamed { action: "mkimage".into() }.into()),
         }
     }
@@ -67,15 +68,16 @@ impl ImageRequest<'_> {
     fn place(&self, layout: &Layout, kernel: &Kernel) -> PathBuf {
         match (self.output, self.packages.first()) {
             (Some(path), _) => path.to_owned(),
-            (None, Some(p)) => {
-                let file =
-                    format!("{}-{}-kernel{}-{}.oci.tar", p.name, p.version, kernel.release, kernel.arch);
-                layout.version_dir(p).join("image").join(file)
+            (None, Some(package)) => {
+                let PackageId { name, version } = package;
+                let file = format!("{name}-{version}-kernel{}-{}.oci.tar", kernel.release, kernel.arch);
+                layout.version_dir(package).join("image").join(file)
             }
             (None, None) => PathBuf::new(),
         }
     }
 
+    /// Fails if a name is not valid, or if two images would have the same name or file.
     fn check_names(&self) -> Result<()> {
         if self.output.is_some() && self.kernels.len() > 1 {
             let writes = "one image per kernel";
@@ -92,10 +94,10 @@ impl ImageRequest<'_> {
     }
 }
 
-/// The prefix without slashes at its ends.
+/// Returns the value of `--prefix` without leading and trailing slashes.
 ///
 /// # Errors
-/// It is no path in an image.
+/// It is not the path of a directory in an image: [`PackError::ImageDirectory`].
 pub fn prefix(text: &str) -> Result<&str> {
     let prefix = text.trim_matches('/');
     let legal = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control());
@@ -106,10 +108,10 @@ pub fn prefix(text: &str) -> Result<&str> {
     }
 }
 
-/// The paths that [`make`] writes, by kernel.
+/// Returns the paths that [`make`] writes, one for each kernel.
 ///
 /// # Errors
-/// A name is not legal, or two images would have the same name or file.
+/// A name is not valid, or two images would have the same name or file.
 pub fn places(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
     request.check_names()?;
     Ok(request.kernels.iter().map(|kernel| request.place(layout, kernel)).collect())
@@ -118,36 +120,37 @@ pub fn places(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<PathBuf
 /// Writes an image for each kernel. Everything is checked before the first file is written.
 ///
 /// # Errors
-/// A package is not in the tree, or nothing is built for a kernel; a name is not legal; a module that ours
-/// depend on is not there; there are no programs for the image; the file exists, and `--force` is not given;
-/// the destination is not writable.
+/// A package is not in the tree, or is not built for a kernel; a name is not valid; a module that the
+/// packaged modules depend on is missing; there are no programs for the image; the file exists, and `--force`
+/// is not given; the destination is not writable.
 pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
     let places = places(&system.layout, request)?;
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkimage")?;
-    let mut starts = Vec::new();
+    let mut images = Vec::new();
     for (kernel, place) in request.kernels.iter().zip(&places) {
         output::refuse_existing(place, request.force)?;
-        let modules = Modules::read(&system.layout, request.packages, kernel)?;
-        modules.require_dependencies(&of_the_kernel(&system.layout.kernel_modules(&kernel.release))?)?;
-        starts.push(Start::new(&system.host, request, &Platform::of(kernel)?, scratch.path())?);
+        let modules = Modules::read_complete(&system.layout, request.packages, kernel)?;
+        let platform = Platform::new(kernel)?;
+        let start = Start::new(&system.host, request, &platform, scratch.path())?;
+        images.push(Image { modules, platform, start, reference: request.reference(kernel)? });
     }
-    for ((kernel, place), start) in request.kernels.iter().zip(&places).zip(starts) {
+    for (image, place) in images.iter().zip(&places) {
         let scratch = TempDir::new_in(scratch.path(), "image")?;
-        let modules = Modules::read(&system.layout, request.packages, kernel)?;
-        let platform = Platform::of(kernel)?;
-        let epoch = request.epoch.unwrap_or_else(|| modules.time());
-        let members = content::members(system, sink, &modules, request.prefix, scratch.path(), epoch)?;
-        let reference = request.reference(kernel)?;
-        tarball::require_writable(output::directory(place))?;
-        Image { modules, platform, epoch, start, members, reference }.write(place, scratch.path())?;
-        sink.event(Event::ArchiveWritten { path: place.clone() });
+        let epoch = request.epoch.unwrap_or_else(|| image.modules.time());
+        let packer = Packer { system, sink, epoch };
+        let members = content::members(&packer, &image.modules, request.prefix, scratch.path())?;
+        output::require_writable(output::directory(place))?;
+        image.write(place, members, epoch, scratch.path())?;
+        packer.report_written(place.clone());
     }
     Ok(places)
 }
 
-/// The layers below the modules.
+/// The layers below the layer with the modules.
 enum Start {
+    /// The layers of another image.
     Base(Base),
+    /// A layer with this busybox.
     Busybox(PathBuf),
 }
 
@@ -164,10 +167,7 @@ impl Start {
 struct Image {
     modules: Modules,
     platform: Platform,
-    epoch: u64,
     start: Start,
-    /// The layer with the modules.
-    members: Vec<Member>,
     reference: Reference,
 }
 
@@ -179,34 +179,37 @@ struct Parts {
     history: Vec<Value>,
     /// Files by their names in the archive.
     files: BTreeMap<String, Member>,
+    /// The time of all files, in seconds since 1970.
+    epoch: u64,
 }
 
 impl Image {
-    fn write(&self, place: &Path, scratch: &Path) -> Result<()> {
-        let mut parts = Parts::default();
+    /// Writes the image. `members` are the files of the layer with the modules.
+    fn write(&self, place: &Path, members: Vec<Member>, epoch: u64, scratch: &Path) -> Result<()> {
+        let mut parts = Parts { epoch, ..Parts::default() };
         let mut config = Map::new();
         match &self.start {
             Start::Busybox(busybox) => {
-                let members = tools::members(busybox, self.epoch);
-                parts.add_layer(members, scratch.join("programs"), self.epoch, "busybox")?;
+                parts.add_layer(tools::members(busybox, epoch), scratch.join("programs"), "busybox")?;
             }
             Start::Base(base) => {
                 config = base.config.clone();
-                parts.add_base(base, self.epoch);
+                parts.add_base(base);
             }
         }
-        parts.add_layer(self.members.clone(), scratch.join("modules"), self.epoch, &self.title())?;
+        let title = format!("{}, kernel {}", self.packages().join(", "), self.modules.kernel.release);
+        parts.add_layer(members, scratch.join("modules"), &title)?;
         self.fill_config(&mut config, &parts);
-        let config = parts.add_document(oci::CONFIG, &config, self.epoch)?;
+        let config = parts.add_document(oci::CONFIG, &config)?;
         let manifest = oci::Manifest {
             schema_version: 2,
             media_type: Some(oci::MANIFEST.into()),
             artifact_type: None,
             config: config.clone(),
             layers: parts.layers.clone(),
-            annotations: self.annotations(),
+            annotations: self.annotations(epoch),
         };
-        let mut manifest = parts.add_document(oci::MANIFEST, &manifest, self.epoch)?;
+        let mut manifest = parts.add_document(oci::MANIFEST, &manifest)?;
         manifest.platform = Some(oci::Platform {
             architecture: self.platform.architecture.into(),
             os: "linux".into(),
@@ -219,34 +222,30 @@ impl Image {
         ]);
         let index =
             oci::Index { schema_version: 2, media_type: Some(oci::INDEX.into()), manifests: vec![manifest] };
-        parts.add_file("index.json", json_bytes(&index)?, self.epoch);
-        parts.add_file("oci-layout", oci::LAYOUT.as_bytes().to_vec(), self.epoch);
+        parts.add_file("index.json", json_bytes(&index)?);
+        parts.add_file("oci-layout", oci::LAYOUT.as_bytes().to_vec());
         let entry = oci::DockerEntry {
             config: config.file().unwrap_or_default(),
             repo_tags: vec![self.reference.to_string()],
             layers: parts.layers.iter().filter_map(Descriptor::file).collect(),
         };
-        parts.add_file("manifest.json", json_bytes(&[entry])?, self.epoch);
+        parts.add_file("manifest.json", json_bytes(&[entry])?);
         let mut members: Vec<Member> = parts.files.into_values().collect();
-        members.extend(["blobs", "blobs/sha256"].map(|name| Member::directory(name, self.epoch)));
+        members.extend(["blobs", "blobs/sha256"].map(|name| Member::directory(name, epoch)));
         dkms_archive::write(place, &members, None).map_err(|e| archive_error(place, e))?;
         Ok(())
     }
 
-    /// The packages and the kernel, for the history.
-    fn title(&self) -> String {
-        format!("{}, kernel {}", self.packages().join(", "), self.modules.kernel.release)
-    }
-
+    /// Returns the packages whose modules it contains, sorted.
     fn packages(&self) -> Vec<String> {
         let names: BTreeSet<String> = self.modules.modules.iter().map(|m| m.package.to_string()).collect();
         names.into_iter().collect()
     }
 
-    fn annotations(&self) -> BTreeMap<String, String> {
+    fn annotations(&self, epoch: u64) -> BTreeMap<String, String> {
         let first = self.modules.modules.first();
         let mut annotations = BTreeMap::from([
-            ("org.opencontainers.image.created".to_owned(), rfc3339(self.epoch)),
+            ("org.opencontainers.image.created".to_owned(), rfc3339(epoch)),
             ("org.opencontainers.image.title".to_owned(), self.packages().join(", ")),
             ("dev.dkms.kernel".to_owned(), self.modules.kernel.release.to_string()),
         ]);
@@ -257,9 +256,9 @@ impl Image {
         annotations
     }
 
-    /// Completes the configuration, which is that of the base or empty.
+    /// Completes the image's configuration, which is that of the base, or empty.
     fn fill_config(&self, config: &mut Map<String, Value>, parts: &Parts) {
-        config.insert("created".into(), rfc3339(self.epoch).into());
+        config.insert("created".into(), rfc3339(parts.epoch).into());
         config.insert("architecture".into(), self.platform.architecture.into());
         if let Some(variant) = self.platform.variant {
             config.insert("variant".into(), variant.into());
@@ -268,32 +267,33 @@ impl Image {
         if matches!(self.start, Start::Busybox(_)) {
             config.insert("config".into(), json!({ "Env": ["PATH=/bin"] }));
         }
-        let mut ids: Vec<Value> = old(config.get("rootfs").and_then(|r| r.get("diff_ids")));
+        let mut ids = items(config.get("rootfs").and_then(|rootfs| rootfs.get("diff_ids")));
         ids.extend(parts.diff_ids.iter().map(|id| Value::from(id.as_str())));
         config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": ids }));
-        let mut history = old(config.get("history"));
+        let mut history = items(config.get("history"));
         history.extend(parts.history.iter().cloned());
         config.insert("history".into(), history.into());
     }
 }
 
-fn old(list: Option<&Value>) -> Vec<Value> {
+/// Returns the items of a JSON array; none if it is something else.
+fn items(list: Option<&Value>) -> Vec<Value> {
     list.and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 impl Parts {
-    fn add_base(&mut self, base: &Base, epoch: u64) {
+    fn add_base(&mut self, base: &Base) {
         for layer in &base.layers {
             if let Some(name) = layer.descriptor.file() {
-                self.files.insert(name.clone(), Member::file(name, &layer.path, 0o644, epoch));
+                self.files.insert(name.clone(), Member::file(name, &layer.path, 0o644, self.epoch));
             }
             self.layers.push(layer.descriptor.clone());
         }
     }
 
-    /// Writes a layer to `path`, uncompressed for its identity and compressed for the archive.
-    fn add_layer(&mut self, mut members: Vec<Member>, path: PathBuf, epoch: u64, title: &str) -> Result<()> {
-        add_parents(&mut members, epoch);
+    /// Adds a layer. Writes it to `path`, uncompressed for its identity and compressed for the archive.
+    fn add_layer(&mut self, mut members: Vec<Member>, path: PathBuf, title: &str) -> Result<()> {
+        add_parents(&mut members, self.epoch);
         let write = |suffix: &str| -> Result<(PathBuf, String)> {
             let path = path.with_extension(suffix);
             dkms_archive::write(&path, &members, None).map_err(|e| archive_error(&path, e))?;
@@ -306,27 +306,24 @@ impl Parts {
         let name = format!("blobs/sha256/{digest}");
         let size = fs::metadata(&packed)?.len();
         self.layers.push(Descriptor::new(oci::LAYER, format!("sha256:{digest}"), size));
-        self.files.insert(name.clone(), Member::file(name, packed, 0o644, epoch));
+        self.files.insert(name.clone(), Member::file(name, packed, 0o644, self.epoch));
         self.diff_ids.push(format!("sha256:{diff_id}"));
-        self.history
-            .push(json!({ "created": rfc3339(epoch), "created_by": format!("dkms mkimage: {title}") }));
+        let created_by = format!("dkms mkimage: {title}");
+        self.history.push(json!({ "created": rfc3339(self.epoch), "created_by": created_by }));
         Ok(())
     }
 
-    fn add_document(
-        &mut self,
-        media_type: &str,
-        document: &impl Serialize,
-        epoch: u64,
-    ) -> Result<Descriptor> {
+    fn add_document(&mut self, media_type: &str, document: &impl Serialize) -> Result<Descriptor> {
         let bytes = json_bytes(document)?;
         let descriptor = Descriptor::of(media_type, &bytes);
-        self.files.extend(descriptor.file().map(|name| (name.clone(), Member::bytes(name, bytes, epoch))));
+        if let Some(name) = descriptor.file() {
+            self.add_file(&name, bytes);
+        }
         Ok(descriptor)
     }
 
-    fn add_file(&mut self, name: &str, bytes: Vec<u8>, epoch: u64) {
-        self.files.insert(name.to_owned(), Member::bytes(name, bytes, epoch));
+    fn add_file(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.insert(name.to_owned(), Member::bytes(name, bytes, self.epoch));
     }
 }
 
@@ -334,17 +331,16 @@ fn json_bytes(document: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
     serde_json::to_vec(document).map_err(|e| PackError::Encoding(e.into()).into())
 }
 
-/// Adds the directories above the members, which would otherwise get the time of unpacking.
+/// Adds the parent directories of the members. Otherwise, they would get the time of unpacking.
 fn add_parents(members: &mut Vec<Member>, epoch: u64) {
-    let mut above = BTreeSet::new();
-    for member in members.iter() {
-        above.extend(member.name.match_indices('/').filter_map(|(at, _)| member.name.get(..at)));
-    }
-    let above: Vec<Member> = above.into_iter().map(|name| Member::directory(name, epoch)).collect();
-    members.extend(above);
+    let parents_of = |name: &str| -> Vec<String> {
+        name.match_indices('/').filter_map(|(at, _)| Some(name.get(..at)?.to_owned())).collect()
+    };
+    let parents: BTreeSet<String> = members.iter().flat_map(|member| parents_of(&member.name)).collect();
+    members.extend(parents.into_iter().map(|name| Member::directory(name, epoch)));
 }
 
-/// Seconds since 1970 as `2026-11-23T07:12:01Z`.
+/// Formats seconds since 1970 as `2026-11-23T07:12:01Z`.
 fn rfc3339(seconds: u64) -> String {
     time::utc(seconds).replacen(' ', "T", 1).replace(" UTC", "Z")
 }
@@ -363,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_named_once() {
+    fn parent_directories_are_added_once() {
         let mut members = vec![Member::bytes("a/b/c", "", 1), Member::bytes("a/d", "", 1)];
         add_parents(&mut members, 7);
         let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();

@@ -1,8 +1,9 @@
-//! Names of container images, architectures as OCI names them, and names of Kubernetes' objects.
+//! Names of container images, OCI's names of architectures, and names of Kubernetes objects.
 
 use crate::error::Result;
 use crate::pack::error::{NameFault, PackError};
 use dkms_tree::ids::{BadName, Kernel};
+use kmodule::elf::{Class, machine_of_arch};
 
 /// The placeholder for the kernel in `--image`, as in the resources of KMM.
 pub(super) const PLACEHOLDER: &str = "${KERNEL_FULL_VERSION}";
@@ -10,7 +11,7 @@ pub(super) const PLACEHOLDER: &str = "${KERNEL_FULL_VERSION}";
 const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 128;
 /// KMM refuses a Module whose name and namespace have more than 40 characters together.
-const OBJECT_MAX: usize = 39;
+pub(super) const OBJECT_MAX: usize = 39;
 
 /// The name of an image: `REGISTRY/REPOSITORY` and a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,35 +27,34 @@ impl std::fmt::Display for Reference {
 }
 
 impl Reference {
-    /// The name that `--image` gives the image of a kernel. Without a tag, the kernel's release is the tag.
+    /// Returns the name of a kernel's image, from the value of `--image`. Without a tag, the kernel's release
+    /// is the tag.
     ///
     /// # Errors
-    /// It is no legal name: [`PackError::ImageName`].
-    pub(super) fn of_option(text: &str, kernel: &Kernel) -> Result<Self> {
-        let (name, tag) = match text.rsplit_once(':') {
+    /// The name is not valid: [`PackError::ImageName`].
+    pub(super) fn from_option(value: &str, kernel: &Kernel) -> Result<Self> {
+        let (name, tag) = match value.rsplit_once(':') {
             // A colon before a slash belongs to the port of the registry.
             Some((name, tag)) if !tag.contains('/') => (name, tag),
-            _ => (text, PLACEHOLDER),
+            _ => (value, PLACEHOLDER),
         };
-        let fill = |part: &str| part.replace(PLACEHOLDER, &tag_of(&kernel.release));
-        let reference = Self { name: fill(name), tag: fill(tag) };
-        match reference.fault() {
-            Some(fault) => Err(PackError::ImageName { name: text.to_owned(), fault, chosen: true }.into()),
-            None => Ok(reference),
-        }
+        let fill = |part: &str| part.replace(PLACEHOLDER, &tag_from(&kernel.release));
+        Self { name: fill(name), tag: fill(tag) }.checked(value, true)
     }
 
-    /// The name of an image without `--image`: the package's, with the kernel's release as the tag.
+    /// Returns the name of an image without `--image`: the package's name, with the kernel's release as the
+    /// tag.
     ///
     /// # Errors
-    /// The package's name is no legal name of an image.
-    pub(super) fn of_package(package: &str, kernel: &Kernel) -> Result<Self> {
-        let reference = Self { name: package.to_owned(), tag: tag_of(&kernel.release) };
-        match reference.fault() {
-            Some(fault) => {
-                Err(PackError::ImageName { name: package.to_owned(), fault, chosen: false }.into())
-            }
-            None => Ok(reference),
+    /// The package's name is not a valid image name.
+    pub(super) fn from_package(package: &str, kernel: &Kernel) -> Result<Self> {
+        Self { name: package.to_owned(), tag: tag_from(&kernel.release) }.checked(package, false)
+    }
+
+    fn checked(self, shown: &str, chosen: bool) -> Result<Self> {
+        match self.fault() {
+            Some(fault) => Err(PackError::ImageName { name: shown.to_owned(), fault, chosen }.into()),
+            None => Ok(self),
         }
     }
 
@@ -84,17 +84,21 @@ impl Reference {
     }
 }
 
-/// The tag for a kernel's release: characters that a tag cannot have become `_`, as in KMM's variable
-/// `KERNEL_FULL_VERSION`.
-pub(super) fn tag_of(release: &str) -> String {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    release.chars().map(|c| if legal(c) { c } else { '_' }).collect()
+/// Returns the tag for a kernel's release: characters that are not allowed in a tag become `_`, as in KMM's
+/// variable `KERNEL_FULL_VERSION`.
+fn tag_from(release: &str) -> String {
+    release.chars().map(|c| if is_allowed_in_tag(c) { c } else { '_' }).collect()
+}
+
+fn is_allowed_in_tag(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
 fn is_tag(tag: &str) -> bool {
-    tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+    tag.chars().all(is_allowed_in_tag)
         && tag.len() <= TAG_MAX
+        && !tag.is_empty()
+        && !tag.starts_with(['-', '.'])
 }
 
 fn is_host_name(host: &str) -> bool {
@@ -120,52 +124,53 @@ fn is_path_part(part: &str) -> bool {
         && separators.all(|s| matches!(s, "" | "." | "_" | "__") || s.chars().all(|c| c == '-'))
 }
 
-/// An architecture as OCI names it.
+/// OCI's name of an architecture, and the format of its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Platform {
     pub architecture: &'static str,
     pub variant: Option<&'static str>,
     /// `e_machine` of its programs.
     pub machine: u16,
-    /// Whether its programs are 64-bit.
-    pub wide: bool,
-    /// Whether its programs are little endian.
-    pub little: bool,
+    pub is_64_bit: bool,
+    pub is_little_endian: bool,
 }
 
 impl Platform {
-    /// The platform of a kernel.
+    /// Returns the platform of a kernel.
     ///
     /// # Errors
     /// OCI has no name for its architecture.
-    pub(super) fn of(kernel: &Kernel) -> Result<Self> {
-        let (architecture, variant, machine, wide, little) = match kernel.arch.as_str() {
-            "x86_64" | "amd64" => ("amd64", None, 62, true, true),
-            "aarch64" | "arm64" => ("arm64", None, 183, true, true),
-            "i386" | "i486" | "i586" | "i686" => ("386", None, 3, false, true),
-            "armv7l" | "armv8l" => ("arm", Some("v7"), 40, false, true),
-            "armv6l" => ("arm", Some("v6"), 40, false, true),
-            "ppc64le" => ("ppc64le", None, 21, true, true),
-            "ppc64" => ("ppc64", None, 21, true, false),
-            "s390x" => ("s390x", None, 22, true, false),
-            "riscv64" => ("riscv64", None, 243, true, true),
-            "loongarch64" => ("loong64", None, 258, true, true),
-            "mips64el" => ("mips64le", None, 8, true, true),
-            _ => {
-                return Err(BadName {
-                    what: "architecture of a container image",
-                    word: kernel.arch.clone(),
-                    why: "OCI does not support it",
-                }
-                .into());
-            }
+    pub(super) fn new(kernel: &Kernel) -> Result<Self> {
+        let arch = kernel.arch.as_str();
+        let (architecture, variant) = match arch {
+            "x86_64" | "amd64" => ("amd64", None),
+            "aarch64" | "arm64" => ("arm64", None),
+            "i386" | "i486" | "i586" | "i686" => ("386", None),
+            "armv7l" | "armv8l" => ("arm", Some("v7")),
+            "armv6l" => ("arm", Some("v6")),
+            "ppc64le" => ("ppc64le", None),
+            "ppc64" => ("ppc64", None),
+            "s390x" => ("s390x", None),
+            "riscv64" => ("riscv64", None),
+            "loongarch64" => ("loong64", None),
+            "mips64el" => ("mips64le", None),
+            _ => ("", None),
         };
-        Ok(Self { architecture, variant, machine, wide, little })
+        let Some((class, machine)) = machine_of_arch(arch).filter(|_| !architecture.is_empty()) else {
+            return Err(BadName {
+                what: "architecture of a container image",
+                word: kernel.arch.clone(),
+                why: "OCI does not support it",
+            }
+            .into());
+        };
+        let is_little_endian = !matches!(arch, "ppc64" | "s390x");
+        Ok(Self { architecture, variant, machine, is_64_bit: class == Class::Elf64, is_little_endian })
     }
 }
 
-/// The name of an object in Kubernetes (RFC 1123) for a module.
-pub(super) fn object(word: &str) -> String {
+/// Returns the name of a Kubernetes object (RFC 1123) for a module.
+pub(super) fn object_name(word: &str) -> String {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let name: String =
         word.to_ascii_lowercase().chars().map(|c| if legal(c) { c } else { '-' }).take(OBJECT_MAX).collect();
@@ -183,20 +188,20 @@ mod tests {
 
     #[test]
     fn names_with_and_without_a_tag() {
-        let k = kernel("6.12.9+deb12-amd64");
-        for (text, want) in [
+        let kernel = kernel("6.12.9+deb12-amd64");
+        for (value, expected) in [
             ("registry:5000/kmods/hello", "registry:5000/kmods/hello:6.12.9_deb12-amd64"),
             ("quay.io/x/hello:1.0-${KERNEL_FULL_VERSION}", "quay.io/x/hello:1.0-6.12.9_deb12-amd64"),
             ("hello", "hello:6.12.9_deb12-amd64"),
             ("localhost/a/b__c:latest", "localhost/a/b__c:latest"),
         ] {
-            assert_eq!(Reference::of_option(text, &k).unwrap().to_string(), want);
+            assert_eq!(Reference::from_option(value, &kernel).unwrap().to_string(), expected);
         }
     }
 
     #[test]
-    fn names_that_are_refused() {
-        let k = kernel("6.1.0-9-amd64");
+    fn invalid_names_are_refused() {
+        let kernel = kernel("6.1.0-9-amd64");
         for bad in [
             "",
             "Hello",
@@ -219,19 +224,21 @@ mod tests {
             "a:.x",
             "a.b:/x",
         ] {
-            assert!(Reference::of_option(bad, &k).is_err(), "{bad:?}");
+            assert!(Reference::from_option(bad, &kernel).is_err(), "{bad:?}");
         }
-        assert!(Reference::of_option(&"a".repeat(256), &k).is_err());
-        assert!(Reference::of_package("MyDriver", &k).unwrap_err().help().concat().contains("--image"));
-        assert!(Reference::of_package("v4l2loopback-dc", &k).is_ok());
+        assert!(Reference::from_option(&"a".repeat(256), &kernel).is_err());
+        assert!(
+            Reference::from_package("MyDriver", &kernel).unwrap_err().help().concat().contains("--image")
+        );
+        assert!(Reference::from_package("v4l2loopback-dc", &kernel).is_ok());
     }
 
     #[test]
     fn names_of_objects() {
-        assert_eq!(object("v4l2loopback_dc"), "v4l2loopback-dc");
-        assert_eq!(object("_x_"), "x");
-        assert_eq!(object("+"), "module");
-        assert_eq!(object(&"a_".repeat(40)).len(), 39);
-        assert!(!object(&format!("{}_b", "a".repeat(38))).ends_with('-'));
+        assert_eq!(object_name("v4l2loopback_dc"), "v4l2loopback-dc");
+        assert_eq!(object_name("_x_"), "x");
+        assert_eq!(object_name("+"), "module");
+        assert_eq!(object_name(&"a_".repeat(40)).len(), 39);
+        assert!(!object_name(&format!("{}_b", "a".repeat(38))).ends_with('-'));
     }
 }

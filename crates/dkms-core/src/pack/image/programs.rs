@@ -1,4 +1,4 @@
-//! Checks that the layers of a base have the programs that KMM runs.
+//! Checks that the layers of a base contain the programs that KMM runs.
 
 use super::tools::PROGRAMS;
 use crate::cause::Cause;
@@ -7,29 +7,30 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The most that a layer may unpack to.
+/// The maximum size of an unpacked layer, in bytes.
 const UNPACKED: u64 = 16 << 30;
-/// The most files of a layer.
+/// The maximum number of files in a layer.
 const ENTRIES: usize = 1_000_000;
 /// The maximum number of links that are followed, as in the kernel.
 const LINKS: u32 = 40;
 /// The search path of an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The relevant fields of an entry.
+/// The kind of a file in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Directory,
     /// A file, and whether it can be executed.
     File(bool),
+    /// A link to this path.
     Link(String),
 }
 
-/// The files of an image, by their names without a slash in front.
+/// The files of an image, by their paths without a leading slash.
 #[derive(Default)]
 struct Files(BTreeMap<String, Entry>);
 
-/// Checks the layers of a base, the lowest first, and its configuration.
+/// Checks the layers of a base, lowest first. The search path is that of its configuration.
 ///
 /// # Errors
 /// A layer cannot be read; one of the programs is missing.
@@ -41,7 +42,7 @@ pub(super) fn require<'a>(
     for layer in layers {
         let mut upper = Vec::new();
         list(layer, UNPACKED, |name, kind, mode| {
-            if let Some(entry) = of_listed(kind, mode).filter(|_| upper.len() <= ENTRIES) {
+            if let Some(entry) = entry(kind, mode).filter(|_| upper.len() <= ENTRIES) {
                 upper.push((clean(&String::from_utf8_lossy(name)), entry));
             }
         })?;
@@ -50,7 +51,7 @@ pub(super) fn require<'a>(
         }
         files.stack(upper);
     }
-    let path = path_of(config);
+    let path = search_path(config);
     for program in PROGRAMS {
         let places: Vec<String> = match program {
             "sh" => vec!["bin/sh".to_owned()],
@@ -64,46 +65,46 @@ pub(super) fn require<'a>(
     Ok(())
 }
 
-fn of_listed(kind: ListedKind<'_>, mode: u32) -> Option<Entry> {
+fn entry(kind: ListedKind<'_>, mode: u32) -> Option<Entry> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some(match kind {
         ListedKind::Directory => Entry::Directory,
         ListedKind::File => Entry::File(mode & 0o111 != 0),
         ListedKind::Symlink(target) => Entry::Link(text(target)),
-        // The same file under an absolute name.
-        ListedKind::HardLink(of) => Entry::Link(format!("/{}", clean(&text(of)))),
+        // The target of a hard link is relative to the root.
+        ListedKind::HardLink(target) => Entry::Link(format!("/{}", clean(&text(target)))),
         ListedKind::Other => return None,
     })
 }
 
-fn path_of(config: &Map<String, Value>) -> &str {
+/// Returns the variable PATH of an image's configuration.
+fn search_path(config: &Map<String, Value>) -> &str {
     let env = config.get("config").and_then(|c| c.get("Env")).and_then(Value::as_array);
     let mut all = env.into_iter().flatten().filter_map(Value::as_str);
     all.find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH)
 }
 
-/// A name without `./`, slashes at its ends, and double slashes.
+/// Returns a path without `./`, leading and trailing slashes, and double slashes.
 fn clean(name: &str) -> String {
     name.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
 impl Files {
-    /// Puts a layer on top. `.wh.NAME` deletes NAME of the layers below, and `.wh..wh..opq` the contents of
-    /// its directory.
+    /// Adds a layer on top. Its entry `.wh.NAME` deletes NAME in the layers below, and `.wh..wh..opq` deletes
+    /// the contents of its directory there.
     fn stack(&mut self, upper: Vec<(String, Entry)>) {
         for (name, _) in &upper {
             let (dir, last) = name.rsplit_once('/').unwrap_or(("", name));
-            let below = |last: &str| if dir.is_empty() { last.to_owned() } else { format!("{dir}/{last}") };
             if last == ".wh..wh..opq" {
                 self.remove_below(dir);
-            } else if let Some(gone) = last.strip_prefix(".wh.") {
-                let gone = below(gone);
-                self.0.remove(&gone);
-                self.remove_below(&gone);
+            } else if let Some(deleted) = last.strip_prefix(".wh.") {
+                let deleted = if dir.is_empty() { deleted.to_owned() } else { format!("{dir}/{deleted}") };
+                self.0.remove(&deleted);
+                self.remove_below(&deleted);
             }
         }
-        let is_mark = |name: &str| name.rsplit('/').next().is_some_and(|last| last.starts_with(".wh."));
-        self.0.extend(upper.into_iter().filter(|(name, _)| !is_mark(name)));
+        let is_marker = |name: &str| name.rsplit('/').next().is_some_and(|last| last.starts_with(".wh."));
+        self.0.extend(upper.into_iter().filter(|(name, _)| !is_marker(name)));
     }
 
     fn remove_below(&mut self, dir: &str) {
@@ -113,28 +114,28 @@ impl Files {
 
     /// Returns whether a path leads to a file that can be executed.
     fn has_program(&self, path: &str) -> bool {
-        let mut left: Vec<String> = parts(path);
-        let mut at: Vec<String> = Vec::new();
+        let mut remaining: Vec<String> = reversed_parts(path);
+        let mut current: Vec<String> = Vec::new();
         let mut links = 0;
-        while let Some(part) = left.pop() {
+        while let Some(part) = remaining.pop() {
             if part == ".." {
-                at.pop();
+                current.pop();
                 continue;
             }
-            at.push(part);
-            match self.0.get(&at.join("/")) {
+            current.push(part);
+            match self.0.get(&current.join("/")) {
                 Some(Entry::Link(target)) => {
                     links += 1;
                     if links > LINKS {
                         return false;
                     }
-                    at.pop();
+                    current.pop();
                     if target.starts_with('/') {
-                        at.clear();
+                        current.clear();
                     }
-                    left.extend(parts(target));
+                    remaining.extend(reversed_parts(target));
                 }
-                Some(Entry::File(executable)) => return *executable && left.is_empty(),
+                Some(Entry::File(executable)) => return *executable && remaining.is_empty(),
                 // Archives may leave out directories.
                 Some(Entry::Directory) | None => {}
             }
@@ -143,8 +144,8 @@ impl Files {
     }
 }
 
-/// The parts of a path, the last one first.
-fn parts(path: &str) -> Vec<String> {
+/// Returns the parts of a path, the last one first.
+fn reversed_parts(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|p| !matches!(*p, "" | ".")).map(str::to_owned).collect()
 }
 

@@ -16,27 +16,27 @@ pub(super) const PROGRAMS: [&str; 3] = ["sh", "mkdir", "cp"];
 /// Program headers are near the beginning of a file.
 const HEAD: Limit = Limit::bytes(64 * 1024);
 
-/// The static busybox for a platform.
+/// Finds a static busybox for a platform.
 ///
 /// # Errors
 /// [`PackError::NoTools`].
 pub(super) fn find(host: &Host, platform: &Platform) -> Result<PathBuf> {
-    let mut found = String::new();
+    let mut rejected = String::new();
     for path in NAMES.iter().filter_map(|name| process::which(name, &host.path)) {
         let head = fs::read_start(&path, HEAD)?;
         let fault = match static_program(&head, platform) {
-            Ok(()) => lacks(&path),
+            Ok(()) => missing_applet(&path),
             Err(why) => Some(why.to_owned()),
         };
         match fault {
             None => return Ok(fs::canonicalize(path)?),
-            Some(why) => found = format!(" ({} {why})", path.display()),
+            Some(why) => rejected = format!(" ({} {why})", path.display()),
         }
     }
-    Err(PackError::NoTools { machine: platform.architecture.to_owned(), found }.into())
+    Err(PackError::NoTools { machine: platform.architecture.to_owned(), rejected }.into())
 }
 
-/// The members of the layer with the programs.
+/// Returns the members of the layer with the programs.
 pub(super) fn members(busybox: &Path, epoch: u64) -> Vec<Member> {
     let mut members =
         vec![Member::directory("bin", epoch), Member::file("bin/busybox", busybox, 0o755, epoch)];
@@ -44,8 +44,9 @@ pub(super) fn members(busybox: &Path, epoch: u64) -> Vec<Member> {
     members
 }
 
-/// Returns the applets that are missing in busybox. A busybox that cannot run here is assumed to be complete.
-fn lacks(busybox: &Path) -> Option<String> {
+/// Describes the first required applet that this busybox does not have. A busybox that cannot run on this
+/// machine is assumed to have all of them.
+fn missing_applet(busybox: &Path) -> Option<String> {
     let listed =
         Command::new(busybox).arg("--list").stdout(Stream::Capture).stderr(Stream::Null).run().ok()?;
     let text = listed.stdout_text();
@@ -56,45 +57,36 @@ fn lacks(busybox: &Path) -> Option<String> {
 /// Checks that a file is a program for a platform that needs no shared libraries; `head` is its beginning.
 fn static_program(head: &[u8], platform: &Platform) -> Result<(), &'static str> {
     const UNREADABLE: &str = "is not an ELF program";
-    let elf = Elf { head, wide: platform.wide, little: platform.little };
-    let class = if platform.wide { 2 } else { 1 };
-    let data = if platform.little { 1 } else { 2 };
+    let number = |at: u64, size: usize| read_number(head, platform.is_little_endian, at, size);
+    let class = if platform.is_64_bit { 2 } else { 1 };
+    let data = if platform.is_little_endian { 1 } else { 2 };
     if head.get(..4) != Some(b"\x7fELF") {
         return Err(UNREADABLE);
     }
-    if head.get(4..6) != Some(&[class, data]) || elf.number(18, 2) != Some(platform.machine.into()) {
+    if head.get(4..6) != Some(&[class, data]) || number(18, 2) != Some(platform.machine.into()) {
         return Err("is for another architecture");
     }
-    let (table, size, count) = if platform.wide { (32, 54, 56) } else { (28, 42, 44) };
-    let word = if platform.wide { 8 } else { 4 };
-    let start = elf.number(table, word).ok_or(UNREADABLE)?;
-    let size = elf.number(size, 2).ok_or(UNREADABLE)?;
-    let count = elf.number(count, 2).ok_or(UNREADABLE)?;
-    for n in 0..count {
-        let at = n.checked_mul(size).and_then(|at| at.checked_add(start)).ok_or(UNREADABLE)?;
+    let (table, size, count) = if platform.is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
+    let word = if platform.is_64_bit { 8 } else { 4 };
+    let start = number(table, word).ok_or(UNREADABLE)?;
+    let size = number(size, 2).ok_or(UNREADABLE)?;
+    let count = number(count, 2).ok_or(UNREADABLE)?;
+    for index in 0..count {
+        let at = index.checked_mul(size).and_then(|at| at.checked_add(start)).ok_or(UNREADABLE)?;
         // PT_INTERP names the loader of shared libraries.
-        if elf.number(at, 4).ok_or(UNREADABLE)? == 3 {
+        if number(at, 4).ok_or(UNREADABLE)? == 3 {
             return Err("needs shared libraries");
         }
     }
     Ok(())
 }
 
-struct Elf<'a> {
-    head: &'a [u8],
-    wide: bool,
-    little: bool,
-}
-
-impl Elf<'_> {
-    /// An unsigned number of `size` bytes.
-    fn number(&self, at: u64, size: usize) -> Option<u64> {
-        debug_assert!(size <= if self.wide { 8 } else { 4 });
-        let at = usize::try_from(at).ok()?;
-        let bytes = self.head.get(at..at.checked_add(size)?)?;
-        let add = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
-        Some(if self.little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
-    }
+/// Reads an unsigned number of `size` bytes.
+fn read_number(bytes: &[u8], is_little_endian: bool, at: u64, size: usize) -> Option<u64> {
+    let at = usize::try_from(at).ok()?;
+    let bytes = bytes.get(at..at.checked_add(size)?)?;
+    let add = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
+    Some(if is_little_endian { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
 }
 
 #[cfg(test)]
@@ -103,23 +95,23 @@ mod tests {
     use dkms_tree::ids::Kernel;
 
     fn platform(arch: &str) -> Platform {
-        Platform::of(&Kernel::new("6.1", arch).unwrap()).unwrap()
+        Platform::new(&Kernel::new("6.1", arch).unwrap()).unwrap()
     }
 
     /// An ELF file with these types of program headers.
     fn program(platform: &Platform, headers: &[u32]) -> Vec<u8> {
         let number = |value: u64, size: usize| {
             let bytes = value.to_le_bytes()[..size].to_vec();
-            if platform.little { bytes } else { bytes.into_iter().rev().collect() }
+            if platform.is_little_endian { bytes } else { bytes.into_iter().rev().collect() }
         };
         let mut head = vec![0u8; 64];
         head[..4].copy_from_slice(b"\x7fELF");
-        head[4] = if platform.wide { 2 } else { 1 };
-        head[5] = if platform.little { 1 } else { 2 };
+        head[4] = if platform.is_64_bit { 2 } else { 1 };
+        head[5] = if platform.is_little_endian { 1 } else { 2 };
         let mut put = |at: usize, bytes: Vec<u8>| head[at..at + bytes.len()].copy_from_slice(&bytes);
         put(18, number(platform.machine.into(), 2));
-        let (table, size, count) = if platform.wide { (32, 54, 56) } else { (28, 42, 44) };
-        put(table, number(64, if platform.wide { 8 } else { 4 }));
+        let (table, size, count) = if platform.is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
+        put(table, number(64, if platform.is_64_bit { 8 } else { 4 }));
         put(size, number(16, 2));
         put(count, number(headers.len() as u64, 2));
         for kind in headers {
@@ -130,19 +122,20 @@ mod tests {
     }
 
     #[test]
-    fn static_programs_are_told_from_others() {
+    fn only_static_programs_are_accepted() {
         for arch in ["x86_64", "i686", "s390x", "aarch64"] {
-            let p = platform(arch);
-            assert_eq!(static_program(&program(&p, &[1, 1, 7]), &p), Ok(()), "{arch}");
-            assert_eq!(static_program(&program(&p, &[6, 3, 1]), &p), Err("needs shared libraries"), "{arch}");
+            let platform = platform(arch);
+            let check = |headers: &[u32]| static_program(&program(&platform, headers), &platform);
+            assert_eq!(check(&[1, 1, 7]), Ok(()), "{arch}");
+            assert_eq!(check(&[6, 3, 1]), Err("needs shared libraries"), "{arch}");
         }
-        let p = platform("x86_64");
-        assert_eq!(static_program(b"#!/bin/sh\n", &p), Err("is not an ELF program"));
+        let amd64 = platform("x86_64");
+        assert_eq!(static_program(b"#!/bin/sh\n", &amd64), Err("is not an ELF program"));
         let other = program(&platform("aarch64"), &[1]);
-        assert_eq!(static_program(&other, &p), Err("is for another architecture"));
-        let whole = program(&p, &[1, 3]);
+        assert_eq!(static_program(&other, &amd64), Err("is for another architecture"));
+        let whole = program(&amd64, &[1, 3]);
         for end in 0..whole.len() {
-            assert!(static_program(&whole[..end], &p).is_err(), "{end}");
+            assert!(static_program(&whole[..end], &amd64).is_err(), "{end}");
         }
     }
 }

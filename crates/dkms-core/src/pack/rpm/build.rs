@@ -3,53 +3,45 @@
 
 use super::names;
 use crate::error::Result;
-use crate::event::Sink;
-use crate::host::Host;
-use crate::pack;
+use crate::pack::packer::{Packer, last_line};
+use crate::pack::tarball::archive_error;
 use crate::program::ProgramError;
-use crate::system::{Settings, System};
+use dkms_archive::Member;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::process::{self, Command};
+use dkms_sys::process::Command;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The output of rpmbuild.
+/// The kind of packages that rpmbuild creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Make {
+pub(super) enum Kind {
     /// Binary packages (`-bb`).
     Binary,
     /// The source package (`-bs`).
     Source,
 }
 
-/// A working directory for rpmbuild, and the macros defined for its spec file.
-pub(super) struct Rpmbuild {
+/// A working directory for rpmbuild, and the macros that are defined for its spec file.
+pub(super) struct Rpmbuild<'a> {
+    /// Its time is the time of the package.
+    pub(super) packer: &'a Packer<'a>,
     program: PathBuf,
     scratch: TempDir,
-    defines: Vec<String>,
-    epoch: u64,
+    macros: Vec<String>,
 }
 
-impl Rpmbuild {
-    /// Prepares the directories. `purpose` completes the phrase "which dkms needs to". `epoch` is the time of
-    /// the package and the latest time of its files, in seconds since 1970.
+impl<'a> Rpmbuild<'a> {
+    /// Prepares the directories. `purpose` completes the phrase "which dkms needs to".
     ///
     /// # Errors
     /// rpmbuild is not installed; the directory cannot be created.
-    pub(super) fn new(host: &Host, settings: &Settings, purpose: &str, epoch: u64) -> Result<Self> {
-        let Some(program) = process::which("rpmbuild", &host.path) else {
-            return Err(ProgramError::Missing {
-                program: "rpmbuild".into(),
-                purpose: purpose.to_owned(),
-                package: "rpm-build (on Debian: rpm)".into(),
-            }
-            .into());
-        };
-        let scratch = TempDir::new_in(&settings.tmp_location, "dkms-rpm")?;
+    pub(super) fn new(packer: &'a Packer<'a>, purpose: &str) -> Result<Self> {
+        let program = packer.find_program("rpmbuild", purpose, "rpm-build (on Debian: rpm)")?;
+        let scratch = packer.scratch("dkms-rpm")?;
         for directory in ["BUILD", "BUILDROOT", "RPMS", "SRPMS", "SPECS", "SOURCES", "tmp", "db"] {
             fs::create_dir_all(scratch.path().join(directory))?;
         }
-        let mut build = Self { program, scratch, defines: Vec::new(), epoch };
+        let mut build = Self { packer, program, scratch, macros: Vec::new() };
         for (name, directory) in [("_topdir", ""), ("_tmppath", "tmp"), ("_dbpath", "db")] {
             let path = build.path().join(directory);
             build.define(name, &names::plain(&path.to_string_lossy()));
@@ -62,7 +54,7 @@ impl Rpmbuild {
             ("clamp_mtime_to_source_date_epoch", "1"),
             ("build_mtime_policy", "clamp_to_source_date_epoch"),
             ("source_date_epoch_from_changelog", "0"),
-            // xz splits blocks depending on the number of threads; use one thread.
+            // With several threads, xz splits the data into blocks; this uses one thread.
             ("_binary_payload", "w6.xzdio"),
             ("_source_payload", "w6.xzdio"),
         ] {
@@ -71,83 +63,93 @@ impl Rpmbuild {
         Ok(build)
     }
 
-    /// The working directory.
+    /// Returns the working directory.
     pub(super) fn path(&self) -> &Path {
         self.scratch.path()
     }
 
-    /// Adds a file or directory to the sources.
+    /// Returns the path of a file or directory in the sources.
     pub(super) fn source(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path().join("SOURCES").join(name)
     }
 
-    /// Defines a macro; rpm expands the value.
+    /// Defines a macro. rpm expands macros in the value.
     pub(super) fn define(&mut self, name: &str, value: &str) {
         let value = if value.is_empty() { "%{nil}" } else { value };
-        self.defines.push(format!("{name} {value}"));
+        self.macros.push(format!("{name} {value}"));
     }
 
-    /// Runs rpmbuild on a spec file and returns the packages it created, sorted. `target` is an architecture.
+    /// Writes a tarball to the sources.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub(super) fn write_archive(&self, name: &str, members: &[Member]) -> Result<()> {
+        let path = self.source(name);
+        dkms_archive::write(&path, members, Some(self.packer.epoch)).map_err(|e| archive_error(&path, e))?;
+        Ok(())
+    }
+
+    /// Writes a spec file, runs rpmbuild on it, and returns the packages that it created, sorted. `target` is
+    /// an architecture.
     ///
     /// # Errors
     /// [`ProgramError::Failed`] with the reason that rpmbuild reports; also if it succeeds but creates
     /// nothing.
     pub(super) fn run(
         &self,
-        system: &System,
-        sink: &dyn Sink,
-        spec: &Path,
-        make: Make,
+        name: &str,
+        spec: &[u8],
+        kind: Kind,
         target: Option<&str>,
     ) -> Result<Vec<PathBuf>> {
+        let file = self.path().join("SPECS").join(name);
+        fs::write_atomic(&file, spec, 0o644)?;
         let mut command = Command::new(&self.program);
-        for define in &self.defines {
-            command = command.args(["--define", define.as_str()]);
+        for definition in &self.macros {
+            command = command.args(["--define", definition.as_str()]);
         }
-        if make == Make::Source {
+        if kind == Kind::Source {
             // rpm writes the expanded spec file, including its directories, into a source package.
             command = command.args(["--define", "_topdir ."]);
         }
         if let Some(target) = target {
             command = command.args(["--target", target]);
         }
-        let make = match make {
-            Make::Binary => "-bb",
-            Make::Source => "-bs",
-        };
-        // The caller is responsible for build dependencies; rpm's database may be empty on this machine.
-        command = command.arg("--nodeps").arg(make).arg(spec);
-        let shown = format!("rpmbuild {make} {}", spec.display());
-        pack::tool(system, sink, command.cwd(self.path()), &shown, self.epoch, reason)?;
-        let mut made = Vec::new();
+        let option = if kind == Kind::Source { "-bs" } else { "-bb" };
+        // The user is responsible for build dependencies, because rpm's database may be empty on this
+        // machine.
+        command = command.arg("--nodeps").arg(option).arg(&file);
+        let shown = format!("rpmbuild {option} {}", file.display());
+        self.packer.run(command.cwd(self.path()), &shown, failure_reason)?;
+        let mut packages = Vec::new();
         for directory in ["RPMS", "SRPMS"] {
-            packages(&self.path().join(directory), &mut made)?;
+            find_packages(&self.path().join(directory), &mut packages)?;
         }
-        if made.is_empty() {
+        if packages.is_empty() {
             return Err(ProgramError::Failed {
                 command: shown,
                 cause: "it succeeded but produced no package".into(),
             }
             .into());
         }
-        Ok(made)
+        Ok(packages)
     }
 }
 
-/// The first line in which rpmbuild reports an error.
-fn reason(said: &str) -> &str {
-    let wrong = said.lines().find(|l| l.trim_start().starts_with("error:"));
-    wrong.map_or_else(|| pack::last_line(said), str::trim)
+/// Returns the first line in which rpmbuild reports an error, otherwise its last line.
+fn failure_reason(output: &str) -> &str {
+    let error = output.lines().find(|line| line.trim_start().starts_with("error:"));
+    error.map_or_else(|| last_line(output), str::trim)
 }
 
-/// All packages below a directory, sorted.
-fn packages(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds all packages below a directory to `packages`, sorted.
+fn find_packages(directory: &Path, packages: &mut Vec<PathBuf>) -> Result<()> {
     for name in fs::list_dir(directory)? {
         let path = directory.join(name);
         if fs::is_real_dir(&path) {
-            packages(&path, found)?;
+            find_packages(&path, packages)?;
         } else if path.extension() == Some(OsStr::new("rpm")) {
-            found.push(path);
+            packages.push(path);
         }
     }
     Ok(())

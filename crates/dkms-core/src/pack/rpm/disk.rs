@@ -1,31 +1,33 @@
 //! `mkdriverdisk`: an image from which Anaconda, the installer of Fedora, RHEL and related distributions,
 //! loads drivers.
 //!
-//! What Anaconda expects, from its documentation and from `dracut/driver_updates.py` and `utils/dd/`: a
-//! volume labelled OEMDRV, a file `/rhdd3` with a one-line description, packages in `/rpms/ARCH/` that
-//! provide `kernel-modules` for the running kernel, and in those packages files whose names end in `.ko`.
+//! According to its documentation, `dracut/driver_updates.py` and `utils/dd/`, Anaconda expects a volume
+//! labelled OEMDRV, a file `/rhdd3` with a one-line description, and packages in `/rpms/ARCH/` that provide
+//! `kernel-modules` for the running kernel. In these packages, it uses the files whose names end in `.ko`.
 
-use super::build::{Make, Rpmbuild};
+use super::build::{Kind, Rpmbuild};
 use super::spec::{self, Spec};
-use super::{kmp, names, pack, run};
+use super::{kmp, names};
 use crate::add;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use crate::host::Host;
 use crate::kernel::installed::decompressed;
-use crate::pack::{Inside, Request, tarball};
+use crate::pack::Request;
+use crate::pack::metadata::Metadata;
+use crate::pack::output::{directory, require_writable, set_times};
+use crate::pack::packer::{Packer, last_line};
 use crate::program::ProgramError;
 use crate::system::System;
 use dkms_archive::Member;
-use dkms_sys::fs::{self, TempDir};
+use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
-use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 /// The volume label that the installer searches for.
 const LABEL: &str = "OEMDRV";
@@ -34,27 +36,19 @@ const LABEL: &str = "OEMDRV";
 const WRITERS: [(&str, &[&str]); 3] =
     [("xorriso", &["-as", "mkisofs"]), ("mkisofs", &[]), ("genisoimage", &[])];
 
-/// The path that [`mkdriverdisk`] writes.
+/// Returns the path that [`mkdriverdisk`] writes.
 pub fn mkdriverdisk_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
-    let (directory, name) = place(layout, request);
-    directory.join(name)
+    let file = format!("{}-{}-dd.iso", request.package.name, request.package.version);
+    request.output(layout, "driver_disk", file)
 }
 
-fn place(layout: &Layout, request: &Request<'_>) -> (PathBuf, PathBuf) {
-    request.place(
-        layout,
-        "driver_disk",
-        format!("{}-{}-dd.iso", request.package.name, request.package.version),
-    )
-}
-
-/// The user's spec file for module packages: `--spec FILE`, relative to the source tree or any path;
-/// otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
-fn template(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Result<Option<PathBuf>> {
-    if named.is_some() {
-        return kmp::find(layout, request, named).map(Some);
+/// Finds the user's spec file for module packages: `--spec FILE`, where FILE is relative to the source tree
+/// or any path; otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
+fn find_template(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<Option<PathBuf>> {
+    if spec.is_some() {
+        return kmp::find_spec(layout, request, spec, "mkdriverdisk").map(Some);
     }
-    Ok(Some(layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
+    Ok(Some(layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|path| path.exists()))
 }
 
 /// Writes `M-V-dd.iso`. For each architecture it contains a package `kmod-M` with the modules built for the
@@ -69,15 +63,15 @@ pub fn mkdriverdisk(
     system: &System,
     sink: &dyn Sink,
     request: &Request<'_>,
-    named: Option<&Path>,
+    spec: Option<&Path>,
 ) -> Result<PathBuf> {
     add::require_added(&system.layout, request.package)?;
-    let (directory, name) = place(&system.layout, request);
-    let (writer, words) = writer(&system.host)?;
-    let template = template(&system.layout, request, named)?;
-    let epoch = request.time(&system.layout)?;
-    tarball::require_writable(&directory)?;
-    let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-disk")?;
+    let path = mkdriverdisk_place(&system.layout, request);
+    let (writer, arguments) = find_writer(&system.host)?;
+    let template = find_template(&system.layout, request, spec)?;
+    let packer = Packer { system, sink, epoch: request.time(&system.layout)? };
+    require_writable(directory(&path))?;
+    let scratch = packer.scratch("dkms-disk")?;
     let disk = scratch.path().join("disk");
     let mut by_arch: BTreeMap<&str, Vec<&Kernel>> = BTreeMap::new();
     for kernel in request.kernels {
@@ -87,27 +81,28 @@ pub fn mkdriverdisk(
         let packages = disk.join("rpms").join(arch);
         fs::create_dir_all(&packages)?;
         match &template {
-            Some(template) => after_template(system, sink, request, template, &kernels, epoch, &packages)?,
-            None => own_package(system, sink, request, arch, &kernels, epoch, &packages)?,
+            Some(template) => template_packages(&packer, request, template, &kernels, &packages)?,
+            None => own_package(&packer, request, arch, &kernels, &packages)?,
         }
-        repository(system, sink, &packages, epoch)?;
+        create_repository(&packer, &packages)?;
     }
     let line = format!("{} {} driver disk\n", request.package.name, request.package.version);
     fs::write_atomic(disk.join("rhdd3"), line.as_bytes(), 0o644)?;
-    same_times(&disk, epoch)?;
+    set_times(&disk, packer.epoch)?;
     let image = scratch.path().join("image.iso");
-    let command = Command::new(writer).args(words.iter().copied());
+    let command = Command::new(writer).args(arguments.iter().copied());
     let command = command.args(["-quiet", "-r", "-J", "-V", LABEL, "-o"]).arg(&image).arg(&disk);
-    program(system, sink, command, epoch)?;
-    let path = directory.join(name);
+    let shown = command.display();
+    packer.run(command, &shown, last_line)?;
     fs::write_atomic(&path, &fs::read(&image)?, 0o644)?;
-    sink.event(Event::ArchiveWritten { path: path.clone() });
-    Ok(path)
+    Ok(packer.report_written(path))
 }
 
-fn writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
-    let found = WRITERS.iter().find_map(|(name, words)| Some((process::which(name, &host.path)?, *words)));
-    found.ok_or_else(|| {
+/// Finds a program that writes an ISO image, and its arguments.
+fn find_writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
+    let writer =
+        WRITERS.iter().find_map(|(name, arguments)| Some((process::which(name, &host.path)?, *arguments)));
+    writer.ok_or_else(|| {
         Error::Program(ProgramError::Missing {
             program: "xorriso".into(),
             purpose: "write an ISO image".into(),
@@ -116,83 +111,80 @@ fn writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
     })
 }
 
-/// The packages that the user's spec file builds, one for each kernel.
-fn after_template(
-    system: &System,
-    sink: &dyn Sink,
+/// Builds a package for each kernel with the user's spec file, and copies the packages to `to`.
+fn template_packages(
+    packer: &Packer<'_>,
     request: &Request<'_>,
     template: &Path,
     kernels: &[&Kernel],
-    epoch: u64,
     to: &Path,
 ) -> Result<()> {
-    let (m, v) = (&request.package.name, &request.package.version);
+    let PackageId { name: module, version } = request.package;
     for kernel in kernels {
-        let mut rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a package of modules", epoch)?;
-        kmp::source_archive(system, sink, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
-        let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
-        fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
+        let mut rpmbuild = Rpmbuild::new(packer, "make a package of modules")?;
+        kmp::write_source_archive(&rpmbuild, &Build::new(request.package, kernel))?;
         for (name, value) in
-            [("version", v.as_str()), ("module_name", m), ("kernel_version", kernel.release.as_str())]
+            [("version", version.as_str()), ("module_name", module), ("kernel_version", &kernel.release)]
         {
             rpmbuild.define(name, &names::plain(value));
         }
-        copy(&rpmbuild.run(system, sink, &file, Make::Binary, Some(names::architecture(kernel)))?, to)?;
+        let (spec, target) = (fs::read_bounded(template, fs::Limit::CONFIG)?, names::architecture(kernel));
+        copy(&rpmbuild.run(&format!("{module}.spec"), &spec, Kind::Binary, Some(target))?, to)?;
     }
     Ok(())
 }
 
-/// `kmod-M`: the modules in the directory where the kernels find them, uncompressed, as the installer
-/// requires.
+/// Builds `kmod-M` and copies it to `to`. It contains the modules in the directory where the kernels find
+/// them, uncompressed, as the installer requires.
 fn own_package(
-    system: &System,
-    sink: &dyn Sink,
+    packer: &Packer<'_>,
     request: &Request<'_>,
     arch: &str,
     kernels: &[&Kernel],
-    epoch: u64,
     to: &Path,
 ) -> Result<()> {
+    let layout = &packer.system.layout;
     let package = request.package;
-    let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
-    let owned: Vec<Kernel> = kernels.iter().map(|k| (*k).clone()).collect();
-    let inside = Inside::read(&system.layout, package, &owned)?;
-    let rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a package of modules", epoch)?;
-    let name = format!("kmod-{m}");
+    let (module, version) = (names::package(&package.name)?, names::version(&package.version)?);
+    let kernels: Vec<Kernel> = kernels.iter().copied().cloned().collect();
+    let metadata = Metadata::read(layout, package, &kernels)?;
+    let rpmbuild = Rpmbuild::new(packer, "make a package of modules")?;
+    let name = format!("kmod-{module}");
     let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());
     let mut dependencies = vec!["Requires(post): kmod".to_owned(), "Requires(postun): kmod".to_owned()];
-    for kernel in &owned {
+    for kernel in &kernels {
         let release = names::directory(&kernel.release)?;
-        let place = format!("lib/modules/{release}/extra/{m}");
-        for file in state::module_files(&system.layout, &Build::new(package, kernel)) {
+        let directory = format!("lib/modules/{release}/extra/{module}");
+        for file in state::module_files(layout, &Build::new(package, kernel)) {
             let plain = decompressed(&fs::read(&file.path)?).map_err(|cause| {
                 Error::Build(BuildError::BadModule { path: file.path.clone(), cause: cause.into() })
             })?;
-            members.push(Member::bytes(format!("{place}/{}.ko", file.name), plain, epoch));
+            members.push(Member::bytes(format!("{directory}/{}.ko", file.name), plain, packer.epoch));
         }
-        files.push(format!("/{place}"));
+        files.push(format!("/{directory}"));
         dependencies.push(format!("Provides: kernel-modules >= {}", names::kernel(release)));
-        description.push(format!("The kernel module {m} {}, built for kernel {release}.", package.version));
+        description
+            .push(format!("The kernel module {module} {}, built for kernel {release}.", package.version));
     }
-    dependencies.extend(spec::modaliases(&inside, &version));
-    pack(&rpmbuild, &members, epoch)?;
-    let source = fs::canonicalize(system.layout.source_link(package))?;
+    dependencies.extend(spec::modaliases(&metadata, &version));
+    rpmbuild.write_archive(spec::ROOT, &members)?;
+    let source = request.source_dir(layout)?;
     let text = Spec {
         name: &name,
         version: &version,
-        summary: &format!("Kernel module {m}"),
-        license: &spec::license(&source, &inside),
+        summary: &format!("Kernel module {module}"),
+        license: &spec::license(&source, &metadata),
         noarch: false,
         packager: request.maker(),
         dependencies: &dependencies,
         description: &description,
-        scriptlets: &spec::kmod_scripts(m, &files, &owned),
+        scriptlets: &spec::kmod_scripts(module, &files, &kernels),
         files: &files,
         action: "mkdriverdisk",
-        epoch,
+        epoch: packer.epoch,
     }
     .text();
-    copy(&run(system, sink, &rpmbuild, &format!("{name}.spec"), &text, Some(arch))?, to)
+    copy(&rpmbuild.run(&format!("{name}.spec"), text.as_bytes(), Kind::Binary, Some(arch))?, to)
 }
 
 fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
@@ -204,35 +196,37 @@ fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
 
 /// Creates the repository metadata for a directory of packages. Without it the installer can load the modules
 /// but cannot install the packages.
-fn repository(system: &System, sink: &dyn Sink, packages: &Path, epoch: u64) -> Result<()> {
-    let found =
-        ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, &system.host.path));
-    let Some(createrepo) = found else {
-        sink.warn("the driver disk has no repository, so the installer loads the modules and does not install the package: createrepo_c is not installed");
+fn create_repository(packer: &Packer<'_>, packages: &Path) -> Result<()> {
+    let path = &packer.system.host.path;
+    let Some(program) = ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, path))
+    else {
+        packer.sink.warn(
+            "the driver disk has no repository, so the installer loads the modules and does not install the \
+             package: createrepo_c is not installed",
+        );
         return Ok(());
     };
-    same_times(packages, epoch)?;
-    let epoch_word = epoch.to_string();
-    let command = Command::new(createrepo)
+    set_times(packages, packer.epoch)?;
+    let command = Command::new(program)
         .args(["--quiet", "--no-database", "--set-timestamp-to-revision", "--revision"])
-        .arg(epoch_word)
+        .arg(packer.epoch.to_string())
         .arg(packages);
-    program(system, sink, command, epoch)
-}
-
-fn program(system: &System, sink: &dyn Sink, command: Command, epoch: u64) -> Result<()> {
     let shown = command.display();
-    crate::pack::tool(system, sink, command, &shown, epoch, crate::pack::last_line).map(|_| ())
+    packer.run(command, &shown, last_line)
 }
 
-/// Sets the time of a directory and everything in it, in seconds since 1970.
-fn same_times(path: &Path, epoch: u64) -> Result<()> {
-    if fs::is_real_dir(path) {
-        for name in fs::list_dir(path)? {
-            same_times(&path.join(name), epoch)?;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::Content;
+
+    #[test]
+    fn a_missing_spec_file_is_reported_for_the_right_action() {
+        let package = PackageId::new("foo", "1.0").unwrap();
+        let content = Content::BinariesOnly;
+        let request =
+            Request { package: &package, kernels: &[], content, archive: None, epoch: None, maker: None };
+        let error = find_template(&Layout::default(), &request, Some(Path::new("none.spec"))).unwrap_err();
+        assert!(error.to_string().starts_with("mkdriverdisk needs a spec file"), "{error}");
     }
-    let time =
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(epoch)).unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(fs::set_modified(path, time)?)
 }

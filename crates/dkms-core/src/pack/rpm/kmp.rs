@@ -1,44 +1,58 @@
 //! `mkkmp`: the source package of a SUSE kernel module package, from the module's own spec file.
 
-use super::build::{Make, Rpmbuild};
-use super::{names, patched, take};
+use super::build::{Kind, Rpmbuild};
+use super::{copy_packages, copy_patched, names};
 use crate::add;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Sink;
-use crate::pack::tarball::{self, archive_error};
+use crate::pack::output::require_writable;
+use crate::pack::packer::Packer;
 use crate::pack::{PackError, Request};
 use crate::system::System;
-use dkms_archive::{self, Member};
+use dkms_archive::Member;
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// The spec file: `--spec FILE`, relative to the source tree or any path; otherwise `M-kmp.spec` or `M.spec`
-/// in the source tree.
+/// Finds the spec file of [`mkkmp`]: `--spec FILE`, where FILE is relative to the source tree or any path;
+/// otherwise `M-kmp.spec` or `M.spec` in the source tree.
 ///
 /// # Errors
 /// [`PackError::SpecMissing`].
-pub fn find(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
+pub fn mkkmp_spec(layout: &Layout, request: &Request<'_>, spec: Option<&Path>) -> Result<PathBuf> {
+    find_spec(layout, request, spec, "mkkmp")
+}
+
+/// Like [`mkkmp_spec`], for any action.
+pub(super) fn find_spec(
+    layout: &Layout,
+    request: &Request<'_>,
+    spec: Option<&Path>,
+    action: &'static str,
+) -> Result<PathBuf> {
     let source = layout.source_link(request.package);
-    let m = &request.package.name;
-    let places = match named {
-        Some(named) => vec![source.join(named), named.to_owned()],
-        None => vec![source.join(format!("{m}-kmp.spec")), source.join(format!("{m}.spec"))],
+    let module = &request.package.name;
+    let places = match spec {
+        Some(spec) => vec![source.join(spec), spec.to_owned()],
+        None => vec![source.join(format!("{module}-kmp.spec")), source.join(format!("{module}.spec"))],
     };
     let missing = || {
         let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-        Error::Pack(PackError::SpecMissing { action: "mkkmp".into(), places: list.join(", ") })
+        Error::Pack(PackError::SpecMissing { action, places: list.join(", ") })
     };
     places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
 
-/// Returns the output path of [`mkkmp`]: a directory, unless a file is given; the spec file determines the
-/// name.
+/// Returns the output path of [`mkkmp`]: that of `--archive`, otherwise a directory, because the spec file
+/// determines the file name.
 pub fn mkkmp_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
-    let (directory, name) = request.place(layout, "rpm", String::new());
-    if request.named.is_some() { directory.join(name) } else { directory }
+    archive_path(layout, request).unwrap_or_else(|| request.output_dir(layout, "rpm"))
+}
+
+fn archive_path(layout: &Layout, request: &Request<'_>) -> Option<PathBuf> {
+    request.archive.map(|_| request.output(layout, "rpm", String::new()))
 }
 
 /// Writes the source package (`.src.rpm`) from which SUSE's build service, or `rpmbuild --rebuild` on SUSE,
@@ -53,33 +67,31 @@ pub fn mkkmp(
     system: &System,
     sink: &dyn Sink,
     request: &Request<'_>,
-    named: Option<&Path>,
+    spec: Option<&Path>,
     kernel: &Kernel,
 ) -> Result<Vec<PathBuf>> {
     add::require_added(&system.layout, request.package)?;
-    let spec = find(&system.layout, request, named)?;
-    let (directory, name) = request.place(&system.layout, "rpm", String::new());
-    let epoch = request.time(&system.layout)?;
-    let mut rpmbuild = Rpmbuild::new(&system.host, &system.settings, "make a kernel module package", epoch)?;
-    tarball::require_writable(&directory)?;
-    let (m, v) = (&request.package.name, &request.package.version);
-    let b = Build::new(request.package, kernel);
-    source_archive(system, sink, &b, &rpmbuild, epoch)?;
-    let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
-    fs::write_atomic(&file, &fs::read_bounded(&spec, fs::Limit::CONFIG)?, 0o644)?;
-    rpmbuild.define("module_name", &names::plain(m));
-    rpmbuild.define("module_version", &names::plain(v));
+    let spec = mkkmp_spec(&system.layout, request, spec)?;
+    let directory = request.output_dir(&system.layout, "rpm");
+    let packer = Packer { system, sink, epoch: request.time(&system.layout)? };
+    let mut rpmbuild = Rpmbuild::new(&packer, "make a kernel module package")?;
+    require_writable(&directory)?;
+    let (module, version) = (&request.package.name, &request.package.version);
+    write_source_archive(&rpmbuild, &Build::new(request.package, kernel))?;
+    rpmbuild.define("module_name", &names::plain(module));
+    rpmbuild.define("module_version", &names::plain(version));
     if !request.kernels.is_empty() {
-        let all = |part: &dyn Fn(&Kernel) -> String| {
-            let mut list: Vec<String> = request.kernels.iter().map(part).collect();
-            list.dedup();
-            names::plain(&list.join(" "))
+        let list = |part: &dyn Fn(&Kernel) -> String| {
+            let mut parts: Vec<String> = request.kernels.iter().map(part).collect();
+            parts.dedup();
+            names::plain(&parts.join(" "))
         };
-        rpmbuild.define("kernel_versions", &all(&|k| k.release.to_string()));
-        rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
+        rpmbuild.define("kernel_versions", &list(&|k| k.release.to_string()));
+        rpmbuild.define("flavors", &list(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
     }
-    let made = rpmbuild.run(system, sink, &file, Make::Source, Some(names::architecture(kernel)))?;
-    take(sink, &made, &directory, request.named.map(|_| name))
+    let (text, target) = (fs::read_bounded(&spec, fs::Limit::CONFIG)?, names::architecture(kernel));
+    let packages = rpmbuild.run(&format!("{module}.spec"), &text, Kind::Source, Some(target))?;
+    copy_packages(&packer, &packages, &directory, archive_path(&system.layout, request))
 }
 
 /// Adds `M-V.tar.bz2` to the sources; its top directory is `M-V/`. It contains the source, patched for a
@@ -87,19 +99,11 @@ pub fn mkkmp(
 ///
 /// # Errors
 /// A patch does not apply; a file cannot be read or written.
-pub(super) fn source_archive(
-    system: &System,
-    sink: &dyn Sink,
-    build: &Build,
-    rpmbuild: &Rpmbuild,
-    epoch: u64,
-) -> Result<()> {
-    let top = format!("{}-{}", build.package.name, build.package.version);
+pub(super) fn write_source_archive(rpmbuild: &Rpmbuild<'_>, build: &Build) -> Result<()> {
+    let Packer { system, sink, .. } = *rpmbuild.packer;
+    let name = format!("{}-{}", build.package.name, build.package.version);
     let loaded = load::load(system, sink, &build.package, &build.kernel)?.strict()?;
     let dir = rpmbuild.path().join("tree");
-    patched(system, sink, build, &loaded, &dir)?;
-    let archive = rpmbuild.source(format!("{top}.tar.bz2"));
-    dkms_archive::write(&archive, &[Member::path(top, &dir)], Some(epoch))
-        .map_err(|e| archive_error(&archive, e))?;
-    Ok(())
+    copy_patched(rpmbuild.packer, build, &loaded, &dir)?;
+    rpmbuild.write_archive(&format!("{name}.tar.bz2"), &[Member::path(name, &dir)])
 }

@@ -5,7 +5,7 @@
 
 use dkms_tree::ids::{BadName, Kernel};
 
-/// The rpm architecture for a value of `uname -m`.
+/// Returns the rpm architecture for a value of `uname -m`.
 pub(super) fn architecture(kernel: &Kernel) -> &str {
     match kernel.arch.as_str() {
         "amd64" => "x86_64",
@@ -17,7 +17,7 @@ pub(super) fn architecture(kernel: &Kernel) -> &str {
     }
 }
 
-/// A package name: unchanged, if it is valid.
+/// Returns a package name unchanged, if it is valid.
 ///
 /// # Errors
 /// [`BadName`] if rpm does not accept it.
@@ -32,7 +32,7 @@ pub(super) fn package(word: &str) -> Result<&str, BadName> {
     }
 }
 
-/// A package version: with `_` instead of `-`, which would start the release.
+/// Returns the rpm form of a version: with `_` instead of `-`, which would start the release.
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid version.
@@ -41,52 +41,57 @@ pub(super) fn version(word: &str) -> Result<String, BadName> {
     let bad = |why| Err(BadName { what: "version of an rpm package", word: word.to_owned(), why });
     if !version.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         bad("it must begin with a letter or a digit")
-    } else if !version.chars().all(writable) {
+    } else if !version.chars().all(is_valid) {
         bad("only letters, digits and . _ + - ~ ^ are allowed")
     } else {
         Ok(version)
     }
 }
 
-fn writable(c: char) -> bool {
+/// Returns whether a character is allowed in a version.
+fn is_valid(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._+~^".contains(c)
 }
 
-/// A kernel release as part of a path in a spec file and in scripts.
+fn replace_invalid(word: &str) -> String {
+    word.chars().map(|c| if is_valid(c) { c } else { '_' }).collect()
+}
+
+/// Returns a kernel release unchanged, if it can be part of a path in a spec file and in scripts.
 ///
 /// # Errors
 /// [`BadName`] for characters with a special meaning there.
 pub(super) fn directory(release: &str) -> Result<&str, BadName> {
-    if release.chars().all(|c| writable(c) || c == '-') {
+    if release.chars().all(|c| is_valid(c) || c == '-') {
         return Ok(release);
     }
     let why = "only letters, digits and . _ + - ~ ^ are allowed";
     Err(BadName { what: "kernel release in an rpm package", word: release.to_owned(), why })
 }
 
-/// A module's own version, as the version of a dependency. `None` if no part of it is usable.
+/// Returns a module's own version as the version of a dependency; `None` if it does not begin with a letter
+/// or digit.
 pub(super) fn module_version(word: &str) -> Option<String> {
-    let version: String = word.trim().chars().map(|c| if writable(c) { c } else { '_' }).collect();
+    let version = replace_invalid(word.trim());
     version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
 }
 
-/// A kernel release as the version and release of a dependency, which may have at most one `-`.
+/// Returns a kernel release as the version and release of a dependency, which may have at most one `-`.
 pub(super) fn kernel(release: &str) -> String {
-    let clean = |word: &str| word.chars().map(|c| if writable(c) { c } else { '_' }).collect::<String>();
     match release.split_once('-') {
-        Some((version, rest)) => format!("{}-{}", clean(version), clean(rest)),
-        None => clean(release),
+        Some((version, rest)) => format!("{}-{}", replace_invalid(version), replace_invalid(rest)),
+        None => replace_invalid(release),
     }
 }
 
-/// An alias as written in `modalias(...)`. A character that would end the argument becomes `?`, which in an
-/// alias matches any character (as in the generators of SUSE's and Red Hat's kernels).
+/// Returns an alias as the argument of `modalias(...)`. A character that would end the argument becomes `?`,
+/// which matches any character in an alias (SUSE's and Red Hat's kernel packages do the same).
 pub(super) fn alias(word: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || "[]._:*?/-".contains(c);
     word.chars().map(|c| if keep(c) { c } else { '?' }).collect()
 }
 
-/// Text on one line, escaped so that rpm does not expand it.
+/// Returns a text on one line, escaped so that rpm does not expand it.
 pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ").replace('%', "%%")
 }
@@ -96,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rpm_takes() {
+    fn names_and_versions_that_rpm_accepts() {
         assert!(package("v4l2loopback").is_ok() && package("a_b-c+d.e").is_ok());
         for bad in ["a b", "%x", "-a", "", "a/b", "a$b"] {
             assert!(package(bad).is_err(), "{bad}");

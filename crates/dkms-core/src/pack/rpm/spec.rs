@@ -1,7 +1,7 @@
 //! The text of our own spec files.
 
 use super::names;
-use crate::pack::Inside;
+use crate::pack::metadata::Metadata;
 use crate::time;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -11,8 +11,8 @@ use std::path::Path;
 /// The suffix of every package's release. dkms 2.x used the same one, so our packages upgrade theirs.
 pub(super) const RELEASE: &str = "1dkms";
 
-/// The parts of a spec file that differ between packages. [`Spec::text`] escapes texts; names and
-/// dependencies come from `names`.
+/// The parts of a spec file that differ between packages. [`Spec::text`] escapes the texts. Names and
+/// dependencies are already valid.
 pub(super) struct Spec<'a> {
     /// `Name`
     pub name: &'a str,
@@ -26,7 +26,7 @@ pub(super) struct Spec<'a> {
     pub noarch: bool,
     /// The packager, `NAME <ADDRESS>`.
     pub packager: &'a str,
-    /// Tags such as `Requires: dkms`.
+    /// Lines such as `Requires: dkms`.
     pub dependencies: &'a [String],
     /// Lines of the description.
     pub description: &'a [String],
@@ -40,15 +40,15 @@ pub(super) struct Spec<'a> {
     pub epoch: u64,
 }
 
-/// The archive in the sources that contains the files, at their install paths.
+/// The archive in the sources that contains the files, with their installed paths.
 pub(super) const ROOT: &str = "root.tar";
 
 impl Spec<'_> {
-    /// The spec file.
+    /// Returns the spec file.
     pub(super) fn text(&self) -> String {
         let plain = names::plain;
         let mut text = String::from(
-            "# The files are packed as they are: nothing is stripped, compressed, or looked into for dependencies.\n\
+            "# The files are packed unchanged: rpm neither strips nor compresses them, and finds no dependencies in them.\n\
              %global debug_package %{nil}\n%global __os_install_post %{nil}\n%global _build_id_links none\n\n",
         );
         let mut tag = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\n"));
@@ -111,65 +111,65 @@ fn wrapped(text: &str) -> String {
     out
 }
 
-/// `%post` of a package that dkms builds. Depending on the version of rpm, the new package's script runs
-/// before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves gives the same result
-/// in both cases.
+/// Returns the `%post` of a package that dkms builds. Depending on the version of rpm, the new package's
+/// script runs before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves makes the
+/// result the same in both cases.
 pub(super) fn dkms_post(package: &PackageId) -> String {
-    let (m, v) = (&package.name, &package.version);
+    let (name, version) = (&package.name, &package.version);
     format!(
         r#"if ! command -v dkms >/dev/null 2>&1; then
-    echo "{m}: dkms is not installed, so the module is not built" >&2
+    echo "{name}: dkms is not installed, so the module is not built" >&2
     exit 1
 fi
 if [ ! -e /etc/dkms/no-autoinstall ]; then
-    [ -z "$(dkms status -m {m} -v {v} 2>/dev/null)" ] || dkms remove -m {m} -v {v} --all
-    dkms add -m {m} -v {v} --rpm_safe_upgrade || exit
+    [ -z "$(dkms status -m {name} -v {version} 2>/dev/null)" ] || dkms remove -m {name} -v {version} --all
+    dkms add -m {name} -v {version} --rpm_safe_upgrade || exit
 fi
 old=
 if [ "${{1:-1}}" -gt 1 ]; then
     old=earlier
-    # What the package that this one replaces has installed gives way, be it newer.
-    case $(dkms status -m {m}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
+    # Replace the modules that the old package installed, even if they are newer.
+    case $(dkms status -m {name}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
 fi
 if [ -x /usr/lib/dkms/common.postinst ]; then
-    exec /usr/lib/dkms/common.postinst {m} {v} /usr/share/{m} "" "$old"
+    exec /usr/lib/dkms/common.postinst {name} {version} /usr/share/{name} "" "$old"
 fi
 [ ! -e /etc/dkms/no-autoinstall ] || exit 0
-if [ -f /usr/share/{m}/{m}-{v}.dkms.tar.gz ]; then
-    dkms ldtarball --force --archive /usr/share/{m}/{m}-{v}.dkms.tar.gz || exit
+if [ -f /usr/share/{name}/{name}-{version}.dkms.tar.gz ]; then
+    dkms ldtarball --force --archive /usr/share/{name}/{name}-{version}.dkms.tar.gz || exit
 fi
-dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
+dkms install -m {name} -v {version} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
 "#
     )
 }
 
-/// `%preun` of a package that dkms builds. A failure is reported but does not stop the removal.
+/// Returns the `%preun` of a package that dkms builds. A failure is reported but does not stop the removal.
 pub(super) fn dkms_preun(package: &PackageId) -> String {
-    let (m, v) = (&package.name, &package.version);
+    let (name, version) = (&package.name, &package.version);
     format!(
-        r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {m} -v {v} 2>/dev/null)" ]; then
-    dkms remove -m {m} -v {v} --all --rpm_safe_upgrade || :
+        r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {name} -v {version} 2>/dev/null)" ]; then
+    dkms remove -m {name} -v {version} --all --rpm_safe_upgrade || :
 fi
 exit 0
 "#
     )
 }
 
-/// Scriptlets of a package of modules for kernels. They run depmod if the kernels are installed, and
-/// weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On removal,
-/// weak-modules needs the names of the modules after the files are gone.
+/// Returns the scriptlets of a package of modules for kernels. They run depmod if the kernels are installed,
+/// and weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On
+/// removal, weak-modules needs the names of the modules after the files are deleted.
 pub(super) fn kmod_scripts(
     name: &str,
     directories: &[String],
     kernels: &[Kernel],
 ) -> [(&'static str, String); 3] {
     let list = format!("/var/lib/rpm-state/kmod-{name}.list");
-    let modules: Vec<String> = directories.iter().map(|d| format!("{d}/*.ko")).collect();
+    let modules: Vec<String> = directories.iter().map(|dir| format!("{dir}/*.ko")).collect();
     let modules = modules.join(" ");
     let mut depmod = String::new();
     for kernel in kernels {
-        let k = &kernel.release;
-        depmod.push_str(&format!("[ ! -e /lib/modules/{k}/modules.dep ] || depmod {k} || :\n"));
+        let release = &kernel.release;
+        depmod.push_str(&format!("[ ! -e /lib/modules/{release}/modules.dep ] || depmod {release} || :\n"));
     }
     let weak = "command -v weak-modules >/dev/null 2>&1";
     [
@@ -190,40 +190,41 @@ pub(super) fn kmod_scripts(
     ]
 }
 
-/// The aliases by which hardware requests the modules, as lines of a spec file. The version is the module's
-/// own, otherwise the package's.
-pub(super) fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
+/// Returns lines of a spec file with the aliases by which hardware requests the modules. Their version is the
+/// module's own, otherwise `version`, which is the package's.
+pub(super) fn modaliases(metadata: &Metadata, version: &str) -> Vec<String> {
     let mut lines = BTreeSet::new();
-    for (module, aliases) in &inside.aliases {
-        let module_version = inside.versions.get(module).and_then(|v| names::module_version(v));
+    for (module, aliases) in &metadata.aliases {
+        let module_version = metadata.versions.get(module).and_then(|v| names::module_version(v));
         let version = module_version.as_deref().unwrap_or(version);
-        let some = aliases.iter().filter(|a| !a.is_empty());
-        lines.extend(some.map(|a| format!("Provides: modalias({}) = {version}", names::alias(a))));
+        let aliases = aliases.iter().filter(|alias| !alias.is_empty());
+        lines.extend(aliases.map(|a| format!("Provides: modalias({}) = {version}", names::alias(a))));
     }
     lines.into_iter().collect()
 }
 
-/// The number of files of a source tree that are searched for a licence, and the maximum size of such a file.
-const LOOK_AT: usize = 2000;
-const LARGEST: u64 = 4 << 20;
+/// The maximum number of files in a source tree that are searched for a licence.
+const MAX_FILES: usize = 2000;
+/// The maximum size of such a file, in bytes.
+const MAX_SIZE: u64 = 4 << 20;
 
-/// The licence: the SPDX lines of the source files that have a MODULE_LICENSE, otherwise the value of
+/// Returns the licence: the SPDX lines of the source files that have a MODULE_LICENSE, otherwise the value of
 /// MODULE_LICENSE, otherwise the licences of the built modules.
-pub(super) fn license(source: &Path, inside: &Inside) -> String {
+pub(super) fn license(source: &Path, metadata: &Metadata) -> String {
     let (mut spdx, mut words) = (BTreeSet::new(), BTreeSet::new());
-    let mut left = vec![source.to_path_buf()];
-    let mut seen = 0;
-    while let Some(path) = left.pop() {
+    let mut remaining = vec![source.to_path_buf()];
+    let mut searched = 0;
+    while let Some(path) = remaining.pop() {
         if fs::is_real_dir(&path) {
-            left.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
+            remaining.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
             continue;
         }
-        let small = path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST);
+        let small = path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_SIZE);
         if !small || path.extension().is_none_or(|e| e != "c") {
             continue;
         }
-        seen += 1;
-        if seen > LOOK_AT {
+        searched += 1;
+        if searched > MAX_FILES {
             break;
         }
         let Ok(bytes) = fs::read_bounded(&path, fs::Limit::CONFIG) else { continue };
@@ -235,12 +236,13 @@ pub(super) fn license(source: &Path, inside: &Inside) -> String {
         };
     }
     if spdx.is_empty() {
-        words.extend(inside.licences.iter().cloned());
+        words.extend(metadata.licences.iter().cloned());
     }
     let all = if spdx.is_empty() { words } else { spdx };
-    let several = |l: &str| l.to_ascii_uppercase().contains(" OR ") && !l.starts_with('(') && all.len() > 1;
-    let one = |l: &String| if several(l) { format!("({l})") } else { l.clone() };
-    let text = all.iter().map(one).collect::<Vec<_>>().join(" AND ");
+    let needs_brackets =
+        |l: &str| l.to_ascii_uppercase().contains(" OR ") && !l.starts_with('(') && all.len() > 1;
+    let operand = |l: &String| if needs_brackets(l) { format!("({l})") } else { l.clone() };
+    let text = all.iter().map(operand).collect::<Vec<_>>().join(" AND ");
     if text.trim().is_empty() { "Unknown".into() } else { text }
 }
 
@@ -254,20 +256,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_without_a_version_have_the_packages() {
-        let mut inside = Inside::default();
+    fn aliases_have_the_version_of_the_module_or_package() {
+        let mut metadata = Metadata::default();
         let set = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect();
-        inside.aliases.insert("a".into(), set(&["pci:v1d*", ""]));
-        inside.aliases.insert("b".into(), set(&["pci:v2d*"]));
-        inside.versions.insert("b".into(), "2.5 beta".into());
+        metadata.aliases.insert("a".into(), set(&["pci:v1d*", ""]));
+        metadata.aliases.insert("b".into(), set(&["pci:v2d*"]));
+        metadata.versions.insert("b".into(), "2.5 beta".into());
         let lines = ["Provides: modalias(pci:v1d*) = 1.0", "Provides: modalias(pci:v2d*) = 2.5_beta"];
-        assert_eq!(modaliases(&inside, "1.0"), lines);
+        assert_eq!(modaliases(&metadata, "1.0"), lines);
     }
 
     #[test]
-    fn lines_of_a_description() {
+    fn descriptions_are_wrapped() {
         let long = "word ".repeat(40);
-        assert!(wrapped(&long).lines().all(|l| l.len() <= 76));
+        assert!(wrapped(&long).lines().all(|line| line.len() <= 76));
         assert_eq!(wrapped(&long).split_whitespace().count(), 40);
         assert_eq!(wrapped("one line"), "one line\n");
     }

@@ -3,29 +3,28 @@
 //!
 //! An extension must not contain an index of modules, which would hide the index of the host and of every
 //! other extension. Instead it contains a service that generates the index of all merged extensions, and
-//! binds it over the host's index (`packaging/systemd/sysext-index`).
+//! mounts it over the host's index (`packaging/systemd/sysext-index`).
 
 mod release;
 mod request;
 mod tree;
 mod writer;
 
+use crate::error::Result;
 use crate::event::Sink;
 use crate::pack::PackError;
-use dkms_tree::layout::Layout;
-pub use request::{Format, SysextRequest};
-
-use crate::error::Result;
-use crate::event::Event;
-use crate::pack::modules::{Modules, of_the_kernel};
-use crate::pack::{output, tarball};
+use crate::pack::modules::Modules;
+use crate::pack::output::{self, directory};
+use crate::pack::packer::Packer;
 use crate::request::RequestError;
 use crate::system::System;
 use dkms_sys::fs::TempDir;
+use dkms_tree::layout::Layout;
+pub use request::{Format, SysextRequest};
 use std::path::PathBuf;
 
 impl SysextRequest<'_> {
-    /// The name of the extension and where it is written.
+    /// Returns the name of the extension and its path.
     ///
     /// # Errors
     /// systemd would not accept the name.
@@ -40,9 +39,9 @@ impl SysextRequest<'_> {
                 };
                 (name.to_owned(), path.to_owned())
             }
-            (None, Some(p)) => {
-                let name = format!("{}-{}", p.name, p.version);
-                let path = layout.version_dir(p).join("sysext").join(format!("{name}{suffix}"));
+            (None, Some(package)) => {
+                let name = format!("{}-{}", package.name, package.version);
+                let path = layout.version_dir(package).join("sysext").join(format!("{name}{suffix}"));
                 (name, path)
             }
             (None, None) => {
@@ -56,7 +55,7 @@ impl SysextRequest<'_> {
     }
 }
 
-/// The path that [`make`] writes.
+/// Returns the path that [`make`] writes.
 ///
 /// # Errors
 /// systemd would not accept the name.
@@ -67,31 +66,26 @@ pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// Writes the extension.
 ///
 /// # Errors
-/// A package is not in the tree, or nothing is built for a kernel; the kernels have several architectures; a
-/// module that ours depend on is not there; this system's os-release is unusable; the output exists, and
-/// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
+/// A package is not in the tree, or is not built for a kernel; the kernels have several architectures; a
+/// module that the packaged modules depend on is missing; this system's os-release is unusable; the output
+/// exists, and `--force` is not given; the program for the format is missing or fails; the destination is not
+/// writable.
 pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<PathBuf> {
     let (name, path) = request.target(&system.layout)?;
     output::refuse_existing(&path, request.force)?;
-    let mut all = Vec::new();
-    for kernel in request.kernels {
-        let modules = Modules::read(&system.layout, request.packages, kernel)?;
-        modules.require_dependencies(&of_the_kernel(&system.layout.kernel_modules(&kernel.release))?)?;
-        all.push(modules);
-    }
+    let read = |kernel| Modules::read_complete(&system.layout, request.packages, kernel);
+    let modules = request.kernels.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let newest = || modules.iter().map(Modules::time).max().unwrap_or(0);
+    let packer = Packer { system, sink, epoch: request.epoch.unwrap_or_else(newest) };
     let release = release::text(sink, request)?;
-    let writer = writer::Writer::new(&system.host, request.format)?;
-    let newest = || all.iter().map(Modules::time).max().unwrap_or(0);
-    let epoch = request.epoch.unwrap_or_else(newest);
-    let directory = output::directory(&path);
-    tarball::require_writable(directory)?;
-    // Create it next to the target, so that one rename moves it to its final path.
-    let scratch = TempDir::new_in(directory, ".dkms-mksysext")?;
+    let writer = writer::Writer::new(&packer, request.format)?;
+    output::require_writable(directory(&path))?;
+    // Create it next to its path, so that one rename moves it there.
+    let scratch = TempDir::new_in(directory(&path), ".dkms-mksysext")?;
     let content = scratch.path().join(&name);
-    tree::fill(&content, &name, &all, &release, request.load)?;
-    tree::set_times(&content, epoch)?;
-    let written = writer.write(system, sink, &content, &name, &path, epoch)?;
+    tree::fill(&content, &name, &modules, &release, request.load)?;
+    output::set_times(&content, packer.epoch)?;
+    let written = writer.write(&packer, &content, &name, &path)?;
     writer::place(&written, &path, request.force)?;
-    sink.event(Event::ArchiveWritten { path: path.clone() });
-    Ok(path)
+    Ok(packer.report_written(path))
 }

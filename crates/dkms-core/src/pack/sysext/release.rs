@@ -2,71 +2,68 @@
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::pack::PackError;
 use crate::request::RequestError;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::BadName;
+use std::path::Path;
 
-/// `ID` of an extension for every distribution.
+/// The `ID` of an extension for any distribution.
 const ANY: &str = "_any";
 
-/// The text of the file.
+/// Returns the text of the file.
 ///
 /// # Errors
-/// The system has no os-release, or a value has characters that the file cannot have; the kernels have
+/// The system has no os-release, or a value contains characters that are not allowed; the kernels have
 /// several architectures.
 pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<String> {
     let architecture = architecture(request)?;
-    let host = host()?;
+    let os_release = read_os_release(Path::new("/"))?;
     let (id, version) = match request.os {
-        Some(os) => {
-            let (id, version) = os.split_once(':').unwrap_or((os, ""));
-            (value("ID", id)?.to_owned(), version.to_owned())
-        }
-        None => {
-            let id = os_release(&host, "ID").unwrap_or_else(|| "linux".into());
-            (value("ID", &id)?.to_owned(), os_release(&host, "VERSION_ID").unwrap_or_default())
-        }
+        Some(os) => os.split_once(':').unwrap_or((os, "")),
+        None => (
+            field(&os_release, "ID").unwrap_or("linux"),
+            field(&os_release, "VERSION_ID").unwrap_or_default(),
+        ),
     };
-    let level = match (request.level, request.os) {
-        (Some(level), _) => Some(level.to_owned()),
-        (None, None) => os_release(&host, "SYSEXT_LEVEL"),
-        (None, Some(_)) => None,
-    };
-    let mut text = format!("ID={id}\n");
+    let own_level = || field(&os_release, "SYSEXT_LEVEL").filter(|_| request.os.is_none());
+    let level = request.level.or_else(own_level);
+    let mut text = format!("ID={}\n", require_plain("ID", id)?);
     match level {
         _ if id == ANY => {}
-        Some(level) => text.push_str(&format!("SYSEXT_LEVEL={}\n", value("SYSEXT_LEVEL", &level)?)),
-        // A rolling release has no version, and any version is accepted then.
+        Some(level) => text.push_str(&format!("SYSEXT_LEVEL={}\n", require_plain("SYSEXT_LEVEL", level)?)),
+        // Without a version, as on a rolling release, systemd accepts any version.
         None if version.is_empty() => {}
-        None => text.push_str(&format!("VERSION_ID={}\n", value("VERSION_ID", &version)?)),
+        None => text.push_str(&format!("VERSION_ID={}\n", require_plain("VERSION_ID", version)?)),
     }
     text.push_str(&format!("ARCHITECTURE={architecture}\n"));
-    // systemd finds the service of the extension after the merge (since version 253).
+    // systemd (since version 253) reloads its units after the merge, so it finds the service of the
+    // extension.
     text.push_str("EXTENSION_RELOAD_MANAGER=1\n");
-    sink.event(crate::event::Event::Detail {
-        text: format!("extension-release: {}", text.trim().replace('\n', " ")),
-    });
+    sink.event(Event::Detail { text: format!("extension-release: {}", text.trim().replace('\n', " ")) });
     Ok(text)
 }
 
-fn host() -> Result<String> {
-    let places = ["/etc/os-release", "/usr/lib/os-release"];
-    places
-        .iter()
-        .find_map(|path| fs::read_text(path, Limit::CONFIG).ok())
-        .ok_or_else(|| Error::NoOsRelease("/".into()))
+/// Reads the os-release of the system in `root`.
+fn read_os_release(root: &Path) -> Result<String> {
+    for file in ["etc/os-release", "usr/lib/os-release"] {
+        match fs::read_text(root.join(file), Limit::CONFIG) {
+            Err(e) if e.is_not_found() => {}
+            text => return Ok(text?),
+        }
+    }
+    Err(Error::NoOsRelease(root.to_owned()))
 }
 
-fn os_release(text: &str, key: &str) -> Option<String> {
-    let value = text.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
-    let value = value.trim().trim_matches(|c| c == '"' || c == '\'');
-    (!value.is_empty()).then(|| value.to_owned())
+/// Returns a value of os-release; `None` if it is missing or empty.
+fn field<'a>(os_release: &'a str, key: &str) -> Option<&'a str> {
+    let value = os_release.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(|c| c == '"' || c == '\'')).filter(|value| !value.is_empty())
 }
 
-/// A value that needs no quotes.
-fn value<'a>(key: &'static str, value: &'a str) -> Result<&'a str> {
+/// Fails if a value would need quotes.
+fn require_plain<'a>(key: &'static str, value: &'a str) -> Result<&'a str> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     if !value.is_empty() && value.chars().all(legal) {
         Ok(value)
@@ -75,9 +72,9 @@ fn value<'a>(key: &'static str, value: &'a str) -> Result<&'a str> {
     }
 }
 
-/// The architecture of all kernels, as systemd names it.
+/// Returns systemd's name for the architecture of all kernels.
 fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
-    let mut found: Option<&str> = None;
+    let mut common: Option<&str> = None;
     for kernel in request.kernels {
         let name = match kernel.arch.as_str() {
             "x86_64" | "amd64" => "x86-64",
@@ -102,16 +99,16 @@ fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
                 .into());
             }
         };
-        if let Some(other) = found.filter(|other| *other != name) {
+        if let Some(other) = common.filter(|other| *other != name) {
             return Err(RequestError::SeveralArches {
                 what: "one system extension",
                 arches: [other.to_owned(), name.to_owned()],
             }
             .into());
         }
-        found = Some(name);
+        common = Some(name);
     }
-    found.ok_or_else(|| RequestError::NoKernel.into())
+    common.ok_or_else(|| RequestError::NoKernel.into())
 }
 
 #[cfg(test)]
@@ -121,12 +118,23 @@ mod tests {
     #[test]
     fn values_of_os_release() {
         let text = "ID=debian\nVERSION_ID=\"12\"\nSYSEXT_LEVEL=\nID_LIKE=x\n";
-        assert_eq!(os_release(text, "ID").as_deref(), Some("debian"));
-        assert_eq!(os_release(text, "VERSION_ID").as_deref(), Some("12"));
-        assert_eq!(os_release(text, "SYSEXT_LEVEL"), None);
-        assert!(
-            value("ID", "de bian").is_err() && value("ID", "a\nB=c").is_err() && value("ID", "").is_err()
-        );
-        assert_eq!(value("ID", ANY).unwrap(), "_any");
+        assert_eq!(field(text, "ID"), Some("debian"));
+        assert_eq!(field(text, "VERSION_ID"), Some("12"));
+        assert_eq!(field(text, "SYSEXT_LEVEL"), None);
+        for bad in ["de bian", "a\nB=c", ""] {
+            assert!(require_plain("ID", bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(require_plain("ID", ANY).unwrap(), "_any");
+    }
+
+    #[test]
+    fn an_unreadable_os_release_is_not_reported_as_missing() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(read_os_release(root.path()), Err(Error::NoOsRelease(_))));
+        std::fs::create_dir_all(root.path().join("usr/lib")).unwrap();
+        std::fs::write(root.path().join("usr/lib/os-release"), "ID=x").unwrap();
+        assert_eq!(read_os_release(root.path()).unwrap(), "ID=x");
+        std::fs::create_dir_all(root.path().join("etc/os-release")).unwrap();
+        assert!(matches!(read_os_release(root.path()), Err(Error::Io(_))));
     }
 }

@@ -1,11 +1,11 @@
-//! The request for an extension: its format and its contents.
+//! The request for an extension.
 
 use crate::error::Result;
 use crate::request::UsageError;
 use dkms_tree::ids::{Kernel, PackageId};
 use std::path::Path;
 
-/// The form of an extension.
+/// The format of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A directory.
@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// The end of the name of an image.
+    /// Returns the suffix of the file name.
     pub(super) fn suffix(self) -> &'static str {
         if self == Self::Directory { "" } else { ".raw" }
     }
@@ -50,11 +50,11 @@ pub struct SysextRequest<'a> {
     pub kernels: &'a [Kernel],
     /// The file or directory to write. Its name, without `.raw`, is the name of the extension.
     pub output: Option<&'a Path>,
-    /// The form.
+    /// The format.
     pub format: Format,
-    /// `ID`, `ID:VERSION_ID` or `_any` of the systems that may merge it, instead of this one's.
+    /// The systems that may merge it, instead of this one: `ID`, `ID:VERSION_ID` or `_any`.
     pub os: Option<&'a str>,
-    /// SYSEXT_LEVEL, instead of a version.
+    /// SYSEXT_LEVEL, which replaces VERSION_ID.
     pub level: Option<&'a str>,
     /// Whether the modules are loaded at boot.
     pub load: bool,

@@ -1,15 +1,13 @@
-//! Puts an extension into its form: a directory, or a file system image whose bytes depend only on the files.
+//! Writes an extension in its format: a directory, or a file system image whose bytes depend only on the
+//! files.
 
 use super::request::Format;
 use crate::digest;
 use crate::error::Result;
-use crate::event::Sink;
-use crate::host::Host;
-use crate::pack::{last_line, tool};
-use crate::program::ProgramError;
-use crate::system::System;
+use crate::pack::output::directory;
+use crate::pack::packer::{Packer, last_line};
 use dkms_sys::fs;
-use dkms_sys::process::{self, Command};
+use dkms_sys::process::Command;
 use std::path::{Path, PathBuf};
 
 /// The program that writes an extension.
@@ -24,31 +22,25 @@ impl Writer {
     ///
     /// # Errors
     /// It is not installed.
-    pub(super) fn new(host: &Host, format: Format) -> Result<Self> {
-        let find = |program: &str, package: &str| {
-            process::which(program, &host.path).ok_or_else(|| ProgramError::Missing {
-                program: program.into(),
-                purpose: "write this format of a system extension".into(),
-                package: package.into(),
-            })
-        };
+    pub(super) fn new(packer: &Packer<'_>, format: Format) -> Result<Self> {
+        let purpose = "write this format of a system extension";
         Ok(match format {
             Format::Directory => Self::Directory,
-            Format::Squashfs => Self::Squashfs(find("mksquashfs", "squashfs-tools")?),
-            Format::Erofs => Self::Erofs(find("mkfs.erofs", "erofs-utils")?),
+            Format::Squashfs => {
+                Self::Squashfs(packer.find_program("mksquashfs", purpose, "squashfs-tools")?)
+            }
+            Format::Erofs => Self::Erofs(packer.find_program("mkfs.erofs", purpose, "erofs-utils")?),
         })
     }
 
-    /// Writes the extension `name`, which is in `content`, beside `content`, and returns its path there. `path`
-    /// is its final path, which the messages show.
+    /// Writes the extension `name`, whose files are in `content`, next to `content`, and returns its path
+    /// there. `path` is its final path, which messages show.
     pub(super) fn write(
         &self,
-        system: &System,
-        sink: &dyn Sink,
+        packer: &Packer<'_>,
         content: &Path,
         name: &str,
         path: &Path,
-        epoch: u64,
     ) -> Result<PathBuf> {
         let image = content.with_extension("raw.new");
         let command = match self {
@@ -61,7 +53,7 @@ impl Writer {
                 .args(["-comp", "gzip"]),
             Self::Erofs(program) => Command::new(program)
                 .args(["--quiet", "--all-root", "-x-1"])
-                .arg(format!("-T{epoch}"))
+                .arg(format!("-T{}", packer.epoch))
                 .arg("-U")
                 .arg(uuid(name))
                 .arg(&image)
@@ -71,7 +63,7 @@ impl Writer {
             Self::Erofs(_) => format!("mkfs.erofs {}", path.display()),
             _ => format!("mksquashfs {}", path.display()),
         };
-        tool(system, sink, command, &shown, epoch, last_line)?;
+        packer.run(command, &shown, last_line)?;
         fs::set_mode(&image, 0o644)?;
         fs::sync_file(&image)?;
         Ok(image)
@@ -84,23 +76,20 @@ pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
         fs::rename_noreplace(new, path)?;
     } else {
         fs::sync_file_system(new)?;
-        match fs::exchange(new, path) {
-            // The old file is now in the temporary directory.
-            Ok(()) => {}
-            Err(_) => {
-                let old = new.with_extension("old");
-                fs::rename(path, &old)?;
-                if let Err(e) = fs::rename_noreplace(new, path) {
-                    fs::rename(&old, path)?;
-                    return Err(e.into());
-                }
+        // After an exchange, the old extension is in the temporary directory. Some file systems support none.
+        if fs::exchange(new, path).is_err() {
+            let old = new.with_extension("old");
+            fs::rename(path, &old)?;
+            if let Err(e) = fs::rename_noreplace(new, path) {
+                fs::rename(&old, path)?;
+                return Err(e.into());
             }
         }
     }
-    Ok(fs::sync_dir(crate::pack::output::directory(path))?)
+    Ok(fs::sync_dir(directory(path))?)
 }
 
-/// A UUID (version 8) that depends on the name only.
+/// Returns a UUID (version 8) that depends only on the name.
 fn uuid(name: &str) -> String {
     let hex = digest::bytes(format!("dkms mksysext {name}").as_bytes());
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
@@ -120,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_replaced_whole() {
+    fn place_replaces_the_whole_extension() {
         let dir = tempfile::tempdir().unwrap();
         let (new, path) = (dir.path().join("new"), dir.path().join("name"));
         let make = |at: &Path, file: &str| {

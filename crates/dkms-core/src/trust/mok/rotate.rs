@@ -188,9 +188,9 @@ fn switch_to(
             if let Some(signal) = dkms_sys::signal::interrupted() {
                 return Err(Error::Interrupted(signal));
             }
-            let done = change.resign(system, sink, build, &resigner)?;
+            let done = change.resign(build, &resigner)?;
             taken.files += done.files.len();
-            taken.left.extend(done.left);
+            taken.left.extend(done.skipped);
             if done.installed > 0 && !taken.changed.contains(&build.kernel) {
                 taken.changed.push(build.kernel.clone());
             }
@@ -199,12 +199,12 @@ fn switch_to(
                     .report_later(&build.kernel, Event::Resigned { build: build.clone(), files: done.files });
             }
         }
-        change.replace(system, sink, exchange(pair, staged, &resigner.old))
+        change.replace(exchange(pair, staged, &resigner.old))
     };
     if let Err(e) = all() {
-        return Err(change.abandon_because(system, sink, e));
+        return Err(change.abandon_because(e));
     }
-    change.finish(system, sink, Ending::Whole)?;
+    change.finish(Ending::Whole)?;
     Ok(taken)
 }
 
@@ -247,19 +247,19 @@ impl Resign<'_> {
 }
 
 impl Resigner for Resign<'_> {
-    fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
+    fn reason_to_skip(&self, file: &Path) -> Result<Option<String>> {
         let (_, plain) = match Self::plain(file) {
-            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Err(cause.to_string())),
+            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Some(cause.to_string())),
             other => other?,
         };
         Ok(match sign::verify(&plain, &self.old) {
             // If the signature algorithm of a key is not supported here, only the signer's name is compared.
-            Ok(()) | Err(sign::VerifyError::UnsupportedKeyType) => Ok(()),
-            Err(e) => Err(e.to_string()),
+            Ok(()) | Err(sign::VerifyError::UnsupportedKeyType) => None,
+            Err(e) => Some(e.to_string()),
         })
     }
 
-    fn renewed(&self, build: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
+    fn sign(&self, build: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
         let failed = |cause: Cause| SigningError::SignFailed {

@@ -2,15 +2,14 @@
 
 use super::modules;
 use crate::error::Result;
-use crate::install::InstallError;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
-use dkms_tree::state;
+use kmodule::ModuleName;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The metadata of all modules of some builds.
+/// The metadata of the modules of one or more builds.
 #[derive(Debug, Default)]
-pub(crate) struct Inside {
+pub(crate) struct Metadata {
     /// The aliases by which hardware requests the modules, keyed by the kernel's name for each module.
     pub aliases: BTreeMap<String, BTreeSet<String>>,
     /// MODULE_VERSION, if set, with the same keys.
@@ -19,35 +18,28 @@ pub(crate) struct Inside {
     pub licences: BTreeSet<String>,
 }
 
-impl Inside {
+impl Metadata {
     /// Reads the modules built for these kernels.
     ///
     /// # Errors
     /// A kernel has no build, or a file is not a module.
     pub(crate) fn read(layout: &Layout, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
-        let mut inside = Self::default();
+        let mut metadata = Self::default();
         for kernel in kernels {
-            let b = Build::new(package, kernel);
-            let files = state::module_files(layout, &b);
-            if files.is_empty() {
-                return Err(InstallError::NothingBuilt(b).into());
-            }
-            for file in files {
-                let bytes = dkms_sys::fs::read(&file.path)?;
-                let module = modules::parse(&file.path, &bytes)?;
-                let name = String::from(kmodule::ModuleName::new(&file.name));
+            for (file, module) in modules::read_build(layout, &Build::new(package, kernel))? {
+                let name = String::from(ModuleName::new(&file.name));
                 let aliases = module.modinfo.aliases().map(str::to_owned);
-                inside.aliases.entry(name.clone()).or_default().extend(aliases);
-                inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
-                inside.licences.extend(module.modinfo.license().map(str::to_owned));
+                metadata.aliases.entry(name.clone()).or_default().extend(aliases);
+                metadata.versions.extend(module.modinfo.version().map(|version| (name, version.to_owned())));
+                metadata.licences.extend(module.modinfo.license().map(str::to_owned));
             }
         }
-        Ok(inside)
+        Ok(metadata)
     }
 
-    /// The field `Modaliases`, as Ubuntu's driver packages have it and ubuntu-drivers reads it: `NAME(ALIAS,
-    /// ALIAS), NAME(ALIAS)`. An alias that itself contains a comma or a bracket cannot be written there and
-    /// is left out.
+    /// Returns the value of the field `Modaliases` of Ubuntu's driver packages, which ubuntu-drivers reads:
+    /// `NAME(ALIAS, ALIAS), NAME(ALIAS)`. An alias that contains a comma or a bracket cannot be written in
+    /// this form and is left out.
     pub(crate) fn modaliases(&self) -> String {
         let writable = |alias: &&String| {
             !alias.is_empty()
@@ -66,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modaliases_as_ubuntu_drivers_splits_them() {
-        let mut inside = Inside::default();
+    fn modaliases_have_the_form_that_ubuntu_drivers_reads() {
+        let mut metadata = Metadata::default();
         let set = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect();
-        inside.aliases.insert("a".into(), set(&["pci:v1d*", "usb:v2*", "of:N*T*Cx,y", ""]));
-        inside.aliases.insert("b".into(), set(&["acpi*:X:*"]));
-        inside.aliases.insert("c".into(), set(&[]));
-        assert_eq!(inside.modaliases(), "a(pci:v1d*, usb:v2*), b(acpi*:X:*)");
+        metadata.aliases.insert("a".into(), set(&["pci:v1d*", "usb:v2*", "of:N*T*Cx,y", ""]));
+        metadata.aliases.insert("b".into(), set(&["acpi*:X:*"]));
+        metadata.aliases.insert("c".into(), set(&[]));
+        assert_eq!(metadata.modaliases(), "a(pci:v1d*, usb:v2*), b(acpi*:X:*)");
     }
 }
