@@ -1,7 +1,7 @@
 //! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each file overrides the previous files.
 
 use super::bash::Evaluator;
-use super::load::evaluate_one;
+use super::load::evaluate_file;
 use crate::conf::ConfError;
 use crate::error::Result;
 use crate::event::Sink;
@@ -75,7 +75,7 @@ pub fn evaluate(
     for path in &paths {
         let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
-        directives = evaluate_one(evaluator, path, &text, &state, Dialect::Framework)?.0;
+        directives = evaluate_file(evaluator, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);
@@ -84,7 +84,7 @@ pub fn evaluate(
         let help = "use IDs that are not in use on this machine";
         problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
-    let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();
+    let errors: Vec<_> = problems.into_iter().map(|found| super::load::locate(found, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
 }
 

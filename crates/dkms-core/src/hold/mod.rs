@@ -81,7 +81,7 @@ pub fn held(system: &System, sink: &dyn Sink, release: &str) -> Result<Vec<Strin
 fn kernels(system: &System, sink: &dyn Sink) -> Result<Kernels> {
     let lacking_packages = |release: Release| {
         let kernel = Kernel { release, arch: system.host.machine.clone() };
-        Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
+        Ok((kernel.release.to_string(), ready::missing_packages(system, sink, &kernel)?))
     };
     ready::kernels(&system.layout).into_iter().map(lacking_packages).collect()
 }

@@ -114,7 +114,7 @@ impl Change {
             return Ok(());
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
-        let entries = status::of_package(system, package, &kernels);
+        let entries = status::package_status(system, package, &kernels);
         Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
     }
 
