@@ -387,7 +387,9 @@ mod tests {
 
     #[test]
     fn messages_about_killed_commands() {
-        assert!(reports_killed_command("/usr/src/x/dkms.conf: line 3:    12 Killed                  sleep 9"));
+        assert!(reports_killed_command(
+            "/usr/src/x/dkms.conf: line 3:    12 Killed                  sleep 9"
+        ));
         assert!(!reports_killed_command("echo: nobody was Killed here"));
         assert!(!reports_killed_command("x: line 3: Killed by a bug"));
     }

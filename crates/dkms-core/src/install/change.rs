@@ -176,8 +176,9 @@ impl Change {
     fn environment(&self, system: &System, build: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&build.package, Some(&build.kernel));
         let headers = headers::find(system, &build.kernel);
-        if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &build.kernel.release)) {
-            environment.extend(tools.environment);
+        if let Ok(headers) = headers {
+            let toolchain = toolchain::detect(&system.host, &headers, &build.kernel.release);
+            environment.extend(toolchain.environment);
         }
         environment.push(lock::variable(system, &self.held));
         environment

@@ -118,7 +118,7 @@ pub fn describe(
     let kernel_headers = headers::find(system, kernel).ok();
     let mut make = recipe::command_line(system, &build, &loaded)?;
     if let Some(headers) = &kernel_headers {
-        make = toolchain::detect(&system.host, headers, &kernel.release)?.as_typed(&make);
+        make = toolchain::detect(&system.host, headers, &kernel.release).as_typed(&make);
     }
     let patches = loaded
         .conf

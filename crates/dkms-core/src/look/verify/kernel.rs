@@ -2,11 +2,11 @@
 //! modules for comparison, and the keys it trusts.
 
 use super::index::Index;
-use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
+use super::sources::{Sample, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
 use crate::distro::Family;
 use crate::event::Sink;
-use crate::kernel::headers::KernelConfig;
+use crate::kernel::headers::{self, KernelConfig};
 use crate::system::System;
 use dkms_tree::ids::Kernel;
 use kmodule::symvers::Symvers;
@@ -48,7 +48,7 @@ impl Facts {
     #[must_use]
     pub fn gather(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Self {
         let modules = system.layout.kernel_modules(&kernel.release);
-        let config = configuration(&system.layout, &system.settings, kernel);
+        let config = headers::configuration(&system.layout, &system.settings, &kernel.release);
         let own_modules = modules.join("kernel");
         let sample = sample(&own_modules);
         // An image contains only its own symbols. The symbols of its modules come from depmod's index.

@@ -1,8 +1,8 @@
-//! Reads the facts about a kernel: its configuration, its symbols, its own modules, and kmod's formats.
+//! Reads the facts about a kernel: its symbols, its own modules, the modules of dkms, and kmod's formats.
 
 use crate::event::Sink;
 use crate::installed::installed_files;
-use crate::kernel::headers::{self, KernelConfig};
+use crate::kernel::headers;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::status::{self, Filter, State};
 use crate::system::{Settings, System};
@@ -27,18 +27,6 @@ pub(super) struct Sample {
     pub entry_places: Option<(u64, u64)>,
     /// The issuer of the certificate that signed it; empty if it is unsigned.
     pub signer: String,
-}
-
-/// Reads the configuration of a kernel, from its headers or from the file next to its image.
-pub(super) fn configuration(layout: &Layout, settings: &Settings, kernel: &Kernel) -> Option<KernelConfig> {
-    let release = &kernel.release;
-    [
-        headers::config_path(layout, settings, release),
-        layout.boot_dir.join(format!("config-{release}")),
-        layout.kernel_modules(release).join("config"),
-    ]
-    .iter()
-    .find_map(|path| KernelConfig::read(path))
 }
 
 /// Reads the symbols that a kernel and its modules export, from its headers, from the file that Fedora and RHEL
