@@ -61,9 +61,9 @@ impl Distribution {
         Some(Self::from_os_release(&text))
     }
 
-    /// Returns the family, which is determined by the beginning of the identity, as in dkms 3.x. RHEL and Oracle
-    /// are detected by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but they have
-    /// weak-modules.
+    /// Returns the family, which is determined by the beginning of the identity, as in dkms 3.x. RHEL and
+    /// Oracle are detected by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but
+    /// they have weak-modules.
     pub fn family(&self) -> Family {
         let begins = |words: &[&str]| words.iter().any(|word| self.word.starts_with(word));
         if matches!(&*self.id, "rhel" | "ol") {
@@ -107,8 +107,8 @@ impl Distribution {
         let mut paths = Vec::new();
         match self.family() {
             Family::Debian => {
-                // The package for 6.1.0-56-amd64 is linux-kbuild-6.1. Newer packages have the complete version
-                // in their name.
+                // The package for 6.1.0-56-amd64 is linux-kbuild-6.1. Newer packages have the complete
+                // version in their name.
                 let versions = [
                     release.rsplit_once('.').map(|(version, _)| version),
                     release.split_once('-').map(|(version, _)| version),

@@ -4,8 +4,8 @@
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Changes the owner of all files in a tree to this user and group; links are not followed. If `user` is `None`,
-/// nothing is changed. A change of the owner clears the set-user-ID bits of files (chown(2)).
+/// Changes the owner of all files in a tree to this user and group; links are not followed. If `user` is
+/// `None`, nothing is changed. A change of the owner clears the set-user-ID bits of files (chown(2)).
 ///
 /// # Errors
 /// The owner of a file cannot be changed. The rest of the tree is not changed then.
@@ -20,8 +20,8 @@ pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys
     Ok(())
 }
 
-/// Changes the owner of the files of a build to root. Failures are ignored, because these files are not trusted
-/// in any case.
+/// Changes the owner of the files of a build to root. Failures are ignored, because these files are not
+/// trusted in any case.
 pub(crate) fn give_to_root(path: &Path) {
     let _ = give(path, Some((0, 0)));
 }

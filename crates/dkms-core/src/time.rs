@@ -42,8 +42,8 @@ fn named_date(seconds: u64) -> (&'static str, &'static str, (u64, u64, u64)) {
     (name(&DAYS, days % 7), name(&MONTHS, date.1.saturating_sub(1)), date)
 }
 
-/// Converts a number of days since 1970-01-01 to year, month and day. The calculation counts years from March, so
-/// that a leap day is the last day of its year, and repeats every 400 years (146,097 days).
+/// Converts a number of days since 1970-01-01 to year, month and day. The calculation counts years from
+/// March, so that a leap day is the last day of its year, and repeats every 400 years (146,097 days).
 fn date(days: u64) -> (u64, u64, u64) {
     let days_since_year_0 = days + 719_468;
     let (period, day_of_period) = (days_since_year_0 / 146_097, days_since_year_0 % 146_097);

@@ -1,8 +1,8 @@
 //! The BTF of kernels, from which the BTF of modules is made: `btf/<SHA-256 of the kernel in the image>`.
 //!
 //! Unpacking a kernel takes longer than compiling a small module, so it is done once. A file consists of one
-//! line of JSON, with the kernel and the digest of the BTF, and of the BTF. It is created with one rename, and
-//! every use checks the digest. It counts towards the limit of the cache and is evicted like an entry.
+//! line of JSON, with the kernel and the digest of the BTF, and of the BTF. It is created with one rename,
+//! and every use checks the digest. It counts towards the limit of the cache and is evicted like an entry.
 
 use super::error::Untrusted;
 use super::store::Measured;
@@ -85,8 +85,8 @@ impl Cache {
         self.evict(kernel_digest)
     }
 
-    /// Lists the BTF of the kernels that a filter selects, the most recently used first. A filter for packages
-    /// selects none. Damaged files are listed only if the filter is empty.
+    /// Lists the BTF of the kernels that a filter selects, the most recently used first. A filter for
+    /// packages selects none. Damaged files are listed only if the filter is empty.
     #[must_use]
     pub fn bases(&self, filter: &Filter) -> Vec<Base> {
         let base = |Measured { fingerprint, dir: path, size, used }: Measured| {
@@ -216,7 +216,8 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // The directory was deleted with its last file. Test an empty file, and a file without an end of line.
+        // The directory was deleted with its last file. Test an empty file, and a file without an end of
+        // line.
         std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();

@@ -27,8 +27,8 @@ impl Entry {
     /// Opens the entry in a directory; `None` if there is no such directory.
     ///
     /// # Errors
-    /// Its record belongs to another fingerprint, or a file is missing, has another size, or can be written by
-    /// other users.
+    /// Its record belongs to another fingerprint, or a file is missing, has another size, or can be written
+    /// by other users.
     pub fn open(dir: &Path, fingerprint: &str) -> Result<Option<Self>, Damaged> {
         if !fs::exists(dir) {
             return Ok(None);

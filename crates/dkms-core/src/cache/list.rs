@@ -41,8 +41,8 @@ impl Contents {
 }
 
 impl Cache {
-    /// Lists the builds that a filter selects, the most recently used first. Damaged entries are listed only if
-    /// the filter is empty.
+    /// Lists the builds that a filter selects, the most recently used first. Damaged entries are listed only
+    /// if the filter is empty.
     ///
     /// # Errors
     /// The directory of the cache cannot be read or is not trusted.

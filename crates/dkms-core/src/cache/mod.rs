@@ -7,10 +7,10 @@
 //! The directory `btf` next to `v1` contains the BTF of kernels (`base`).
 //!
 //! Readers take no lock. An entry is created with one rename and removed with one rename; if it is in a lower
-//! layer of an overlay, its record is removed first. So an entry is complete or absent. Every byte is compared
-//! with the record before it is used. Writers take an exclusive lock, so any temporary directory that they find
-//! is a leftover of a killed process, and is removed. Nothing is synced: if a crash of the machine damages an
-//! entry, its check fails and it is dropped.
+//! layer of an overlay, its record is removed first. So an entry is complete or absent. Every byte is
+//! compared with the record before it is used. Writers take an exclusive lock, so any temporary directory
+//! that they find is a leftover of a killed process, and is removed. Nothing is synced: if a crash of the
+//! machine damages an entry, its check fails and it is dropped.
 //!
 //! An error of the cache never fails a build: callers turn every error into a warning.
 
@@ -79,8 +79,8 @@ impl Cache {
 
     /// Returns the cache of a system; `None` if it is disabled (`cache_size=0`, `--no-cache`).
     ///
-    /// Builds for other roots have a separate cache, because this machine must not use modules that the compiler
-    /// and the headers of an image produced. They may use the builds of this machine.
+    /// Builds for other roots have a separate cache, because this machine must not use modules that the
+    /// compiler and the headers of an image produced. They may use the builds of this machine.
     #[must_use]
     pub fn of(system: &System) -> Option<Self> {
         (!system.settings.no_cache).then(|| Self::to_inspect(system)).filter(|cache| cache.limit > 0)
@@ -97,7 +97,8 @@ impl Cache {
         }
     }
 
-    /// Returns whether its directory is a mount point. This is so if several builds of containers share a cache.
+    /// Returns whether its directory is a mount point. This is so if several builds of containers share a
+    /// cache.
     pub(crate) fn is_mounted(&self) -> bool {
         let device = |path: &Path| fs::symlink_metadata(path).ok().map(|metadata| metadata.dev());
         let top = self.dir.parent();
@@ -117,8 +118,8 @@ impl Cache {
         self.limit
     }
 
-    /// Finds the entry of a fingerprint. Checks its record and the sizes of its files; [`Entry::read`] compares
-    /// the digest when a file is read.
+    /// Finds the entry of a fingerprint. Checks its record and the sizes of its files; [`Entry::read`]
+    /// compares the digest when a file is read.
     ///
     /// # Errors
     /// The entry is damaged. [`Cache::drop_entry`] removes it.

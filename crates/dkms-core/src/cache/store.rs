@@ -54,7 +54,8 @@ impl Cache {
     /// Each variant of [`StoreError`]. Nothing is left behind.
     pub fn store_from(&self, dir: &Path, record: &Record) -> Result<(), StoreError> {
         let source = Entry { record: record.clone(), dir: dir.to_owned() };
-        // The layer describes the build in a registry. A local record does not depend on the source of the build.
+        // The layer describes the build in a registry. A local record does not depend on the source of the
+        // build.
         let local = Record { layer: None, ..record.clone() };
         self.insert(&local, false, |file| Ok(source.read(file)?))
     }
@@ -126,7 +127,8 @@ impl Cache {
         let mut entries = self.measured_entries()?;
         entries.extend(self.measured_bases());
         let mut total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
-        // A time in the future is a mistake. Such an entry is evicted first, otherwise it would be kept forever.
+        // A time in the future is a mistake. Such an entry is evicted first, otherwise it would be kept
+        // forever.
         let latest = SystemTime::now() + MAX_CLOCK_SKEW;
         entries.sort_by_key(|entry| Some(entry.used).filter(|used| *used <= latest));
         for entry in entries {
@@ -180,8 +182,8 @@ impl Cache {
         let trash = TempDir::new_in(&self.dir, TEMPORARY)?;
         match fs::rename(dir, trash.path().join("entry")) {
             Err(e) if e.is_not_found() => return Ok(()),
-            // It is in a lower layer of a container image, so it cannot be renamed. Without its record, it is no
-            // longer an entry.
+            // It is in a lower layer of a container image, so it cannot be renamed. Without its record, it is
+            // no longer an entry.
             Err(e) if layers::is_of_lower_layer(&e, dir) => {
                 fs::remove_file(dir.join(RECORD))?;
                 fs::remove_tree(dir)?;
@@ -223,8 +225,8 @@ pub(super) struct Measured {
     pub used: SystemTime,
 }
 
-/// Returns the number of bytes in the directory of an entry, and the modification time of its record. Files that
-/// cannot be examined are ignored.
+/// Returns the number of bytes in the directory of an entry, and the modification time of its record. Files
+/// that cannot be examined are ignored.
 fn measure(entry: &Path) -> (u64, SystemTime) {
     let record = fs::symlink_metadata(entry.join(RECORD)).ok();
     let used = record.and_then(|metadata| metadata.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH);

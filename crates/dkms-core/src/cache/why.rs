@@ -24,8 +24,8 @@ pub struct Nearest {
 }
 
 impl Cache {
-    /// Finds the entry of a package whose inputs are most similar to these lines. If there are several, returns
-    /// the most recently used.
+    /// Finds the entry of a package whose inputs are most similar to these lines. If there are several,
+    /// returns the most recently used.
     ///
     /// # Errors
     /// The cache cannot be read.

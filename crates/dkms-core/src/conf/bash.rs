@@ -1,6 +1,6 @@
 //! Evaluates a configuration file with bash. Only this module does so. The file is untrusted: it runs as a
-//! dedicated user, in separate namespaces, with a temporary copy of its directory, and only known directives are
-//! read from the result.
+//! dedicated user, in separate namespaces, with a temporary copy of its directory, and only known directives
+//! are read from the result.
 
 use crate::confine::{self, BuildUser};
 use crate::event::Sink;
@@ -57,8 +57,8 @@ impl<'a> Evaluator<'a> {
 /// Evaluates one file. `text` is its content; it was read from `path`.
 ///
 /// # Errors
-/// The reason as text: bash is missing, a limit was exceeded, the confinement is impossible, or the message of
-/// bash.
+/// The reason as text: bash is missing, a limit was exceeded, the confinement is impossible, or the message
+/// of bash.
 pub fn evaluate(
     evaluator: &Evaluator<'_>,
     path: &Path,
@@ -93,8 +93,8 @@ pub fn evaluate(
     Ok(in_source.filter(names_package).unwrap_or(output.directives))
 }
 
-/// Returns whether the file computes the package's name or version with a command. The command may read it from
-/// a file.
+/// Returns whether the file computes the package's name or version with a command. The command may read it
+/// from a file.
 fn computes_identity(text: &[u8]) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| {
         let line = line.trim_start();
@@ -263,8 +263,8 @@ impl Evaluation<'_> {
         Ok(Some(dir))
     }
 
-    /// Returns the directory of the file if it is a package's source. A directory of the system or of a user is
-    /// not one, because it contains other files.
+    /// Returns the directory of the file if it is a package's source. A directory of the system or of a user
+    /// is not one, because it contains other files.
     fn source(&self) -> Option<Source> {
         let dir = self.path.parent()?.canonicalize().ok()?;
         let is_shared = dir.metadata().ok()?.mode() & 0o002 != 0;
@@ -313,8 +313,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// Returns the reason why bash was stopped. The message of the error is not used, because it would contain the
-/// command line, which is a complete program.
+/// Returns the reason why bash was stopped. The message of the error is not used, because it would contain
+/// the command line, which is a complete program.
 fn describe(error: &ProcessError) -> String {
     match error {
         ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),

@@ -50,7 +50,8 @@ impl Distribution {
         }
     }
 
-    /// Returns the packages with the distribution's default kernel and its headers; `None` if they are unknown.
+    /// Returns the packages with the distribution's default kernel and its headers; `None` if they are
+    /// unknown.
     pub fn usual_kernel(&self, arch: &str) -> Option<(String, String)> {
         let pair = |kernel: &str, headers: &str| Some((kernel.to_owned(), headers.to_owned()));
         let debian = match arch {
@@ -98,8 +99,8 @@ impl Distribution {
     }
 }
 
-/// Returns whether a release contains one of [`KERNEL_NAMES`] where the distribution puts it: before a number, or
-/// at the end.
+/// Returns whether a release contains one of [`KERNEL_NAMES`] where the distribution puts it: before a
+/// number, or at the end.
 fn has_part(release: &str, part: &str) -> bool {
     release.split_once(part).is_some_and(|(_, rest)| match part {
         ".fc" | ".el" | "-arch" => rest.starts_with(|c: char| c.is_ascii_digit()),

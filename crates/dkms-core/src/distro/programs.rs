@@ -26,8 +26,8 @@ impl Distribution {
         let (name, version) = package_name(program);
         // Several versions of a compiler can be installed in these distributions: gcc in Debian, openSUSE and
         // Gentoo, LLVM in Debian (llvm-toolchain-*), openSUSE (llvm* in Factory), Alpine
-        // (pkgs.alpinelinux.org), Void (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of LLVM
-        // in such packages.
+        // (pkgs.alpinelinux.org), Void (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of
+        // LLVM in such packages.
         let is_llvm = matches!(name, "clang" | "lld" | "llvm");
         match self.family() {
             Family::Debian | Family::Ubuntu if !version.is_empty() => format!("{name}-{version}"),

@@ -25,8 +25,8 @@ pub(super) enum Compiler {
 }
 
 impl Compiler {
-    /// Parses `CONFIG_CC_VERSION_TEXT`, such as `gcc-12 (Debian 12.2.0-14) 12.2.0`. With clang, the name of the
-    /// vendor may come first: `Ubuntu clang version 18.1.3`.
+    /// Parses `CONFIG_CC_VERSION_TEXT`, such as `gcc-12 (Debian 12.2.0-14) 12.2.0`. With clang, the name of
+    /// the vendor may come first: `Ubuntu clang version 18.1.3`.
     pub(super) fn from_version_text(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         if let Some(at) = words.windows(2).position(|pair| pair == ["clang", "version"]) {
@@ -59,8 +59,8 @@ pub(super) struct Llvm {
 
 impl Llvm {
     /// Prefers the LLVM of the kernel's version (`LLVM=-18`) to the one without a version in its name
-    /// (`LLVM=1`), unless both are the same program or the kernel's kbuild does not support suffixes. A complete
-    /// LLVM is preferred to an incomplete one. `major` is the kernel's version of clang.
+    /// (`LLVM=1`), unless both are the same program or the kernel's kbuild does not support suffixes. A
+    /// complete LLVM is preferred to an incomplete one. `major` is the kernel's version of clang.
     pub(super) fn choose(major: Option<&str>, release: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let with_suffix = |suffix: &str| -> Self {
             let names = PROGRAMS.iter().map(|program| format!("{program}{suffix}"));

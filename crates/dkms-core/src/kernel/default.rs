@@ -4,8 +4,9 @@ use super::headers;
 use crate::system::System;
 use dkms_tree::ids::Release;
 
-/// Returns the kernels for which modules are built in an image if the user selects none: the newest kernel, or
-/// with `autoinstall_all_kernels` all kernels that have headers. Returns `None` if the system is not an image.
+/// Returns the kernels for which modules are built in an image if the user selects none: the newest kernel,
+/// or with `autoinstall_all_kernels` all kernels that have headers. Returns `None` if the system is not an
+/// image.
 #[must_use]
 pub fn of_image(system: &System) -> Option<Vec<Release>> {
     let kernels = system.host.image.as_ref()?;

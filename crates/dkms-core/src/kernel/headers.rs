@@ -110,8 +110,8 @@ pub fn config_path(layout: &Layout, settings: &Settings, release: &str) -> PathB
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
-/// Returns the file with the kernel's configuration and its comments (`is not set`): `--config`, or `.config` in
-/// the headers. The file need not exist.
+/// Returns the file with the kernel's configuration and its comments (`is not set`): `--config`, or `.config`
+/// in the headers. The file need not exist.
 pub fn whole_config_path(layout: &Layout, settings: &Settings, release: &str) -> PathBuf {
     settings.kernel_config.clone().unwrap_or_else(|| source_dir(layout, settings, release).join(".config"))
 }
@@ -161,8 +161,8 @@ pub fn find(system: &System, kernel: &Kernel) -> Result<Headers> {
         );
     }
     let path = config_path(layout, settings, release);
-    // It is not an error if the configuration does not exist or cannot be read, but it is if it is not a regular
-    // file or too large.
+    // It is not an error if the configuration does not exist or cannot be read, but it is if it is not a
+    // regular file or too large.
     if let Err(e) = fs::open_bounded(&path, Limit::INDEX) {
         if e.errno().is_none() {
             return Err(e.into());

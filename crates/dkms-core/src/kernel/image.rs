@@ -1,5 +1,5 @@
-//! The kernels of an image. An image is a system whose kernels do not run: it is in another root, or in a chroot
-//! or container.
+//! The kernels of an image. An image is a system whose kernels do not run: it is in another root, or in a
+//! chroot or container.
 
 use super::installed;
 use dkms_tree::ids::Release;

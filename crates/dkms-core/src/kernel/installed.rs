@@ -65,8 +65,8 @@ impl ModuleIndex {
         }
     }
 
-    /// Returns the compression of the kernel's modules: zstd if there is any `.zst` file, otherwise xz or gzip
-    /// in the same way (the order of dkms 3.x).
+    /// Returns the compression of the kernel's modules: zstd if there is any `.zst` file, otherwise xz or
+    /// gzip in the same way (the order of dkms 3.x).
     pub fn compression(&self) -> Option<Compression> {
         let order = [Compression::Zstd, Compression::Xz, Compression::Gzip];
         order.into_iter().find(|format| self.formats.contains(format))

@@ -103,8 +103,8 @@ impl Machine {
         MACHINES.iter().find(|machine| machine.options.iter().all(|option| config.enabled(option)))
     }
 
-    /// Returns whether the compilers of this system compile for it. This does not depend on the running kernel,
-    /// because a 32-bit system can have a 64-bit kernel.
+    /// Returns whether the compilers of this system compile for it. This does not depend on the running
+    /// kernel, because a 32-bit system can have a 64-bit kernel.
     pub fn is_native(&self) -> bool {
         self.is_native_of(std::env::consts::ARCH)
     }
@@ -129,8 +129,8 @@ impl Machine {
     }
 }
 
-/// Returns the machine of an installed kernel; `None` if its configuration is not installed, or if the machine is
-/// unknown.
+/// Returns the machine of an installed kernel; `None` if its configuration is not installed, or if the
+/// machine is unknown.
 pub fn of_kernel(layout: &Layout, settings: &Settings, release: &str) -> Option<&'static Machine> {
     Machine::of_config(&headers::configuration(layout, settings, release)?)
 }
@@ -147,9 +147,9 @@ pub(super) struct Cross {
 }
 
 impl Cross {
-    /// Chooses gcc for a machine. `kernel_compiler` is the program that compiled the kernel, such as `gcc-12`.
-    /// Its version is preferred, and required if the makefiles of the headers set it (`is_fixed`). If the caller
-    /// set `CROSS_COMPILE`, `prefix` is its value.
+    /// Chooses gcc for a machine. `kernel_compiler` is the program that compiled the kernel, such as
+    /// `gcc-12`. Its version is preferred, and required if the makefiles of the headers set it (`is_fixed`).
+    /// If the caller set `CROSS_COMPILE`, `prefix` is its value.
     pub(super) fn choose(
         machine: &Machine,
         kernel_compiler: &str,
@@ -204,7 +204,8 @@ impl Format {
         is_native || kmodule::machine_of_arch(machine).is_some_and(|(_, number)| number == self.machine)
     }
 
-    /// Returns the name of the machine, as `uname -m` prints it, and the program of qemu that runs such files.
+    /// Returns the name of the machine, as `uname -m` prints it, and the program of qemu that runs such
+    /// files.
     pub(crate) fn emulator(self) -> Option<(&'static str, &'static str)> {
         Some(match (self.machine, self.is_64_bit, self.little_endian) {
             (183, true, true) => ("aarch64", "qemu-aarch64"),
@@ -229,8 +230,8 @@ fn find(name: &str) -> Option<&'static Machine> {
 }
 
 /// Returns the directories that may have libraries of another machine: this root, which can have libraries of
-/// several machines, and the directories of Debian's packages `libc6-*-cross` and similar. This root comes first:
-/// loaders search it in any case, so its libraries must be used together with its loader.
+/// several machines, and the directories of Debian's packages `libc6-*-cross` and similar. This root comes
+/// first: loaders search it in any case, so its libraries must be used together with its loader.
 pub(crate) fn libraries_of(name: &str) -> Vec<PathBuf> {
     let triples = find(name).map_or(&[][..], |machine| machine.triples);
     let cross = triples.iter().map(|triple| Path::new("/usr").join(triple));

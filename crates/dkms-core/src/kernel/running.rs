@@ -120,8 +120,8 @@ fn parse(line: &str) -> Option<(ModuleName, LoadedModule)> {
     Some((name, module))
 }
 
-/// Returns the ID in an ELF note. It follows the lengths of name and content, the type (4 bytes each), and the
-/// name.
+/// Returns the ID in an ELF note. It follows the lengths of name and content, the type (4 bytes each), and
+/// the name.
 fn build_id(note: &[u8]) -> Option<String> {
     let (name, rest) = note.get(12..)?.split_at_checked(4)?;
     (name == b"GNU\0" && !rest.is_empty()).then(|| rest.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -48,8 +48,8 @@ pub struct Missing {
 }
 
 /// Detects the toolchain of a kernel, from `.kernelvariables` in its headers, `CONFIG_CC_VERSION_TEXT`,
-/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. If the headers have a `vmlinux`, its `.comment` section decides
-/// whether the compiler was clang.
+/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. If the headers have a `vmlinux`, its `.comment` section
+/// decides whether the compiler was clang.
 pub fn detect(host: &Host, headers: &Headers, release: &str) -> Toolchain {
     let mut toolchain = Toolchain::default();
     let find = |program: &str| dkms_sys::process::which(program, &host.path);
@@ -102,8 +102,8 @@ pub fn detect(host: &Host, headers: &Headers, release: &str) -> Toolchain {
 }
 
 impl Toolchain {
-    /// Configures the toolchain for another machine. Variables that the caller sets are not changed. `fixed` is
-    /// the compiler that the makefiles of the headers set.
+    /// Configures the toolchain for another machine. Variables that the caller sets are not changed. `fixed`
+    /// is the compiler that the makefiles of the headers set.
     fn use_foreign(
         &mut self,
         host: &Host,

@@ -280,8 +280,8 @@ fn native_destinations(system: &System, build: &Build) -> Vec<(String, String)> 
     conf.modules.into_iter().map(|module| (module.dest_name, module.dest_location)).collect()
 }
 
-/// Returns the builds that weak-modules linked into other kernels. A build is only listed if all its files are
-/// linked.
+/// Returns the builds that weak-modules linked into other kernels. A build is only listed if all its files
+/// are linked.
 fn weak_entries(layout: &Layout, filter: &Filter) -> Vec<Entry> {
     let mut entries = Vec::new();
     for release in state::releases(layout) {

@@ -20,8 +20,8 @@ use dkms_tree::originals::Original;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The maximum number of rounds. Another round is needed if a repair reveals another finding, such as originals
-/// whose link was dangling.
+/// The maximum number of rounds. Another round is needed if a repair reveals another finding, such as
+/// originals whose link was dangling.
 const MAX_ROUNDS: usize = 4;
 
 /// The result of a repair.

@@ -59,8 +59,8 @@ pub fn ready(system: &System, sink: &dyn Sink, kernel: &Kernel, must_be_loaded: 
     check(system, sink, kernel, must_be_loaded, &verdicts)
 }
 
-/// Like [`ready`], but uses existing verdicts. `verdicts` must include all modules that are installed for this
-/// kernel.
+/// Like [`ready`], but uses existing verdicts. `verdicts` must include all modules that are installed for
+/// this kernel.
 ///
 /// # Errors
 /// framework.conf cannot be read.
@@ -272,8 +272,8 @@ fn required(
     Ok(required.into_iter().map(|package| Required::Package(package.name)).collect())
 }
 
-/// Returns whether autoinstall installs a package; `true` if its dkms.conf cannot be read. If the reference is
-/// the tree, a package that is excluded for this kernel is not installed either.
+/// Returns whether autoinstall installs a package; `true` if its dkms.conf cannot be read. If the reference
+/// is the tree, a package that is excluded for this kernel is not installed either.
 fn is_autoinstalled(
     system: &System,
     sink: &dyn Sink,
@@ -387,7 +387,8 @@ fn check_module(id: &str, judged: &Judged, index: &Index, in_image: bool, report
     if reasons.is_empty() {
         return true;
     }
-    // Many machines may boot an image. A reason that depends on the machine does not count against the kernel.
+    // Many machines may boot an image. A reason that depends on the machine does not count against the
+    // kernel.
     let depends_on_machine = in_image && reasons.iter().all(Reason::depends_on_machine);
     let (answer, help) = if depends_on_machine {
         (Outcome::Loads, Some(ON_OTHER_MACHINES.to_owned()))
@@ -405,8 +406,8 @@ fn check_module(id: &str, judged: &Judged, index: &Index, in_image: bool, report
     false
 }
 
-/// Returns the reasons for which a machine that enforces signatures may refuse a module, although this machine
-/// loads it.
+/// Returns the reasons for which a machine that enforces signatures may refuse a module, although this
+/// machine loads it.
 fn refusals_on_other_machines(notes: &[Reason]) -> Vec<Reason> {
     let refusal = |note: &Reason| match note {
         Reason::TaintsUnsigned { cause } => Some(Reason::EnforcementUnknown { cause: cause.clone() }),

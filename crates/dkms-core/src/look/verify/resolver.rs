@@ -1,5 +1,5 @@
-//! Determines which module provides a symbol, in which order modules are loaded, and whether each one is loaded
-//! or refused. Only this file does so.
+//! Determines which module provides a symbol, in which order modules are loaded, and whether each one is
+//! loaded or refused. Only this file does so.
 //!
 //! modprobe and the kernel work like this:
 //!
@@ -286,8 +286,8 @@ impl<'f> Resolver<'f> {
         locked(&self.results).get(name).cloned().unwrap_or_default()
     }
 
-    /// Returns the modules that modprobe loads before the module of this name, in load order, and whether each
-    /// one is required.
+    /// Returns the modules that modprobe loads before the module of this name, in load order, and whether
+    /// each one is required.
     fn order(
         &self,
         name: &ModuleName,
@@ -346,8 +346,9 @@ impl<'f> Resolver<'f> {
         }
     }
 
-    /// Loads modules one after the other. Returns the first required module that the kernel refuses. Its exports
-    /// are still treated as loaded, so that modules that need it are only checked for their own errors.
+    /// Loads modules one after the other. Returns the first required module that the kernel refuses. Its
+    /// exports are still treated as loaded, so that modules that need it are only checked for their own
+    /// errors.
     fn load(&self, order: &[(ModuleName, bool)], loaded: &mut Loaded) -> Option<(ModuleName, Reason)> {
         let mut first = None;
         for (name, is_required) in order {

@@ -29,8 +29,8 @@ pub(super) struct Sample {
     pub signer: String,
 }
 
-/// Reads the symbols that a kernel and its modules export, from its headers, from the file that Fedora and RHEL
-/// install next to the image, or from the image itself. Also returns the path of the file.
+/// Reads the symbols that a kernel and its modules export, from its headers, from the file that Fedora and
+/// RHEL install next to the image, or from the image itself. Also returns the path of the file.
 pub(super) fn symbols(layout: &Layout, settings: &Settings, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
     let release = &kernel.release;
     let modules = layout.kernel_modules(release);
@@ -69,8 +69,8 @@ pub(super) fn is_image(path: &Path) -> bool {
     name.is_some_and(|name| IMAGES.iter().any(|image| name.starts_with(image)))
 }
 
-/// Reads one of the kernel's own modules: the smallest module of the first directory that has one, because any
-/// module will do.
+/// Reads one of the kernel's own modules: the smallest module of the first directory that has one, because
+/// any module will do.
 pub(super) fn sample(own: &Path) -> Option<Sample> {
     let mut pending = vec![own.to_owned()];
     while let Some(dir) = pending.pop() {

@@ -1,5 +1,5 @@
-//! The keys that a kernel trusts: for the running kernel, those in its keyrings; for another kernel, those that
-//! the firmware and shim will pass to it.
+//! The keys that a kernel trusts: for the running kernel, those in its keyrings; for another kernel, those
+//! that the firmware and shim will pass to it.
 
 use crate::distro::Family;
 use crate::host::Host;
@@ -26,8 +26,8 @@ pub struct Trust {
     /// unknown).
     known: Vec<(Certificate, Option<bool>)>,
     revoked: Vec<Certificate>,
-    /// The descriptions of the keys in the running kernel's keyrings that match no known certificate; `None` if
-    /// the keyrings cannot be read.
+    /// The descriptions of the keys in the running kernel's keyrings that match no known certificate; `None`
+    /// if the keyrings cannot be read.
     other_keys: Option<Vec<String>>,
     /// Whether the lists of firmware and shim could be read.
     complete: bool,
@@ -288,8 +288,8 @@ fn is_in_keyring(machine: &Machine, certificate: &Certificate, accepts_firmware:
     Some(is_in_any && keyrings.keyrings_with(certificate).iter().any(is_trusted))
 }
 
-/// Returns the descriptions of the keys in the keyrings that match none of the known certificates; `None` if a
-/// keyring cannot be read.
+/// Returns the descriptions of the keys in the keyrings that match none of the known certificates; `None` if
+/// a keyring cannot be read.
 fn other_keys(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Vec<String>> {
     let keyrings = machine.keyrings();
     let mut others = Vec::new();
