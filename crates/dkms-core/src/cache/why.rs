@@ -11,7 +11,7 @@ pub struct Difference {
     /// The value of the cached build; `None` if it does not have this input.
     pub cached: Option<String>,
     /// The value of the build that was not found; `None` if it does not have this input.
-    pub wanted: Option<String>,
+    pub current: Option<String>,
 }
 
 /// The entry with the fewest differences.
@@ -38,19 +38,19 @@ impl Cache {
 }
 
 /// Compares two lists of lines `name=value`. Returns the lines that are not in both, sorted by name.
-fn differences(cached: &[String], wanted: &[String]) -> Vec<Difference> {
+fn differences(cached: &[String], current: &[String]) -> Vec<Difference> {
     let by_name = |lines: &'_ [String]| -> BTreeMap<String, String> {
         let pairs = lines.iter().map(|line| split(line));
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     };
-    let (cached, wanted) = (by_name(cached), by_name(wanted));
-    let names: BTreeSet<&String> = cached.keys().chain(wanted.keys()).collect();
+    let (cached, current) = (by_name(cached), by_name(current));
+    let names: BTreeSet<&String> = cached.keys().chain(current.keys()).collect();
     let compare = |name: &String| Difference {
         name: name.clone(),
         cached: cached.get(name).cloned(),
-        wanted: wanted.get(name).cloned(),
+        current: current.get(name).cloned(),
     };
-    names.into_iter().map(compare).filter(|input| input.cached != input.wanted).collect()
+    names.into_iter().map(compare).filter(|input| input.cached != input.current).collect()
 }
 
 /// Returns the name and value of a line. Names such as `env=ARCH` contain an equals sign.
@@ -73,7 +73,7 @@ mod tests {
             |arch: &str, v: &str| vec![format!("env=ARCH={arch}"), format!("env=V={v}"), "x=1=2".into()];
         let found = differences(&lines("x86", "0"), &lines("arm", "0"));
         let expected =
-            Difference { name: "env=ARCH".into(), cached: Some("x86".into()), wanted: Some("arm".into()) };
+            Difference { name: "env=ARCH".into(), cached: Some("x86".into()), current: Some("arm".into()) };
         assert_eq!(found, [expected]);
         assert_eq!(split("x=1=2"), ("x", "1=2"));
     }

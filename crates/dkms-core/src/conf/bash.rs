@@ -227,9 +227,9 @@ impl Evaluation<'_> {
             access = Access::Read;
         }
         // Mount it at the given path, which may contain a link, and at the real path.
-        let given = self.path.parent().unwrap_or(Path::new("/"));
-        if given != source.dir {
-            profile.places.push(Place { source: source.dir.clone(), target: given.to_owned(), access });
+        let given_dir = self.path.parent().unwrap_or(Path::new("/"));
+        if given_dir != source.dir {
+            profile.places.push(Place { source: source.dir.clone(), target: given_dir.to_owned(), access });
         }
         profile.places.push(Place { source: source.dir.clone(), target: source.dir, access });
         Ok(())

@@ -109,8 +109,8 @@ mod tests {
             std::fs::write(fragments.join(name), "").unwrap();
         }
         std::fs::write(dir.path().join("framework.conf"), "").unwrap();
-        let found = files(dir.path()).unwrap();
-        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()).collect();
+        let paths = files(dir.path()).unwrap();
+        let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()).collect();
         assert_eq!(names, ["framework.conf", "a.conf", "b.conf"]);
     }
 }
