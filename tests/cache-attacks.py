@@ -129,7 +129,7 @@ ATTACKS = {
     'other_fingerprint': (lambda: edit_record(other_fingerprint), 'fingerprint', False),
     'other_name': (other_name, 'fingerprint', False),
     'outside_path': (outside_path, '.', False),
-    'more_files': (lambda: shutil.copytree('/usr/share/doc/dpkg', f'{ENTRY}/more'), 'which its record has not', False),
+    'more_files': (lambda: shutil.copytree('/usr/share/doc/dpkg', f'{ENTRY}/more'), 'which its record does not list', False),
     'bomb': (bomb, '', True),
 }
 

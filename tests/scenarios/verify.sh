@@ -158,7 +158,7 @@ depmod "$K"
 mkdir -p "/lib/modules/$K/kernel/misc"
 cp "/lib/modules/$K/updates/dkms/single.ko" "/lib/modules/$K/kernel/misc/"
 sed -i 's,^updates/dkms/single.ko,kernel/misc/single.ko,' "/lib/modules/$K/modules.dep"
-dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -q "modprobe takes /lib/modules/$K/kernel/misc/single.ko instead" /run/out || exit 97; exit $rc; }
+dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -q "modprobe uses /lib/modules/$K/kernel/misc/single.ko instead" /run/out || exit 97; exit $rc; }
 #: step cut-off 1 ours
 rm -r "/lib/modules/$K/kernel/misc"
 depmod "$K"

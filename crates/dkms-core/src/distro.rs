@@ -1,4 +1,4 @@
-//! Detects the distribution (os-release(5)), and provides what depends on it.
+//! Detects the distribution (os-release(5)), and provides its rules and package names.
 
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 mod packages;
 mod programs;
 
-/// The places of os-release below a root, in order of precedence.
+/// The paths of os-release below a root, in order of precedence.
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
-/// The identity that dkms uses: `ID` if it is `ubuntu`, else `ID_LIKE` if there is one, else `ID`.
+/// A distribution, as identified by its os-release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     id: String,
+    /// The identity that dkms uses: `ID` if it is `ubuntu`, otherwise `ID_LIKE` if it is set, otherwise `ID`.
     word: String,
 }
 
@@ -33,7 +34,7 @@ pub enum Family {
     Arch,
     /// Gentoo.
     Gentoo,
-    /// Anything else.
+    /// Any other distribution.
     Other,
 }
 
@@ -42,8 +43,8 @@ impl Distribution {
     pub fn from_os_release(text: &str) -> Self {
         let value = |key: &str| {
             text.lines().rev().find_map(|line| {
-                let v = line.trim().strip_prefix(key)?.strip_prefix('=')?;
-                Some(v.trim().trim_matches(|c| c == '"' || c == '\'').to_owned())
+                let value = line.trim().strip_prefix(key)?.strip_prefix('=')?;
+                Some(value.trim().trim_matches(['"', '\'']).to_owned())
             })
         };
         let id = value("ID").unwrap_or_else(|| "linux".into());
@@ -56,17 +57,15 @@ impl Distribution {
 
     /// Reads the first usable os-release below `root`.
     pub fn detect(root: &Path) -> Option<Self> {
-        OS_RELEASE
-            .iter()
-            .find_map(|place| read_os_release(&root.join(place))?.ok())
-            .map(|text| Self::from_os_release(&text))
+        let text = OS_RELEASE.iter().find_map(|path| read_os_release(&root.join(path))?.ok())?;
+        Some(Self::from_os_release(&text))
     }
 
-    /// The family, by the beginning of the identity, as in dkms 3.x. Red Hat's own distributions are detected
-    /// by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but they have
-    /// weak-modules.
+    /// Returns the family, which is determined by the beginning of the identity, as in dkms 3.x. RHEL and
+    /// Oracle are detected by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but
+    /// they have weak-modules.
     pub fn family(&self) -> Family {
-        let begins = |words: &[&str]| words.iter().any(|w| self.word.starts_with(w));
+        let begins = |words: &[&str]| words.iter().any(|word| self.word.starts_with(word));
         if matches!(&*self.id, "rhel" | "ol") {
             Family::Rhel
         } else if begins(&["ubuntu"]) {
@@ -88,12 +87,12 @@ impl Distribution {
         }
     }
 
-    /// The identity, which is `$running_distribution` in dkms.conf.
+    /// Returns the identity, which is `$running_distribution` in dkms.conf.
     pub fn word(&self) -> &str {
         &self.word
     }
 
-    /// The destination of modules below `/lib/modules/K`, if the distribution overrides dkms.conf.
+    /// Returns the destination of modules below `/lib/modules/K`, if the distribution overrides dkms.conf.
     pub fn destination(&self) -> Option<&'static str> {
         match self.family() {
             Family::Fedora | Family::Rhel => Some("/extra"),
@@ -103,41 +102,41 @@ impl Distribution {
         }
     }
 
-    /// The possible paths of the kernel's own `sign-file`, in the order in which they are tried.
+    /// Returns the possible paths of the kernel's own `sign-file`, in the order in which they are tried.
     pub fn sign_file_candidates(&self, release: &str, headers: &Path) -> Vec<PathBuf> {
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         match self.family() {
             Family::Debian => {
-                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer packages have the complete version in their
-                // name.
-                let cuts = [
-                    release.rsplit_once('.').map(|c| c.0),
-                    release.split_once('-').map(|c| c.0),
+                // The package for 6.1.0-56-amd64 is linux-kbuild-6.1. Newer packages have the complete
+                // version in their name.
+                let versions = [
+                    release.rsplit_once('.').map(|(version, _)| version),
+                    release.split_once('-').map(|(version, _)| version),
                     Some(release),
                 ];
-                for version in cuts.into_iter().flatten() {
-                    found.push(PathBuf::from(format!("/usr/lib/linux-kbuild-{version}/scripts/sign-file")));
+                for version in versions.into_iter().flatten() {
+                    paths.push(PathBuf::from(format!("/usr/lib/linux-kbuild-{version}/scripts/sign-file")));
                 }
             }
             Family::Ubuntu => {
-                found.push("/usr/bin/kmodsign".into());
-                found.push(format!("/usr/src/linux-headers-{release}/scripts/sign-file").into());
+                paths.push("/usr/bin/kmodsign".into());
+                paths.push(format!("/usr/src/linux-headers-{release}/scripts/sign-file").into());
             }
-            Family::Gentoo => found.push(format!("/usr/src/linux-{release}/scripts/sign-file").into()),
+            Family::Gentoo => paths.push(format!("/usr/src/linux-{release}/scripts/sign-file").into()),
             _ => {}
         }
-        found.push(headers.join("scripts/sign-file"));
-        found
+        paths.push(headers.join("scripts/sign-file"));
+        paths
     }
 }
 
 /// Returns the reason why an os-release below `root` cannot be read, if [`Distribution::detect`] returns
 /// nothing.
 pub(crate) fn unusable_os_release(root: &Path) -> Option<IoError> {
-    OS_RELEASE.iter().find_map(|place| read_os_release(&root.join(place))?.err())
+    OS_RELEASE.iter().find_map(|path| read_os_release(&root.join(path))?.err())
 }
 
-/// The text of an os-release; `None` if it does not exist.
+/// Reads an os-release; `None` if it does not exist.
 fn read_os_release(path: &Path) -> Option<Result<String, IoError>> {
     if dkms_sys::fs::is_masked(path) {
         return None;
@@ -157,32 +156,32 @@ mod tests {
         std::fs::create_dir_all(&etc).unwrap();
         std::fs::create_dir_all(&lib).unwrap();
         let (first, second) = (etc.join("os-release"), lib.join("os-release"));
-        let seen = || {
-            let id = Distribution::detect(dir.path()).map(|found| found.id);
+        let detect = || {
+            let id = Distribution::detect(dir.path()).map(|distribution| distribution.id);
             (id, unusable_os_release(dir.path()).map_or_else(String::new, |e| e.to_string()))
         };
         let absent = (None, String::new());
-        assert_eq!(seen(), absent);
+        assert_eq!(detect(), absent);
         std::os::unix::fs::symlink("../usr/lib/os-release", &first).unwrap();
-        assert_eq!(seen(), absent);
+        assert_eq!(detect(), absent);
         std::os::unix::fs::symlink("/dev/null", &second).unwrap();
-        assert_eq!(seen(), absent);
+        assert_eq!(detect(), absent);
         std::fs::remove_file(&second).unwrap();
         std::fs::write(&second, vec![b'x'; (1 << 20) + 1]).unwrap();
-        assert_eq!(seen().0, None);
-        assert!(seen().1.contains("larger than 1048576 bytes"), "{}", seen().1);
+        assert_eq!(detect().0, None);
+        assert!(detect().1.contains("larger than 1048576 bytes"), "{}", detect().1);
         std::fs::write(&second, "ID=fedora\n").unwrap();
         std::fs::remove_file(&first).unwrap();
         std::fs::create_dir(&first).unwrap();
-        assert_eq!(seen().0.as_deref(), Some("fedora"));
+        assert_eq!(detect().0.as_deref(), Some("fedora"));
         std::fs::remove_file(&second).unwrap();
-        assert!(seen().1.contains("it is a directory"), "{}", seen().1);
+        assert!(detect().1.contains("it is a directory"), "{}", detect().1);
         std::fs::remove_dir(&first).unwrap();
         std::fs::write(&first, b"ID=f\xffedora\n").unwrap();
         std::fs::write(&second, "ID=debian\n").unwrap();
-        assert_eq!(seen().0.as_deref(), Some("f\u{fffd}edora"));
+        assert_eq!(detect().0.as_deref(), Some("f\u{fffd}edora"));
         std::fs::write(&first, "").unwrap();
-        assert_eq!(seen().0.as_deref(), Some("linux"), "as os-release(5) says");
+        assert_eq!(detect().0.as_deref(), Some("linux"), "as os-release(5) says");
     }
 
     #[test]
@@ -206,8 +205,8 @@ mod tests {
             ("ID=alpine\n", Family::Other, None),
         ];
         for (text, family, destination) in table {
-            let d = Distribution::from_os_release(text);
-            assert_eq!((d.family(), d.destination()), (family, destination), "{text}");
+            let distribution = Distribution::from_os_release(text);
+            assert_eq!((distribution.family(), distribution.destination()), (family, destination), "{text}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A package in the dkms tree.
+//! Errors about packages in the dkms tree.
 
 use dkms_tree::ids::PackageId;
 
-/// The tree does not have a package in the state that the request needs.
+/// A package in the tree is not in the state that the request needs.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant describes it")]
 pub enum PackageError {

@@ -1,4 +1,4 @@
-//! Pass phrases and PINs: kept out of the environment of builds and scripts, and out of logs and error
+//! Pass phrases and PINs. They must not appear in the environment of builds and scripts, in logs, or in error
 //! messages.
 
 use crate::error::Result;
@@ -49,25 +49,25 @@ impl fmt::Debug for Secret {
 /// The secrets of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// `$CREDENTIALS_DIRECTORY`: the directory of the credentials in a unit's `LoadCredential=`
+    /// `$CREDENTIALS_DIRECTORY`: the directory with the credentials of a unit's `LoadCredential=`
     /// (systemd.exec(5)).
     pub credentials: Option<PathBuf>,
     /// `$KBUILD_SIGN_PIN`
     pub sign_pin: Option<Secret>,
-    /// The answer given on the terminal.
+    /// The pass phrase that the user typed on the terminal. It is set once the user was prompted.
     pub(crate) answer: Arc<OnceLock<Option<Secret>>>,
 }
 
 impl Secrets {
-    /// The secrets in the environment of dkms.
+    /// Returns the secrets in the environment of dkms.
     pub fn new(credentials: Option<PathBuf>, sign_pin: Option<Secret>) -> Self {
         Self { credentials, sign_pin, ..Self::default() }
     }
 
-    /// A credential's content without the newline at its end; `None` if there is no such credential.
+    /// Returns a credential without the newline at its end; `None` if it does not exist or is empty.
     ///
     /// # Errors
-    /// The credential exists and cannot be read.
+    /// The credential exists, but cannot be read.
     pub fn credential(&self, name: &str) -> Result<Option<Secret>> {
         let Some(dir) = &self.credentials else { return Ok(None) };
         let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name), dkms_sys::fs::Limit::CONFIG)?

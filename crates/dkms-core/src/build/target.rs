@@ -74,7 +74,7 @@ impl Target {
         let headers = headers::find(system, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
-            toolchain: toolchain::detect(&system.host, &headers, &kernel.release)?,
+            toolchain: toolchain::detect(&system.host, &headers, &kernel.release),
             framework: crate::conf::framework::load(system, sink, Some(&kernel.release))?,
             index: ModuleIndex::scan(&system.layout.kernel_modules(&kernel.release)),
             headers,

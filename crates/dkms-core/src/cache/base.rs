@@ -1,12 +1,12 @@
 //! The BTF of kernels, from which the BTF of modules is made: `btf/<SHA-256 of the kernel in the image>`.
 //!
-//! Unpacking a kernel costs more than compiling a small module, so it is done once. A file is one line of
-//! JSON, which names the kernel and the digest of the rest, and the BTF. It appears with one rename, every
-//! use checks the digest, and it counts towards the limit of the cache and is evicted like an entry.
+//! Unpacking a kernel takes longer than compiling a small module, so it is done once. A file consists of one
+//! line of JSON, with the kernel and the digest of the BTF, and of the BTF. It is created with one rename,
+//! and every use checks the digest. It counts towards the limit of the cache and is evicted like an entry.
 
 use super::error::Untrusted;
 use super::store::Measured;
-use super::{Cache, Filter, Problem, StoreError, TEMPORARY, foreign};
+use super::{Cache, Filter, Problem, StoreError, TEMPORARY, distrust};
 use crate::digest;
 use dkms_bundle::record::is_sha256;
 use dkms_sys::fs::{self, TempDir};
@@ -15,11 +15,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// No kernel has as much; those of Debian have 4 to 7 MB.
-const LARGEST: u64 = 64 << 20;
+/// The maximum size of a file. The BTF of Debian's kernels has 4 to 7 MB.
+const MAX_SIZE: u64 = 64 << 20;
 
-/// The longest first line.
-const LONGEST_HEAD: usize = 4096;
+/// The maximum length of the first line.
+const MAX_HEAD: usize = 4096;
 
 /// The first line of a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,57 +28,53 @@ struct Head {
     sha256: String,
 }
 
-/// The BTF of a kernel in a list.
+/// The BTF of a kernel, as it is listed.
 #[derive(Clone, Debug)]
 pub struct Base {
     /// The release of the kernel; `None` if the file is damaged.
     pub kernel: Option<String>,
     /// The file.
     pub path: PathBuf,
-    /// Bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// When it was used last.
+    /// The time of the last use.
     pub used: SystemTime,
 }
 
 impl Cache {
-    /// The BTF of the kernel with this digest. A damaged file is not used; the next [`Cache::store_base`]
-    /// replaces it.
+    /// Returns the BTF of the kernel with this digest. A damaged file is not used; the next
+    /// [`Cache::store_base`] replaces it.
     #[must_use]
     pub fn find_base(&self, kernel_digest: &str) -> Option<Vec<u8>> {
         if !is_sha256(kernel_digest) {
             return None;
         }
         let bases = self.bases_dir();
-        let also = self.also.as_ref().map(|dir| bases_of(dir));
-        let found = [Some(&bases), also.as_ref()].into_iter().flatten().find_map(|dir| {
-            let bytes = read(dir, Path::new(kernel_digest)).ok().map(|(_, bytes)| bytes)?;
-            Some((dir, bytes))
-        });
-        let (dir, bytes) = found?;
-        if *dir == bases {
-            // Best effort: it decides only when the file is evicted.
-            let _ = fs::set_modified(dir.join(kernel_digest), SystemTime::now());
+        if let Ok((_, btf)) = read(&bases, Path::new(kernel_digest)) {
+            // A failure is ignored: the time only decides when the file is evicted.
+            let _ = fs::set_modified(bases.join(kernel_digest), SystemTime::now());
+            return Some(btf);
         }
-        Some(bytes)
+        let second = bases_of(self.second.as_ref()?);
+        read(&second, Path::new(kernel_digest)).ok().map(|(_, btf)| btf)
     }
 
-    /// Stores the BTF of a kernel.
+    /// Stores the BTF of a kernel. Does nothing if it is larger than the maximum.
     ///
     /// # Errors
-    /// As for a build.
+    /// The same as those of [`Cache::store`].
     pub fn store_base(&self, kernel_digest: &str, kernel: &str, btf: &[u8]) -> Result<(), StoreError> {
         let head = Head { kernel: kernel.to_owned(), sha256: digest::bytes(btf) };
-        // Two strings can always be written as JSON.
+        // Serializing two strings cannot fail.
         let Ok(head) = serde_json::to_string(&head) else { return Ok(()) };
         let head = head + "\n";
         let size = (head.len() as u64).saturating_add(btf.len() as u64);
-        if !is_sha256(kernel_digest) || head.len() > LONGEST_HEAD || size > LARGEST {
+        if !is_sha256(kernel_digest) || head.len() > MAX_HEAD || size > MAX_SIZE {
             return Ok(());
         }
         let _lock = self.lock_for(size)?;
         let dir = self.bases_dir();
-        if let Some(why) = foreign(&dir) {
+        if let Some(why) = distrust(&dir) {
             return Err(StoreError::Untrusted(Untrusted { dir, why }));
         }
         fs::create_dir_all(&dir)?;
@@ -89,38 +85,33 @@ impl Cache {
         self.evict(kernel_digest)
     }
 
-    /// The BTF of kernels that a filter selects, the most recently used first. Packages have none, and
-    /// damaged files are there only without a filter.
+    /// Lists the BTF of the kernels that a filter selects, the most recently used first. A filter for
+    /// packages selects none. Damaged files are listed only if the filter is empty.
     #[must_use]
     pub fn bases(&self, filter: &Filter) -> Vec<Base> {
-        let base = |one: Measured| {
-            let kernel = read_head(&self.bases_dir(), Path::new(&one.fingerprint)).ok();
-            Base {
-                kernel: kernel.map(|(head, _)| head.kernel),
-                path: one.dir,
-                size: one.size,
-                used: one.used,
-            }
+        let base = |Measured { fingerprint, dir: path, size, used }: Measured| {
+            let head = read_head(&self.bases_dir(), Path::new(&fingerprint)).ok();
+            Base { kernel: head.map(|(head, _)| head.kernel), path, size, used }
         };
-        let selected = |base: &Base| {
+        let is_selected = |base: &Base| {
             filter.is_empty()
                 || filter.package.is_none()
                     && filter.version.is_none()
                     && base.kernel.as_ref().is_some_and(|kernel| filter.kernels.contains(kernel))
         };
-        let mut found: Vec<Base> = self.measured_bases().into_iter().map(base).filter(selected).collect();
-        found.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
-        found
+        let mut bases: Vec<Base> = self.measured_bases().into_iter().map(base).filter(is_selected).collect();
+        bases.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
+        bases
     }
 
     pub(super) fn bases_dir(&self) -> PathBuf {
         bases_of(self.dir())
     }
 
-    /// All of them with size and last use, without reading them.
+    /// Returns the sizes and the times of the last use of all files, without reading them.
     pub(super) fn measured_bases(&self) -> Vec<Measured> {
         let dir = self.bases_dir();
-        if foreign(&dir).is_some() {
+        if distrust(&dir).is_some() {
             return Vec::new();
         }
         let to_base = |name: std::ffi::OsString| {
@@ -136,7 +127,7 @@ impl Cache {
     /// Returns the problems of the directory and of the files of kernels' BTF.
     pub(super) fn base_problems(&self) -> Vec<Problem> {
         let dir = self.bases_dir();
-        if let Some(why) = foreign(&dir) {
+        if let Some(why) = distrust(&dir) {
             return vec![Problem { path: dir, what: format!("is not used: {why}") }];
         }
         let problem = |name: std::ffi::OsString| {
@@ -156,35 +147,35 @@ impl Cache {
     }
 }
 
-/// Beside the directory of the entries.
+/// Returns the directory with the BTF of kernels, which is next to the directory of the entries.
 fn bases_of(entries: &Path) -> PathBuf {
     entries.parent().unwrap_or(entries).join("btf")
 }
 
-/// Opens a file that no other user can have written, and reads its first line. Returns that line and the
-/// bytes that were read after it, not the complete file.
+/// Reads the first line of a file. Returns it and the bytes that were read after it, not the complete file.
 fn read_head(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
-    read_at_most(dir, name, LONGEST_HEAD as u64)
+    read_at_most(dir, name, MAX_HEAD as u64)
 }
 
 /// Reads the complete file and compares its digest with the first line.
 fn read(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
-    let (head, bytes) = read_at_most(dir, name, LARGEST)?;
+    let (head, bytes) = read_at_most(dir, name, MAX_SIZE)?;
     if digest::bytes(&bytes) == head.sha256 { Ok((head, bytes)) } else { Err("is damaged".into()) }
 }
 
-fn read_at_most(dir: &Path, name: &Path, most: u64) -> Result<(Head, Vec<u8>), String> {
-    if let Some(why) = foreign(dir).or_else(|| dir.parent().and_then(foreign)) {
+/// Reads at most `limit` bytes of a file. Fails if another user could have written it.
+fn read_at_most(dir: &Path, name: &Path, limit: u64) -> Result<(Head, Vec<u8>), String> {
+    if let Some(why) = distrust(dir).or_else(|| dir.parent().and_then(distrust)) {
         return Err(format!("is not used: {why}"));
     }
     let file = fs::open_untrusted(dir, name, None).map_err(|e| e.to_string())?;
-    let meta = file.metadata().map_err(|e| e.to_string())?;
-    if let Some(why) = fs::written_by_others(&meta) {
+    let metadata = file.metadata().map_err(|e| e.to_string())?;
+    if let Some(why) = fs::written_by_others(&metadata) {
         return Err(format!("is not used: {why}"));
     }
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    let end = bytes.iter().take(LONGEST_HEAD).position(|byte| *byte == b'\n');
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let end = bytes.iter().take(MAX_HEAD).position(|byte| *byte == b'\n');
     let head = end.and_then(|end| serde_json::from_slice::<Head>(bytes.get(..end)?).ok());
     let (Some(end), Some(head)) = (end, head) else { return Err("is damaged".into()) };
     bytes.drain(..=end);
@@ -202,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_found_unless_it_is_damaged() {
+    fn stored_btf_is_found_unless_it_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let cache = cache(dir.path(), 1 << 20);
         assert_eq!(cache.find_base(KERNEL), None);
@@ -211,7 +202,7 @@ mod tests {
         let listed = cache.bases(&Filter::default());
         assert_eq!((listed.len(), listed[0].kernel.as_deref()), (1, Some("6.1.0-1")));
         assert_eq!(cache.base_problems(), []);
-        // Those that a second cache has are used, and not changed.
+        // The BTF in a second cache is used, but not changed.
         let other = Cache::new(dir.path().join("roots/v1"), Some(dir.path().join("cache/v1")), 1 << 20);
         assert_eq!(other.find_base(KERNEL).as_deref(), Some(&b"types"[..]));
         assert!(other.bases(&Filter::default()).is_empty());
@@ -225,7 +216,8 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // The directory was deleted with its last file. An empty file and one without an end of line:
+        // The directory was deleted with its last file. Test an empty file, and a file without an end of
+        // line.
         std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();
@@ -258,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_cache_counts_it() {
+    fn btf_counts_towards_the_limit_of_the_cache() {
         let dir = tempfile::tempdir().unwrap();
         let cache = cache(dir.path(), 1000);
         assert!(matches!(cache.store_base(KERNEL, "k", &[0; 2000]), Err(StoreError::TooLarge { .. })));

@@ -1,7 +1,7 @@
 //! Checks the cache for inconsistencies, for `fsck`.
 
 use super::store::Measured;
-use super::{Cache, Entry, LOCK, StoreError, TEMPORARY, foreign};
+use super::{Cache, Entry, LOCK, StoreError, TEMPORARY, distrust};
 use dkms_bundle::record::is_sha256;
 use dkms_sys::fs;
 use dkms_sys::lock::Lock;
@@ -23,14 +23,11 @@ impl Cache {
     /// # Errors
     /// The cache cannot be read.
     pub fn problems(&self) -> Result<Vec<Problem>, StoreError> {
-        let mut problems = self.strangers()?;
+        let mut problems = self.foreign_files()?;
         problems.extend(self.base_problems());
-        let entries = self.sizes()?;
-        for entry in &entries {
-            if let Some(what) = wrong_with(entry) {
-                problems.push(Problem { path: entry.dir.clone(), what });
-            }
-        }
+        let entries = self.measured_entries()?;
+        let problem = |entry: &Measured| Some(Problem { path: entry.dir.clone(), what: check_entry(entry)? });
+        problems.extend(entries.iter().filter_map(problem));
         let bases = self.measured_bases();
         let total = entries.iter().chain(&bases).fold(0u64, |sum, entry| sum.saturating_add(entry.size));
         if total > self.limit() {
@@ -51,10 +48,10 @@ impl Cache {
         self.drop_entry(path)
     }
 
-    /// Files and directories that are not entries.
-    fn strangers(&self) -> Result<Vec<Problem>, StoreError> {
-        let mut found = Vec::new();
-        let mut add = |path: PathBuf, what: &str| found.push(Problem { path, what: what.to_owned() });
+    /// Finds files and directories that are not entries.
+    fn foreign_files(&self) -> Result<Vec<Problem>, StoreError> {
+        let mut problems = Vec::new();
+        let mut add = |path: PathBuf, what: &str| problems.push(Problem { path, what: what.to_owned() });
         // If the lock cannot be opened, it is unknown whether it is held.
         let is_idle = || Lock::is_taken(self.dir().join(LOCK)).is_ok_and(|taken| !taken);
         for name in fs::list_dir_optional(self.dir())? {
@@ -69,7 +66,7 @@ impl Cache {
                 }
             } else if text.len() != 2 || !is_sha256(&text.repeat(32)) {
                 add(path, "is not part of the cache of builds");
-            } else if let Some(why) = foreign(&path) {
+            } else if let Some(why) = distrust(&path) {
                 add(path, &format!("is not used: {why}"));
             } else {
                 for rest in fs::list_dir_optional(&path)? {
@@ -80,12 +77,12 @@ impl Cache {
                 }
             }
         }
-        Ok(found)
+        Ok(problems)
     }
 }
 
-/// Returns the problem of an entry.
-fn wrong_with(measured: &Measured) -> Option<String> {
+/// Returns a description of the problem of an entry.
+fn check_entry(measured: &Measured) -> Option<String> {
     let entry = match Entry::open(&measured.dir, &measured.fingerprint) {
         Ok(entry) => entry?,
         // It was evicted in the meantime.
@@ -96,7 +93,7 @@ fn wrong_with(measured: &Measured) -> Option<String> {
         Err(_) if !fs::exists(&measured.dir) => None,
         Err(damaged) => Some(damaged.reason),
         Ok(foreign) => {
-            foreign.first().map(|name| format!("has {}, which its record has not", name.display()))
+            foreign.first().map(|name| format!("contains {}, which its record does not list", name.display()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One entry. Nothing in it is used before it is checked against its record.
+//! An entry. Each file is compared with the record before it is used.
 
 use super::error::Damaged;
 use crate::digest;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// The name of the record in an entry.
 pub const RECORD: &str = "record.json";
 
-/// The most bytes that the files of an entry can have.
-const LARGEST: u64 = 4 << 30;
+/// The maximum size of all files of an entry, in bytes.
+const MAX_SIZE: u64 = 4 << 30;
 
 /// A complete build in a directory: an entry of the cache, or a build from another source.
 #[derive(Clone, Debug)]
@@ -27,18 +27,18 @@ impl Entry {
     /// Opens the entry in a directory; `None` if there is no such directory.
     ///
     /// # Errors
-    /// Its record is not that of this fingerprint, or a file is missing, has another size, or can be written
-    /// by others.
+    /// Its record belongs to another fingerprint, or a file is missing, has another size, or can be written
+    /// by other users.
     pub fn open(dir: &Path, fingerprint: &str) -> Result<Option<Self>, Damaged> {
         if !fs::exists(dir) {
             return Ok(None);
         }
         let damaged = |reason: String| Damaged { path: dir.to_owned(), reason };
-        let above = dir.parent().and_then(foreign);
-        if let Some(why) = above.or_else(|| foreign(dir)) {
+        if let Some(why) = dir.parent().and_then(distrust).or_else(|| distrust(dir)) {
             return Err(damaged(why.to_string()));
         }
-        let json = read(dir, Path::new(RECORD), MAX_BYTES as u64).map_err(damaged)?;
+        let name = Path::new(RECORD);
+        let json = open(dir, name).and_then(|file| read(file, name, MAX_BYTES as u64)).map_err(damaged)?;
         let record = Record::parse(&json).map_err(|e| damaged(e.to_string()))?;
         if record.fingerprint != fingerprint {
             return Err(damaged(format!("its record has the fingerprint {}", record.fingerprint)));
@@ -48,16 +48,14 @@ impl Entry {
         Ok(Some(entry))
     }
 
-    /// Reads one of its files and checks size and digest.
+    /// Reads one of its files and checks its size and digest.
     ///
     /// # Errors
     /// The file does not match the record.
     pub fn read(&self, file: &File) -> Result<Vec<u8>, Damaged> {
         let damaged = |reason: String| Damaged { path: self.dir.clone(), reason };
         let opened = self.open_file(file).map_err(damaged)?;
-        let mut bytes = Vec::new();
-        let read = opened.take(file.size.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|e| damaged(format!("{} cannot be read: {e}", file.path)))?;
+        let bytes = read(opened, Path::new(&file.path), file.size).map_err(damaged)?;
         if bytes.len() as u64 != file.size || digest::bytes(&bytes) != file.sha256 {
             return Err(damaged(format!("{} differs from its record", file.path)));
         }
@@ -72,38 +70,37 @@ impl Entry {
         self.record.files.iter().try_for_each(|file| self.read(file).map(drop))
     }
 
-    /// The file of this path, if the entry has it.
+    /// Returns the record of the file with this path.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&File> {
         self.record.files.iter().find(|file| file.path == path)
     }
 
-    /// Files and directories in it that its record does not have.
+    /// Returns the files and directories in it that its record does not list.
     ///
     /// # Errors
     /// A directory cannot be read.
     pub fn foreign_files(&self) -> Result<Vec<PathBuf>, Damaged> {
         let files = self.record.files.iter().map(|file| PathBuf::from(&file.path));
         let known: BTreeSet<PathBuf> = files.chain([RECORD.into()]).collect();
-        let mut found = Vec::new();
-        let mut left = vec![PathBuf::new()];
-        while let Some(below) = left.pop() {
-            let names = fs::list_dir(self.dir.join(&below));
+        let mut foreign = Vec::new();
+        let mut pending = vec![PathBuf::new()];
+        while let Some(dir) = pending.pop() {
+            let names = fs::list_dir(self.dir.join(&dir));
             let names = names.map_err(|e| Damaged { path: self.dir.clone(), reason: e.to_string() })?;
-            for name in names {
-                let name = below.join(name);
-                let holds_known = || known.iter().any(|file| file.starts_with(&name));
-                if fs::is_real_dir(self.dir.join(&name)) && holds_known() {
-                    left.push(name);
-                } else if !known.contains(&name) {
-                    found.push(name);
+            for path in names.into_iter().map(|name| dir.join(name)) {
+                let contains_known = || known.iter().any(|file| file.starts_with(&path));
+                if fs::is_real_dir(self.dir.join(&path)) && contains_known() {
+                    pending.push(path);
+                } else if !known.contains(&path) {
+                    foreign.push(path);
                 }
             }
         }
-        Ok(found)
+        Ok(foreign)
     }
 
-    /// Records that it was used now. Best effort: it decides only when the entry is evicted.
+    /// Records that it was used now. A failure is ignored: the time only decides when the entry is evicted.
     pub(crate) fn touch(&self) {
         let _ = fs::set_modified(self.dir.join(RECORD), std::time::SystemTime::now());
     }
@@ -114,36 +111,37 @@ impl Entry {
         if size != file.size {
             return Err(format!("{} has {size} bytes and should have {}", file.path, file.size));
         }
-        // It is read into memory. Larger builds cannot have been stored.
+        // Files are read into memory. A larger build cannot have been stored.
         let total = self.record.total_size();
-        if total > LARGEST { Err(format!("its files have {total} bytes")) } else { Ok(opened) }
+        if total > MAX_SIZE { Err(format!("its files have {total} bytes")) } else { Ok(opened) }
     }
 }
 
 fn open(dir: &Path, name: &Path) -> Result<std::fs::File, String> {
     let file = fs::open_untrusted(dir, name, None).map_err(|e| e.to_string())?;
-    let meta = file.metadata().map_err(|e| e.to_string())?;
-    match fs::written_by_others(&meta) {
+    let metadata = file.metadata().map_err(|e| e.to_string())?;
+    match fs::written_by_others(&metadata) {
         None => Ok(file),
         Some(why) => Err(format!("{}: {why}", name.display())),
     }
 }
 
-fn read(dir: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, String> {
+/// Reads an open file, but at most one byte more than `limit`. `name` is for the error.
+fn read(file: std::fs::File, name: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = open(dir, name)?.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(|e| format!("{} cannot be read: {e}", name.display()))?;
+    let result = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    result.map_err(|e| format!("{} cannot be read: {e}", name.display()))?;
     Ok(bytes)
 }
 
-/// Returns the reason why users other than root can change a directory of the cache.
-pub(super) fn foreign(dir: &Path) -> Option<Distrust> {
-    let meta = fs::symlink_metadata(dir).ok()?;
-    if meta.is_symlink() {
+/// Returns the reason why a directory of the cache is not trusted: users other than root can change it.
+pub(super) fn distrust(dir: &Path) -> Option<Distrust> {
+    let metadata = fs::symlink_metadata(dir).ok()?;
+    if metadata.is_symlink() {
         Some(Distrust::Link)
-    } else if !meta.is_dir() {
+    } else if !metadata.is_dir() {
         Some(Distrust::NotDirectory)
     } else {
-        fs::written_by_others(&meta)
+        fs::written_by_others(&metadata)
     }
 }

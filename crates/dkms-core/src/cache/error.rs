@@ -6,7 +6,8 @@ use dkms_sys::fs::Distrust;
 use dkms_sys::lock::LockError;
 use std::path::PathBuf;
 
-/// The space that a store leaves free on its file system, because an installation needs space too.
+/// The number of bytes that storing a build must leave free on the file system, because an installation needs
+/// space too.
 pub(super) const RESERVE: u64 = 32 << 20;
 
 /// An entry that cannot be used.
@@ -39,28 +40,28 @@ pub enum StoreError {
     /// It cannot be written.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Another process holds the lock for too long.
+    /// Another process held the lock for too long.
     #[error(transparent)]
     Busy(#[from] LockError),
     /// The file system is nearly full.
     #[error("{}: only {free} bytes are free, and storing {size} bytes would leave less than {RESERVE}", .path.display())]
     Full {
-        /// The cache.
+        /// The directory of the cache.
         path: PathBuf,
-        /// Free bytes.
+        /// The number of free bytes.
         free: u64,
-        /// Bytes of the entry.
+        /// The size of the entry in bytes.
         size: u64,
     },
     /// The build is larger than the limit of the cache.
     #[error("it has {size} bytes, more than cache_size ({limit})")]
     TooLarge {
-        /// Bytes of the build.
+        /// The size of the build in bytes.
         size: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The record would be refused when it is read.
+    /// The record is invalid, so it could not be read later.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A file does not match the record.

@@ -9,7 +9,7 @@ pub struct Filter {
     pub package: Option<String>,
     /// PACKAGE_VERSION
     pub version: Option<String>,
-    /// Kernel releases; empty: all.
+    /// Kernel releases. An empty list selects all kernels.
     pub kernels: Vec<String>,
 }
 
@@ -23,9 +23,10 @@ impl Filter {
     /// Returns whether the filter selects this build.
     #[must_use]
     pub fn selects(&self, record: &Record) -> bool {
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w == value);
-        is(&self.package, &record.package)
-            && is(&self.version, &record.version)
+        let fits =
+            |field: &Option<String>, value: &str| field.as_deref().is_none_or(|expected| expected == value);
+        fits(&self.package, &record.package)
+            && fits(&self.version, &record.version)
             && (self.kernels.is_empty() || self.kernels.contains(&record.kernel))
     }
 }

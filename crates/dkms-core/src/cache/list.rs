@@ -1,37 +1,38 @@
 //! Lists and clears the cache.
 
 use super::filter::Filter;
+use super::store::Measured;
 use super::{Base, Cache, Damaged, Entry, Record, StoreError};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// One entry in a list.
+/// An entry, as it is listed.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its name.
+    /// The fingerprint of the build.
     pub fingerprint: String,
-    /// Its directory.
+    /// The directory of the entry.
     pub dir: PathBuf,
     /// The record of the build, or the reason why the entry cannot be used. The digests of its files are not
     /// compared.
     pub record: Result<Record, Damaged>,
-    /// Bytes.
+    /// The size of the entry in bytes.
     pub size: u64,
-    /// When it was used last.
+    /// The time of the last use.
     pub used: SystemTime,
 }
 
 /// The content of a cache.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// Builds.
+    /// The builds.
     pub entries: Vec<Listed>,
     /// The BTF of kernels.
     pub bases: Vec<Base>,
 }
 
 impl Contents {
-    /// The sum of the sizes, in bytes.
+    /// Returns the sum of the sizes, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         let sizes = self.entries.iter().map(|entry| entry.size);
@@ -40,8 +41,8 @@ impl Contents {
 }
 
 impl Cache {
-    /// All entries that a filter selects, the most recently used first. Damaged entries are there only
-    /// without a filter.
+    /// Lists the builds that a filter selects, the most recently used first. Damaged entries are listed only
+    /// if the filter is empty.
     ///
     /// # Errors
     /// The directory of the cache cannot be read or is not trusted.
@@ -49,36 +50,32 @@ impl Cache {
         if let Some(why) = self.distrust() {
             return Err(why.into());
         }
-        let mut found = Vec::new();
-        for entry in self.sizes()? {
-            let record = match Entry::open(&entry.dir, &entry.fingerprint) {
-                Ok(Some(opened)) => Ok(opened.record),
-                // It was evicted in the meantime.
-                Ok(None) => continue,
-                Err(damaged) => Err(damaged),
-            };
-            let selected = match &record {
+        let mut listed = Vec::new();
+        for Measured { fingerprint, dir, size, used } in self.measured_entries()? {
+            // An entry that no longer exists was evicted in the meantime.
+            let Some(entry) = Entry::open(&dir, &fingerprint).transpose() else { continue };
+            let record = entry.map(|entry| entry.record);
+            let is_selected = match &record {
                 Ok(record) => filter.selects(record),
                 Err(_) => filter.is_empty(),
             };
-            if selected {
-                let (fingerprint, dir) = (entry.fingerprint, entry.dir);
-                found.push(Listed { fingerprint, dir, record, size: entry.size, used: entry.used });
+            if is_selected {
+                listed.push(Listed { fingerprint, dir, record, size, used });
             }
         }
-        found.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.fingerprint.cmp(&b.fingerprint)));
-        Ok(found)
+        listed.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.fingerprint.cmp(&b.fingerprint)));
+        Ok(listed)
     }
 
-    /// Lists the entries that a filter selects.
+    /// Lists the builds and the BTF of kernels that a filter selects.
     ///
     /// # Errors
-    /// As for [`Cache::entries`].
+    /// The same as those of [`Cache::entries`].
     pub fn contents(&self, filter: &Filter) -> Result<Contents, StoreError> {
         Ok(Contents { entries: self.entries(filter)?, bases: self.bases(filter) })
     }
 
-    /// Removes the entries that a filter selects, and returns them.
+    /// Removes the builds and the BTF of kernels that a filter selects, and returns what was removed.
     ///
     /// # Errors
     /// The cache cannot be read or written.
@@ -89,10 +86,9 @@ impl Cache {
         }
         let _lock = self.lock()?;
         self.remove_leftovers()?;
-        let entries = contents.entries.iter().map(|entry| &entry.dir);
-        entries
-            .chain(contents.bases.iter().map(|base| &base.path))
-            .try_for_each(|path| self.discard(path))?;
+        let mut entries = contents.entries.iter().map(|entry| &entry.dir);
+        entries.try_for_each(|path| self.discard(path))?;
+        contents.bases.iter().try_for_each(|base| self.discard(&base.path))?;
         Ok(contents)
     }
 }

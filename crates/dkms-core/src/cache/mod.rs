@@ -1,18 +1,18 @@
 //! The local cache of builds: `v1/<2 hex>/<62 hex>/{record.json, module/*.ko, Module.symvers, ...}`.
 //!
 //! The name of an entry is the fingerprint of its build, and `record.json` ([`Record`]) lists its files with
-//! size and digest. Modules are stripped, unsigned and uncompressed; `built/` has the files that POST_BUILD
-//! added to `K/A`, and `make.log.zst` is the log of the build.
+//! their sizes and digests. Modules are stripped, unsigned and uncompressed; `built/` contains the files that
+//! POST_BUILD added to `K/A`, and `make.log.zst` is the log of the build.
 //!
-//! Beside `v1`, `btf` has the BTF of kernels (`base`).
+//! The directory `btf` next to `v1` contains the BTF of kernels (`base`).
 //!
-//! Readers take no lock. An entry appears with one rename and disappears with one rename, or by losing its
-//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used
-//! is checked against the record first. Writers take an exclusive lock, so whatever temporary directory they
-//! find is that of a killed process, and is removed. Nothing is synced: an entry that a crash of the machine
-//! damaged fails its check and is dropped.
+//! Readers take no lock. An entry is created with one rename and removed with one rename; if it is in a lower
+//! layer of an overlay, its record is removed first. So an entry is complete or absent. Every byte is
+//! compared with the record before it is used. Writers take an exclusive lock, so any temporary directory
+//! that they find is a leftover of a killed process, and is removed. Nothing is synced: if a crash of the
+//! machine damages an entry, its check fails and it is dropped.
 //!
-//! The cache never fails a build: callers turn every error here into a warning.
+//! An error of the cache never fails a build: callers turn every error into a warning.
 
 mod base;
 mod check;
@@ -39,54 +39,54 @@ pub use why::{Difference, Nearest};
 use crate::system::System;
 use dkms_bundle::record;
 use dkms_sys::fs;
-use entry::foreign;
+use entry::distrust;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The limit without `cache_size` in framework.conf: 1 GiB.
+/// The limit in bytes if framework.conf does not set `cache_size`: 1 GiB.
 pub const DEFAULT_SIZE: u64 = 1 << 30;
 
-/// The log of a build in an entry.
+/// The name of the log of a build in an entry.
 pub const LOG: &str = "make.log.zst";
 
-/// The directory in an entry of files that POST_BUILD added to `K/A`.
+/// The directory in an entry with the files that POST_BUILD added to `K/A`.
 pub const ADDED: &str = "built";
 
-/// The lock of writers.
+/// The name of the lock file of writers.
 const LOCK: &str = ".lock";
 
 /// The prefix of the names of temporary directories.
 const TEMPORARY: &str = ".tmp-";
 
-/// One cache.
+/// A cache of builds.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// The directory of the entries. Its parent is that of the cache.
+    /// The directory of the entries. It is in the directory of the cache.
     dir: PathBuf,
-    /// A second cache that is only read.
-    also: Option<PathBuf>,
-    /// The most bytes that it keeps.
+    /// The directory of the entries of a second cache, which is only read.
+    second: Option<PathBuf>,
+    /// The maximum size in bytes.
     limit: u64,
 }
 
 impl Cache {
-    /// A cache in this directory, of at most `limit` bytes. `also` is the directory of a second one, which is
-    /// only read.
+    /// Creates a cache whose entries are in `dir`, of at most `limit` bytes. `second` is the directory of the
+    /// entries of a second cache, which is only read.
     #[must_use]
-    pub fn new(dir: impl Into<PathBuf>, also: Option<PathBuf>, limit: u64) -> Self {
-        Self { dir: dir.into(), also, limit }
+    pub fn new(dir: impl Into<PathBuf>, second: Option<PathBuf>, limit: u64) -> Self {
+        Self { dir: dir.into(), second, limit }
     }
 
-    /// The cache of a system; `None` if it is switched off (`cache_size=0`, `--no-cache`).
+    /// Returns the cache of a system; `None` if it is disabled (`cache_size=0`, `--no-cache`).
     ///
-    /// Builds for other roots have a cache of their own: what an image's compiler and headers produce must
-    /// not get into the modules of this machine. They may use what this machine built.
+    /// Builds for other roots have a separate cache, because this machine must not use modules that the
+    /// compiler and the headers of an image produced. They may use the builds of this machine.
     #[must_use]
     pub fn of(system: &System) -> Option<Self> {
         (!system.settings.no_cache).then(|| Self::to_inspect(system)).filter(|cache| cache.limit > 0)
     }
 
-    /// The same for actions that inspect or clear it, even if it is switched off.
+    /// Returns the cache of a system for actions that inspect or clear it, even if it is disabled.
     #[must_use]
     pub fn to_inspect(system: &System) -> Self {
         let layout = &system.layout;
@@ -97,27 +97,29 @@ impl Cache {
         }
     }
 
-    /// Returns whether its directory is a mount point, as a cache that several builds of containers share is.
+    /// Returns whether its directory is a mount point. This is so if several builds of containers share a
+    /// cache.
     pub(crate) fn is_mounted(&self) -> bool {
-        let device = |path: &Path| fs::symlink_metadata(path).ok().map(|meta| meta.dev());
-        let Some(top) = self.dir.parent() else { return false };
-        top.parent().is_some_and(|above| device(top).is_some_and(|here| Some(here) != device(above)))
+        let device = |path: &Path| fs::symlink_metadata(path).ok().map(|metadata| metadata.dev());
+        let top = self.dir.parent();
+        let (Some(top), Some(parent)) = (top, top.and_then(Path::parent)) else { return false };
+        device(top).is_some_and(|device_of_top| Some(device_of_top) != device(parent))
     }
 
-    /// The directory of its entries.
+    /// Returns the directory of its entries.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The most bytes that it keeps; 0 if it is switched off.
+    /// Returns its maximum size in bytes; 0 if it is disabled.
     #[must_use]
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Finds the entry of a fingerprint. Its record is checked, and its files exist with their sizes; each
-    /// read of a file ([`Entry::read`]) compares the digest.
+    /// Finds the entry of a fingerprint. Checks its record and the sizes of its files; [`Entry::read`]
+    /// compares the digest when a file is read.
     ///
     /// # Errors
     /// The entry is damaged. [`Cache::drop_entry`] removes it.
@@ -125,7 +127,7 @@ impl Cache {
         if !record::is_sha256(fingerprint) {
             return Ok(None);
         }
-        for top in [Some(&self.dir), self.also.as_ref()].into_iter().flatten() {
+        for top in std::iter::once(&self.dir).chain(&self.second) {
             if untrusted(top).is_some() {
                 continue;
             }
@@ -141,7 +143,7 @@ impl Cache {
         Ok(None)
     }
 
-    /// Like [`Cache::find`], and compares all digests.
+    /// Like [`Cache::find`], but also compares the digests of all files.
     ///
     /// # Errors
     /// The entry is damaged.
@@ -171,5 +173,5 @@ fn entry_dir(top: &Path, fingerprint: &str) -> PathBuf {
 /// exist is trusted.
 fn untrusted(top: &Path) -> Option<Untrusted> {
     let mut dirs = top.parent().into_iter().chain([top]);
-    dirs.find_map(|dir| Some(Untrusted { dir: dir.to_owned(), why: foreign(dir)? }))
+    dirs.find_map(|dir| Some(Untrusted { dir: dir.to_owned(), why: distrust(dir)? }))
 }

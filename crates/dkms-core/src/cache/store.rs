@@ -1,7 +1,7 @@
 //! Stores, evicts and drops entries.
 
 use super::error::{RESERVE, StoreError};
-use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, entry_dir, foreign, untrusted};
+use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, distrust, entry_dir, untrusted};
 use crate::digest;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::lock::Lock;
@@ -9,26 +9,26 @@ use dkms_tree::layers;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The maximum time that a store waits for another process that changes the cache.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for another process that changes the cache.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// By how much the clocks of machines that share a cache may differ.
-const SKEW: Duration = Duration::from_secs(3600);
+/// The maximum difference between the clocks of machines that share a cache.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(3600);
 
-/// The files of a build that will be stored when the build is in place.
+/// The files of a build that will be stored when the build is complete.
 #[derive(Debug, Default)]
 pub struct Draft {
     files: Vec<(File, Vec<u8>)>,
 }
 
 impl Draft {
-    /// Adds a file. `path` is below the entry.
+    /// Adds a file. `path` is relative to the entry.
     pub fn add(&mut self, path: impl Into<String>, bytes: Vec<u8>) {
         let (size, sha256) = (bytes.len() as u64, digest::bytes(&bytes));
         self.files.push((File { path: path.into(), size, sha256, executable: false }, bytes));
     }
 
-    /// The sum of the sizes, in bytes.
+    /// Returns the sum of the sizes, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.files.iter().fold(0, |sum, (file, _)| sum.saturating_add(file.size))
@@ -36,7 +36,7 @@ impl Draft {
 }
 
 impl Cache {
-    /// Stores a build. The files of `record` are those of the draft.
+    /// Stores a build with the files of the draft. An existing entry is only replaced if `replace` is set.
     ///
     /// # Errors
     /// Each variant of [`StoreError`]. Nothing is left behind.
@@ -47,18 +47,20 @@ impl Cache {
         self.insert(&record, replace, |_| files.next().unwrap_or_else(|| Ok(Vec::new())))
     }
 
-    /// Stores a build that comes from elsewhere: its files are in `dir`, at the paths of its record. Each is
-    /// compared with the record while it is copied. An entry that is there already stays.
+    /// Stores a build from another source: its files are in `dir`, at the paths in its record. Each file is
+    /// compared with the record while it is copied. An existing entry is kept.
     ///
     /// # Errors
     /// Each variant of [`StoreError`]. Nothing is left behind.
     pub fn store_from(&self, dir: &Path, record: &Record) -> Result<(), StoreError> {
         let source = Entry { record: record.clone(), dir: dir.to_owned() };
-        // The layer is that of a registry; the local record is the same wherever the build comes from.
+        // The layer describes the build in a registry. A local record does not depend on the source of the
+        // build.
         let local = Record { layer: None, ..record.clone() };
         self.insert(&local, false, |file| Ok(source.read(file)?))
     }
 
+    /// Creates an entry. `read` returns the contents of a file of the record.
     fn insert(
         &self,
         record: &Record,
@@ -92,7 +94,7 @@ impl Cache {
         self.evict(&record.fingerprint)
     }
 
-    /// The exclusive lock, for storing this many bytes.
+    /// Takes the exclusive lock, if this many bytes can be stored.
     pub(super) fn lock_for(&self, size: u64) -> Result<Lock, StoreError> {
         if size > self.limit {
             return Err(StoreError::TooLarge { size, limit: self.limit });
@@ -119,20 +121,21 @@ impl Cache {
         self.discard(dir)
     }
 
-    /// Removes complete entries and the BTF of kernels, the least recently used first, until the rest is
-    /// within the limit. The entry `kept` is not removed.
-    pub(super) fn evict(&self, kept: &str) -> Result<(), StoreError> {
-        let mut entries = self.sizes()?;
+    /// Removes entries and the BTF of kernels, the least recently used first, until the cache is within its
+    /// limit. The entry with the fingerprint `keep` is not removed.
+    pub(super) fn evict(&self, keep: &str) -> Result<(), StoreError> {
+        let mut entries = self.measured_entries()?;
         entries.extend(self.measured_bases());
         let mut total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
-        // A clock that was wrong must not keep an entry forever.
-        let latest = SystemTime::now() + SKEW;
+        // A time in the future is a mistake. Such an entry is evicted first, otherwise it would be kept
+        // forever.
+        let latest = SystemTime::now() + MAX_CLOCK_SKEW;
         entries.sort_by_key(|entry| Some(entry.used).filter(|used| *used <= latest));
         for entry in entries {
             if total <= self.limit {
                 break;
             }
-            if entry.fingerprint != kept {
+            if entry.fingerprint != keep {
                 self.discard(&entry.dir)?;
                 total = total.saturating_sub(entry.size);
             }
@@ -140,7 +143,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes entries until the cache is within its limit, and what killed processes left.
+    /// Removes leftovers of killed processes, and removes entries until the cache is within its limit.
     ///
     /// # Errors
     /// It cannot be written.
@@ -150,13 +153,18 @@ impl Cache {
         self.evict("")
     }
 
-    /// The exclusive lock; creates the directory.
+    /// Takes the exclusive lock. Creates the directory if it does not exist.
     pub(super) fn lock(&self) -> Result<Lock, StoreError> {
         if let Some(why) = untrusted(&self.dir) {
             return Err(why.into());
         }
         fs::create_dir_all(&self.dir)?;
-        Ok(Lock::acquire(self.dir.join(LOCK), "changes the cache of builds", Some(PATIENCE), &mut |_| {})?)
+        Ok(Lock::acquire(
+            self.dir.join(LOCK),
+            "changes the cache of builds",
+            Some(LOCK_TIMEOUT),
+            &mut |_| {},
+        )?)
     }
 
     /// Removes temporary directories. The caller holds the lock, so they are not in use.
@@ -171,43 +179,44 @@ impl Cache {
 
     /// Renames an entry aside and removes it. The caller holds the lock.
     pub(super) fn discard(&self, dir: &Path) -> Result<(), StoreError> {
-        let grave = TempDir::new_in(&self.dir, TEMPORARY)?;
-        match fs::rename(dir, grave.path().join("entry")) {
+        let trash = TempDir::new_in(&self.dir, TEMPORARY)?;
+        match fs::rename(dir, trash.path().join("entry")) {
             Err(e) if e.is_not_found() => return Ok(()),
-            // An earlier step of a container image stored it. Without its record, the rest is not an entry.
+            // It is in a lower layer of a container image, so it cannot be renamed. Without its record, it is
+            // no longer an entry.
             Err(e) if layers::is_of_lower_layer(&e, dir) => {
                 fs::remove_file(dir.join(RECORD))?;
                 fs::remove_tree(dir)?;
             }
             renamed => renamed?,
         }
-        // Fails while there are other entries.
+        // The parent can only be removed if it contains no other entries.
         let _ = dir.parent().map(fs::remove_dir);
-        Ok(grave.remove()?)
+        Ok(trash.remove()?)
     }
 
-    /// All entries with size and last use, without reading them.
-    pub(super) fn sizes(&self) -> Result<Vec<Measured>, StoreError> {
-        let mut found = Vec::new();
+    /// Returns the sizes and the times of the last use of all entries, without reading them.
+    pub(super) fn measured_entries(&self) -> Result<Vec<Measured>, StoreError> {
+        let mut entries = Vec::new();
         for start in fs::list_dir_optional(&self.dir)? {
-            let above = self.dir.join(&start);
-            if start.len() != 2 || foreign(&above).is_some() || !fs::is_real_dir(&above) {
+            let parent = self.dir.join(&start);
+            if start.len() != 2 || distrust(&parent).is_some() || !fs::is_real_dir(&parent) {
                 continue;
             }
-            for rest in fs::list_dir_optional(&above)? {
+            for rest in fs::list_dir_optional(&parent)? {
                 let fingerprint = format!("{}{}", start.to_string_lossy(), rest.to_string_lossy());
-                let dir = above.join(&rest);
+                let dir = parent.join(&rest);
                 if dkms_bundle::record::is_sha256(&fingerprint) && fs::is_real_dir(&dir) {
                     let (size, used) = measure(&dir);
-                    found.push(Measured { fingerprint, dir, size, used });
+                    entries.push(Measured { fingerprint, dir, size, used });
                 }
             }
         }
-        Ok(found)
+        Ok(entries)
     }
 }
 
-/// An entry as far as its directory shows it.
+/// The data of an entry that can be determined without reading its files.
 #[derive(Debug)]
 pub(super) struct Measured {
     pub fingerprint: String,
@@ -216,23 +225,20 @@ pub(super) struct Measured {
     pub used: SystemTime,
 }
 
-/// Returns the number of bytes in a directory, and the time of its record. Files that cannot be examined are
-/// ignored.
-fn measure(dir: &Path) -> (u64, SystemTime) {
-    let mut used = SystemTime::UNIX_EPOCH;
+/// Returns the number of bytes in the directory of an entry, and the modification time of its record. Files
+/// that cannot be examined are ignored.
+fn measure(entry: &Path) -> (u64, SystemTime) {
+    let record = fs::symlink_metadata(entry.join(RECORD)).ok();
+    let used = record.and_then(|metadata| metadata.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut size = 0u64;
-    let mut left = vec![dir.to_owned()];
-    while let Some(below) = left.pop() {
-        for name in fs::list_dir_optional(&below).unwrap_or_default() {
-            let path = below.join(&name);
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            if meta.is_dir() {
-                left.push(path);
-            } else {
-                size = size.saturating_add(meta.len());
-                if below == dir && name == RECORD {
-                    used = meta.modified().unwrap_or(used);
-                }
+    let mut pending = vec![entry.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for name in fs::list_dir_optional(&dir).unwrap_or_default() {
+            let path = dir.join(&name);
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => pending.push(path),
+                Ok(metadata) => size = size.saturating_add(metadata.len()),
+                Err(_) => {}
             }
         }
     }

@@ -135,7 +135,7 @@ fn times_in_the_future_keep_no_entry() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_removed() {
+fn leftovers_of_a_killed_process_are_removed() {
     let world = new_world(DEFAULT_SIZE);
     store(&world.cache, "hello", 10);
     let left = world.cache.dir().join(".tmp-killed/module");
@@ -195,7 +195,7 @@ fn problems_are_found_and_removed() {
 }
 
 #[test]
-fn replaced_or_kept() {
+fn an_entry_is_replaced_only_on_request() {
     let world = new_world(DEFAULT_SIZE);
     let fingerprint = store(&world.cache, "hello", 10);
     let size = || {
@@ -221,7 +221,7 @@ fn a_second_cache_is_only_read() {
 }
 
 #[test]
-fn lists_and_clears_what_is_asked_for() {
+fn a_filter_selects_what_is_listed_and_cleared() {
     let world = new_world(DEFAULT_SIZE);
     store(&world.cache, "a", 10);
     store(&world.cache, "b", 10);
@@ -253,12 +253,12 @@ fn the_nearest_entry_names_the_lines_that_differ() {
     {
         world.cache.store(record("hello", &lines), draft(1), false).unwrap();
     }
-    let wanted = record("hello", &["kernel=6.1", "compiler=gcc-12", "depends=base=2"]).lines;
-    let nearest = world.cache.nearest("hello", &wanted).unwrap().unwrap();
+    let current = record("hello", &["kernel=6.1", "compiler=gcc-12", "depends=base=2"]).lines;
+    let nearest = world.cache.nearest("hello", &current).unwrap().unwrap();
     let difference =
-        Difference { name: "depends=base".into(), cached: Some("1".into()), wanted: Some("2".into()) };
+        Difference { name: "depends=base".into(), cached: Some("1".into()), current: Some("2".into()) };
     assert_eq!(nearest.differences, [difference]);
-    assert!(world.cache.nearest("other", &wanted).unwrap().is_none());
+    assert!(world.cache.nearest("other", &current).unwrap().is_none());
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Evaluates a configuration file with bash. Only this module runs bash for that. The file is untrusted: it
-//! runs as a dedicated user, in separate namespaces, with a temporary copy of its directory, and only known
-//! directives are read back.
+//! Evaluates a configuration file with bash. Only this module does so. The file is untrusted: it runs as a
+//! dedicated user, in separate namespaces, with a temporary copy of its directory, and only known directives
+//! are read from the result.
 
 use crate::confine::{self, BuildUser};
 use crate::event::Sink;
@@ -11,25 +11,25 @@ use dkms_conf::{Dialect, Directives, State};
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, ProcessError, Stdin, Stream};
 use dkms_sys::sandbox::{self, Access, Part, Place, Profile};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The beginning of the reason if the file is no valid bash; the message of bash follows.
+/// The beginning of the reason if the file is not valid bash. The message of bash follows.
 pub const CANNOT_PARSE: &str = "bash cannot parse the file: line ";
 
 /// The time limit for the evaluation of a file.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A source tree up to this size is copied; a larger tree is the lower layer of a temporary overlay.
-const COPY_FILES: usize = 2000;
-const COPY_BYTES: u64 = 16 << 20;
-/// With more files than this, the tree itself is shown, read-only.
-const MOST_FILES: usize = 200_000;
+/// A source tree up to this size is copied. A larger tree is the lower layer of a temporary overlay.
+const MAX_COPIED_FILES: usize = 2000;
+const MAX_COPIED_BYTES: u64 = 16 << 20;
+/// A tree with more files than this is mounted read-only.
+const MAX_FILES: usize = 200_000;
 
-/// The inputs of an evaluation with bash, besides the file.
+/// What an evaluation with bash needs, except the file.
 pub struct Evaluator<'a> {
-    /// The directory of the administrator's files; nothing beside them is shown to bash.
+    /// The directory of the administrator's files. bash sees only the evaluated file of it.
     pub config_dir: &'a Path,
     /// The machine.
     pub host: &'a Host,
@@ -42,7 +42,7 @@ pub struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// The evaluator of a system.
+    /// Returns the evaluator of a system.
     pub fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
         Self {
             config_dir: &system.layout.config_dir,
@@ -54,10 +54,11 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Evaluates one file. `text` is its content, `path` is where it was read.
+/// Evaluates one file. `text` is its content; it was read from `path`.
 ///
 /// # Errors
-/// In words: bash is missing, a limit was exceeded, the confinement is impossible, or the message of bash.
+/// The reason as text: bash is missing, a limit was exceeded, the confinement is impossible, or the message
+/// of bash.
 pub fn evaluate(
     evaluator: &Evaluator<'_>,
     path: &Path,
@@ -67,11 +68,9 @@ pub fn evaluate(
 ) -> Result<Directives, String> {
     let bash = dkms_sys::process::which("bash", &evaluator.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
-    // It is harmless if others cannot enter it: its contents are mounted, or belong to the user of the
-    // evaluation.
     let scratch = TempDir::new_in(evaluator.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(evaluator.framework);
-    let mut task = Evaluation {
+    let mut evaluation = Evaluation {
         in_source: false,
         evaluator,
         bash,
@@ -82,20 +81,20 @@ pub fn evaluate(
         user,
         scratch,
     };
-    let answer = task.result()?;
-    let complete = names_package(&answer.directives) && !answer.missed_file && !computes_identity(text);
-    if complete || task.source().is_none() {
-        return Ok(answer.directives);
+    let output = evaluation.run_with_retries()?;
+    let is_complete = names_package(&output.directives) && !output.missed_file && !computes_identity(text);
+    if is_complete || evaluation.source().is_none() {
+        return Ok(output.directives);
     }
-    // The file may read a file next to it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With
+    // The file may read a file next to it without a path, as in PACKAGE_VERSION="1.$(cat VERSION)". With
     // dkms 3, this works only if dkms is run in that directory.
-    task.in_source = true;
-    let in_source = task.result().ok().map(|answer| answer.directives);
-    Ok(in_source.filter(names_package).unwrap_or(answer.directives))
+    evaluation.in_source = true;
+    let in_source = evaluation.run_with_retries().ok().map(|output| output.directives);
+    Ok(in_source.filter(names_package).unwrap_or(output.directives))
 }
 
-/// Returns whether the file computes the package's name or version with a command, which may read a part of
-/// it from a file.
+/// Returns whether the file computes the package's name or version with a command. The command may read it
+/// from a file.
 fn computes_identity(text: &[u8]) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| {
         let line = line.trim_start();
@@ -112,15 +111,16 @@ fn names_package(directives: &Directives) -> bool {
     ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().all(|name| !directives.scalar(name).is_empty())
 }
 
-/// The output of one run of bash.
-struct Answer {
+/// The result of one run of bash.
+struct Output {
     directives: Directives,
     /// Whether a command did not find a file.
     missed_file: bool,
 }
 
+/// The evaluation of one file.
 struct Evaluation<'a> {
-    /// Whether the working directory is the directory of the file, not an empty directory.
+    /// Whether the working directory is the directory of the file instead of an empty directory.
     in_source: bool,
     evaluator: &'a Evaluator<'a>,
     bash: PathBuf,
@@ -129,6 +129,7 @@ struct Evaluation<'a> {
     before: &'a State,
     dialect: Dialect,
     user: BuildUser,
+    /// Other users need not be able to enter this directory: its contents are mounted, or belong to `user`.
     scratch: TempDir,
 }
 
@@ -143,38 +144,39 @@ struct Source {
 }
 
 impl Evaluation<'_> {
-    /// Runs bash and reads its answer.
-    fn result(&self) -> Result<Answer, String> {
-        // If private mounts or layers are unavailable, the evaluation is retried without them.
+    /// Runs bash and parses its output. If private mounts or layers are unavailable, retries without them.
+    fn run_with_retries(&self) -> Result<Output, String> {
         for _ in 0..3 {
             match self.run() {
                 Err(ProcessError::NoView { .. }) => continue,
-                Err(e) => return Err(explained(&e)),
-                Ok((done, shown)) => return self.answer(&done, shown.as_deref()),
+                Err(e) => return Err(describe(&e)),
+                Ok((finished, copy)) => return self.parse(&finished, copy.as_deref()),
             }
         }
         Err("this machine cannot run it confined".to_owned())
     }
 
-    /// Runs bash. Returns the result and, if the file was evaluated in another directory, that directory.
+    /// Runs bash. Returns the result and, if a copy of the file was evaluated, the directory of the copy.
     fn run(&self) -> Result<(Finished, Option<PathBuf>), ProcessError> {
-        let mounts = !sandbox::lacks(Part::Mounts);
         let mut profile = confine::profile(self.scratch.path(), self.user.ids());
         profile.temporary = confine::EVALUATION_SPACE;
         profile.limits = confine::evaluation_limits();
         let home = self.scratch.path().join("home");
-        self.own_directory(&home)?;
+        self.create_user_directory(&home)?;
         profile.places.push(Place::new(&home, Access::Write));
-        let shown = if mounts { self.show(&mut profile).map(|()| None)? } else { self.copy_aside()? };
-        let file = match &shown {
-            Some(dir) => dir.join(self.path.file_name().unwrap_or_default()),
-            None => self.path.clone(),
+        let mut file = self.path.clone();
+        let copy = if sandbox::lacks(Part::Mounts) {
+            self.copy_if_unreadable()?
+        } else {
+            self.mount(&mut profile)?;
+            None
         };
-        if let Some(dir) = &shown {
+        if let Some(dir) = &copy {
+            file = dir.join(self.path.file_name().unwrap_or_default());
             profile.places.push(Place::new(dir, Access::Write));
         }
         let cwd = file.parent().filter(|_| self.in_source).unwrap_or(&home).to_owned();
-        let done = Command::new(&self.bash)
+        let finished = Command::new(&self.bash)
             .args(["--noprofile", "--norc", "-c", &dkms_conf::bash_program(self.dialect), "dkms"])
             .arg(&file)
             .args(dkms_conf::bash_arguments(self.before))
@@ -190,22 +192,22 @@ impl Evaluation<'_> {
             .timeout(TIME_LIMIT)
             .confine(profile)
             .run()?;
-        Ok((done, shown))
+        Ok((finished, copy))
     }
 
-    /// Creates an empty directory for the user of the evaluation.
-    fn own_directory(&self, dir: &Path) -> Result<(), ProcessError> {
+    /// Creates an empty directory in the scratch directory for the user of the evaluation.
+    fn create_user_directory(&self, dir: &Path) -> Result<(), ProcessError> {
         dkms_sys::fs::create_dir_all(dir)?;
         if let Some((uid, gid)) = self.user.ids() {
             dkms_sys::fs::set_owner(dir, uid, gid)?;
-            // The user reaches the directory in it by its path if nothing can be mounted over it.
+            // If mounts are unavailable, the user enters the directory through the scratch directory.
             dkms_sys::fs::set_mode(self.scratch.path(), 0o711)?;
         }
         Ok(())
     }
 
-    /// Shows the file and its directory at their own paths, with mounts.
-    fn show(&self, profile: &mut Profile) -> Result<(), ProcessError> {
+    /// Mounts the file and its directory at their own paths.
+    fn mount(&self, profile: &mut Profile) -> Result<(), ProcessError> {
         let Some(source) = self.source() else {
             // Its directory contains other files too, so only this file is visible, with the content that was
             // read.
@@ -215,40 +217,41 @@ impl Evaluation<'_> {
             profile.places.push(Place { source: copy, target: self.path.clone(), access: Access::Read });
             return Ok(());
         };
-        let small = source.files <= COPY_FILES && source.bytes <= COPY_BYTES;
-        let access = if small || !source.readable || sandbox::lacks(Part::Layer) {
+        let is_small = source.files <= MAX_COPIED_FILES && source.bytes <= MAX_COPIED_BYTES;
+        let mut access = Access::Layer;
+        if is_small || !source.readable || sandbox::lacks(Part::Layer) {
             profile.temporary += source.bytes;
-            Access::Copy
-        } else {
-            Access::Layer
-        };
-        let access = if source.files > MOST_FILES { Access::Read } else { access };
+            access = Access::Copy;
+        }
+        if source.files > MAX_FILES {
+            access = Access::Read;
+        }
         // Mount it at the given path, which may contain a link, and at the real path.
-        let named = self.path.parent().unwrap_or(Path::new("/"));
-        if named != source.dir {
-            profile.places.push(Place { source: source.dir.clone(), target: named.to_owned(), access });
+        let given_dir = self.path.parent().unwrap_or(Path::new("/"));
+        if given_dir != source.dir {
+            profile.places.push(Place { source: source.dir.clone(), target: given_dir.to_owned(), access });
         }
         profile.places.push(Place { source: source.dir.clone(), target: source.dir, access });
         Ok(())
     }
 
-    /// Without mounts: uses the file where it is if its user can read it and its directory, else a copy
-    /// elsewhere.
-    fn copy_aside(&self) -> Result<Option<PathBuf>, ProcessError> {
+    /// Used if mounts are unavailable. If the user of the evaluation cannot read the file and its directory,
+    /// copies them and returns the directory of the copy.
+    fn copy_if_unreadable(&self) -> Result<Option<PathBuf>, ProcessError> {
         let source = self.source();
         let Some((uid, _)) = self.user.ids() else { return Ok(None) };
-        let reachable = |p: &Path| p.ancestors().skip(1).all(|d| has_rights(d, uid, 0o1));
-        let in_place = match &source {
-            Some(source) => source.readable && reachable(&source.dir) && reachable(&self.path),
-            None => has_rights(&self.path, uid, 0o4) && reachable(&self.path),
+        let is_reachable = |path: &Path| path.ancestors().skip(1).all(|dir| has_rights(dir, uid, 0o1));
+        let is_readable = match &source {
+            Some(source) => source.readable && is_reachable(&source.dir) && is_reachable(&self.path),
+            None => has_rights(&self.path, uid, 0o4) && is_reachable(&self.path),
         };
-        if in_place {
+        if is_readable {
             return Ok(None);
         }
         let dir = self.scratch.path().join("source");
         dkms_sys::fs::remove_tree(&dir)?;
         match source {
-            // Pipes and the like are left out; no configuration reads them.
+            // Special files such as pipes are not copied; no configuration reads them.
             Some(source) => drop(dkms_sys::fs::copy_tree(&source.dir, &dir)?),
             None => {
                 dkms_sys::fs::create_dir_all(&dir)?;
@@ -260,17 +263,16 @@ impl Evaluation<'_> {
         Ok(Some(dir))
     }
 
-    /// The directory of the file, if it is a package's source. A directory of the system or of a user is not:
-    /// it has other things in it.
+    /// Returns the directory of the file if it is a package's source. A directory of the system or of a user
+    /// is not one, because it contains other files.
     fn source(&self) -> Option<Source> {
         let dir = self.path.parent()?.canonicalize().ok()?;
-        let meta = dir.metadata().ok()?;
-        let shared = meta.mode() & 0o002 != 0;
-        let systems = ["/", "/etc", "/root", "/home", "/usr", "/usr/src", "/var", "/var/lib", "/opt", "/srv"];
-        let foreign = systems.iter().any(|d| dir == Path::new(d))
+        let is_shared = dir.metadata().ok()?.mode() & 0o002 != 0;
+        let system = ["/", "/etc", "/root", "/home", "/usr", "/usr/src", "/var", "/var/lib", "/opt", "/srv"];
+        let has_other_files = system.iter().any(|path| dir == Path::new(path))
             || dir.parent() == Some(Path::new("/home"))
             || dir.starts_with(self.evaluator.config_dir);
-        if self.dialect != Dialect::Module || shared || foreign {
+        if self.dialect != Dialect::Module || is_shared || has_other_files {
             return None;
         }
         let mut source = Source { dir: dir.clone(), files: 0, bytes: 0, readable: true };
@@ -279,43 +281,41 @@ impl Evaluation<'_> {
         Some(source)
     }
 
-    fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Answer, String> {
-        confine::check_enforced(
-            self.evaluator.framework,
-            self.evaluator.sink,
-            "the evaluation of dkms.conf",
-            &done.enforced,
-        )
-        .map_err(|e| e.to_string())?;
-        let errors = String::from_utf8_lossy(&done.stderr);
-        // bash continues after some of them, with half of the file.
-        if let Some(line) = errors.lines().find(|l| l.contains("syntax error")) {
-            let shown = line.rsplit(": line ").next().unwrap_or(line);
-            return Err(format!("{CANNOT_PARSE}{shown}"));
+    /// Parses the output of bash. `copy` is the directory of the copy that was evaluated.
+    fn parse(&self, finished: &Finished, copy: Option<&Path>) -> Result<Output, String> {
+        let Evaluator { framework, sink, .. } = *self.evaluator;
+        confine::check_enforced(framework, sink, "the evaluation of dkms.conf", &finished.enforced)
+            .map_err(|e| e.to_string())?;
+        let errors = String::from_utf8_lossy(&finished.stderr);
+        let find_line = |text: &str| errors.lines().find(|line| line.contains(text));
+        // After some syntax errors, bash continues with a part of the file.
+        if let Some(line) = find_line("syntax error") {
+            let message = line.rsplit(": line ").next().unwrap_or(line);
+            return Err(format!("{CANNOT_PARSE}{message}"));
         }
-        if let Some(why) = dkms_conf::explain_failure(done.status.code_for_shell(), &errors) {
+        if let Some(why) = dkms_conf::explain_failure(finished.status.code_for_shell(), &errors) {
             return Err(why.to_string());
         }
-        if done.cut {
+        if finished.cut {
             return Err(format!("its values are longer than {} MiB", dkms_sys::process::CAPTURE_LIMIT >> 20));
         }
-        if let Some(line) = errors.lines().find(|l| l.contains("No space left on device")) {
+        if let Some(line) = find_line("No space left on device") {
             return Err(format!("it wrote more than {} MiB ({line})", confine::EVALUATION_SPACE >> 20));
         }
-        if let Some(line) = errors.lines().find(|l| killed_inside(l)) {
+        if let Some(line) = errors.lines().find(|line| reports_killed_command(line)) {
             return Err(format!("a process that it started was killed ({line})"));
         }
-        let mut directives = dkms_conf::parse_records(&done.stdout).map_err(|e| e.to_string())?;
-        if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
-            directives = with_original_paths(&directives, shown, real);
+        let mut directives = dkms_conf::parse_records(&finished.stdout).map_err(|e| e.to_string())?;
+        if let (Some(copy), Some(original)) = (copy, self.path.parent()) {
+            directives = with_original_paths(&directives, copy, original);
         }
-        Ok(Answer { directives, missed_file: errors.contains("No such file or directory") })
+        Ok(Output { directives, missed_file: errors.contains("No such file or directory") })
     }
 }
 
-/// Returns the reason why bash was stopped. The error itself would contain the command line, which is a
-/// complete program.
-fn explained(error: &ProcessError) -> String {
+/// Returns the reason why bash was stopped. The message of the error is not used, because it would contain
+/// the command line, which is a complete program.
+fn describe(error: &ProcessError) -> String {
     match error {
         ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),
         ProcessError::TimedOut { after, .. } => {
@@ -329,26 +329,27 @@ fn explained(error: &ProcessError) -> String {
     }
 }
 
-/// Matches bash's message about a command of a script that was killed by SIGKILL: `FILE: line N: PID Killed
-/// COMMAND`.
-fn killed_inside(line: &str) -> bool {
+/// Returns whether a line is bash's message about a command that was killed by SIGKILL: `FILE: line N: PID
+/// Killed COMMAND`.
+fn reports_killed_command(line: &str) -> bool {
     let Some((before, _)) = line.split_once(" Killed ") else { return false };
-    before.contains(": line ")
-        && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
+    let pid = before.rsplit(' ').next().unwrap_or_default();
+    before.contains(": line ") && pid.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Replaces the path of the copy by the path of the original directory in all values. The path has a random
-/// part, so no other text matches.
-fn with_original_paths(directives: &Directives, from: &Path, to: &Path) -> Directives {
-    let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
-    let mut out = Directives::new();
+/// Replaces the path of the copy by the path of the original directory in all values. No other text matches,
+/// because the path of the copy has a random part.
+fn with_original_paths(directives: &Directives, copy: &Path, original: &Path) -> Directives {
+    let (copy, original) = (copy.to_string_lossy(), original.to_string_lossy());
+    let mut replaced = Directives::new();
     for (name, index, value) in directives.iter() {
-        out.set(name, index, value.replace(&*from, &to));
+        replaced.set(name, index, value.replace(&*copy, &original));
     }
-    out
+    replaced
 }
 
 impl Source {
+    /// Adds the files below a directory to the counts.
     fn measure(&mut self, dir: &Path, uid: u32) {
         let Ok(entries) = dkms_sys::fs::read_dir(dir) else {
             self.readable = false;
@@ -356,16 +357,16 @@ impl Source {
         };
         for entry in entries {
             self.files += 1;
-            let Ok(meta) = entry.metadata() else { continue };
-            let (path, kind) = (entry.path(), meta.file_type());
-            if self.files > MOST_FILES {
+            if self.files > MAX_FILES {
                 return;
             }
-            if kind.is_dir() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            let path = entry.path();
+            if metadata.is_dir() {
                 self.readable &= has_rights(&path, uid, 0o5);
                 self.measure(&path, uid);
-            } else if kind.is_file() {
-                self.bytes = self.bytes.saturating_add(meta.len());
+            } else if metadata.is_file() {
+                self.bytes = self.bytes.saturating_add(metadata.len());
                 self.readable &= has_rights(&path, uid, 0o4);
             }
         }
@@ -374,9 +375,9 @@ impl Source {
 
 /// Returns whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
 fn has_rights(path: &Path, uid: u32, rights: u32) -> bool {
-    path.metadata().is_ok_and(|m| {
-        let mode = m.permissions().mode();
-        uid == 0 || (if m.uid() == uid { mode >> 6 } else { mode }) & rights == rights
+    path.metadata().is_ok_and(|metadata| {
+        let mode = if metadata.uid() == uid { metadata.mode() >> 6 } else { metadata.mode() };
+        uid == 0 || mode & rights == rights
     })
 }
 
@@ -385,14 +386,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_bash_prints_of_a_killed_command() {
-        assert!(killed_inside("/usr/src/x/dkms.conf: line 3:    12 Killed                  sleep 9"));
-        assert!(!killed_inside("echo: nobody was Killed here"));
-        assert!(!killed_inside("x: line 3: Killed by a bug"));
+    fn messages_about_killed_commands() {
+        assert!(reports_killed_command(
+            "/usr/src/x/dkms.conf: line 3:    12 Killed                  sleep 9"
+        ));
+        assert!(!reports_killed_command("echo: nobody was Killed here"));
+        assert!(!reports_killed_command("x: line 3: Killed by a bug"));
     }
 
     #[test]
-    fn which_names_and_versions_are_computed() {
+    fn names_and_versions_that_a_command_computes() {
         for line in
             ["PACKAGE_VERSION=\"1.$(cat VERSION)\"", "  PACKAGE_NAME=a-`./name`", "PACKAGE_VERSION+=$(cat R)"]
         {
@@ -404,10 +407,11 @@ mod tests {
     }
 
     #[test]
-    fn values_name_the_directory_again() {
-        let mut d = Directives::new();
-        d.set("MAKE", 0, "make -C /tmp/dkms-confX/source/sub");
-        let back = with_original_paths(&d, Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
-        assert_eq!(back.get("MAKE", 0), Some("make -C /usr/src/m-1/sub"));
+    fn values_have_the_original_path() {
+        let mut directives = Directives::new();
+        directives.set("MAKE", 0, "make -C /tmp/dkms-confX/source/sub");
+        let (copy, original) = (Path::new("/tmp/dkms-confX/source"), Path::new("/usr/src/m-1"));
+        let replaced = with_original_paths(&directives, copy, original);
+        assert_eq!(replaced.get("MAKE", 0), Some("make -C /usr/src/m-1/sub"));
     }
 }

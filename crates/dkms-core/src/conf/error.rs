@@ -1,4 +1,4 @@
-//! A configuration that cannot be used.
+//! Errors about configuration files.
 
 use dkms_conf::Diagnostic;
 use std::path::PathBuf;
@@ -9,37 +9,27 @@ use std::path::PathBuf;
 pub enum ConfError {
     #[error("there is no dkms.conf at {0}")]
     Missing(PathBuf),
-    #[error("{}", conf_problems(.0))]
+    #[error("{}", describe(.0))]
     Invalid(Vec<Diagnostic>),
 }
 
-fn conf_problems(diagnostics: &[Diagnostic]) -> String {
-    let mut out = String::new();
+/// Describes each diagnostic on a separate line, with the line of the file and the correction.
+fn describe(diagnostics: &[Diagnostic]) -> String {
     let one_line = |text: &str| text.replace('\n', "\\n");
-    for diagnostic in diagnostics {
-        if !out.is_empty() {
-            out.push('\n');
-        }
+    let describe = |diagnostic: &Diagnostic| {
         let path = one_line(&diagnostic.path.to_string_lossy());
         let (message, help) = (one_line(&diagnostic.message), one_line(&diagnostic.help));
-        let margin = match &diagnostic.at {
+        let (mut text, margin) = match &diagnostic.at {
             Some(at) => {
-                out.push_str(&format!(
-                    "{path}:{}:{}: {message}\n{}",
-                    at.line,
-                    at.column.max(1),
-                    at.snippet()
-                ));
-                format!("{} =", at.margin())
+                let position = format!("{}:{}", at.line, at.column.max(1));
+                (format!("{path}:{position}: {message}\n{}", at.snippet()), format!("{} =", at.margin()))
             }
-            None => {
-                out.push_str(&format!("{path}: {message}"));
-                " ".to_owned()
-            }
+            None => (format!("{path}: {message}"), " ".to_owned()),
         };
         if !help.is_empty() {
-            out.push_str(&format!("\n{margin} write: {help}"));
+            text.push_str(&format!("\n{margin} write: {help}"));
         }
-    }
-    out
+        text
+    };
+    diagnostics.iter().map(describe).collect::<Vec<_>>().join("\n")
 }

@@ -1,7 +1,7 @@
 //! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each file overrides the previous files.
 
 use super::bash::Evaluator;
-use super::load::evaluate_one;
+use super::load::evaluate_file;
 use crate::conf::ConfError;
 use crate::error::Result;
 use crate::event::Sink;
@@ -12,10 +12,10 @@ use dkms_conf::{Diagnostic, Dialect, Directives, State};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// The configuration files that exist, in order.
+/// Returns the configuration files that exist, in the order in which they are read.
 ///
 /// # Errors
-/// The directory of fragments cannot be read: their settings may be there to make dkms stricter.
+/// The directory of fragments cannot be read. This is not ignored, because a fragment may make dkms stricter.
 pub fn files(config_dir: &Path) -> dkms_sys::Result<Vec<PathBuf>> {
     let fragments = config_dir.join("framework.conf.d");
     let mut names = dkms_sys::fs::list_dir_optional(&fragments)?;
@@ -29,31 +29,35 @@ pub fn files(config_dir: &Path) -> dkms_sys::Result<Vec<PathBuf>> {
     Ok(all.filter(|path| path.exists()).collect())
 }
 
-/// Reports settings in framework.conf and its fragments that do not exist.
+/// Returns a warning for each setting in framework.conf and its fragments that dkms does not know.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
-    // The code that loads the configuration reports unreadable files.
+    // Files that cannot be read are reported when the configuration is loaded.
     let paths = files(config_dir).unwrap_or_default();
-    let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
+    let read = |path: &PathBuf| {
+        let bytes = dkms_sys::fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let texts: Vec<String> = paths.iter().map(read).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let describe = |u: dkms_conf::lint::UnknownSetting| {
-        let place = paths.get(u.file).map_or_else(String::new, |p| format!("{}:{}: ", p.display(), u.line));
-        let meant = u.meant.map_or_else(String::new, |m| format!("; did you mean {m}?"));
-        format!("{place}{} is not a setting of dkms and has no effect{meant}", u.name)
+    let describe = |unknown: dkms_conf::lint::UnknownSetting| {
+        let path = paths.get(unknown.file);
+        let position = path.map_or_else(String::new, |path| format!("{}:{}: ", path.display(), unknown.line));
+        let suggestion = unknown.meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        format!("{position}{} is not a setting of dkms and has no effect{suggestion}", unknown.name)
     };
     dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
 }
 
-/// Evaluates the framework configuration. With a kernel release, `$kernelver` is set: sign_file, mok_*,
-/// post_transaction and build_environment are evaluated that way, for each kernel.
+/// Evaluates the framework configuration. If there is a kernel release, `$kernelver` is set to it: sign_file,
+/// mok_*, post_transaction and build_environment are evaluated separately for each kernel.
 ///
 /// # Errors
-/// [`ConfError::Invalid`] with the file and the problem.
+/// [`ConfError::Invalid`] with each error and its position.
 pub fn load(system: &System, sink: &dyn Sink, kernel_release: Option<&str>) -> Result<FrameworkConf> {
     evaluate(&Evaluator::new(system, sink), &system.layout, kernel_release)
 }
 
-/// As [`load`], while the options of the command are not known yet.
+/// Like [`load`], but needs no [`System`], which contains the result.
 ///
 /// # Errors
 /// As [`load`].
@@ -75,7 +79,7 @@ pub fn evaluate(
     for path in &paths {
         let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
-        directives = evaluate_one(evaluator, path, &text, &state, Dialect::Framework)?.0;
+        directives = evaluate_file(evaluator, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);
@@ -84,7 +88,7 @@ pub fn evaluate(
         let help = "use IDs that are not in use on this machine";
         problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
-    let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();
+    let errors: Vec<_> = problems.into_iter().map(|problem| super::load::locate(problem, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
 }
 
@@ -105,8 +109,8 @@ mod tests {
             std::fs::write(fragments.join(name), "").unwrap();
         }
         std::fs::write(dir.path().join("framework.conf"), "").unwrap();
-        let found = files(dir.path()).unwrap();
-        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()).collect();
+        let paths = files(dir.path()).unwrap();
+        let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()).collect();
         assert_eq!(names, ["framework.conf", "a.conf", "b.conf"]);
     }
 }

@@ -9,19 +9,28 @@ use crate::kernel::headers;
 use crate::system::{Settings, System};
 use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf};
-use dkms_conf::{Diagnostic, Dialect, Directives, Location, Severity, State};
+use dkms_conf::{Decline, Diagnostic, Dialect, Directives, Location, Severity, State};
 use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-/// The method that evaluated a file.
+/// A file that was evaluated.
 #[derive(Clone, Debug)]
-pub struct FileUsed {
+pub struct EvaluatedFile {
     /// The file.
     pub path: PathBuf,
-    /// `None` if it was evaluated natively. Otherwise the line and the construct that needed bash.
-    pub bash_because: Option<(u32, String)>,
+    /// The construct that required bash; `None` if the file was evaluated natively.
+    pub bash_because: Option<BashConstruct>,
+}
+
+/// A construct that the native evaluator does not support, so that bash evaluates the file.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct BashConstruct {
+    /// Its line, counted from 1.
+    pub line: u32,
+    /// A description of the construct.
+    pub construct: String,
 }
 
 /// A package's configuration for one kernel.
@@ -32,7 +41,7 @@ pub struct Loaded {
     /// The final values, as text.
     pub directives: Directives,
     /// The files that were evaluated, in order.
-    pub files: Vec<FileUsed>,
+    pub files: Vec<EvaluatedFile>,
     /// Its diagnostics: errors first, those for every action before those for add, build and install only.
     /// Notes are only shown by `lint` and `config`, because the user who installs the package cannot fix
     /// them.
@@ -40,7 +49,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The diagnostics of one severity.
+    /// Returns the diagnostics of one severity.
     pub fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity)
     }
@@ -61,22 +70,19 @@ impl Loaded {
         self.without_errors(|error| !error.strict_only)
     }
 
-    fn without_errors(self, counts: impl Fn(&Diagnostic) -> bool) -> Result<Self> {
-        let errors: Vec<_> = self.of(Severity::Error).filter(|error| counts(error)).cloned().collect();
+    fn without_errors(self, is_fatal: impl Fn(&Diagnostic) -> bool) -> Result<Self> {
+        let errors: Vec<_> = self.of(Severity::Error).filter(|error| is_fatal(error)).cloned().collect();
         if errors.is_empty() { Ok(self) } else { Err(ConfError::Invalid(errors).into()) }
     }
 
-    /// "native", or which construct needed bash: for the manifest and `dkms config`.
+    /// Returns "native", or the constructs that required bash. The manifest records this text.
     pub fn evaluation(&self) -> String {
-        let bash: Vec<String> = self
-            .files
-            .iter()
-            .filter_map(|f| {
-                let (line, what) = f.bash_because.as_ref()?;
-                Some(format!("bash: {} line {line}: {what}", f.path.display()))
-            })
-            .collect();
-        if bash.is_empty() { "native".into() } else { bash.join("; ") }
+        let reason = |file: &EvaluatedFile| {
+            let BashConstruct { line, construct } = file.bash_because.as_ref()?;
+            Some(format!("bash: {} line {line}: {construct}", file.path.display()))
+        };
+        let reasons: Vec<String> = self.files.iter().filter_map(reason).collect();
+        if reasons.is_empty() { "native".into() } else { reasons.join("; ") }
     }
 }
 
@@ -92,15 +98,15 @@ pub fn override_files(config_dir: &Path, package: &PackageId, kernel: &Kernel) -
         format!("{name}--{release}-{arch}.conf"),
     ]
     .into_iter()
-    .map(|f| config_dir.join(f))
+    .map(|file| config_dir.join(file))
     .collect()
 }
 
 /// Loads the configuration of a registered package: `-c FILE`, or the dkms.conf in its source.
 ///
 /// # Errors
-/// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
-/// contents are in the result.
+/// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. The diagnostics of
+/// its contents are part of the result.
 pub fn load(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
     load_file(system, sink, &conf_file(&system.layout, &system.settings, package), Some(package), kernel)
 }
@@ -112,9 +118,9 @@ pub fn conf_file(layout: &Layout, settings: &Settings, package: &PackageId) -> P
 
 /// Removes CONFINE and similar directives from a package's dkms.conf, with a warning for each: a package must
 /// not decide what its builds are allowed to do.
-fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<Diagnostic> {
+fn drop_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<Diagnostic> {
     let text = String::from_utf8_lossy(text);
-    let mut refused = Vec::new();
+    let mut warnings = Vec::new();
     for name in dkms_conf::directives::CONFINE {
         if directives.indices(name).next().is_none() {
             continue;
@@ -123,10 +129,10 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
         let message = format!("{name} is ignored: a package cannot choose what its builds may do");
         let help = "only the administrator's files in /etc/dkms can set it";
         let at = dkms_conf::locate(&text, name, None);
-        refused
-            .push(Diagnostic::warning(Code::Confine, message, help).about(name, None).at(at).in_file(path));
+        let warning = Diagnostic::warning(Code::Confine, message, help);
+        warnings.push(warning.about(name, None).at(at).in_file(path));
     }
-    refused
+    warnings
 }
 
 /// Loads one dkms.conf, and the administrator's files if the package is known.
@@ -145,25 +151,23 @@ pub fn load_file(
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
     let mut paths = vec![path.to_path_buf()];
-    if let Some(p) = package {
-        paths.extend(override_files(&system.layout.config_dir, p, kernel));
+    if let Some(package) = package {
+        paths.extend(override_files(&system.layout.config_dir, package, kernel));
     }
     for (index, file) in paths.iter().enumerate() {
         let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
             Ok(text) => text,
             Err(e) if e.is_not_found() && index > 0 => continue,
-            Err(e) if e.is_not_found() => {
-                return Err(ConfError::Missing(file.clone()).into());
-            }
+            Err(e) if e.is_not_found() => return Err(ConfError::Missing(file.clone()).into()),
             Err(e) => return Err(Error::Io(e)),
         };
-        let (directives, used) =
-            evaluate_one(&Evaluator::new(system, sink), file, &text, &state, Dialect::Module)?;
+        let (directives, evaluated) =
+            evaluate_file(&Evaluator::new(system, sink), file, &text, &state, Dialect::Module)?;
         state.directives = directives;
         if index == 0 {
-            diagnostics.extend(refuse_own_policy(file, &text, &mut state.directives));
+            diagnostics.extend(drop_own_policy(file, &text, &mut state.directives));
         }
-        files.push(used);
+        files.push(evaluated);
         texts.push((file.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
     for (name, value) in &system.settings.directives {
@@ -172,19 +176,20 @@ pub fn load_file(
     }
     let (conf, problems) = ModuleConf::from_directives(&state.directives);
     for (path, text) in &texts {
-        diagnostics.extend(dkms_conf::suspicious(text).into_iter().map(|found| found.in_file(path)));
+        diagnostics.extend(dkms_conf::suspicious(text).into_iter().map(|warning| warning.in_file(path)));
     }
     for (path, text) in texts.iter().skip(1) {
-        diagnostics.extend(dkms_conf::unknown_confinement(text).into_iter().map(|found| found.in_file(path)));
+        let warnings = dkms_conf::unknown_confinement(text);
+        diagnostics.extend(warnings.into_iter().map(|warning| warning.in_file(path)));
     }
-    diagnostics.extend(problems.into_iter().map(|found| match found.code {
-        // The build reports a patch that leaves its directory, with a separate exit code.
+    diagnostics.extend(problems.into_iter().map(|problem| match problem.code {
+        // The build reports a patch outside the patches directory, with a separate exit code.
         Code::PatchPath => {
-            Diagnostic { severity: Severity::Warning, strict_only: false, ..place(found, &texts) }
+            Diagnostic { severity: Severity::Warning, strict_only: false, ..locate(problem, &texts) }
         }
-        _ => place(found, &texts),
+        _ => locate(problem, &texts),
     }));
-    diagnostics.sort_by_key(|found| (Reverse(found.severity), found.strict_only));
+    diagnostics.sort_by_key(|diagnostic| (Reverse(diagnostic.severity), diagnostic.strict_only));
     Ok(Loaded { conf, directives: state.directives, files, diagnostics })
 }
 
@@ -192,49 +197,46 @@ pub fn load_file(
 ///
 /// # Errors
 /// [`ConfError::Invalid`] if bash was needed and failed.
-pub fn evaluate_one(
+pub fn evaluate_file(
     evaluator: &Evaluator<'_>,
     path: &Path,
     text: &[u8],
     before: &State,
     dialect: Dialect,
-) -> Result<(Directives, FileUsed)> {
-    match dkms_conf::evaluate(text, before, dialect, &crate::conf::regex_matches) {
-        Ok(directives) => Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: None })),
-        Err(decline) => match bash::evaluate(evaluator, path, text, before, dialect) {
-            Ok(directives) => {
-                let because = Some((decline.line, decline.construct));
-                Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: because }))
-            }
-            Err(why) => Err(ConfError::Invalid(vec![not_evaluated(
-                path,
-                text,
-                decline.line,
-                decline.column,
-                &decline.construct,
-                &why,
-            )])
-            .into()),
-        },
-    }
+) -> Result<(Directives, EvaluatedFile)> {
+    let (directives, bash_because) =
+        match dkms_conf::evaluate(text, before, dialect, &crate::conf::regex_matches) {
+            Ok(directives) => (directives, None),
+            Err(decline) => match bash::evaluate(evaluator, path, text, before, dialect) {
+                Ok(directives) => {
+                    let Decline { line, construct, .. } = decline;
+                    (directives, Some(BashConstruct { line, construct }))
+                }
+                Err(why) => {
+                    return Err(ConfError::Invalid(vec![not_evaluated(path, text, &decline, &why)]).into());
+                }
+            },
+        };
+    Ok((directives, EvaluatedFile { path: path.to_path_buf(), bash_because }))
 }
 
-/// The error for a file that neither the native evaluator nor bash could evaluate.
-fn not_evaluated(path: &Path, text: &[u8], line: u32, column: u32, construct: &str, why: &str) -> Diagnostic {
-    let (mut line, mut column) = (line, column);
+/// Returns the error for a file that neither the native evaluator nor bash could evaluate. `why` is the
+/// reason why bash failed.
+fn not_evaluated(path: &Path, text: &[u8], decline: &Decline, why: &str) -> Diagnostic {
+    let (mut line, mut column) = (decline.line, decline.column);
     let (message, help) = match why.strip_prefix(bash::CANNOT_PARSE) {
-        Some(said) => {
+        Some(output) => {
             // bash reports the line: "6: syntax error: ...".
-            let (number, said) = said.split_once(": ").unwrap_or(("", said));
+            let (number, error) = output.split_once(": ").unwrap_or(("", output));
             if let Ok(number) = number.trim().parse() {
                 (line, column) = (number, 1);
             }
             let help = "close what is open: quotes, 'if' with 'fi', '(' with ')'";
-            (format!("this is not valid bash: {said}"), help)
+            (format!("this is not valid bash: {error}"), help)
         }
         None => {
-            let help = "plain assignments, or commands that need neither write access nor network";
-            (format!("{construct} here needs bash, and {why}"), help)
+            let help = "use plain assignments, or commands that need neither write access nor network";
+            (format!("{} here needs bash, and {why}", decline.construct), help)
         }
     };
     let text = String::from_utf8_lossy(text);
@@ -250,13 +252,13 @@ fn split_index(name: &str) -> (&str, usize) {
         .unwrap_or((name, 0))
 }
 
-/// The variables that a dkms.conf can use.
+/// Returns the variables that a dkms.conf can use.
 pub fn variables(
     system: &System,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> std::collections::BTreeMap<String, String> {
-    let path = |p: &Path| p.to_string_lossy().into_owned();
+    let path = |path: &Path| path.to_string_lossy().into_owned();
     let distribution = system.host.distribution.as_ref().map_or("", |d| d.word());
     let (module, version) = package.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
     [
@@ -278,25 +280,26 @@ pub fn variables(
         (dkms_conf::DESTINATION, system.host.fixed_destination().unwrap_or_default()),
     ]
     .into_iter()
-    .map(|(k, v)| (k.to_owned(), v))
+    .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
 
-/// The diagnostic with the last of the files that sets its directive, which decides, and the position there.
-pub(super) fn place(found: Diagnostic, texts: &[(PathBuf, String)]) -> Diagnostic {
-    let located = texts
-        .iter()
-        .rev()
-        .find_map(|(path, text)| Some((path, dkms_conf::locate(text, &found.directive, found.index)?)));
-    match located {
-        Some((path, at)) => found.in_file(path).at(Some(at)),
-        None => found.in_file(texts.first().map_or(Path::new(""), |(path, _)| path)),
+/// Adds the file and the position to a diagnostic. If several files set its directive, the last one is used,
+/// because it overrides the others.
+pub(super) fn locate(diagnostic: Diagnostic, texts: &[(PathBuf, String)]) -> Diagnostic {
+    let Diagnostic { directive, index, .. } = &diagnostic;
+    let find = |(path, text): &'_ (PathBuf, String)| {
+        Some((path.clone(), dkms_conf::locate(text, directive, *index)?))
+    };
+    match texts.iter().rev().find_map(find) {
+        Some((path, at)) => diagnostic.in_file(&path).at(Some(at)),
+        None => diagnostic.in_file(texts.first().map_or(Path::new(""), |(path, _)| path)),
     }
 }
 
 /// The result of BUILD_EXCLUSIVE: the reason why each module is excluded, and the reason why the complete
 /// package is excluded if no module is left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Exclusion {
     /// One entry for each module of dkms.conf.
     pub modules: Vec<Option<String>>,
@@ -319,20 +322,17 @@ pub fn exclusion(
         arch: &kernel.arch,
         config: config.is_some().then_some(&enabled as &dyn Fn(&str) -> bool),
     };
-    let m = &crate::conf::regex_matches;
-    let bad = |e: dkms_conf::module_conf::BadRegex| bad_regex(loaded, &e.to_string());
-    let mut out =
-        Exclusion { whole: loaded.conf.all_excluded(&facts, m).map_err(bad)?, ..Exclusion::default() };
-    for entry in &loaded.conf.modules {
-        out.modules.push(loaded.conf.excluded(entry.index, &facts, m).map_err(bad)?);
-    }
-    Ok(out)
+    let (conf, matcher) = (&loaded.conf, &crate::conf::regex_matches);
+    let bad_regex = |e: dkms_conf::module_conf::BadRegex| bad_regex(loaded, &e.to_string());
+    let whole = conf.all_excluded(&facts, matcher).map_err(bad_regex)?;
+    let modules = conf.modules.iter().map(|entry| conf.excluded(entry.index, &facts, matcher));
+    Ok(Exclusion { modules: modules.collect::<std::result::Result<_, _>>().map_err(bad_regex)?, whole })
 }
 
 /// The error for an invalid regular expression in dkms.conf.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    let help = "a POSIX extended regular expression, as regex(7) describes it";
-    let path = loaded.files.first().map_or(Path::new(""), |used| &used.path);
+    let help = "use a POSIX extended regular expression, see regex(7)";
+    let path = loaded.files.first().map_or(Path::new(""), |file| &file.path);
     let diagnostic = Diagnostic::error(Code::RegexInvalid, message.to_owned(), help).in_file(path);
     Error::Conf(ConfError::Invalid(vec![diagnostic]))
 }

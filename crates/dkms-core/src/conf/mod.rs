@@ -1,9 +1,9 @@
 //! Reads dkms.conf and framework.conf: decides which files are read, in which order, and how they are
 //! evaluated.
 //!
-//! Every file is first evaluated by the native evaluator of `dkms-conf`. If that evaluator does not support
-//! the complete file, a confined bash ([`bash`]) evaluates it. Both return the values that the double
-//! evaluation of Debian's dkms returns.
+//! The native evaluator of `dkms-conf` is tried first. If it does not support everything in the file, a
+//! confined bash ([`bash`]) evaluates the file. Both return the values that Debian's dkms gets by evaluating
+//! the file twice.
 
 pub mod bash;
 pub(crate) mod error;

@@ -1,10 +1,11 @@
-//! The packages with kernels, their headers and programs, as an administrator would type them.
+//! The names of the packages with kernels and headers, for hints.
 
 use super::{Distribution, Family};
 use dkms_sys::fs::{Limit, read_text};
 use std::path::Path;
 
-/// Suffixes and parts of the names of a distribution's kernels.
+/// Parts of the releases of kernels that show the distribution: the part, the families that use it, and the
+/// name for the user.
 const KERNEL_NAMES: [(&str, &[Family], &str); 6] = [
     (".fc", &[Family::Fedora], "Fedora"),
     (".el", &[Family::Rhel], "RHEL"),
@@ -15,7 +16,7 @@ const KERNEL_NAMES: [(&str, &[Family], &str); 6] = [
 ];
 
 impl Distribution {
-    /// The package with the headers of a kernel.
+    /// Returns the package with the headers of a kernel, or a description of it.
     pub fn headers_package(&self, release: &str, kernel_modules: &Path) -> String {
         if let Some(owner) = self.foreign_kernel(release) {
             return format!("the headers of kernel {release} (a kernel of {owner}, not of {})", self.id);
@@ -33,7 +34,7 @@ impl Distribution {
         }
     }
 
-    /// The package with a kernel itself.
+    /// Returns the package with a kernel itself, or a description of it.
     pub fn kernel_package(&self, release: &str, kernel_modules: &Path) -> String {
         match self.family() {
             Family::Debian | Family::Ubuntu => format!("linux-image-{release}"),
@@ -49,7 +50,8 @@ impl Distribution {
         }
     }
 
-    /// The packages with the usual kernel of the distribution and its headers; `None` if they are not known.
+    /// Returns the packages with the distribution's default kernel and its headers; `None` if they are
+    /// unknown.
     pub fn usual_kernel(&self, arch: &str) -> Option<(String, String)> {
         let pair = |kernel: &str, headers: &str| Some((kernel.to_owned(), headers.to_owned()));
         let debian = match arch {
@@ -73,21 +75,21 @@ impl Distribution {
         }
     }
 
-    /// The distribution that names its kernels like this one, if this is another one.
+    /// Returns the distribution to which a kernel belongs, if it is not this one.
     fn foreign_kernel(&self, release: &str) -> Option<&'static str> {
         if self.family() == Family::Other {
             return None;
         }
-        let (_, families, owner) = KERNEL_NAMES.iter().find(|(part, ..)| names_kernel(release, part))?;
+        let (_, families, owner) = KERNEL_NAMES.iter().find(|(part, ..)| has_part(release, part))?;
         (!families.contains(&self.family())).then_some(*owner)
     }
 
-    /// In Alpine and Void: returns the package of a kernel, and the suffix of the package with its headers.
+    /// Returns the package of a kernel in Alpine or Void, and the suffix of the package with its headers.
     fn other_kernel(&self, release: &str) -> Option<(String, &'static str)> {
         match self.word() {
-            // VERSION-FLAVOUR
+            // The release is VERSION-FLAVOUR.
             "alpine" => release.rsplit_once('-').map(|(_, flavour)| (format!("linux-{flavour}"), "dev")),
-            // 6.12.40_1 belongs to linux6.12.
+            // The kernel 6.12.40_1 is in the package linux6.12.
             "void" => {
                 let mut numbers = release.splitn(3, '.');
                 Some((format!("linux{}.{}", numbers.next()?, numbers.next()?), "headers"))
@@ -97,16 +99,16 @@ impl Distribution {
     }
 }
 
-/// Returns whether the name contains the part at the distribution's usual position: before a number, or at
-/// the end.
-fn names_kernel(release: &str, part: &str) -> bool {
+/// Returns whether a release contains one of [`KERNEL_NAMES`] where the distribution puts it: before a
+/// number, or at the end.
+fn has_part(release: &str, part: &str) -> bool {
     release.split_once(part).is_some_and(|(_, rest)| match part {
         ".fc" | ".el" | "-arch" => rest.starts_with(|c: char| c.is_ascii_digit()),
         _ => rest.is_empty(),
     })
 }
 
-/// The flavour of SUSE's kernels, the last word of their names.
+/// Returns the flavour of a kernel of SUSE, which is the last word of its release.
 fn suse_flavour(release: &str) -> &str {
     match release.rsplit_once('-') {
         Some((_, flavour)) if !flavour.is_empty() && !flavour.starts_with(|c: char| c.is_ascii_digit()) => {
@@ -116,7 +118,7 @@ fn suse_flavour(release: &str) -> &str {
     }
 }
 
-/// The package of a kernel in Arch, which writes its name beside the modules.
+/// Returns the package of a kernel in Arch, which is in a file next to the modules.
 fn pkgbase(kernel_modules: &Path) -> String {
     match read_text(kernel_modules.join("pkgbase"), Limit::CONFIG) {
         Ok(base) if !base.trim().is_empty() => base.trim().to_owned(),

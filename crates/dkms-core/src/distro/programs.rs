@@ -1,8 +1,8 @@
-//! The packages with programs, as an administrator would type them.
+//! The names of the packages with programs, for hints.
 
 use super::{Distribution, Family};
 
-/// The packages that contain the programs in Gentoo, as atoms.
+/// The packages in Gentoo, as atoms, by their usual names.
 const GENTOO: [(&str, &str); 11] = [
     ("bash", "app-shells/bash"),
     ("binutils", "sys-devel/binutils"),
@@ -18,20 +18,19 @@ const GENTOO: [(&str, &str); 11] = [
 ];
 
 impl Distribution {
-    /// The package with a program.
+    /// Returns the package with a program.
     pub fn program_package(&self, program: &str) -> String {
-        let is_debian = matches!(self.family(), Family::Debian | Family::Ubuntu);
         if let Some((triple, version)) = cross_compiler(program) {
             return self.cross_package(program, triple, version);
         }
         let (name, version) = package_name(program);
-        // Distributions where several versions of a compiler can be installed: gcc in Debian, openSUSE and
+        // Several versions of a compiler can be installed in these distributions: gcc in Debian, openSUSE and
         // Gentoo, LLVM in Debian (llvm-toolchain-*), openSUSE (llvm* in Factory), Alpine
         // (pkgs.alpinelinux.org), Void (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of
-        // LLVM under such names.
+        // LLVM in such packages.
         let is_llvm = matches!(name, "clang" | "lld" | "llvm");
         match self.family() {
-            _ if is_debian && !version.is_empty() => format!("{name}-{version}"),
+            Family::Debian | Family::Ubuntu if !version.is_empty() => format!("{name}-{version}"),
             Family::Suse if name == "gcc" || is_llvm => format!("{name}{version}"),
             Family::Other if is_llvm && matches!(self.word(), "alpine" | "void") => {
                 format!("{name}{version}")
@@ -51,7 +50,7 @@ impl Distribution {
         }
     }
 
-    /// The package with a compiler for another machine.
+    /// Returns the package with a compiler for another machine.
     fn cross_package(&self, program: &str, triple: &str, version: &str) -> String {
         let machine = triple.split('-').next().unwrap_or(triple);
         match self.family() {
@@ -72,27 +71,27 @@ impl Distribution {
     }
 }
 
-/// The target and the version in the name of a compiler for another machine.
+/// Returns the target and the version in the name of a compiler for another machine.
 fn cross_compiler(program: &str) -> Option<(&str, &str)> {
     let machine = program.split_once("-linux-").map(|(machine, _)| machine)?;
     let (triple, version) = program.split_once("-gcc")?;
     (machine != std::env::consts::ARCH).then_some((triple, version.trim_start_matches('-')))
 }
 
-/// The usual name of the package with a program, and the version that the program's name ends in.
+/// Returns the usual name of the package with a program, and the version at the end of the program's name.
 fn package_name(program: &str) -> (&str, &str) {
-    let is_version = |v: &&str| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit());
-    let version = program.rsplit_once('-').map(|(_, v)| v).filter(is_version).unwrap_or_default();
+    let is_version = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let version = program.rsplit_once('-').map(|(_, suffix)| suffix).filter(is_version).unwrap_or_default();
     let name = match program {
         "depmod" | "modprobe" => "kmod",
         "strip" | "ld" => "binutils",
-        "cc" => "gcc",
-        p if p == "gcc" || p.starts_with("gcc-") || p.contains("-gcc") => "gcc",
-        p if p.starts_with("clang") => "clang",
-        p if p.starts_with("ld.lld") => "lld",
-        p if p.starts_with("llvm-") => "llvm",
-        p if p.starts_with("qemu-") => "qemu-user",
-        p => return (p, ""),
+        "cc" | "gcc" => "gcc",
+        _ if program.starts_with("gcc-") || program.contains("-gcc") => "gcc",
+        _ if program.starts_with("clang") => "clang",
+        _ if program.starts_with("ld.lld") => "lld",
+        _ if program.starts_with("llvm-") => "llvm",
+        _ if program.starts_with("qemu-") => "qemu-user",
+        _ => return (program, ""),
     };
     (name, version)
 }

@@ -84,7 +84,7 @@ pub fn missing_if_held(system: &System, sink: &dyn Sink, release: &str) -> Resul
 fn missing_by_kernel(system: &System, sink: &dyn Sink) -> Result<Kernels> {
     let with_missing = |release: Release| {
         let kernel = Kernel { release, arch: system.host.machine.clone() };
-        Ok((kernel.release.to_string(), ready::missing(system, sink, &kernel)?))
+        Ok((kernel.release.to_string(), ready::missing_packages(system, sink, &kernel)?))
     };
     ready::kernels(&system.layout).into_iter().map(with_missing).collect()
 }

@@ -125,7 +125,7 @@ impl<'a> Change<'a> {
             return Ok(());
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
-        let entries = status::of_package(self.system, package, &kernels);
+        let entries = status::package_status(self.system, package, &kernels);
         Ok(self.transaction.record_status(Before { package: package.to_owned(), entries })?)
     }
 
@@ -187,8 +187,9 @@ impl<'a> Change<'a> {
         let system = self.system;
         let mut environment = hooks::variables(&build.package, Some(&build.kernel));
         let headers = headers::find(system, &build.kernel);
-        if let Ok(tools) = headers.and_then(|h| toolchain::detect(&system.host, &h, &build.kernel.release)) {
-            environment.extend(tools.environment);
+        if let Ok(headers) = headers {
+            let toolchain = toolchain::detect(&system.host, &headers, &build.kernel.release);
+            environment.extend(toolchain.environment);
         }
         environment.push(lock::variable(system, &self.held));
         environment

@@ -102,7 +102,7 @@ impl<'a> Judge<'a> {
             | Reason::GplOnlyHidden { .. }
             | Reason::DependencyRefused { .. } => false,
             Reason::UnknownSymbol { .. } => {
-                file.module().is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(&name)))
+                file.module().is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.will_exist(&name)))
             }
             _ => true,
         }

@@ -1,14 +1,15 @@
-//! Parses the compiler in a kernel's configuration, and chooses one of the installed versions of clang.
+//! Parses the name of the compiler in a kernel's configuration, and chooses one of the installed versions of
+//! clang.
 
 use std::path::PathBuf;
 
 /// The programs of LLVM that kbuild runs for modules, without a version.
 const PROGRAMS: [&str; 5] = ["clang", "ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy"];
 
-/// The first kernel whose kbuild supports `LLVM=-18`.
-const KNOWS_SUFFIXES: (u32, u32) = (5, 18);
+/// The first kernel whose kbuild supports suffixes, as in `LLVM=-18`.
+const FIRST_WITH_SUFFIXES: (u32, u32) = (5, 18);
 
-/// A compiler, as the first line of its `--version` names it.
+/// A compiler, as described by the first line of its `--version`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Compiler {
     /// clang, of any vendor.
@@ -16,16 +17,16 @@ pub(super) enum Compiler {
         /// Its major version.
         major: Option<String>,
     },
-    /// Another one, usually gcc, whose line begins with the name of the program.
+    /// Another compiler, usually gcc.
     Other {
-        /// `gcc-12`
+        /// The name of the program, such as `gcc-12`, which is the first word of the line.
         program: String,
     },
 }
 
 impl Compiler {
-    /// Parses `CONFIG_CC_VERSION_TEXT`: `gcc-12 (Debian 12.2.0-14) 12.2.0`, `Ubuntu clang version 18.1.3`. A
-    /// vendor of clang puts its own name first.
+    /// Parses `CONFIG_CC_VERSION_TEXT`, such as `gcc-12 (Debian 12.2.0-14) 12.2.0`. With clang, the name of
+    /// the vendor may come first: `Ubuntu clang version 18.1.3`.
     pub(super) fn from_version_text(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         if let Some(at) = words.windows(2).position(|pair| pair == ["clang", "version"]) {
@@ -36,7 +37,7 @@ impl Compiler {
         words.first().map(|program| Self::Other { program: (*program).to_owned() })
     }
 
-    /// The major version, if it is clang.
+    /// Returns the major version, if it is clang.
     pub(super) fn clang_major(&self) -> Option<&str> {
         match self {
             Self::Clang { major } => major.as_deref(),
@@ -48,18 +49,18 @@ impl Compiler {
 /// The LLVM that a build uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Llvm {
-    /// The value of `LLVM` for kbuild: `1`, `-18`.
+    /// The value of `LLVM` for kbuild: `1`, or a suffix such as `-18`.
     pub value: String,
-    /// The suffix of its programs.
+    /// The suffix of the names of its programs.
     pub suffix: String,
-    /// Those of its programs that are not installed.
+    /// The programs that are not installed.
     pub missing: Vec<String>,
 }
 
 impl Llvm {
-    /// Chooses the clang of the kernel's version (`LLVM=-18`) before the clang without a version in its name
-    /// (`LLVM=1`), unless both are the same program or kbuild does not support suffixes yet. A complete LLVM
-    /// is preferred to an incomplete LLVM.
+    /// Prefers the LLVM of the kernel's version (`LLVM=-18`) to the one without a version in its name
+    /// (`LLVM=1`), unless both are the same program or the kernel's kbuild does not support suffixes. A
+    /// complete LLVM is preferred to an incomplete one. `major` is the kernel's version of clang.
     pub(super) fn choose(major: Option<&str>, release: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let with_suffix = |suffix: &str| -> Self {
             let names = PROGRAMS.iter().map(|program| format!("{program}{suffix}"));
@@ -68,11 +69,11 @@ impl Llvm {
             Self { value: value.to_owned(), suffix: suffix.to_owned(), missing }
         };
         let plain = with_suffix("");
-        let Some(major) = major.filter(|_| knows_suffixes(release)) else { return plain };
+        let Some(major) = major.filter(|_| supports_suffixes(release)) else { return plain };
         let versioned = with_suffix(&format!("-{major}"));
         let file = |name: &str| find(name).and_then(|path| dkms_sys::fs::canonicalize(path).ok());
-        let same = file("clang").is_some_and(|clang| file(&format!("clang-{major}")) == Some(clang));
-        let by_preference = if same { [plain, versioned] } else { [versioned, plain] };
+        let is_same = file("clang").is_some_and(|clang| file(&format!("clang-{major}")) == Some(clang));
+        let by_preference = if is_same { [plain, versioned] } else { [versioned, plain] };
         let is_complete = |llvm: &Self| llvm.missing.is_empty();
         let has_clang = |llvm: &Self| !llvm.missing.iter().any(|name| name.starts_with("clang"));
         let best = by_preference.iter().find(|llvm| is_complete(llvm));
@@ -81,10 +82,11 @@ impl Llvm {
     }
 }
 
-fn knows_suffixes(release: &str) -> bool {
+/// Returns whether the kbuild of a kernel supports suffixes; `true` if its version cannot be parsed.
+fn supports_suffixes(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= KNOWS_SUFFIXES,
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= FIRST_WITH_SUFFIXES,
         _ => true,
     }
 }
@@ -113,8 +115,8 @@ mod tests {
             ("clang version", Some(Compiler::Clang { major: None })),
             ("", None),
         ];
-        for (text, want) in table {
-            assert_eq!(Compiler::from_version_text(text), want, "{text}");
+        for (text, expected) in table {
+            assert_eq!(Compiler::from_version_text(text), expected, "{text}");
         }
     }
 
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing() {
+    fn programs_that_are_not_installed() {
         let clang_only = choose(Some("18"), "6.8.0", &["clang-18"]);
         assert_eq!(clang_only.0, "-18");
         assert_eq!(clang_only.1, ["ld.lld-18", "llvm-ar-18", "llvm-nm-18", "llvm-objcopy-18"]);

@@ -1,11 +1,12 @@
-//! The kernels of a command that names none.
+//! The kernels for which a command works if the user selects none.
 
 use super::headers;
 use crate::system::System;
 use dkms_tree::ids::Release;
 
-/// The kernels that modules are built for in an image if the command line names none: the newest one, or with
-/// `autoinstall_all_kernels` all of them that have headers. `None`: this is not an image.
+/// Returns the kernels for which modules are built in an image if the user selects none: the newest kernel,
+/// or with `autoinstall_all_kernels` all kernels that have headers. Returns `None` if the system is not an
+/// image.
 #[must_use]
 pub fn of_image(system: &System) -> Option<Vec<Release>> {
     let kernels = system.host.image.as_ref()?;
@@ -15,6 +16,6 @@ pub fn of_image(system: &System) -> Option<Vec<Release>> {
     }
     let mut buildable = kernels.releases().to_vec();
     buildable.retain(|release| headers::present(&system.layout, &system.settings, release));
-    // Without any headers, the error is about the newest kernel.
+    // If no kernel has headers, the user gets an error about the newest kernel.
     Some(if buildable.is_empty() { newest } else { buildable })
 }

@@ -1,5 +1,5 @@
-//! The kernels of an image: a system none of whose kernels runs, because it is in another root, or because
-//! another system prepares it in a chroot or container.
+//! The kernels of an image. An image is a system whose kernels do not run: it is in another root, or in a
+//! chroot or container.
 
 use super::installed;
 use dkms_tree::ids::Release;
@@ -12,8 +12,8 @@ pub struct ImageKernels {
 }
 
 impl ImageKernels {
-    /// Returns the kernels that have modules; if no kernel has, the kernels that have headers, as in the
-    /// stage of a container build that only compiles.
+    /// Returns the kernels that have modules. If there are none, returns the kernels that have headers: a
+    /// container that only compiles modules has no kernel.
     #[must_use]
     pub fn of(layout: &Layout) -> Self {
         let with_modules = installed::releases(layout);
@@ -21,13 +21,13 @@ impl ImageKernels {
         Self { releases }
     }
 
-    /// All of them, oldest first.
+    /// Returns all kernels, oldest first.
     #[must_use]
     pub fn releases(&self) -> &[Release] {
         &self.releases
     }
 
-    /// The newest one.
+    /// Returns the newest kernel.
     #[must_use]
     pub fn newest(&self) -> Option<&Release> {
         self.releases.last()

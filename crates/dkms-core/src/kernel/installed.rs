@@ -1,4 +1,4 @@
-//! The module files that a kernel already has below `/lib/modules/K`.
+//! The installed kernels, and the module files in `/lib/modules/K`.
 
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Release;
@@ -9,16 +9,16 @@ use kmodule::compress::CompressError;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The regular module files of a kernel by name, and the compression of the kernel's own modules.
+/// The module files of a kernel by module name, and their compression. Only regular files are included.
 #[derive(Debug, Default)]
 pub struct ModuleIndex {
     by_name: HashMap<String, Vec<PathBuf>>,
-    suffixes: [usize; 4],
+    formats: Vec<Compression>,
 }
 
 impl ModuleIndex {
     /// Walks `/lib/modules/K`. Symbolic links are neither followed nor counted: `build`, `source` and
-    /// `weak-updates` do not belong to this kernel. Directories that cannot be read are left out.
+    /// `weak-updates` do not belong to this kernel. Directories that cannot be read are skipped.
     pub fn scan(kernel_modules: &Path) -> Self {
         let mut index = Self::default();
         let mut pending = vec![kernel_modules.to_path_buf()];
@@ -29,7 +29,7 @@ impl ModuleIndex {
                 if kind.is_dir() {
                     pending.push(entry.path());
                 } else if kind.is_file() {
-                    index.note(entry.path());
+                    index.add(entry.path());
                 }
             }
         }
@@ -39,18 +39,11 @@ impl ModuleIndex {
         index
     }
 
-    fn note(&mut self, path: PathBuf) {
-        let Some(file) = path.file_name().and_then(|f| f.to_str()) else { return };
+    fn add(&mut self, path: PathBuf) {
+        let Some(file) = path.file_name().and_then(|name| name.to_str()) else { return };
         let Some(stem) = module_stem(file) else { return };
-        let kind = match file.rsplit('.').next() {
-            Some("gz") => 1,
-            Some("xz") => 2,
-            Some("zst") => 3,
-            _ => 0,
-        };
-        if let Some(n) = self.suffixes.get_mut(kind) {
-            *n += 1;
-        }
+        let format = file.rsplit('.').next().and_then(Compression::from_module_suffix);
+        self.formats.extend(format.filter(|format| !self.formats.contains(format)));
         let stem = stem.to_owned();
         self.by_name.entry(stem).or_default().push(path);
     }
@@ -60,51 +53,47 @@ impl ModuleIndex {
         self.by_name.is_empty()
     }
 
-    /// All regular files with this module name, sorted.
+    /// Returns all files with this module name, sorted.
     pub fn find(&self, name: &str) -> &[PathBuf] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Forgets a file that was moved away.
+    /// Removes a file that was moved away.
     pub fn forget(&mut self, name: &str, path: &Path) {
         if let Some(paths) = self.by_name.get_mut(name) {
-            paths.retain(|p| p != path);
+            paths.retain(|other| other != path);
         }
     }
 
-    /// Returns the compression of the kernel's modules: zstd if there is any `.zst`, else xz or gzip in the
-    /// same way, else none (the order of dkms 3.x).
+    /// Returns the compression of the kernel's modules: zstd if there is any `.zst` file, otherwise xz or
+    /// gzip in the same way (the order of dkms 3.x).
     pub fn compression(&self) -> Option<Compression> {
-        match self.suffixes {
-            [_, _, _, n] if n > 0 => Some(Compression::Zstd),
-            [_, _, n, _] if n > 0 => Some(Compression::Xz),
-            [_, n, _, _] if n > 0 => Some(Compression::Gzip),
-            _ => None,
-        }
+        let order = [Compression::Zstd, Compression::Xz, Compression::Gzip];
+        order.into_iter().find(|format| self.formats.contains(format))
     }
 }
 
 /// The size limit for a module after decompression.
 pub const MODULE_LIMIT: usize = 1 << 30;
 
-/// Decompresses a module file.
+/// Decompresses a module file. Returns the same bytes if it is not compressed.
 ///
 /// # Errors
-/// In words.
+/// It is damaged, or larger than [`MODULE_LIMIT`].
 pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, CompressError> {
     kmodule::compress::decompress(bytes, MODULE_LIMIT)
 }
 
-/// The kernels that have modules, oldest first. Headers alone do not count.
+/// Returns the kernels that have modules, not only headers, oldest first.
 #[must_use]
 pub fn releases(layout: &Layout) -> Vec<Release> {
-    in_order(layout, has_modules)
+    sorted_releases(layout, has_modules)
 }
 
-/// The kernels that have headers, oldest first.
+/// Returns the kernels that have headers, oldest first.
 #[must_use]
 pub fn with_headers(layout: &Layout) -> Vec<Release> {
-    in_order(layout, |dir| dir.join("build").exists())
+    sorted_releases(layout, |dir| dir.join("build").exists())
 }
 
 /// Returns whether a kernel, or at least its headers, is installed.
@@ -114,11 +103,11 @@ pub fn is_installed(layout: &Layout, release: &str) -> bool {
     has_modules(&dir) || dir.join("build").exists()
 }
 
-fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<Release> {
-    let mut found = state::releases(layout);
-    found.retain(|release| wanted(&layout.kernel_modules(release)));
-    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
-    found
+fn sorted_releases(layout: &Layout, is_included: impl Fn(&Path) -> bool) -> Vec<Release> {
+    let mut releases = state::releases(layout);
+    releases.retain(|release| is_included(&layout.kernel_modules(release)));
+    releases.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
+    releases
 }
 
 /// Returns whether `/lib/modules/K` contains more than headers.

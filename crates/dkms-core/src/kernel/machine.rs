@@ -1,4 +1,4 @@
-//! The machine that a kernel is for, and the compilers for it on this machine
+//! The machine for which a kernel was built, and the compilers for it on this machine
 //! ([decision 25](../../../../docs/decisions/0025-foreign-architectures.md)).
 
 use super::headers::{self, KernelConfig};
@@ -6,24 +6,24 @@ use crate::system::Settings;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// A machine that kernels are for.
+/// A machine for which kernels are built.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Options that the kernel's configuration has set.
+    /// The options in the kernel's configuration that identify it.
     options: &'static [&'static str],
     /// Its name, as `uname -m` prints it.
     pub name: &'static str,
     /// The value of `ARCH` for kbuild.
     pub arch: &'static str,
-    /// The systems whose own compilers also compile kernels for it, as [`std::env::consts::ARCH`] names them.
+    /// The systems whose own compilers also compile kernels for it: values of [`std::env::consts::ARCH`].
     native: &'static [&'static str],
     /// The prefixes of its compilers, without the vendor.
     triples: &'static [&'static str],
-    /// Debian's name of it.
+    /// Debian's name for it.
     pub debian: &'static str,
 }
 
-/// In this order: the first one whose options are all set.
+/// All machines. If the options of several are set, the first one is used.
 const MACHINES: [Machine; 13] = {
     const fn machine(
         options: &'static [&'static str],
@@ -98,13 +98,13 @@ const MACHINES: [Machine; 13] = {
 };
 
 impl Machine {
-    /// The machine of a kernel with this configuration; `None` if it is an unknown one.
+    /// Returns the machine of a kernel with this configuration; `None` if it is unknown.
     pub fn of_config(config: &KernelConfig) -> Option<&'static Self> {
         MACHINES.iter().find(|machine| machine.options.iter().all(|option| config.enabled(option)))
     }
 
-    /// Returns whether the compilers of this system compile for it. The running kernel does not decide this:
-    /// a 64-bit kernel can have a 32-bit system.
+    /// Returns whether the compilers of this system compile for it. This does not depend on the running
+    /// kernel, because a 32-bit system can have a 64-bit kernel.
     pub fn is_native(&self) -> bool {
         self.is_native_of(std::env::consts::ARCH)
     }
@@ -113,14 +113,14 @@ impl Machine {
         self.native.contains(&system)
     }
 
-    /// Returns whether modules of another machine with this name, in the form of `uname -m` or `--arch`, have
-    /// the same format. `true` if the name is unknown.
+    /// Returns whether modules of the machine with this name, as in `uname -m` or `--arch`, have the same
+    /// format; `true` if the name is unknown.
     pub fn is_named(&self, name: &str) -> bool {
         let format = kmodule::machine_of_arch;
         format(name).is_none() || format(name) == format(self.name)
     }
 
-    /// Returns the prefixes of its compilers and binutils, in the format of `CROSS_COMPILE`, the most usual
+    /// Returns the prefixes of its compilers and binutils, in the format of `CROSS_COMPILE`, the most common
     /// first.
     fn prefixes(&self) -> impl Iterator<Item = String> {
         let with_vendor = |triple: &&str| triple.replacen("-linux-", "-unknown-linux-", 1);
@@ -129,13 +129,13 @@ impl Machine {
     }
 }
 
-/// The machine of an installed kernel; `None` if its configuration is not installed or an unknown one.
+/// Returns the machine of an installed kernel; `None` if its configuration is not installed, or if the
+/// machine is unknown.
 pub fn of_kernel(layout: &Layout, settings: &Settings, release: &str) -> Option<&'static Machine> {
-    let config = KernelConfig::read(&headers::config_path(layout, settings, release));
-    Machine::of_config(&config.or_else(|| headers::installed_config(layout, release))?)
+    Machine::of_config(&headers::configuration(layout, settings, release)?)
 }
 
-/// A compiler for another machine.
+/// The gcc for another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cross {
     /// The value of `CROSS_COMPILE`.
@@ -147,67 +147,67 @@ pub(super) struct Cross {
 }
 
 impl Cross {
-    /// Chooses gcc for a machine. `wanted` is the name of the program that compiled the kernel; its version
-    /// is preferred, and required if the makefiles of the headers name it (`is_fixed`). `given` is the
-    /// caller's `CROSS_COMPILE`.
+    /// Chooses gcc for a machine. `kernel_compiler` is the program that compiled the kernel, such as
+    /// `gcc-12`. Its version is preferred, and required if the makefiles of the headers set it (`is_fixed`).
+    /// If the caller set `CROSS_COMPILE`, `prefix` is its value.
     pub(super) fn choose(
         machine: &Machine,
-        wanted: &str,
+        kernel_compiler: &str,
         is_fixed: bool,
-        given: Option<&str>,
+        prefix: Option<&str>,
         find: impl Fn(&str) -> Option<PathBuf>,
     ) -> Self {
-        let version = wanted.rsplit_once("gcc").map_or("", |(_, version)| version);
+        let version = kernel_compiler.rsplit_once("gcc").map_or("", |(_, version)| version);
         let prefixes: Vec<String> =
-            given.map_or_else(|| machine.prefixes().collect(), |g| vec![g.to_owned()]);
-        let named = |suffix: &str| {
+            prefix.map_or_else(|| machine.prefixes().collect(), |prefix| vec![prefix.to_owned()]);
+        let with_suffix = |suffix: &str| {
             let names = prefixes.iter().map(|prefix| (prefix.clone(), format!("{prefix}gcc{suffix}")));
             names.collect::<Vec<_>>()
         };
-        let mut candidates = named(version);
+        let mut candidates = with_suffix(version);
+        let preferred = candidates.first().cloned().unwrap_or_default();
         if !is_fixed {
-            candidates.extend(named(""));
+            candidates.extend(with_suffix(""));
         }
         let installed = candidates.into_iter().find(|(_, name)| find(name).is_some());
         let is_installed = installed.is_some();
-        let first = || named(version).into_iter().next().unwrap_or_default();
-        let (prefix, compiler) = installed.unwrap_or_else(first);
+        let (prefix, compiler) = installed.unwrap_or(preferred);
         Self { prefix, compiler, is_installed }
     }
 }
 
-/// The format of an executable file: whether it is a 64-bit one, and the number of its machine.
+/// The format of an executable file, from its ELF header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
-    wide: bool,
+    is_64_bit: bool,
     little_endian: bool,
+    /// The number of its machine (`e_machine`).
     machine: u16,
 }
 
 impl Format {
-    /// Reads it from the start of the file; `None` if it is not an ELF file.
+    /// Reads the format of a file; `None` if it is not an ELF file.
     pub(crate) fn of_file(file: &Path) -> Option<Self> {
         let mut head = [0; 20];
         std::io::Read::read_exact(&mut dkms_sys::fs::open(file).ok()?, &mut head).ok()?;
         let [0x7f, b'E', b'L', b'F', class, order, .., a, b] = head else { return None };
         let little_endian = order == 1;
         let machine = if little_endian { u16::from_le_bytes([a, b]) } else { u16::from_be_bytes([a, b]) };
-        Some(Self { wide: class == 2, little_endian, machine })
+        Some(Self { is_64_bit: class == 2, little_endian, machine })
     }
 
-    /// Returns whether a machine with this name runs such programs.
+    /// Returns whether a machine with this name runs programs of this format.
     pub(crate) fn runs_on(self, machine: &str) -> bool {
         const X86: [u16; 2] = [3, 62];
-        let own_format = Self::of_file(Path::new("/proc/self/exe"));
-        let same = own_format.is_some_and(|own_format| {
-            own_format == self || X86.contains(&own_format.machine) && X86.contains(&self.machine)
-        });
-        same || kmodule::machine_of_arch(machine).is_some_and(|(_, number)| number == self.machine)
+        let is_native = Self::of_file(Path::new("/proc/self/exe"))
+            .is_some_and(|own| own == self || X86.contains(&own.machine) && X86.contains(&self.machine));
+        is_native || kmodule::machine_of_arch(machine).is_some_and(|(_, number)| number == self.machine)
     }
 
-    /// The name of its machine, as `uname -m` prints it, and qemu's program that runs it.
+    /// Returns the name of the machine, as `uname -m` prints it, and the program of qemu that runs such
+    /// files.
     pub(crate) fn emulator(self) -> Option<(&'static str, &'static str)> {
-        Some(match (self.machine, self.wide, self.little_endian) {
+        Some(match (self.machine, self.is_64_bit, self.little_endian) {
             (183, true, true) => ("aarch64", "qemu-aarch64"),
             (40, false, true) => ("armv7l", "qemu-arm"),
             (243, true, true) => ("riscv64", "qemu-riscv64"),
@@ -224,26 +224,30 @@ impl Format {
     }
 }
 
-/// Returns the directories with libraries of another machine, besides a system for it: this root, if it has
-/// libraries of several machines, and Debian's packages `libc6-*-cross` and similar. Loaders also search this
-/// root, so its libraries must be used together with its loader.
+/// Returns the machine with this name, as `uname -m` prints it.
+fn find(name: &str) -> Option<&'static Machine> {
+    MACHINES.iter().find(|machine| machine.name == name)
+}
+
+/// Returns the directories that may have libraries of another machine: this root, which can have libraries of
+/// several machines, and the directories of Debian's packages `libc6-*-cross` and similar. This root comes
+/// first: loaders search it in any case, so its libraries must be used together with its loader.
 pub(crate) fn libraries_of(name: &str) -> Vec<PathBuf> {
-    let machine = MACHINES.iter().find(|machine| machine.name == name);
-    let triples = machine.map_or(&[][..], |machine| machine.triples);
+    let triples = find(name).map_or(&[][..], |machine| machine.triples);
     let cross = triples.iter().map(|triple| Path::new("/usr").join(triple));
     std::iter::once(PathBuf::from("/")).chain(cross).collect()
 }
 
-/// Debian's name of the machine that calls itself so.
+/// Returns Debian's name for the machine with this name; the same name if the machine is unknown.
 pub(crate) fn debian_name(name: &str) -> &str {
-    MACHINES.iter().find(|machine| machine.name == name).map_or(name, |machine| machine.debian)
+    find(name).map_or(name, |machine| machine.debian)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Option<&'static str> {
+    fn machine_of(text: &str) -> Option<&'static str> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("config");
         std::fs::write(&file, text).unwrap();
@@ -251,21 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_names_the_machine() {
-        assert_eq!(of("CONFIG_64BIT=y\nCONFIG_X86=y\nCONFIG_X86_64=y\n"), Some("x86_64"));
-        assert_eq!(of("CONFIG_X86_32=y\nCONFIG_X86=y\n"), Some("i686"));
-        assert_eq!(of("CONFIG_ARM64=y\nCONFIG_64BIT=y\n"), Some("aarch64"));
-        assert_eq!(of("CONFIG_ARM=y\n# CONFIG_ARM64 is not set\n"), Some("armv7l"));
-        assert_eq!(of("CONFIG_RISCV=y\nCONFIG_64BIT=y\n"), Some("riscv64"));
-        assert_eq!(of("CONFIG_RISCV=y\n"), None);
-        assert_eq!(of("CONFIG_PPC64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n"), Some("ppc64le"));
-        assert_eq!(of("CONFIG_PPC64=y\nCONFIG_CPU_BIG_ENDIAN=y\n"), Some("ppc64"));
-        assert_eq!(of(""), None);
+    fn the_configuration_identifies_the_machine() {
+        assert_eq!(machine_of("CONFIG_64BIT=y\nCONFIG_X86=y\nCONFIG_X86_64=y\n"), Some("x86_64"));
+        assert_eq!(machine_of("CONFIG_X86_32=y\nCONFIG_X86=y\n"), Some("i686"));
+        assert_eq!(machine_of("CONFIG_ARM64=y\nCONFIG_64BIT=y\n"), Some("aarch64"));
+        assert_eq!(machine_of("CONFIG_ARM=y\n# CONFIG_ARM64 is not set\n"), Some("armv7l"));
+        assert_eq!(machine_of("CONFIG_RISCV=y\nCONFIG_64BIT=y\n"), Some("riscv64"));
+        assert_eq!(machine_of("CONFIG_RISCV=y\n"), None);
+        assert_eq!(machine_of("CONFIG_PPC64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n"), Some("ppc64le"));
+        assert_eq!(machine_of("CONFIG_PPC64=y\nCONFIG_CPU_BIG_ENDIAN=y\n"), Some("ppc64"));
+        assert_eq!(machine_of(""), None);
     }
 
     #[test]
     fn systems_that_compile_for_it() {
-        let machine = |name: &str| MACHINES.iter().find(|machine| machine.name == name).unwrap();
+        let machine = |name: &str| find(name).unwrap();
         // A 64-bit kernel of a 32-bit system: gcc has -m64 on x86, and not on ARM.
         assert!(machine("x86_64").is_native_of("x86"));
         assert!(machine("i686").is_native_of("x86_64"));
@@ -278,9 +282,10 @@ mod tests {
 
     #[test]
     fn the_cross_compiler_of_the_kernels_version() {
-        let machine = MACHINES.iter().find(|machine| machine.name == "aarch64").unwrap();
-        let choose = |wanted: &str, given: Option<&str>, installed: &[&str]| {
-            Cross::choose(machine, wanted, false, given, |name| installed.contains(&name).then(PathBuf::new))
+        let machine = find("aarch64").unwrap();
+        let choose = |compiler: &str, prefix: Option<&str>, installed: &[&str]| {
+            let find = |name: &str| installed.contains(&name).then(PathBuf::new);
+            Cross::choose(machine, compiler, false, prefix, find)
         };
         let twelve = "aarch64-linux-gnu-gcc-12";
         let plain = "aarch64-linux-gnu-gcc";

@@ -1,4 +1,4 @@
-//! Facts about kernels: headers, configuration, toolchain, where modules go.
+//! Facts about kernels: their headers, configuration, toolchain, machine and modules.
 
 mod compiler;
 pub mod default;

@@ -16,61 +16,65 @@ pub struct Running {
 /// A loaded module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadedModule {
-    /// The number of users, including [`LoadedModule::holders`]; `None`: this kernel cannot unload modules.
+    /// The number of users, including [`LoadedModule::holders`]; `None` if this kernel cannot unload modules.
     pub users: Option<u64>,
     /// The modules that use its symbols.
     pub holders: Vec<ModuleName>,
-    /// It has no function to unload it.
+    /// Whether it cannot be unloaded because it has no exit function.
     pub permanent: bool,
-    /// It is neither being loaded nor being unloaded.
+    /// Whether it is neither being loaded nor being unloaded.
     pub live: bool,
 }
 
-/// The identity of the build of a module.
+/// What identifies the build of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The checksum of its sources, which not every module has.
+    /// The checksum of its sources; not every module has one.
     pub srcversion: Option<String>,
     /// The linker's build ID, as hexadecimal digits.
     pub build_id: Option<String>,
 }
 
 impl Running {
-    /// Reads the state of the machine.
+    /// Reads the modules of the running kernel.
     #[must_use]
     pub fn read() -> Self {
         Self::at(Path::new("/proc/modules"), Path::new("/sys/module"))
     }
 
+    /// Reads the files `list` instead of `/proc/modules` and `sys` instead of `/sys/module`.
     pub(crate) fn at(list: &Path, sys: &Path) -> Self {
         let text = dkms_sys::fs::read_text(list, Limit::INDEX).unwrap_or_default();
         Self { modules: text.lines().filter_map(parse).collect(), sys: sys.to_owned() }
     }
 
-    /// A module, if it is loaded.
+    /// Returns a module, if it is loaded.
     #[must_use]
     pub fn get(&self, name: &ModuleName) -> Option<&LoadedModule> {
         self.modules.get(name)
     }
 
-    /// The MODULE_VERSION of a loaded module, if it has one.
+    /// Returns the MODULE_VERSION of a loaded module, if it has one.
     #[must_use]
     pub fn version(&self, name: &ModuleName) -> Option<String> {
-        let text =
-            dkms_sys::fs::read_text(self.sys.join(name.as_str()).join("version"), Limit::CONFIG).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        self.attribute(name, "version")
     }
 
     /// Returns the identity of a loaded module.
     #[must_use]
     pub fn identity(&self, name: &ModuleName) -> Identity {
-        let dir = self.sys.join(name.as_str());
-        let text = |file: &str| dkms_sys::fs::read_text(dir.join(file), Limit::CONFIG).ok();
-        let note = dkms_sys::fs::read_bounded(dir.join("notes/.note.gnu.build-id"), Limit::CONFIG);
+        let note = self.sys.join(name.as_str()).join("notes/.note.gnu.build-id");
+        let note = dkms_sys::fs::read_bounded(note, Limit::CONFIG);
         Identity {
-            srcversion: text("srcversion").map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()),
+            srcversion: self.attribute(name, "srcversion"),
             build_id: note.ok().and_then(|note| build_id(&note)),
         }
+    }
+
+    /// Reads a file of a loaded module below `/sys/module`; `None` if it is missing or empty.
+    fn attribute(&self, name: &ModuleName, file: &str) -> Option<String> {
+        let text = dkms_sys::fs::read_text(self.sys.join(name.as_str()).join(file), Limit::CONFIG).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }
 
@@ -86,22 +90,22 @@ impl Identity {
         })
     }
 
-    /// Returns whether both are the same build; `None` if they have no field in common. Equal sources are
-    /// treated as the same build, regardless of where they were compiled.
+    /// Returns whether both are the same build; `None` if they have no field in common. Builds of the same
+    /// sources are treated as the same build, wherever they were compiled.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> Option<bool> {
         let equal = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
         equal(&self.srcversion, &other.srcversion).or_else(|| equal(&self.build_id, &other.build_id))
     }
 
-    /// The shorter form for people: the checksum of the sources, or else the build ID.
+    /// Returns the text that is shown to the user: the checksum of the sources, or else the build ID.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
         self.srcversion.as_deref().or(self.build_id.as_deref())
     }
 }
 
-/// A line of `/proc/modules`: name, size, number of users, holders, state, address.
+/// Parses a line of `/proc/modules`: name, size, number of users, holders, state, address.
 fn parse(line: &str) -> Option<(ModuleName, LoadedModule)> {
     let mut words = line.split_ascii_whitespace();
     let name = ModuleName::new(words.next()?);
@@ -116,7 +120,8 @@ fn parse(line: &str) -> Option<(ModuleName, LoadedModule)> {
     Some((name, module))
 }
 
-/// The ID in a note section: after the lengths of name and content and the type, each a word, and the name.
+/// Returns the ID in an ELF note. It follows the lengths of name and content, the type (4 bytes each), and
+/// the name.
 fn build_id(note: &[u8]) -> Option<String> {
     let (name, rest) = note.get(12..)?.split_at_checked(4)?;
     (name == b"GNU\0" && !rest.is_empty()).then(|| rest.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_count_before_build_ids() {
+    fn sources_take_precedence_over_build_ids() {
         let identity = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
             srcversion: srcversion.map(str::to_owned),
             build_id: build_id.map(str::to_owned),

@@ -2,11 +2,11 @@
 //! docs/json-schema.md.
 
 use crate::build::{collect, recipe};
-use crate::conf::load::{self, Loaded};
+use crate::conf::load::{self, BashConstruct, EvaluatedFile, Loaded};
 use crate::error::Result;
 use crate::event::Sink;
 use crate::host::Host;
-use crate::kernel::headers;
+use crate::kernel::{headers, toolchain};
 use crate::system::System;
 use dkms_conf::Diagnostic;
 use dkms_conf::module_conf::ModuleEntry;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The complete description, ready to be serialized as JSON.
+/// The complete description. Its fields are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 pub struct Description {
     /// Version of this schema.
@@ -30,7 +30,7 @@ pub struct Description {
     pub arch: String,
     /// The evaluated files, in order. Each file overrides the previous files.
     pub files: Vec<FileDescription>,
-    /// Final value of every directive, by index.
+    /// The final value of every directive, by index.
     pub directives: BTreeMap<String, BTreeMap<usize, String>>,
     /// The modules.
     pub modules: Vec<ModuleDescription>,
@@ -60,16 +60,7 @@ pub struct FileDescription {
     /// "native" or "bash".
     pub evaluated: &'static str,
     /// The construct that required bash.
-    pub because: Option<Because>,
-}
-
-/// A construct that the native evaluator does not support, so that bash evaluated the file.
-#[derive(Debug, Serialize)]
-pub struct Because {
-    /// Its line, counted from 1.
-    pub line: u32,
-    /// A description of the construct.
-    pub construct: String,
+    pub because: Option<BashConstruct>,
 }
 
 /// One module.
@@ -83,7 +74,7 @@ pub struct ModuleDescription {
     pub name: String,
     /// The directory it is installed to on this distribution, below `/lib/modules/K`.
     pub destination: String,
-    /// The directory that DEST_MODULE_LOCATION names.
+    /// The directory that DEST_MODULE_LOCATION contains.
     pub destination_written: String,
     /// Whether debugging symbols are stripped.
     pub strip: bool,
@@ -124,12 +115,11 @@ pub fn describe(
     let config =
         headers::KernelConfig::read(&headers::config_path(&system.layout, &system.settings, &kernel.release));
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
-    let found = headers::find(system, kernel).ok();
-    let make = recipe::command_line(system, &build, &loaded)?;
-    let make = match &found {
-        Some(h) => crate::kernel::toolchain::detect(&system.host, h, &kernel.release)?.as_typed(&make),
-        None => make,
-    };
+    let kernel_headers = headers::find(system, kernel).ok();
+    let mut make = recipe::command_line(system, &build, &loaded)?;
+    if let Some(headers) = &kernel_headers {
+        make = toolchain::detect(&system.host, headers, &kernel.release).as_typed(&make);
+    }
     let patches = loaded
         .conf
         .patches_for(&kernel.release, &crate::conf::regex_matches)
@@ -149,12 +139,12 @@ pub fn describe(
         patches: patches.into_iter().map(str::to_owned).collect(),
         build_depends: loaded.conf.build_depends.clone(),
         autoinstall: loaded.conf.autoinstall,
-        headers: found.map(|h| h.dir),
+        headers: kernel_headers.map(|headers| headers.dir),
         problems: problems(&loaded),
     })
 }
 
-/// Loads a dkms.conf. If the caller does not know the package, determines it from the file.
+/// Loads a dkms.conf. If `package` is `None`, its name and version are those in the file.
 fn load(
     system: &System,
     sink: &dyn Sink,
@@ -168,10 +158,10 @@ fn load(
     }
     let (name, version) = (&loaded.conf.package_name, &loaded.conf.package_version);
     match PackageId::new(name, version) {
-        // The administrator's overrides can only be found once the package name is known.
-        Ok(named) => {
-            let loaded = load::load_file(system, sink, conf, Some(&named), kernel)?;
-            Ok((named, loaded))
+        // The names of the administrator's files contain the name of the package.
+        Ok(package) => {
+            let loaded = load::load_file(system, sink, conf, Some(&package), kernel)?;
+            Ok((package, loaded))
         }
         Err(_) => Ok((PackageId { name: name.clone(), version: version.clone() }, loaded)),
     }
@@ -192,10 +182,10 @@ fn modules(host: &Host, loaded: &Loaded, excluded: Vec<Option<String>>) -> Vec<M
 }
 
 fn files(loaded: &Loaded) -> Vec<FileDescription> {
-    let describe_file = |f: &load::FileUsed| FileDescription {
-        path: f.path.clone(),
-        evaluated: if f.bash_because.is_none() { "native" } else { "bash" },
-        because: f.bash_because.clone().map(|(line, construct)| Because { line, construct }),
+    let describe_file = |file: &EvaluatedFile| FileDescription {
+        path: file.path.clone(),
+        evaluated: if file.bash_because.is_none() { "native" } else { "bash" },
+        because: file.bash_because.clone(),
     };
     loaded.files.iter().map(describe_file).collect()
 }
@@ -209,13 +199,13 @@ fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
 }
 
 fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
-    let describe_problem = |found: &Diagnostic| ProblemDescription {
-        severity: found.severity.word(),
-        path: found.path.clone(),
-        line: found.at.as_ref().map_or(0, |at| at.line),
-        column: found.at.as_ref().map_or(0, |at| at.column),
-        message: found.message.clone(),
-        help: found.help.clone(),
+    let describe_problem = |diagnostic: &Diagnostic| ProblemDescription {
+        severity: diagnostic.severity.word(),
+        path: diagnostic.path.clone(),
+        line: diagnostic.at.as_ref().map_or(0, |at| at.line),
+        column: diagnostic.at.as_ref().map_or(0, |at| at.column),
+        message: diagnostic.message.clone(),
+        help: diagnostic.help.clone(),
     };
     loaded.diagnostics.iter().map(describe_problem).collect()
 }

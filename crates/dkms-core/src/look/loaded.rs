@@ -50,8 +50,8 @@ pub struct Compared {
     pub installed: Identity,
 }
 
-/// Compares the modules of an entry with the loaded modules; `None` if the entry is not installed for the
-/// running kernel.
+/// Compares the modules of an entry with the loaded modules. Returns `None` if the entry is not installed for
+/// the running kernel.
 #[must_use]
 pub fn compare(system: &System, sink: &dyn Sink, running: &Running, entry: &Entry) -> Option<Vec<Compared>> {
     let kernel = entry.kernel().filter(|kernel| system.host.runs(&kernel.release))?;
@@ -69,8 +69,8 @@ pub fn compare(system: &System, sink: &dyn Sink, running: &Running, entry: &Entr
 pub fn compare_file(running: &Running, name: &str, path: PathBuf) -> Compared {
     let name = ModuleName::new(name);
     if running.get(&name).is_none() {
-        let none = Identity::default;
-        return Compared { name, path, state: InMemory::No, loaded: none(), installed: none() };
+        let (loaded, installed) = Default::default();
+        return Compared { name, path, state: InMemory::No, loaded, installed };
     }
     let loaded = running.identity(&name);
     let installed = Identity::of_file(&path).unwrap_or_default();
@@ -96,7 +96,7 @@ pub fn remark(modules: &[Compared]) -> String {
     match loaded {
         0 => " (Not loaded)".to_owned(),
         _ if !unknown.is_empty() => format!(" (Loaded, build unknown: {})", unknown.join(", ")),
-        n if n < modules.len() => format!(" (Loaded: {n} of {})", modules.len()),
+        _ if loaded < modules.len() => format!(" (Loaded: {loaded} of {})", modules.len()),
         _ => " (Loaded)".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The parts that the inspections (fsck, verify, ready, pending, status, lint, config) share.
+//! The queries: fsck, verify, ready, pending, status, lint and config. This file contains what they share.
 
 pub mod describe;
 pub mod fsck;
@@ -12,7 +12,7 @@ pub mod verify;
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 
-/// The reason why an inspection could not run. The findings of an inspection are its result, not an error.
+/// The reason why a query failed. What a query finds is its result, not an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookError {
@@ -31,7 +31,7 @@ pub enum LookError {
     #[error("{0} is not installed, so there is nothing to verify")]
     NotInstalled(String),
     /// There is no kernel in this directory.
-    #[error("there is no kernel in {tree}{}", of_root(.root.as_deref()))]
+    #[error("there is no kernel in {tree}{}", root_suffix(.root.as_deref()))]
     NoKernel {
         /// The directory of kernel modules.
         tree: PathBuf,
@@ -46,16 +46,14 @@ impl LookError {
     /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {
-            Self::NoKernel { package, .. } => {
-                let package = package.as_ref().map_or_else(String::new, |package| format!(": {package}"));
-                vec![format!("install a kernel{package}")]
-            }
+            Self::NoKernel { package: Some(package), .. } => vec![format!("install a kernel: {package}")],
+            Self::NoKernel { package: None, .. } => vec!["install a kernel".to_owned()],
             _ => Vec::new(),
         }
     }
 }
 
-/// The words that name the system of `--root` after a path in it.
-fn of_root(root: Option<&Path>) -> String {
+/// The text after a path that is below the directory of `--root`.
+fn root_suffix(root: Option<&Path>) -> String {
     root.map_or_else(String::new, |root| format!(" of {}", root.display()))
 }

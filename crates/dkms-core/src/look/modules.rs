@@ -1,4 +1,4 @@
-//! Facts about module files.
+//! Reads the version and the signer of a module file.
 
 use crate::kernel::installed::decompressed;
 use std::path::Path;
@@ -10,7 +10,7 @@ pub struct Facts {
     pub signer: Option<String>,
     /// MODULE_VERSION
     pub version: Option<String>,
-    /// The checksum of its sources, which not every module has.
+    /// The checksum of its sources; not every module has one.
     pub srcversion: Option<String>,
 }
 

@@ -306,7 +306,8 @@ fn candidate(
     config: Option<&headers::KernelConfig>,
 ) -> Result<Candidate> {
     let active = state::installed_version(&system.layout, &package.name, kernel);
-    let installed = active.as_ref() == Some(&package) || status::is_weak(&system.layout, &package, kernel);
+    let installed =
+        active.as_ref() == Some(&package) || status::is_weakly_linked(&system.layout, &package, kernel);
     let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
     if !installed {
         let loaded = load::load(system, sink, &package, kernel).and_then(load::Loaded::lenient)?;

@@ -16,7 +16,7 @@ pub(super) fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     let everything =
         |f: &Filter| f.name.is_none() && f.version.is_none() && f.release.is_none() && f.arch.is_none();
     let filters: Vec<Filter> = filters.into_iter().filter(|f| !everything(f)).collect();
-    let report = fsck::look(call.system, call.sink, &filters)?;
+    let report = fsck::check(call.system, call.sink, &filters)?;
     let done = if repairing {
         repair(call, &filters, report)?
     } else {

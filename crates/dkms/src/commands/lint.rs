@@ -17,7 +17,7 @@ pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
     let report = if fixing {
         lint::fix(call.system, call.sink, &path, &kernel)?
     } else {
-        lint::look(call.system, call.sink, &path, &kernel)?
+        lint::check(call.system, call.sink, &path, &kernel)?
     };
     if call.arguments.json {
         call.ui.data(&render::json(&report));

@@ -148,8 +148,8 @@ impl Why<'_> {
                 ));
                 for difference in &nearest.differences {
                     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
-                    let (cached, wanted) = (value(&difference.cached), value(&difference.wanted));
-                    lines.push(format!("  {}: {cached} there, {wanted} now", difference.name));
+                    let (cached, current) = (value(&difference.cached), value(&difference.current));
+                    lines.push(format!("  {}: {cached} there, {current} now", difference.name));
                 }
             }
         }
@@ -160,7 +160,7 @@ impl Why<'_> {
     pub(crate) fn json(&self) -> String {
         let nearest = self.nearest.as_ref().filter(|_| !matches!(self.found, Ok(Some(_)))).map(|nearest| {
             let difference = |d: &dkms_core::cache::Difference| {
-                json!({ "name": d.name, "cached": d.cached, "wanted": d.wanted })
+                json!({ "name": d.name, "cached": d.cached, "wanted": d.current })
             };
             let record = &nearest.record;
             json!({

@@ -2,7 +2,7 @@
 
 use super::json::{document, list};
 use dkms_core::look::ready::{self, Item};
-use dkms_core::look::verify::{Judged, Known, Outcome, Reason, Report};
+use dkms_core::look::verify::{Judged, KernelFacts, Outcome, Reason, Report};
 use serde_json::{Value, json};
 
 /// The word of a verdict in JSON.
@@ -60,7 +60,7 @@ pub(crate) fn verify_json(report: &Report) -> String {
             "notes": reasons(&m.verdict.notes, false),
         })
     };
-    let kernel = |k: &Known| {
+    let kernel = |k: &KernelFacts| {
         json!({
             "kernel": k.kernel.release,
             "arch": k.kernel.arch,

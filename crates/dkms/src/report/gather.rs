@@ -65,7 +65,7 @@ pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arc
             String::new()
         },
         arch: arch.to_owned(),
-        pending: ready::pending_given(system, sink, &known, &verdicts).iter().map(pending).collect(),
+        pending: ready::pending_with_verdicts(system, sink, &known, &verdicts).iter().map(pending).collect(),
         fsck: fsck_of(system, sink, releases),
         disk: disk::usage(system, &builds),
         key: key.0,
@@ -111,7 +111,8 @@ fn kernel_state(
     newest: bool,
     verdicts: &verify::Report,
 ) -> Result<KernelState> {
-    let report = if present { Some(ready::ready_given(system, sink, kernel, verdicts)?) } else { None };
+    let report =
+        if present { Some(ready::ready_with_verdicts(system, sink, kernel, verdicts)?) } else { None };
     let check = |c: &ready::Check| Check {
         about: c.about.clone(),
         answer: verdicts::answer(c.answer).to_owned(),
@@ -299,7 +300,7 @@ fn pending(item: &Item) -> Pending {
 /// that could not be made.
 fn fsck_of(system: &System, sink: &dyn Sink, releases: &[String]) -> Fsck {
     let filters: Vec<Filter> = releases.iter().map(|r| Filter::of_kernel(r)).collect();
-    let report = match fsck::look(system, sink, &filters) {
+    let report = match fsck::check(system, sink, &filters) {
         Ok(report) => report,
         // Without a tree, there is nothing to check.
         Err(_) if !dkms_sys::fs::exists(&system.layout.dkms_tree) => fsck::Report::default(),

@@ -20,19 +20,19 @@ impl About {
         Self { package: Some(name.to_owned()), ..Self::default() }
     }
 
-    pub(super) fn version(p: &PackageId) -> Self {
-        Self { version: Some(p.version.clone()), ..Self::package(&p.name) }
+    pub(super) fn version(package: &PackageId) -> Self {
+        Self { version: Some(package.version.clone()), ..Self::package(&package.name) }
     }
 
-    pub(super) fn build(b: &Build) -> Self {
-        Self::version(&b.package).on(&b.kernel)
+    pub(super) fn build(build: &Build) -> Self {
+        Self::version(&build.package).for_kernel(&build.kernel)
     }
 
     pub(super) fn release(release: &str) -> Self {
         Self { release: Some(release.to_owned()), ..Self::default() }
     }
 
-    pub(super) fn on(mut self, kernel: &Kernel) -> Self {
+    pub(super) fn for_kernel(mut self, kernel: &Kernel) -> Self {
         self.release = Some(kernel.release.to_string());
         self.arch = Some(kernel.arch.clone());
         self

@@ -3,31 +3,27 @@
 use super::about::About;
 use super::finding::{Finding, Kind, Remedy};
 use super::spot::Inspection;
-use crate::cache::Cache;
+use crate::cache::{Cache, Problem};
 
 impl Inspection<'_> {
-    /// The cache of builds.
+    /// Checks the cache of builds.
     pub(super) fn cache(&self) -> Vec<Finding> {
         let cache = Cache::to_inspect(self.system);
-        let finding_of = |path: &std::path::Path, what: String| {
+        let damaged = |path: &std::path::Path, what: String| {
             Finding::new(Kind::CacheDamaged, About::default(), path, what)
         };
         if let Some(why) = cache.distrust() {
-            let finding = finding_of(cache.dir(), format!("is not used as the cache of builds: {why}"));
-            return vec![finding.by_hand("remove it, or give it to root with mode 0755")];
+            let finding = damaged(cache.dir(), format!("is not used as the cache of builds: {why}"));
+            return vec![finding.by_hand("remove it, or change its owner to root and its mode to 0755")];
         }
-        match cache.problems() {
-            Ok(problems) => problems
-                .into_iter()
-                .map(|problem| {
-                    let remedy = Remedy::DropFromCache(problem.path.clone());
-                    finding_of(&problem.path, problem.what).safely(remedy, "removing it from the cache")
-                })
-                .collect(),
-            Err(e) => {
-                self.unreadable.borrow_mut().insert(e.to_string());
-                Vec::new()
-            }
-        }
+        let problems = cache.problems().unwrap_or_else(|e| {
+            self.unreadable.borrow_mut().insert(e.to_string());
+            Vec::new()
+        });
+        let finding = |problem: Problem| {
+            let remedy = Remedy::DropFromCache(problem.path.clone());
+            damaged(&problem.path, problem.what).safely(remedy, "remove it from the cache")
+        };
+        problems.into_iter().map(finding).collect()
     }
 }

@@ -11,15 +11,15 @@ use std::path::PathBuf;
 /// The kind of a finding. The words of [`Kind::word`] are part of the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A version whose `source` is missing or a dangling link.
+    /// A version whose `source` is missing or is a dangling link.
     SourceMissing,
     /// A file or directory that an interrupted command left behind.
     Leftover,
     /// A build for a kernel that is no longer installed.
     KernelGone,
-    /// `kernel-K-A` that does not point to a build of that kernel.
+    /// A link `kernel-K-A` that does not point to a build for that kernel.
     DanglingActiveLink,
-    /// Installed files whose `kernel-K-A` is missing.
+    /// Installed files without a link `kernel-K-A`.
     ActiveLinkMissing,
     /// An installed file that is missing.
     InstalledMissing,
@@ -31,11 +31,11 @@ pub enum Kind {
     ModuleDiffers,
     /// A manifest that belongs to another build or cannot be read.
     ManifestMismatch,
-    /// A manifest with `installed`, although the build is not installed.
+    /// A manifest that records installed files, although the build is not installed.
     StaleRecord,
-    /// An archived original, although the package is not installed for its kernel.
+    /// An archived original of the kernel, although the package is not installed for that kernel.
     OriginalStranded,
-    /// An archived original whose path is used by another file.
+    /// An archived original of the kernel that cannot be moved back, because another file has its path.
     OriginalPlaceTaken,
     /// The journal of an interrupted change.
     StaleJournal,
@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its stable word.
+    /// The word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::SourceMissing => "source-missing",
@@ -74,20 +74,20 @@ impl Kind {
 pub struct Finding {
     /// Its kind.
     pub kind: Kind,
-    /// Its subject.
+    /// The package and kernel that it is about.
     pub about: About,
-    /// Its path.
+    /// The path of the file or directory.
     pub path: PathBuf,
     /// The problem, as the rest of a sentence that begins with the path.
     pub what: String,
-    /// The repair, by `repair()` or by the administrator.
+    /// A description of the repair. If it is not [safe](Finding::safe), the administrator has to do it.
     pub repair: String,
     pub(super) spot: Spot,
     pub(super) guards: Vec<Guard>,
     pub(super) remedy: Option<Remedy>,
 }
 
-/// A lock that a command holds while it creates or deletes such things.
+/// A lock that commands hold while they create, change or delete the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Guard {
     /// The lock with this file name.
@@ -96,8 +96,8 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    pub(super) fn build(p: &PackageId) -> Self {
-        Self::Build(lock::build_name(p))
+    pub(super) fn build(package: &PackageId) -> Self {
+        Self::Build(lock::build_name(package))
     }
 
     pub(super) fn name(&self) -> String {
@@ -115,7 +115,7 @@ pub(super) enum Remedy {
     Delete,
     /// Remove the directory and its empty parents in the tree.
     RemoveEmpty,
-    /// Make the link point to this.
+    /// Make the link point to this path.
     Relink(PathBuf),
     /// Reinstall a build.
     Reinstall(Build),
@@ -129,9 +129,9 @@ pub(super) enum Remedy {
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
-    /// Write the index of the kernel's modules again.
+    /// Rewrite the index of the kernel's modules.
     Reindex,
-    /// Remove this from the cache of builds.
+    /// Remove this path from the cache of builds.
     DropFromCache(PathBuf),
 }
 
@@ -149,53 +149,55 @@ impl Finding {
         }
     }
 
-    /// Describes the manual repair.
+    /// Sets a repair that the administrator has to do.
     pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
         self.repair = text.into();
         self
     }
 
-    /// Sets what [`repair()`] does.
+    /// Sets a repair that [`repair()`](super::repair()) does, and its description.
     pub(super) fn safely(mut self, remedy: Remedy, text: impl Into<String>) -> Self {
         self.repair = text.into();
         self.remedy = Some(remedy);
         self
     }
 
+    /// Adds locks. While one of them is held, the finding is not reported.
     pub(super) fn guarded(mut self, guards: impl IntoIterator<Item = Guard>) -> Self {
         self.guards.extend(guards);
         self
     }
 
-    /// Returns whether `repair()` repairs it.
+    /// Returns whether [`repair()`](super::repair()) repairs it.
     pub fn safe(&self) -> bool {
         self.remedy.is_some()
     }
 
     /// Returns whether the repair changes a kernel's modules or their records.
     pub fn changes_a_kernel(&self) -> bool {
-        self.safe() && self.guards.iter().any(|g| matches!(g, Guard::Install(_)))
+        self.safe() && self.guards.iter().any(|guard| matches!(guard, Guard::Install(_)))
     }
 
     /// Returns whether both values describe the same finding.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         self.kind == other.kind && self.path == other.path
     }
 
+    /// Returns whether a command holds one of its locks.
     pub(super) fn in_use(&self, layout: &Layout) -> bool {
-        self.guards.iter().any(|g| dkms_tree::lock::is_held(layout, &g.name()))
+        self.guards.iter().any(|guard| dkms_tree::lock::is_held(layout, &guard.name()))
     }
 }
 
 /// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Findings in the tree first, then in `/lib/modules`.
+    /// The findings: first those in the tree, then those in `/lib/modules`.
     pub findings: Vec<Finding>,
     /// Paths that could not be checked, and the reasons.
     pub unreadable: Vec<String>,
-    /// Number of package versions that were checked.
+    /// The number of package versions that were checked.
     pub packages: usize,
-    /// Number of builds that were checked.
+    /// The number of builds that were checked.
     pub builds: usize,
 }

@@ -4,16 +4,17 @@ use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
 use super::names;
 use super::spot::Inspection;
-use super::traces::{aside, stale};
+use super::traces::{aside, journal_paths};
 use crate::error::Error;
 use crate::install;
 use dkms_tree::ids::Kernel;
-use dkms_tree::journal::{self, Journal};
+use dkms_tree::journal::{self, Begin, Journal};
+use std::path::Path;
 
-/// Finds what interrupted changes left in a kernel's directory. Only names are checked, and links are not
-/// followed.
+/// Finds leftovers of interrupted changes in a kernel's directory, and an outdated index. Leftovers are
+/// recognized by their names. Links are not followed.
 pub(super) fn directory(inspection: &Inspection<'_>, release: &str) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut leftovers = Vec::new();
     let mut pending = vec![inspection.system.layout.kernel_modules(release)];
     while let Some(dir) = pending.pop() {
         let entries = match dkms_sys::fs::read_dir(&dir) {
@@ -28,91 +29,86 @@ pub(super) fn directory(inspection: &Inspection<'_>, release: &str) -> Vec<Findi
             let name = entry.file_name();
             if kind.is_dir() {
                 pending.push(entry.path());
-            } else if let Some((inside, word)) = name.to_str().and_then(names::aside) {
-                found.extend(aside(inspection, About::release(release), &entry.path(), inside, word));
+            } else if let Some((original, word)) = name.to_str().and_then(names::aside) {
+                leftovers.extend(aside(inspection, About::release(release), &entry.path(), original, word));
             }
         }
     }
-    let guards: Vec<Guard> = kernels(inspection, release).into_iter().map(Guard::Install).collect();
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    let leftovers = found.into_iter().map(|f| f.guarded(guards.clone()));
-    leftovers
-        .chain(kernels(inspection, release).iter().filter_map(|kernel| index(inspection, kernel)))
-        .collect()
+    leftovers.sort_by(|a, b| a.path.cmp(&b.path));
+    let kernels = kernels(inspection, release);
+    let guards: Vec<Guard> = kernels.iter().cloned().map(Guard::Install).collect();
+    let leftovers = leftovers.into_iter().map(|finding| finding.guarded(guards.clone()));
+    leftovers.chain(kernels.iter().filter_map(|kernel| check_index(inspection, kernel))).collect()
 }
 
-/// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the
-/// index are compared, because then all but changed modules are in its cache.
-fn index(inspection: &Inspection<'_>, kernel: &Kernel) -> Option<Finding> {
+/// Compares the index of a kernel's modules with the modules. This is only done for kernels whose index was
+/// written by dkms: the data of their unchanged modules is cached, so it is fast.
+fn check_index(inspection: &Inspection<'_>, kernel: &Kernel) -> Option<Finding> {
     let files = install::index::differences(inspection.system, inspection.sink, kernel);
     let (first, others) = files.split_first()?;
     let path = inspection.system.layout.kernel_modules(&kernel.release).join(first);
-    let mut what = "is not what depmod would write for the modules that are there".to_owned();
+    let mut what = "is not what depmod would write for the installed modules".to_owned();
     if !others.is_empty() {
         what += &format!(" (the same for {})", others.join(", "));
     }
     Some(
-        Finding::new(Kind::IndexDiffers, About::default().on(kernel), path, what)
-            .safely(Remedy::Reindex, "write the index again")
+        Finding::new(Kind::IndexDiffers, About::default().for_kernel(kernel), path, what)
+            .safely(Remedy::Reindex, "rewrite the index")
             .guarded([Guard::Install(kernel.clone())]),
     )
 }
 
-/// Returns the kernels of that release whose modules have ever been changed; if no modules were changed, the
+/// Returns the kernels of that release whose modules dkms has ever changed. If there are none, returns the
 /// kernel of this machine's architecture.
 fn kernels(inspection: &Inspection<'_>, release: &str) -> Vec<Kernel> {
-    let mut known = dkms_tree::lock::kernels(&inspection.system.layout);
-    known.retain(|k| k.release == *release);
-    if known.is_empty() {
-        known.extend(Kernel::new(release, &inspection.system.host.machine));
+    let mut kernels = dkms_tree::lock::kernels(&inspection.system.layout);
+    kernels.retain(|kernel| kernel.release == *release);
+    if kernels.is_empty() {
+        kernels.extend(Kernel::new(release, &inspection.system.host.machine));
     }
-    known
+    kernels
 }
 
-/// Journals of changes that no running command is carrying out.
+/// Finds the journals of interrupted changes.
 pub(super) fn journals(inspection: &Inspection<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for path in stale(inspection) {
-        let what = "is the journal of a change that was interrupted";
-        match Journal::read(&path) {
-            Ok(Some(journal)) if journal.writer_is_alive() => {}
-            Ok(Some(journal)) => {
-                let kernels = &journal.begin.kernels;
-                let about = match kernels.as_slice() {
-                    [kernel] => About::default().on(kernel),
-                    _ => About::default(),
-                };
-                let what = format!("{what} ({}, process {})", journal.begin.command, journal.begin.pid);
-                let repair = match journal.committed {
-                    true => "finish that change",
-                    false => "take that change back, which was not complete",
-                };
-                found.push(
-                    Finding::new(Kind::StaleJournal, about, path, what)
-                        .safely(Remedy::Recover, repair)
-                        .guarded(kernels.iter().cloned().map(Guard::Install)),
-                );
-            }
-            Ok(None) if journal::maker_is_alive(&path) => {}
-            Ok(None) => found.push(
-                Finding::new(Kind::StaleJournal, About::default(), path, "is a journal without a line")
-                    .safely(Remedy::Recover, "delete it: nothing was done"),
-            ),
-            // The change may just have finished.
-            Err(_) if !dkms_sys::fs::exists(&path) => {}
-            Err(dkms_tree::Error::JournalUnknown(_)) => {
-                let what = "is a journal that this dkms does not understand";
-                let repair = "let the version of dkms that wrote it finish, or read it and delete it";
-                found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
-            }
-            Err(dkms_tree::Error::Io(e)) => inspection.note(&e),
-            Err(e) => {
-                let e = Error::from(e);
-                let what = format!("is a journal that is not acted upon: {e}");
-                let help = e.help().join("; ");
-                found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(help));
-            }
+    journal_paths(inspection).iter().filter_map(|path| check_journal(inspection, path)).collect()
+}
+
+fn check_journal(inspection: &Inspection<'_>, path: &Path) -> Option<Finding> {
+    let finding = |what: &str| Finding::new(Kind::StaleJournal, About::default(), path, what.to_owned());
+    match Journal::read(path) {
+        Ok(Some(journal)) if journal.writer_is_alive() => None,
+        Ok(Some(journal)) => {
+            let Begin { command, pid, kernels, .. } = &journal.begin;
+            let about = match kernels.as_slice() {
+                [kernel] => About::default().for_kernel(kernel),
+                _ => About::default(),
+            };
+            let what = format!("is the journal of a change that was interrupted ({command}, process {pid})");
+            let repair = match journal.committed {
+                true => "complete that change",
+                false => "roll back that change, which is incomplete",
+            };
+            let finding = finding(&what).safely(Remedy::Recover, repair);
+            Some(Finding { about, ..finding }.guarded(kernels.iter().cloned().map(Guard::Install)))
+        }
+        Ok(None) if journal::maker_is_alive(path) => None,
+        Ok(None) => {
+            Some(finding("is an empty journal").safely(Remedy::Recover, "delete it: nothing was changed"))
+        }
+        // The change may just have finished.
+        Err(_) if !dkms_sys::fs::exists(path) => None,
+        Err(dkms_tree::Error::JournalUnknown(_)) => {
+            let repair = "let the version of dkms that wrote it complete it, or read it and delete it";
+            Some(finding("is a journal that this dkms does not understand").by_hand(repair))
+        }
+        Err(dkms_tree::Error::Io(e)) => {
+            inspection.note(&e);
+            None
+        }
+        Err(e) => {
+            let e = Error::from(e);
+            Some(finding(&format!("is a journal that dkms ignores: {e}")).by_hand(e.help().join("; ")))
         }
     }
-    found
 }

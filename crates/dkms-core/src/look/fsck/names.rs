@@ -1,26 +1,26 @@
 //! The names that interrupted commands leave behind.
 
-/// `.NAME.RANDOM`, the temporary file of an atomic write: returns NAME.
+/// Parses `.NAME.RANDOM`, the temporary file of an atomic write. Returns NAME.
 pub(super) fn atomic(name: &str) -> Option<&str> {
-    let (inside, random) = name.strip_prefix('.')?.rsplit_once('.')?;
-    let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    (!inside.is_empty() && random.len() == 16 && random.bytes().all(hex)).then_some(inside)
+    let (original, random) = name.strip_prefix('.')?.rsplit_once('.')?;
+    let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    (!original.is_empty() && random.len() == 16 && random.bytes().all(is_hex)).then_some(original)
 }
 
-/// `.NAME.dkms-WORD`, a file that a change of a kernel moved aside: returns NAME and WORD.
+/// Parses `.NAME.dkms-WORD`, a file that a change of a kernel's modules moved aside. Returns NAME and WORD.
 pub(super) fn aside(name: &str) -> Option<(&str, &str)> {
-    let (inside, word) = name.strip_prefix('.')?.rsplit_once(".dkms-")?;
-    let known = matches!(word, "new" | "old" | "moving" | "link" | "text");
-    (!inside.is_empty() && known).then_some((inside, word))
+    let (original, word) = name.strip_prefix('.')?.rsplit_once(".dkms-")?;
+    let is_known = matches!(word, "new" | "old" | "moving" | "link" | "text");
+    (!original.is_empty() && is_known).then_some((original, word))
 }
 
-/// `.NAME.adding` or `.NAME.removed`: returns NAME and the word.
+/// Parses `.NAME.adding` or `.NAME.removed`. Returns NAME and the word.
 pub(super) fn registering(name: &str) -> Option<(&str, &str)> {
-    let (inside, word) = name.strip_prefix('.')?.rsplit_once('.')?;
-    (!inside.is_empty() && matches!(word, "adding" | "removed")).then_some((inside, word))
+    let (original, word) = name.strip_prefix('.')?.rsplit_once('.')?;
+    (!original.is_empty() && matches!(word, "adding" | "removed")).then_some((original, word))
 }
 
-/// `kernel-K-A`: returns K and A. An architecture contains no dash.
+/// Parses `kernel-K-A`. Returns K and A. An architecture contains no dash.
 pub(super) fn active_link(name: &str) -> Option<(&str, &str)> {
     let (release, arch) = name.strip_prefix("kernel-")?.rsplit_once('-')?;
     (dkms_tree::state::looks_like_release(release) && !arch.is_empty()).then_some((release, arch))
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_ours_are_known() {
+    fn only_names_of_dkms_are_recognized() {
         assert_eq!(atomic("..manifest.json.0123456789abcdef"), Some(".manifest.json"));
         assert_eq!(atomic(".mok.pub.00112233aabbccdd"), Some("mok.pub"));
         for foreign in [".swp.0123", ".x.0123456789ABCDEF", "x.0123456789abcdef", "..0123456789abcdef", ".x"]

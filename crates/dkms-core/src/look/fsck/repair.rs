@@ -1,8 +1,8 @@
 //! Safe repairs. dkms takes the locks of a finding and checks its spot again, because another command may
-//! have changed it meanwhile. It only repairs findings that still exist.
+//! have changed it in the meantime. It only repairs findings that still exist.
 
+use super::check::check;
 use super::finding::{Finding, Guard, Remedy, Report};
-use super::look::look;
 use super::spot::Inspection;
 use crate::error::{Error, Result};
 use crate::event::Sink;
@@ -18,11 +18,11 @@ use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
 use dkms_tree::originals::Original;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// One repair may reveal another, such as originals behind a dangling link. This is the maximum number of
-/// rounds.
-const ROUNDS: usize = 4;
+/// The maximum number of rounds. Another round is needed if a repair reveals another finding, such as
+/// originals whose link was dangling.
+const MAX_ROUNDS: usize = 4;
 
 /// The result of a repair.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Repaired {
     pub repaired: Vec<Finding>,
     /// The remaining findings, and the paths that could not be checked.
     pub left: Report,
-    /// Repairs that failed: the path, and why.
+    /// The findings whose repair failed, and the reasons.
     pub failed: Vec<(Finding, String)>,
     /// Kernels whose modules may have changed.
     pub changed: Vec<Kernel>,
@@ -39,192 +39,195 @@ pub struct Repaired {
 
 impl Repaired {
     /// Returns the reason why the repair of a remaining finding failed.
-    pub fn failure(&self, f: &Finding) -> Option<&str> {
-        self.failed.iter().find(|(other, _)| other.is(f)).map(|(_, why)| why.as_str())
+    pub fn failure(&self, finding: &Finding) -> Option<&str> {
+        self.failed.iter().find(|(other, _)| other.is_same(finding)).map(|(_, why)| why.as_str())
     }
 }
 
-/// Repairs the safe findings in a report of [`look`] with the same filters, until only unsafe findings and
-/// failed repairs are left. The options must not contain --force: a repair never replaces files that are
-/// newer or unknown.
+/// Repairs the safe findings in a report of [`check`] with the same filters, until only unsafe findings and
+/// failed repairs are left. A repair overrides no safety checks: it never replaces files that are newer or
+/// unknown.
 ///
 /// # Errors
-/// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
+/// As for [`check`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
 /// [`Repaired::failed`].
 pub fn repair(system: &System, sink: &dyn Sink, filters: &[Filter], first: Report) -> Result<Repaired> {
-    let mut done = Repaired { left: first, ..Repaired::default() };
-    for _ in 0..ROUNDS {
-        let tried: Vec<Finding> = done.left.findings.iter().filter(|f| f.safe()).cloned().collect();
-        let tried: Vec<Finding> = tried.into_iter().filter(|f| done.failure(f).is_none()).collect();
-        if tried.is_empty() {
+    let mut result = Repaired { left: first, ..Repaired::default() };
+    for _ in 0..MAX_ROUNDS {
+        let can_repair = |finding: &&Finding| finding.safe() && result.failure(finding).is_none();
+        let findings: Vec<Finding> = result.left.findings.iter().filter(can_repair).cloned().collect();
+        if findings.is_empty() {
             break;
         }
         Round {
-            l: Inspection::new(system, sink, filters),
-            failed: &mut done.failed,
-            changed: &mut done.changed,
+            inspection: Inspection::new(system, sink, filters),
+            failed: &mut result.failed,
+            changed: &mut result.changed,
         }
-        .run(&tried)?;
-        done.left = look(system, sink, filters)?;
-        for finding in tried {
-            let still = done.left.findings.iter().any(|other| other.is(&finding));
-            match (done.failure(&finding).is_some(), still) {
-                (false, false) => done.repaired.push(finding),
-                (false, true) => done.failed.push((finding, "it is still so after the repair".into())),
+        .run(&findings)?;
+        result.left = check(system, sink, filters)?;
+        for finding in findings {
+            let still_exists = result.left.findings.iter().any(|other| other.is_same(&finding));
+            match (result.failure(&finding).is_some(), still_exists) {
+                (false, false) => result.repaired.push(finding),
+                (false, true) => result.failed.push((finding, "it still exists after the repair".into())),
                 // Another command holds its lock.
-                (true, false) => done.left.findings.push(finding),
+                (true, false) => result.left.findings.push(finding),
                 (true, true) => {}
             }
         }
     }
-    done.changed.sort();
-    done.changed.dedup();
-    Ok(done)
+    result.changed.sort();
+    result.changed.dedup();
+    Ok(result)
 }
 
+/// One attempt to repair all findings that were reported.
 struct Round<'a> {
-    l: Inspection<'a>,
+    inspection: Inspection<'a>,
     failed: &'a mut Vec<(Finding, String)>,
     changed: &'a mut Vec<Kernel>,
 }
 
-/// The group of a repair: changes of one kernel share a lock, a journal and a depmod.
+/// A group of findings that are repaired together: changes of one kernel share a lock, a journal and a depmod
+/// run.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Under {
+enum Group {
     Kernel(Kernel),
+    /// The name of a build lock.
     Build(String),
-    Nothing,
+    Unlocked,
 }
 
-fn under(finding: &Finding) -> Under {
-    let kernel = finding.guards.iter().find_map(|g| match g {
-        Guard::Install(k) => Some(Under::Kernel(k.clone())),
-        Guard::Build(_) => None,
-    });
-    let build = || finding.guards.first().map(|g| Under::Build(g.name()));
-    kernel.or_else(build).unwrap_or(Under::Nothing)
+impl Group {
+    fn of(finding: &Finding) -> Self {
+        let kernel = finding.guards.iter().find_map(|guard| match guard {
+            Guard::Install(kernel) => Some(Self::Kernel(kernel.clone())),
+            Guard::Build(_) => None,
+        });
+        let build = || finding.guards.first().map(|guard| Self::Build(guard.name()));
+        kernel.or_else(build).unwrap_or(Self::Unlocked)
+    }
 }
 
-/// A change, and the kernel of its findings.
-type On<'a, 'c> = Option<(&'a mut Change<'c>, &'a Kernel)>;
+/// The transaction of a group, and the kernel of its findings.
+type KernelChange<'c> = (&'c mut Change<'c>, &'c Kernel);
 
 impl Round<'_> {
-    fn run(mut self, tried: &[Finding]) -> Result<()> {
+    fn run(mut self, findings: &[Finding]) -> Result<()> {
         // Recovering a journal may also repair other findings, so it runs first.
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
-            tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
+            findings.iter().partition(|finding| matches!(finding.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
-            let done = recover::recover_interrupted(self.l.system, self.l.sink);
-            self.settle(&journals, done)?;
+            let result = recover::recover_interrupted(self.inspection.system, self.inspection.sink);
+            self.record_failure(&journals, result)?;
         }
-        let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<&Finding>> = BTreeMap::new();
         for finding in others {
-            groups.entry(under(finding)).or_default().push(finding);
+            groups.entry(Group::of(finding)).or_default().push(finding);
         }
-        for (place, group) in groups {
-            let done = self.locked(&place, &group);
-            self.settle(&group, done)?;
+        for (group, findings) in groups {
+            let result = self.repair_group(&group, &findings);
+            self.record_failure(&findings, result)?;
         }
         Ok(())
     }
 
-    /// Takes the locks of all findings of a group, in lock order, and repairs the group.
-    fn locked(&mut self, place: &Under, group: &[&Finding]) -> Result<()> {
-        let guards: BTreeSet<&Guard> = group.iter().flat_map(|f| &f.guards).collect();
-        let (mut held, mut kernels) = (Vec::new(), Vec::new());
+    /// Takes the locks of all findings of a group, in lock order, and repairs the findings.
+    fn repair_group(&mut self, group: &Group, findings: &[&Finding]) -> Result<()> {
+        let (system, sink) = (self.inspection.system, self.inspection.sink);
+        let guards: BTreeSet<&Guard> = findings.iter().flat_map(|finding| &finding.guards).collect();
+        let (mut locks, mut kernels) = (Vec::new(), Vec::new());
         for guard in guards {
             match guard {
-                Guard::Build(name) => held.push(lock::named(
-                    self.l.system,
-                    self.l.sink,
-                    name,
-                    "repairing what an interrupted command left",
-                )?),
+                Guard::Build(name) => {
+                    locks.push(lock::named(
+                        system,
+                        sink,
+                        name,
+                        "repairing what an interrupted command left",
+                    )?);
+                }
                 Guard::Install(kernel) => kernels.push(kernel.clone()),
             }
         }
-        let Under::Kernel(kernel) = place else { return self.each(group, None) };
-        let mut change = Change::begin(self.l.system, self.l.sink, &kernels, Overrides::default())?;
-        let done = self.each(group, Some((&mut change, kernel)));
+        let Group::Kernel(kernel) = group else { return self.repair_each(findings, None) };
+        let mut change = Change::begin(system, sink, &kernels, Overrides::default())?;
+        let result = self.repair_each(findings, Some((&mut change, kernel)));
         let finished = change.finish(Ending::EachKernel)?;
-        done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
+        result.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
-    /// An error that stops a whole group is reported for each finding in it.
-    fn settle(&mut self, group: &[&Finding], done: Result<()>) -> Result<()> {
-        match done {
-            Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
+    /// Records an error that stopped a whole group for each finding in it.
+    fn record_failure(&mut self, findings: &[&Finding], result: Result<()>) -> Result<()> {
+        match result {
+            Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
             Err(e) => {
                 let why = e.to_string();
-                self.failed.extend(group.iter().map(|f| ((*f).clone(), why.clone())));
-                Ok(())
+                self.failed.extend(findings.iter().map(|finding| ((*finding).clone(), why.clone())));
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     /// Repairs the findings that still exist, spot by spot.
-    fn each(&mut self, group: &[&Finding], mut on: On<'_, '_>) -> Result<()> {
+    fn repair_each(&mut self, findings: &[&Finding], mut change: Option<KernelChange<'_>>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
-        for finding in group {
+        for finding in findings {
             spots.entry(&finding.spot).or_default().push(finding);
         }
         for (spot, findings) in spots {
-            let mut installed = false;
-            let now = self.l.at(spot);
+            let mut reinstalled = false;
+            let current = self.inspection.findings_at(spot);
             for finding in findings {
-                let again = matches!(finding.remedy, Some(Remedy::Reinstall(_)));
+                let reinstalls = matches!(finding.remedy, Some(Remedy::Reinstall(_)));
+                let still_exists = current.iter().any(|other| other.is_same(finding) && other.safe());
                 // One installation restores all files of a build.
-                if !now.iter().any(|n| n.is(finding) && n.safe()) || (again && installed) {
+                if !still_exists || (reinstalls && reinstalled) {
                     continue;
                 }
-                installed |= again;
-                match self.repair_one(finding, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
-                    Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
-                    Err(e) => self.failed.push((finding.clone(), e.to_string())),
-                    Ok(()) => {}
-                }
+                reinstalled |= reinstalls;
+                let change = change.as_mut().map(|(change, kernel)| (&mut **change, *kernel));
+                let result = self.repair_finding(finding, change);
+                self.record_failure(&[finding], result)?;
             }
         }
         Ok(())
     }
 
-    fn repair_one(&mut self, finding: &Finding, on: On<'_, '_>) -> Result<()> {
-        let system = self.l.system;
+    fn repair_finding(&mut self, finding: &Finding, change: Option<KernelChange<'_>>) -> Result<()> {
+        let (system, sink) = (self.inspection.system, self.inspection.sink);
         let path = finding.path.as_path();
         let package = finding.about.package.as_deref();
-        match (&finding.remedy, on) {
+        match (&finding.remedy, change) {
             (Some(Remedy::Delete), _) => {
                 fs::remove_tree(path)?;
-                if let Some(parent) = path.parent() {
-                    remove_empty(&system.layout, parent);
-                }
+                remove_empty_parents(&system.layout, path);
             }
             (Some(Remedy::RemoveEmpty), _) => {
                 fs::remove_dir(path)?;
-                if let Some(parent) = path.parent() {
-                    remove_empty(&system.layout, parent);
-                }
+                remove_empty_parents(&system.layout, path);
             }
             (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
             (Some(Remedy::DropFromCache(path)), _) => {
-                crate::cache::Cache::to_inspect(system).remove_problem(path)?
+                crate::cache::Cache::to_inspect(system).remove_problem(path)?;
             }
-            (Some(Remedy::ClearRecord(b)), _) => clear_record(&system.layout, b)?,
-            (Some(Remedy::Reinstall(b)), Some((change, _))) => {
-                change.install(b)?;
-                self.changed.push(b.kernel.clone());
-            }
-            (Some(Remedy::Unbuild(b)), Some((change, _))) => {
-                uninstall_and_unbuild(system, b, change)?;
-                self.changed.push(b.kernel.clone());
-            }
-            (Some(Remedy::RestoreOriginal(o, to)), Some((change, kernel))) => {
-                change.perform(kernel, package, restore_original(o, to))?;
+            (Some(Remedy::ClearRecord(build)), _) => clear_record(&system.layout, build)?,
+            (Some(Remedy::Reinstall(build)), Some((change, kernel))) => {
+                change.install(build)?;
                 self.changed.push(kernel.clone());
             }
-            (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
-                change.perform(kernel, package, drop_original(o))?;
+            (Some(Remedy::Unbuild(build)), Some((change, kernel))) => {
+                uninstall_and_unbuild(system, build, change)?;
+                self.changed.push(kernel.clone());
+            }
+            (Some(Remedy::RestoreOriginal(original, target)), Some((change, kernel))) => {
+                change.perform(kernel, package, restore_original(original, target))?;
+                self.changed.push(kernel.clone());
+            }
+            (Some(Remedy::DropOriginal(original)), Some((change, kernel))) => {
+                change.perform(kernel, package, drop_original(original))?;
             }
             (Some(Remedy::Reindex), Some((change, kernel))) => change.require_depmod(kernel)?,
             _ => {}
@@ -233,18 +236,19 @@ impl Round<'_> {
     }
 }
 
-/// Removes directories of a package that have become empty.
-fn remove_empty(layout: &Layout, dir: &Path) {
-    let first = dir.strip_prefix(&layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
+/// Removes the parent directories of a path in a package that have become empty.
+fn remove_empty_parents(layout: &Layout, path: &Path) {
+    let Some(parent) = path.parent() else { return };
+    let first = parent.strip_prefix(&layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
     if first.is_some_and(|name| !name.to_string_lossy().starts_with('.')) {
-        let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
+        let _ = fs::remove_empty_dirs(parent, &layout.dkms_tree);
     }
 }
 
 fn clear_record(layout: &Layout, build: &Build) -> Result<()> {
-    if let Some(mut m) = Manifest::read(layout, build)? {
-        m.installed = None;
-        m.store(&layout.manifest(build))?;
+    if let Some(mut manifest) = Manifest::read(layout, build)? {
+        manifest.installed = None;
+        manifest.store(&layout.manifest(build))?;
     }
     Ok(())
 }
@@ -257,18 +261,18 @@ fn uninstall_and_unbuild(system: &System, build: &Build, change: &mut Change<'_>
 }
 
 /// Moves the original back, and removes the file that records its path.
-fn restore_original(original: &Original, to: &Path) -> Vec<Op> {
-    let back = Op::Move { from: original.archived.clone(), to: to.to_owned() };
-    std::iter::once(back).chain(forget_origin(original)).collect()
+fn restore_original(original: &Original, target: &Path) -> Vec<Op> {
+    let restore = Op::Move { from: original.archived.clone(), to: target.to_owned() };
+    std::iter::once(restore).chain(original.origin_file.clone().map(remove)).collect()
 }
 
+/// Removes the original and the file that records its path.
 fn drop_original(original: &Original) -> Vec<Op> {
-    let gone = Op::Remove { path: original.archived.clone(), saved: aside(&original.archived, "old") };
-    std::iter::once(gone).chain(forget_origin(original)).collect()
+    let files = std::iter::once(original.archived.clone()).chain(original.origin_file.clone());
+    files.map(remove).collect()
 }
 
-fn forget_origin(original: &Original) -> Option<Op> {
-    let path = original.origin_file.clone()?;
+fn remove(path: PathBuf) -> Op {
     let saved = aside(&path, "old");
-    Some(Op::Remove { path, saved })
+    Op::Remove { path, saved }
 }

@@ -1,4 +1,4 @@
-//! The spots: the tree is divided into places, and each place is checked in one step.
+//! The spots into which the tree is divided.
 
 use super::about::About;
 use crate::event::Sink;
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A place that is checked in one step.
+/// A file or directory that is checked in one step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Spot {
     /// Files at the top of the tree.
@@ -49,8 +49,9 @@ pub(super) struct Inspection<'a> {
     pub system: &'a System,
     pub sink: &'a dyn Sink,
     filters: &'a [Filter],
-    /// The directories in `/lib/modules`; `None`: they cannot be listed.
+    /// The directories in `/lib/modules`; `None` if they cannot be listed.
     pub kernels: Option<BTreeSet<String>>,
+    /// The errors about files that could not be read.
     pub unreadable: RefCell<BTreeSet<String>>,
 }
 
@@ -60,35 +61,35 @@ impl<'a> Inspection<'a> {
         let unreadable: BTreeSet<String> =
             listed.as_ref().err().map(ToString::to_string).into_iter().collect();
         let kernels = listed.ok().map(|names| {
-            let dirs = names.into_iter().filter_map(|n| n.into_string().ok());
-            dirs.filter(|n| system.layout.kernel_modules(n).is_dir()).collect()
+            let names = names.into_iter().filter_map(|name| name.into_string().ok());
+            names.filter(|name| system.layout.kernel_modules(name).is_dir()).collect()
         });
         Self { system, sink, filters, kernels, unreadable: RefCell::new(unreadable) }
     }
 
-    /// Returns whether the filters select only some packages.
+    /// Returns whether the filters select particular packages.
     pub(super) fn names_a_package(&self) -> bool {
         !self.filters.is_empty() && self.filters.iter().all(|f| f.name.is_some())
     }
 
     /// Returns whether the filters select this subject. A subject without a version or a kernel matches every
     /// version or kernel.
-    pub(super) fn wants(&self, about: &About) -> bool {
-        let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
+    pub(super) fn selects(&self, about: &About) -> bool {
+        let fits = |pattern: &Option<String>, text: &Option<String>, if_unknown: bool| match (pattern, text) {
             (None, _) => true,
-            (Some(p), Some(t)) => matches_name(p, t),
-            (Some(_), None) => unknown,
+            (Some(pattern), Some(text)) => matches_name(pattern, text),
+            (Some(_), None) => if_unknown,
         };
         self.filters.is_empty()
-            || self.filters.iter().any(|f| {
-                fits(&f.name, &about.package, false)
-                    && fits(&f.version, &about.version, true)
-                    && fits(&f.release, &about.release, true)
-                    && fits(&f.arch, &about.arch, true)
+            || self.filters.iter().any(|filter| {
+                fits(&filter.name, &about.package, false)
+                    && fits(&filter.version, &about.version, true)
+                    && fits(&filter.release, &about.release, true)
+                    && fits(&filter.arch, &about.arch, true)
             })
     }
 
-    /// Every selected spot, in order.
+    /// Returns every selected spot, in the order of the checks.
     pub(super) fn spots(&self) -> Vec<Spot> {
         let mut spots = Vec::new();
         if !self.names_a_package() {
@@ -96,77 +97,77 @@ impl<'a> Inspection<'a> {
         }
         spots.push(Spot::Sources);
         for name in subdirectories(&self.system.layout.dkms_tree) {
-            if self.wants(&About::package(&name)) {
-                self.package(&name, &mut spots);
+            if self.selects(&About::package(&name)) {
+                spots.extend(self.spots_of_package(&name));
             }
         }
         if !self.names_a_package() {
-            let wanted = self.kernels.iter().flatten().filter(|k| self.wants(&About::release(k)));
-            spots.extend(wanted.cloned().map(Spot::KernelDir));
+            let selected =
+                self.kernels.iter().flatten().filter(|release| self.selects(&About::release(release)));
+            spots.extend(selected.cloned().map(Spot::KernelDir));
         }
         spots
     }
 
-    fn package(&self, name: &str, spots: &mut Vec<Spot>) {
-        let before = spots.len();
+    fn spots_of_package(&self, name: &str) -> Vec<Spot> {
         let layout = &self.system.layout;
+        let mut spots = Vec::new();
         for (entry, what) in self.entries(&layout.package_dir(name)) {
             if entry == "original_module" && what == What::Directory {
-                let root = layout.originals_root(name);
-                self.kernels_below(&root, |k| spots.push(Spot::Originals(name.to_owned(), k)));
+                let kernels = self.kernels_below(&layout.originals_root(name)).into_iter();
+                spots.extend(kernels.map(|kernel| Spot::Originals(name.to_owned(), kernel)));
             } else if what == What::Link {
                 let kernel = super::names::active_link(&entry).and_then(|(k, a)| Kernel::new(k, a).ok());
-                spots.extend(kernel.map(|k| Spot::Link(name.to_owned(), k)));
+                spots.extend(kernel.map(|kernel| Spot::Link(name.to_owned(), kernel)));
             } else if what == What::Directory && !entry.starts_with('.') {
                 let Ok(id) = PackageId::new(name, &entry) else { continue };
-                if self.wants(&About::version(&id)) {
-                    self.version(id, spots);
+                if self.selects(&About::version(&id)) {
+                    spots.push(Spot::Version(id.clone()));
+                    let kernels = self.kernels_below(&layout.version_dir(&id));
+                    spots.extend(kernels.iter().map(|kernel| Spot::Build(Build::new(&id, kernel))));
                 }
             }
         }
+        // A filter for a version that does not exist does not select the package either.
+        let has_version = spots.iter().any(|spot| matches!(spot, Spot::Version(_)));
+        if !has_version && !self.selects_all_versions(name) {
+            return Vec::new();
+        }
         let about = |spot: &Spot| match spot {
-            Spot::Link(_, k) | Spot::Originals(_, k) => About::package(name).on(k),
-            Spot::Build(b) => About::build(b),
+            Spot::Link(_, kernel) | Spot::Originals(_, kernel) => About::package(name).for_kernel(kernel),
+            Spot::Build(build) => About::build(build),
             _ => About::package(name),
         };
-        let found = spots.split_off(before);
-        // A filter for a version that does not exist does not select the package either.
-        if found.iter().any(|s| matches!(s, Spot::Version(_))) || self.wants_all_versions(name) {
-            spots.push(Spot::Package(name.to_owned()));
-            spots.extend(found.into_iter().filter(|spot| self.wants(&about(spot))));
-        }
+        spots.retain(|spot| self.selects(&about(spot)));
+        spots.insert(0, Spot::Package(name.to_owned()));
+        spots
     }
 
-    fn wants_all_versions(&self, name: &str) -> bool {
-        let fits =
-            |f: &Filter| f.version.is_none() && f.name.as_deref().is_none_or(|p| matches_name(p, name));
+    fn selects_all_versions(&self, name: &str) -> bool {
+        let fits = |filter: &Filter| {
+            filter.version.is_none()
+                && filter.name.as_deref().is_none_or(|pattern| matches_name(pattern, name))
+        };
         self.filters.is_empty() || self.filters.iter().any(fits)
     }
 
-    fn version(&self, id: PackageId, spots: &mut Vec<Spot>) {
-        let dir = self.system.layout.version_dir(&id);
-        spots.push(Spot::Version(id.clone()));
-        self.kernels_below(&dir, |k| spots.push(Spot::Build(Build::new(&id, &k))));
-    }
-
-    /// Calls `each` for each directory `K/A` below `dir`.
-    fn kernels_below(&self, dir: &Path, mut each: impl FnMut(Kernel)) {
-        for (release, what) in self.entries(dir) {
-            if what != What::Directory || !looks_like_release(&release) {
-                continue;
-            }
-            for (arch, what) in self.entries(&dir.join(&release)) {
-                if what == What::Directory {
-                    if let Ok(kernel) = Kernel::new(&release, &arch) {
-                        each(kernel);
-                    }
-                }
-            }
+    /// Returns the kernels that have a directory `K/A` below `dir`.
+    fn kernels_below(&self, dir: &Path) -> Vec<Kernel> {
+        let directories = |dir: &Path| {
+            let entries = self.entries(dir).into_iter();
+            entries.filter(|(_, what)| *what == What::Directory).map(|(name, _)| name)
+        };
+        let mut kernels = Vec::new();
+        for release in directories(dir).filter(|name| looks_like_release(name)) {
+            kernels.extend(
+                directories(&dir.join(&release)).filter_map(|arch| Kernel::new(&release, &arch).ok()),
+            );
         }
+        kernels
     }
 
-    /// Returns the names in a directory, sorted. A directory that no longer exists has none; an unreadable
-    /// directory is recorded in the report.
+    /// Returns the names in a directory and their types, sorted. A directory that does not exist has none. An
+    /// unreadable directory is recorded in the report.
     pub(super) fn entries(&self, dir: &Path) -> Vec<(String, What)> {
         let entries = match dkms_sys::fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -175,22 +176,22 @@ impl<'a> Inspection<'a> {
                 return Vec::new();
             }
         };
-        let mut found: Vec<(String, What)> = entries
+        let mut names: Vec<(String, What)> = entries
             .into_iter()
-            .filter_map(|e| {
-                let what = match e.file_type().ok()? {
-                    t if t.is_dir() => What::Directory,
-                    t if t.is_symlink() => What::Link,
+            .filter_map(|entry| {
+                let what = match entry.file_type().ok()? {
+                    kind if kind.is_dir() => What::Directory,
+                    kind if kind.is_symlink() => What::Link,
                     _ => What::File,
                 };
-                Some((e.file_name().into_string().ok()?, what))
+                Some((entry.file_name().into_string().ok()?, what))
             })
             .collect();
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        found
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        names
     }
 
-    /// Notes something that could not be checked. If it no longer exists, there is nothing to note.
+    /// Records that a file could not be read, unless it does not exist.
     pub(super) fn note(&self, e: &dkms_sys::IoError) {
         if !e.is_not_found() {
             self.unreadable.borrow_mut().insert(e.to_string());
@@ -199,6 +200,6 @@ impl<'a> Inspection<'a> {
 
     /// Returns whether a kernel's directory exists; `None` if `/lib/modules` cannot be listed.
     pub(super) fn has_kernel(&self, release: &str) -> Option<bool> {
-        self.kernels.as_ref().map(|k| k.contains(release))
+        self.kernels.as_ref().map(|kernels| kernels.contains(release))
     }
 }

@@ -1,4 +1,4 @@
-//! Checks whether the files that a MAKE line uses build for the kernel that dkms passes.
+//! Checks whether the makefiles and scripts that a MAKE line uses build for the kernel that dkms passes.
 
 use dkms_conf::Directives;
 use dkms_sys::fs;
@@ -11,21 +11,21 @@ const NAMES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 const MAX_FILES: usize = 20;
 
 /// Returns whether a makefile or script uses the kernel. dkms passes KERNELRELEASE to make, and exports
-/// kernelver: if a file uses either, the MAKE line need not contain the release. `make` is the line,
-/// `directory` the source.
+/// kernelver: if a file uses either, the MAKE line need not contain the release. `make` is the MAKE line,
+/// `directory` contains the source.
 pub(super) fn uses_kernel(directory: &Path, make: &str, directives: &Directives) -> bool {
-    let mut files = named(directory, make);
-    files.extend(named(directory, directives.scalar("PRE_BUILD")));
-    let mut at = 0;
-    while let Some(file) = files.get(at).cloned() {
-        at += 1;
+    let mut files = files_of_command(directory, make);
+    files.extend(files_of_command(directory, directives.scalar("PRE_BUILD")));
+    let mut next = 0;
+    while let Some(file) = files.get(next).cloned() {
+        next += 1;
         let Ok(Some(bytes)) = fs::read_optional(&file, fs::Limit::CONFIG) else { continue };
         let text = String::from_utf8_lossy(&bytes);
-        if mentions_kernel(&text) {
+        if text_uses_kernel(&text) {
             return true;
         }
-        let beside = file.parent().unwrap_or(directory);
-        for included in includes(&text).map(|name| beside.join(name)) {
+        let parent = file.parent().unwrap_or(directory);
+        for included in includes(&text).map(|name| parent.join(name)) {
             if files.len() < MAX_FILES && !files.contains(&included) {
                 files.push(included);
             }
@@ -34,21 +34,22 @@ pub(super) fn uses_kernel(directory: &Path, make: &str, directives: &Directives)
     false
 }
 
-/// The makefiles that a command reads, and the scripts and makefiles that it names.
-fn named(directory: &Path, command: &str) -> Vec<PathBuf> {
-    let words =
-        || command.split([' ', '\t', ';', '&', '|', '(', ')', '=', '"', '\'']).filter(|w| !w.is_empty());
-    let relative = |word: &&str| !word.starts_with('/') && !word.starts_with('-');
-    let folders = words().filter(relative).map(|word| directory.join(word)).filter(|path| path.is_dir());
-    let makefile = |folder: PathBuf| NAMES.iter().map(|n| folder.join(n)).find(|path| fs::is_file(path));
-    let mut files: Vec<PathBuf> =
-        [directory.to_path_buf()].into_iter().chain(folders).take(MAX_FILES).filter_map(makefile).collect();
-    let others = words().filter(relative).map(|word| directory.join(word)).filter(|path| fs::is_file(path));
-    files.extend(others.take(MAX_FILES));
+/// Returns the makefiles in the directories that a command mentions, and the files that it mentions.
+fn files_of_command(directory: &Path, command: &str) -> Vec<PathBuf> {
+    let paths = || {
+        let words = command.split([' ', '\t', ';', '&', '|', '(', ')', '=', '"', '\'']);
+        let relative = words.filter(|word| !word.is_empty() && !word.starts_with(['/', '-']));
+        relative.map(|word| directory.join(word))
+    };
+    let folders = std::iter::once(directory.to_path_buf()).chain(paths().filter(|path| path.is_dir()));
+    let makefile =
+        |folder: PathBuf| NAMES.iter().map(|name| folder.join(name)).find(|path| fs::is_file(path));
+    let mut files: Vec<PathBuf> = folders.take(MAX_FILES).filter_map(makefile).collect();
+    files.extend(paths().filter(|path| fs::is_file(path)).take(MAX_FILES));
     files
 }
 
-/// The files that a makefile includes under a literal name.
+/// Returns the files that a makefile or script includes. Names with variables and absolute paths are skipped.
 fn includes(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -58,27 +59,22 @@ fn includes(text: &str) -> impl Iterator<Item = &str> {
     lines.flatten().filter(|name| !name.starts_with('/') && !name.contains('$'))
 }
 
-/// Returns whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only
-/// distinguishes the call by kbuild from the first call.
-fn mentions_kernel(text: &str) -> bool {
+/// Returns whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not count: it
+/// only distinguishes the call by kbuild from the first call.
+fn text_uses_kernel(text: &str) -> bool {
     let is_test = |line: &str| {
         ["ifeq", "ifneq", "ifdef", "ifndef", "else if"].iter().any(|word| line.starts_with(word))
     };
-    let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#') && !is_test(line));
-    let mut used = lines.map(|line| {
-        let reads = |name: &str| {
-            line.match_indices(name).any(|(at, _)| {
-                let before = line.get(..at).unwrap_or_default();
-                ["$(", "${", "$", "$$"].iter().any(|sign| before.ends_with(sign))
-            })
-        };
+    let mut lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#') && !is_test(line));
+    let uses = |line: &str, name: &str| {
         // `KERNELRELEASE ?= …` is a default for the value that dkms passes.
-        let default = ["KERNELRELEASE", "kernelver"]
-            .iter()
-            .any(|name| line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with("?=")));
-        default || reads("KERNELRELEASE") || reads("kernelver")
-    });
-    used.any(|used| used)
+        let sets_default = line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with("?="));
+        let reads = |(at, _): (usize, &str)| {
+            line.get(..at).is_some_and(|before| ["$(", "${", "$"].iter().any(|sign| before.ends_with(sign)))
+        };
+        sets_default || line.match_indices(name).any(reads)
+    };
+    lines.any(|line| uses(line, "KERNELRELEASE") || uses(line, "kernelver"))
 }
 
 #[cfg(test)]
@@ -86,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_uses_the_kernel() {
+    fn lines_that_use_the_kernel() {
         let table = [
             ("KDIR := /lib/modules/$(KERNELRELEASE)/build\n", true),
             ("KVER ?= $(or $(kernelver),$(shell uname -r))\n", true),
@@ -100,8 +96,8 @@ mod tests {
             ("# /lib/modules/$(KERNELRELEASE)/build\nKDIR ?= /lib/modules/`uname -r`/build\n", false),
             ("", false),
         ];
-        for (text, want) in table {
-            assert_eq!(mentions_kernel(text), want, "{text}");
+        for (text, expected) in table {
+            assert_eq!(text_uses_kernel(text), expected, "{text}");
         }
     }
 
@@ -114,8 +110,8 @@ mod tests {
             std::fs::write(source.join(file), "").unwrap();
         }
         let names = |command: &str| -> Vec<String> {
-            let files = named(source, command).into_iter();
-            files.map(|f| f.strip_prefix(source).unwrap().display().to_string()).collect()
+            let files = files_of_command(source, command).into_iter();
+            files.map(|file| file.strip_prefix(source).unwrap().display().to_string()).collect()
         };
         assert_eq!(names("make -C src all"), ["Makefile", "src/makefile"]);
         assert_eq!(names("./build.sh && make -f dkms.mk"), ["Makefile", "build.sh", "dkms.mk"]);

@@ -65,17 +65,17 @@ pub struct Item {
     pub help: Vec<String>,
 }
 
-/// Lists everything that is pending, for the given kernels or for all kernels that have modules. Changes
-/// nothing.
+/// Lists everything that is pending for these kernels, in the order of `kernels`. Changes nothing.
 #[must_use]
 pub fn pending(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<Item> {
-    let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
-    pending_given(system, sink, kernels, &verify::verify(system, sink, &filters))
+    let filters: Vec<Filter> = kernels.iter().map(|kernel| Filter::of_kernel(&kernel.release)).collect();
+    pending_with_verdicts(system, sink, kernels, &verify::verify(system, sink, &filters))
 }
 
-/// Like [`pending`], with the verdicts on the modules that are installed for these kernels.
+/// Like [`pending`], but uses existing verdicts. `verdicts` must include all modules that are installed for
+/// these kernels.
 #[must_use]
-pub fn pending_given(
+pub fn pending_with_verdicts(
     system: &System,
     sink: &dyn Sink,
     kernels: &[Kernel],
@@ -83,62 +83,53 @@ pub fn pending_given(
 ) -> Vec<Item> {
     let mut items = Vec::new();
     let plan = gather::autoinstall(system, sink, kernels, Overrides::default());
-    // Fallbacks run only if another version fails, so nothing waits for them.
-    let fallbacks: Vec<&Build> = plan
-        .operations()
-        .filter_map(|o| if let Operation::Fallback { build, .. } = o { Some(build) } else { None })
-        .collect();
-    let is_fallback = |o: &&Operation| o.build().is_some_and(|build| fallbacks.contains(&build));
-    for operation in plan.operations().filter(|o| !is_fallback(o)) {
-        let is_built_first = |build: &Build| {
-            plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
-        };
+    // Fallbacks run only if another version fails, so they are not pending.
+    let is_fallback = |build: &Build| {
+        plan.operations().any(|o| matches!(o, Operation::Fallback { build: other, .. } if other == build))
+    };
+    let is_built_first = |build: &Build| {
+        plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
+    };
+    for operation in plan.operations().filter(|o| !o.build().is_some_and(is_fallback)) {
         match operation {
-            Operation::Build { build, .. } => items.push(ready_to_go(&system.layout, build, true)),
+            Operation::Build { build, .. } => items.push(planned(&system.layout, build, true)),
             Operation::Install { build, .. } if !is_built_first(build) => {
-                items.push(ready_to_go(&system.layout, build, false));
+                items.push(planned(&system.layout, build, false));
             }
-            Operation::Fail { build, error } => items.push(wait(&system.layout, build, error)),
+            Operation::Fail { build, error } => items.push(failing(&system.layout, build, error)),
             Operation::Defer { build, missing } => {
-                let what = format!("needs {}, which dkms does not know", missing.join(", "));
-                let help = vec![format!("install the package that has {}", missing.join(", "))];
+                let missing = missing.join(", ");
+                let what = format!("needs {missing}, which is not in the dkms tree");
+                let help = vec![format!("install the package that contains {missing}")];
                 items.push(item(build, Wait::Dependency, what, help));
             }
             _ => {}
         }
     }
-    for judged in verdicts.modules.iter().filter(|m| kernels.contains(&m.kernel)) {
-        let not_enrolled = judged
-            .verdict
-            .refusals
-            .iter()
-            .find(|r| matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. }));
-        if let (Some(reason), Some(package)) = (not_enrolled, &judged.package) {
+    for judged in verdicts.modules.iter().filter(|module| kernels.contains(&module.kernel)) {
+        let needs_enrolment =
+            |reason: &&Reason| matches!(reason, Reason::Untrusted { cause: Cause::Key { .. }, .. });
+        let reason = judged.verdict.refusals.iter().find(needs_enrolment);
+        if let (Some(reason), Some(package)) = (reason, &judged.package) {
+            let what = format!("{}: {reason}", judged.name);
             let build = Build::new(package, &judged.kernel);
-            items.push(item(
-                &build,
-                Wait::Enrolment,
-                format!("{}: {reason}", judged.name),
-                vec![reason.help().to_owned()],
-            ));
+            items.push(item(&build, Wait::Enrolment, what, vec![reason.help().to_owned()]));
         }
     }
-    items.extend(cut_off(&system.layout, kernels));
-    let place = |k: &Kernel| kernels.iter().position(|other| other == k);
-    items.sort_by_key(|i| place(&i.kernel));
+    items.extend(interrupted(&system.layout, kernels));
+    items.sort_by_key(|item| kernels.iter().position(|kernel| *kernel == item.kernel));
     items
 }
 
-fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
-    Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
+fn item(build: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
+    Item { package: Some(build.package.clone()), kernel: build.kernel.clone(), wait, what, help }
 }
 
-/// Returns the condition that an impossible build waits for.
-fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
-    let wait = match e {
-        Error::Build(BuildError::HeadersMissing(_)) | Error::Install(InstallError::KernelDirMissing(_)) => {
-            Wait::Headers
-        }
+/// Returns the item of a build that cannot succeed at the moment.
+fn failing(layout: &Layout, build: &Build, error: &Error) -> Item {
+    let wait = match error {
+        Error::Build(BuildError::HeadersMissing(_))
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
         Error::Build(BuildError::DependsMissing { .. })
         | Error::Build(BuildError::DependsNever { .. })
         | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
@@ -146,38 +137,35 @@ fn wait(layout: &Layout, build: &Build, e: &Error) -> Item {
         _ if layout.failed_log(build).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
-    item(build, wait, e.to_string(), e.help())
+    item(build, wait, error.to_string(), error.help())
 }
 
-fn ready_to_go(layout: &Layout, build: &Build, make: bool) -> Item {
+/// Returns the item of a planned build or installation. If the last build failed, it waits for a fix.
+fn planned(layout: &Layout, build: &Build, must_build: bool) -> Item {
     let log = layout.failed_log(build);
-    if make && log.is_file() {
+    if must_build && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
             format!("then: dkms install {} -k {}", build.package, build.kernel.release),
         ];
         return item(build, Wait::Build, "its last build failed".into(), help);
     }
-    let what = if make { "is to be built and installed" } else { "is built and to be installed" };
+    let what = if must_build { "is to be built and installed" } else { "is built and to be installed" };
     item(build, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", build.kernel.release)])
 }
 
-/// Interrupted commands and pending depmod runs.
-fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
-    // The status reports journals that cannot be read.
+/// Returns an item for each interrupted command and each of its kernels.
+fn interrupted(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    // `verify` reads the status, which reports journals that cannot be read.
     let paths = journal::list(layout).unwrap_or_default();
-    let journals =
-        paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
+    let journals = paths.iter().filter_map(|path| Journal::read(path).ok().flatten());
     let mut items = Vec::new();
-    for journal in journals {
-        for kernel in kernels.iter().filter(|k| journal.begin.kernels.contains(k)) {
-            let command = &journal.begin.command;
-            let what = if journal.depmod_pending {
-                format!("'{command}' did not come to its depmod")
-            } else {
-                format!("'{command}' was cut off")
-            };
-            let help = vec!["any dkms command that changes this kernel puts it right first".to_owned()];
+    for journal in journals.filter(|journal| !journal.writer_is_alive()) {
+        for kernel in kernels.iter().filter(|kernel| journal.begin.kernels.contains(kernel)) {
+            let when = if journal.depmod_pending { " before it ran depmod" } else { "" };
+            let what = format!("'{}' was interrupted{when}", journal.begin.command);
+            let help =
+                vec!["the next dkms command that changes this kernel's modules recovers it".to_owned()];
             items.push(Item { package: None, kernel: kernel.clone(), wait: Wait::Recovery, what, help });
         }
     }

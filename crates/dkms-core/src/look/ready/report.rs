@@ -7,17 +7,17 @@ use kmodule::verdict::{Outcome, Reason};
 /// One check and its result.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The package or module of the remark; `None` for the complete kernel.
+    /// The package or module that was checked; `None` for the complete kernel.
     pub about: Option<String>,
     /// The outcome of the check.
     pub answer: Outcome,
-    /// A description of the finding.
+    /// What was found, in words.
     pub what: String,
     /// A hint.
     pub help: Option<String>,
     /// The reasons, if the module would not be loaded.
     pub reasons: Vec<Reason>,
-    /// It is always printed, although it is not against the kernel.
+    /// Whether it is always printed, although it does not affect whether the kernel is ready.
     pub remark: bool,
 }
 
@@ -33,13 +33,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be
-    /// determined.
+    /// Returns whether the kernel is ready: [`Outcome::Loads`] (ready), [`Outcome::Refused`] (not ready) or
+    /// [`Outcome::Unknown`].
     #[must_use]
     pub fn answer(&self) -> Outcome {
-        verify::worst(self.checks.iter().map(|c| c.answer))
+        verify::worst(self.checks.iter().map(|check| check.answer))
     }
 
+    /// Adds a check that found `what`.
     pub(super) fn note(
         &mut self,
         about: Option<&str>,

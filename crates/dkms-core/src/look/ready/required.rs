@@ -11,12 +11,13 @@ pub(super) enum Required {
     Module(String),
 }
 
-/// The modules in a list of files such as `modules.builtin`.
-pub(super) fn own_names(list: &Path) -> Vec<ModuleName> {
+/// Returns the modules that are built into a kernel: those in `modules.builtin` in its directory of modules.
+pub(super) fn builtin_modules(modules: &Path) -> Vec<ModuleName> {
+    let list = modules.join("modules.builtin");
     let text = dkms_sys::fs::read_text(list, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
-    let name_of = |line: &str| {
-        let file = Path::new(line).file_name().and_then(|n| n.to_str());
-        file.and_then(module_stem).map(ModuleName::new)
+    let module_name = |line: &str| {
+        let file = Path::new(line).file_name()?.to_str()?;
+        module_stem(file).map(ModuleName::new)
     };
-    text.lines().filter_map(name_of).collect()
+    text.lines().filter_map(module_name).collect()
 }

@@ -2,7 +2,7 @@
 
 use dkms_conf::glob::matches_name;
 
-/// Selects entries. All patterns are shell file name patterns.
+/// Selects entries. All fields are shell file name patterns; `None` matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Package name.
@@ -21,13 +21,19 @@ impl Filter {
     pub fn of_kernel(release: &str) -> Self {
         Self { release: Some(escape(release)), ..Self::default() }
     }
+
+    /// Selects all versions of one package.
+    pub(super) fn of_package(name: &str) -> Self {
+        Self { name: Some(escape(name)), ..Self::default() }
+    }
 }
 
+/// Returns whether a text matches a pattern of a [`Filter`].
 pub(super) fn fits(pattern: &Option<String>, text: &str) -> bool {
-    pattern.as_deref().is_none_or(|p| matches_name(p, text))
+    pattern.as_deref().is_none_or(|pattern| matches_name(pattern, text))
 }
 
-/// A pattern that matches only `text`.
+/// Returns a pattern that matches only `text`.
 pub(crate) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }

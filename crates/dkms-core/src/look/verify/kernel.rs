@@ -1,12 +1,12 @@
-//! The facts about a kernel that are used to check modules: its configuration, its symbols, one of its own
+//! The facts about a kernel that are needed to judge modules: its configuration, its symbols, one of its own
 //! modules for comparison, and the keys it trusts.
 
 use super::index::Index;
-use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
+use super::sources::{Sample, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
 use crate::distro::Family;
 use crate::event::Sink;
-use crate::kernel::headers::KernelConfig;
+use crate::kernel::headers::{self, KernelConfig};
 use crate::system::System;
 use dkms_tree::ids::Kernel;
 use kmodule::symvers::Symvers;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// A kernel, read once. Facts that only few modules need are read on first use.
+/// The facts about a kernel. Those that only few modules need are read on first use.
 #[derive(Debug)]
 pub struct Facts {
     /// The kernel.
@@ -27,18 +27,20 @@ pub struct Facts {
     config: Option<KernelConfig>,
     symvers: Option<Symvers>,
     sample: Option<Sample>,
-    /// Whether the kernel's own modules are installed. If they are not (in a build chroot), they are not
+    /// Whether the kernel's own modules are installed. In a build chroot they are not, and then they are not
     /// reported as missing.
     has_own_modules: bool,
     /// Names and files of the modules that dkms installed.
     dkms: BTreeMap<ModuleName, PathBuf>,
     /// Whether this is a Debian kernel, which requires the CRC of every symbol.
-    debian: bool,
+    is_debian: bool,
     trust: Trust,
+    /// `$PATH`, to find kmod.
     path: std::ffi::OsString,
     loader: OnceLock<Loader>,
     index: OnceLock<Index>,
-    owners: Mutex<HashMap<String, bool>>,
+    /// Whether modules of the kernel are installed, by their paths in Module.symvers.
+    has_modules: Mutex<HashMap<String, bool>>,
 }
 
 impl Facts {
@@ -46,24 +48,21 @@ impl Facts {
     #[must_use]
     pub fn gather(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Self {
         let modules = system.layout.kernel_modules(&kernel.release);
-        let config = configuration(&system.layout, &system.settings, kernel);
-        let (symvers, symbols_from) = symbols(&system.layout, &system.settings, kernel)
-            .map_or((None, None), |(a, b)| (Some(a), Some(b)));
+        let config = headers::configuration(&system.layout, &system.settings, &kernel.release);
         let own_modules = modules.join("kernel");
         let sample = sample(&own_modules);
-        // An image lists only its own symbols; those of its modules come from depmod's index.
-        let (symvers, symbols_from) = match symbols_from {
-            Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
-            _ => (symvers, symbols_from),
-        };
-        let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|signer| !signer.is_empty());
+        // An image contains only its own symbols. The symbols of its modules come from depmod's index.
+        let is_usable = |path: &Path| !is_image(path) || modules.join("modules.symbols").exists();
+        let symbols = symbols(&system.layout, &system.settings, kernel).filter(|(_, path)| is_usable(path));
+        let (symvers, symbols_from) = symbols.unzip();
+        let signer = sample.as_ref().map(|sample| sample.signer.clone()).filter(|signer| !signer.is_empty());
         Self {
             kernel: kernel.clone(),
             symbols_from,
             sample,
             has_own_modules: own_modules.is_dir(),
             dkms: installed_by_dkms(system, sink, kernel),
-            debian: system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
+            is_debian: system.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
             trust: Trust::gather(system, kernel, config.as_ref(), signer),
             path: system.host.path.clone(),
             modules,
@@ -71,24 +70,29 @@ impl Facts {
             symvers,
             loader: OnceLock::new(),
             index: OnceLock::new(),
-            owners: Mutex::default(),
+            has_modules: Mutex::default(),
         }
+    }
+
+    /// Returns whether an option of the kernel is set; `false` if its configuration is unknown.
+    fn enabled(&self, name: &str) -> bool {
+        self.config.as_ref().is_some_and(|config| config.enabled(name))
     }
 
     /// Judges a module file with these symbols. The signatures of the kernel's own modules (`own`) are not
     /// checked.
     pub(super) fn judge_file(&self, file: &File<'_>, symbols: Option<&dyn Symbols>, own: bool) -> Verdict {
-        let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
+        let sample = self.sample.as_ref();
         let mut view = KernelView::new(&self.kernel.release, &self.kernel.arch);
         view.symbols = symbols;
-        view.modversions = enabled("CONFIG_MODVERSIONS");
-        view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
-        view.struct_module = self.sample.as_ref().and_then(|s| s.struct_module);
-        view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
-        view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
-        view.missing_crcs &= !self.debian;
-        view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
-        view.module_plts |= enabled("CONFIG_ARM64_MODULE_PLTS");
+        view.modversions = self.enabled("CONFIG_MODVERSIONS");
+        view.vermagic = sample.map(|sample| sample.vermagic.as_str());
+        view.struct_module = sample.and_then(|sample| sample.struct_module);
+        view.entry_places = sample.and_then(|sample| sample.entry_places);
+        view.force_load = self.config.is_none() || self.enabled("CONFIG_MODULE_FORCE_LOAD");
+        view.missing_crcs &= !self.is_debian;
+        view.allow_missing_namespaces = self.enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
+        view.module_plts |= self.enabled("CONFIG_ARM64_MODULE_PLTS");
         view.module_sections = self.config.as_ref().map(|config| config.enabled("CONFIG_MODULE_SECTIONS"));
         view.blacklist = self.trust.blacklist();
         view.signatures = self.trust.signatures().filter(|_| !own);
@@ -102,15 +106,15 @@ impl Facts {
     pub fn refresh(&mut self, system: &System, sink: &dyn Sink) {
         self.dkms = installed_by_dkms(system, sink, &self.kernel);
         self.index = OnceLock::new();
-        self.owners = Mutex::default();
+        self.has_modules = Mutex::default();
     }
 
-    /// The modules that dkms installed for the kernel: names and files.
+    /// Returns the modules that dkms installed for the kernel: names and files.
     pub(super) fn dkms(&self) -> impl Iterator<Item = (&ModuleName, &Path)> {
         self.dkms.iter().map(|(name, path)| (name, path.as_path()))
     }
 
-    /// The symbols of the kernel, and of its modules if its list has them.
+    /// Returns the symbols of the kernel, and of its modules if the list contains them.
     pub(super) fn symvers(&self) -> Option<&Symvers> {
         self.symvers.as_ref()
     }
@@ -121,7 +125,7 @@ impl Facts {
         self.symbols_from.as_deref().is_some_and(|path| !is_image(path))
     }
 
-    /// depmod's index.
+    /// Returns depmod's index.
     pub(super) fn index(&self) -> &Index {
         self.index.get_or_init(|| Index::read(&self.modules))
     }
@@ -149,7 +153,7 @@ impl Facts {
         &self.trust
     }
 
-    /// The kernel's configuration, if it exists.
+    /// Returns the kernel's configuration, if it exists.
     #[must_use]
     pub fn config(&self) -> Option<&KernelConfig> {
         self.config.as_ref()
@@ -161,32 +165,26 @@ impl Facts {
         if !self.has_own_modules {
             return true;
         }
-        let mut known = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.has_modules.lock().unwrap_or_else(PoisonError::into_inner);
         *known.entry(owner.to_owned()).or_insert_with(|| {
-            let base = self.modules.join("kernel").join(owner);
-            let exists_with = |suffix: &str| {
-                let mut name = base.clone().into_os_string();
-                name.push(suffix);
-                Path::new(&name).exists()
-            };
+            let kernel = self.modules.join("kernel");
+            let exists_with = |suffix: &str| kernel.join(format!("{owner}{suffix}")).exists();
             let name = ModuleName::new(owner.rsplit('/').next().unwrap_or_default());
             [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(exists_with)
                 || self.index().file(&name).is_some()
         })
     }
 
-    /// Returns the decompressors for modules: the formats kmod was built with, and the kernel's own format.
+    /// Returns the formats of compressed modules that kmod and the kernel can decompress.
     fn loader(&self) -> Loader {
         *self.loader.get_or_init(|| {
             let (version, mut loader) = kmod(&self.path).unwrap_or_default();
-            let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
-            if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
+            if version >= 31 && self.enabled("CONFIG_MODULE_DECOMPRESS") {
                 let formats =
                     [("GZIP", Compression::Gzip), ("XZ", Compression::Xz), ("ZSTD", Compression::Zstd)];
-                loader.kernel = formats
-                    .into_iter()
-                    .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))
-                    .map(|f| f.1);
+                let is_enabled =
+                    |(name, _): &(&str, _)| self.enabled(&format!("CONFIG_MODULE_COMPRESS_{name}"));
+                loader.kernel = formats.into_iter().find(is_enabled).map(|(_, format)| format);
             }
             loader
         })

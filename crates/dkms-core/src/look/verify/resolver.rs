@@ -1,22 +1,22 @@
-//! Decides which module provides a symbol, in which order modules are loaded, and whether each one is loaded
-//! or refused. No other code decides this.
+//! Determines which module provides a symbol, in which order modules are loaded, and whether each one is
+//! loaded or refused. Only this file does so.
 //!
 //! modprobe and the kernel work like this:
 //!
-//! - depmod chooses one file for each name and one module for each symbol, and records both ([`Index`]).
+//! - depmod chooses one file for each name and one module for each symbol, and records both in its index.
 //!   Modules that are about to be installed, or were installed since depmod last ran, will be in the next
 //!   index, so they take precedence.
 //! - modprobe loads a module's dependencies first, the deepest first, and the soft dependencies around each
-//!   of them. If a dependency is refused, modprobe gives up; if a soft dependency is refused, it continues.
+//!   of them. If a dependency is refused, modprobe stops; if a soft dependency is refused, it continues.
 //! - The kernel resolves symbols from the loaded modules. It refuses a module that exports an already
 //!   exported symbol. The taint of a proprietary module propagates to all modules that use its symbols.
 //!
 //! The kernel's own modules are not read, because `Module.symvers` lists their exports. They are only checked
-//! if modprobe loads a module from elsewhere for them.
+//! if they depend on an external module. An external module is one that is not part of the kernel.
 
+use super::external::{ExternalModule, own_softdeps};
 use super::index::SoftDeps;
 use super::kernel::Facts;
-use super::unit::{Unit, own_softdeps};
 use crate::kernel::installed::MODULE_LIMIT;
 use kmodule::ModuleName;
 use kmodule::symvers::{Entry, Symvers};
@@ -27,9 +27,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The result of loading a module with its dependencies.
 #[derive(Debug, Clone, Default)]
-struct Fate {
+struct LoadResult {
     /// The module that is refused (the module itself or a dependency), and the reason.
     refused: Option<(ModuleName, Reason)>,
+    /// Whether the module has the taint of a proprietary module.
     proprietary: bool,
 }
 
@@ -41,21 +42,22 @@ enum Provider<'a> {
     Own(ModuleName, Entry<'a>),
     /// A module of the kernel that is not installed, or was replaced by a module without the symbol.
     Missing(Entry<'a>),
-    /// A module from elsewhere.
-    Module(Arc<Unit>),
+    /// An external module.
+    Module(Arc<ExternalModule>),
 }
 
 /// A kernel and the modules that are to be installed together, with all results so far.
 #[derive(Debug)]
 pub struct Resolver<'f> {
     facts: &'f Facts,
-    /// Modules that depmod will index when it next runs, by name; the next field has their exports.
-    coming: HashMap<ModuleName, Arc<Unit>>,
-    coming_exports: HashMap<String, Arc<Unit>>,
+    /// External modules that are not in the index yet, by name.
+    pending: HashMap<ModuleName, Arc<ExternalModule>>,
+    /// The exports of the pending modules, by symbol.
+    pending_exports: HashMap<String, Arc<ExternalModule>>,
     /// The exports of the modules that dkms installed, by symbol. Used for kernels without an index.
-    installed_exports: OnceLock<HashMap<String, Arc<Unit>>>,
-    units: Mutex<HashMap<PathBuf, Option<Arc<Unit>>>>,
-    fates: Mutex<HashMap<ModuleName, Fate>>,
+    installed_exports: OnceLock<HashMap<String, Arc<ExternalModule>>>,
+    modules: Mutex<HashMap<PathBuf, Option<Arc<ExternalModule>>>>,
+    results: Mutex<HashMap<ModuleName, LoadResult>>,
 }
 
 impl<'f> Resolver<'f> {
@@ -63,28 +65,28 @@ impl<'f> Resolver<'f> {
     pub fn new<'p>(facts: &'f Facts, together: impl IntoIterator<Item = &'p Path>) -> Self {
         let mut resolver = Self {
             facts,
-            coming: HashMap::new(),
-            coming_exports: HashMap::new(),
+            pending: HashMap::new(),
+            pending_exports: HashMap::new(),
             installed_exports: OnceLock::new(),
-            units: Mutex::default(),
-            fates: Mutex::default(),
+            modules: Mutex::default(),
+            results: Mutex::default(),
         };
         let is_indexed = |(name, path): &(&ModuleName, &Path)| {
             facts.index().file(name) == Some(*path) || !facts.index().is_older_than(path)
         };
-        let unindexed = facts.dkms().filter(|module| !is_indexed(module)).map(|(_, path)| path.to_owned());
+        let unindexed = facts.dkms().filter(|module| !is_indexed(module)).map(|(_, path)| path);
         let mut names = Vec::new();
-        let unindexed: Vec<PathBuf> = unindexed.collect();
-        let together = together.into_iter().map(Path::to_owned);
-        for path in unindexed.into_iter().chain(together) {
-            if let Some(unit) = Unit::read(&path).map(Arc::new) {
-                names.push(unit.name.clone());
-                resolver.coming.insert(unit.name.clone(), unit);
+        let mut add = |path: &Path| {
+            if let Some(module) = ExternalModule::read(path).map(Arc::new) {
+                names.push(module.name.clone());
+                resolver.pending.insert(module.name.clone(), module);
             }
-        }
-        for unit in names.iter().filter_map(|name| resolver.coming.get(name)) {
-            for entry in unit.exports.iter() {
-                resolver.coming_exports.insert(entry.symbol.to_owned(), unit.clone());
+        };
+        unindexed.for_each(&mut add);
+        together.into_iter().for_each(&mut add);
+        for module in names.iter().filter_map(|name| resolver.pending.get(name)) {
+            for entry in module.exports.iter() {
+                resolver.pending_exports.insert(entry.symbol.to_owned(), module.clone());
             }
         }
         resolver
@@ -92,30 +94,31 @@ impl<'f> Resolver<'f> {
 
     /// Returns whether a module of this name is installed or will be installed.
     #[must_use]
-    pub fn is_there(&self, name: &ModuleName) -> bool {
-        self.coming.contains_key(name) || self.facts.installed(name).is_some()
+    pub fn will_exist(&self, name: &ModuleName) -> bool {
+        self.pending.contains_key(name) || self.facts.installed(name).is_some()
     }
 
-    /// Judges a module, and the modules that are loaded before it.
+    /// Judges a module, and the modules that modprobe loads before it.
     pub fn judge(&self, file: &File<'_>, name: &ModuleName) -> Verdict {
-        let mut before = Before::default();
-        let Some(module) = file.module() else { return self.judge_with(file, &before, false) };
-        let needs = self.needs(module.undefined.iter().map(|needed| needed.name.as_str()), name);
-        let cyclic = self.settle(name, &needs);
-        let order = self.order(name, &needs, own_softdeps(module).pre);
-        let refused = self.load(&order, &mut before);
-        let mut verdict = self.judge_with(file, &before, false);
-        if let Some(other) = cyclic {
+        let mut loaded = Loaded::default();
+        let Some(module) = file.module() else { return self.judge_after(file, &loaded, false) };
+        let dependencies =
+            self.dependencies(module.undefined.iter().map(|needed| needed.name.as_str()), name);
+        let cycle = self.resolve_dependencies(name, &dependencies);
+        let order = self.order(name, &dependencies, own_softdeps(module).pre);
+        let refused = self.load(&order, &mut loaded);
+        let mut verdict = self.judge_after(file, &loaded, false);
+        if let Some(other) = cycle {
             verdict.refusals.insert(0, Reason::DependencyCycle { name: other.to_string() });
         } else if let Some((name, reason)) = refused {
-            verdict
-                .refusals
-                .insert(0, Reason::DependencyRefused { name: name.to_string(), reason: Box::new(reason) });
+            let reason = Reason::DependencyRefused { name: name.to_string(), reason: Box::new(reason) };
+            verdict.refusals.insert(0, reason);
         }
         verdict
     }
 
-    fn judge_with(&self, file: &File<'_>, before: &Before, own: bool) -> Verdict {
+    /// Judges a module file after these modules were loaded. `own`: whether it is a module of the kernel.
+    fn judge_after(&self, file: &File<'_>, loaded: &Loaded, own: bool) -> Verdict {
         let symbols = self.facts.symvers().map(|kernel| {
             let mut providers = HashMap::new();
             for needed in file.module().map_or(&[][..], |module| &module.undefined) {
@@ -128,29 +131,33 @@ impl<'f> Resolver<'f> {
                     }
                 }
             }
-            ForModule { resolver: self, kernel, providers, before }
+            ModuleSymbols { resolver: self, kernel, providers, loaded }
         });
         self.facts.judge_file(file, symbols.as_ref().map(|symbols| symbols as &dyn Symbols), own)
     }
 
-    /// The provider of a symbol if modprobe loads the module that needs it.
+    /// Returns the provider of a symbol when modprobe loads a module that needs it.
     fn provider(&self, symbol: &str) -> Option<Provider<'_>> {
-        if let Some(unit) = self.coming_exports.get(symbol) {
-            return Some(Provider::Module(unit.clone()));
+        if let Some(module) = self.pending_exports.get(symbol) {
+            return Some(Provider::Module(module.clone()));
         }
         let listed = self.facts.symvers().and_then(|symvers| symvers.lookup(symbol));
         if let Some(name) = self.facts.index().exporter(symbol) {
-            if let Some(entry) = listed.filter(|entry| base(entry.module) == *name && self.is_own(name)) {
+            if let Some(entry) =
+                listed.filter(|entry| module_name(entry.module) == *name && self.is_own(name))
+            {
                 return Some(Provider::Own(name.to_owned(), entry));
             }
-            if let Some(unit) = self.unit(name).filter(|unit| unit.exports.lookup(symbol).is_some()) {
-                return Some(Provider::Module(unit));
+            if let Some(module) =
+                self.read_module(name).filter(|module| module.exports.lookup(symbol).is_some())
+            {
+                return Some(Provider::Module(module));
             }
         }
         match listed {
             Some(entry) if entry.module == "vmlinux" => return Some(Provider::Kernel(entry)),
-            Some(entry) if self.is_own(&base(entry.module)) && self.facts.has_module(entry.module) => {
-                return Some(Provider::Own(base(entry.module), entry));
+            Some(entry) if self.is_own(&module_name(entry.module)) && self.facts.has_module(entry.module) => {
+                return Some(Provider::Own(module_name(entry.module), entry));
             }
             _ => {}
         }
@@ -158,80 +165,85 @@ impl<'f> Resolver<'f> {
         by_dkms.map(Provider::Module).or_else(|| listed.map(Provider::Missing))
     }
 
-    fn installed_exports(&self) -> &HashMap<String, Arc<Unit>> {
+    fn installed_exports(&self) -> &HashMap<String, Arc<ExternalModule>> {
         self.installed_exports.get_or_init(|| {
-            let mut found = HashMap::new();
-            for unit in self.facts.dkms().filter_map(|(name, _)| self.unit(name)) {
-                for entry in unit.exports.iter() {
-                    found.insert(entry.symbol.to_owned(), unit.clone());
+            let mut exports = HashMap::new();
+            for module in self.facts.dkms().filter_map(|(name, _)| self.read_module(name)) {
+                for entry in module.exports.iter() {
+                    exports.insert(entry.symbol.to_owned(), module.clone());
                 }
             }
-            found
+            exports
         })
     }
 
     /// Returns whether the file that is loaded for a name belongs to the kernel.
     fn is_own(&self, name: &ModuleName) -> bool {
-        !self.coming.contains_key(name)
+        !self.pending.contains_key(name)
             && self.facts.installed(name).is_none_or(|path| self.facts.is_own(name, path))
     }
 
     /// Reads the file that is loaded for a name.
-    fn unit(&self, name: &ModuleName) -> Option<Arc<Unit>> {
-        if let Some(unit) = self.coming.get(name) {
-            return Some(unit.clone());
+    fn read_module(&self, name: &ModuleName) -> Option<Arc<ExternalModule>> {
+        if let Some(module) = self.pending.get(name) {
+            return Some(module.clone());
         }
         let path = self.facts.installed(name)?;
-        if let Some(known) = locked(&self.units).get(path) {
+        if let Some(known) = locked(&self.modules).get(path) {
             return known.clone();
         }
-        let read = Unit::read(path).map(Arc::new);
-        locked(&self.units).insert(path.to_owned(), read.clone());
+        let read = ExternalModule::read(path).map(Arc::new);
+        locked(&self.modules).insert(path.to_owned(), read.clone());
         read
     }
 
-    /// The modules that provide the symbols a module needs, each once.
-    fn needs<'s>(&self, undefined: impl Iterator<Item = &'s str>, own_name: &ModuleName) -> Vec<ModuleName> {
-        let mut seen = HashSet::new();
+    /// Returns the modules that provide the undefined symbols of a module, each once.
+    fn dependencies<'s>(
+        &self,
+        undefined: impl Iterator<Item = &'s str>,
+        own_name: &ModuleName,
+    ) -> Vec<ModuleName> {
         let mut names = Vec::new();
         for symbol in undefined {
-            let bare = || symbol.strip_prefix('.').and_then(|bare| self.provider(bare));
-            let name = match self.provider(symbol).or_else(bare) {
-                Some(Provider::Module(unit)) => unit.name.clone(),
+            let without_dot = || symbol.strip_prefix('.').and_then(|symbol| self.provider(symbol));
+            let name = match self.provider(symbol).or_else(without_dot) {
+                Some(Provider::Module(module)) => module.name.clone(),
                 Some(Provider::Own(name, _)) => name,
                 _ => continue,
             };
-            if name != *own_name && seen.insert(name.clone()) {
+            if name != *own_name && !names.contains(&name) {
                 names.push(name);
             }
         }
         names
     }
 
-    /// The direct dependencies of the module of this name.
-    fn needs_of(&self, name: &ModuleName) -> Vec<ModuleName> {
+    /// Returns the direct dependencies of the module of this name.
+    fn dependencies_of(&self, name: &ModuleName) -> Vec<ModuleName> {
         if self.is_own(name) {
             return self.facts.index().depends(name).collect();
         }
-        let undefined = |unit: &Arc<Unit>| self.needs(unit.undefined.iter().map(String::as_str), name);
-        self.unit(name).as_ref().map(undefined).unwrap_or_default()
+        let undefined = |module: &Arc<ExternalModule>| {
+            self.dependencies(module.undefined.iter().map(String::as_str), name)
+        };
+        self.read_module(name).as_ref().map(undefined).unwrap_or_default()
     }
 
-    /// Determines the fate of the dependencies of `name`, the deepest first. If they depend on `name` in
-    /// turn, returns the dependency that closes the cycle.
-    fn settle(&self, name: &ModuleName, needs: &[ModuleName]) -> Option<ModuleName> {
-        let mut path = vec![Frame::new(name.to_owned(), needs.to_vec(), 0)];
+    /// Determines the results of loading the dependencies of `name`, the deepest first. If they depend on
+    /// `name` in turn, returns the dependency that closes the cycle.
+    fn resolve_dependencies(&self, name: &ModuleName, dependencies: &[ModuleName]) -> Option<ModuleName> {
+        let mut path = vec![Frame::new(name.to_owned(), dependencies.to_vec(), 0)];
         let mut on_path = HashMap::from([(name.to_owned(), 0)]);
         while let Some(frame) = path.last_mut() {
-            if let Some(next) = frame.needs.get(frame.next) {
+            if let Some(next) = frame.dependencies.get(frame.next) {
                 frame.next += 1;
                 if let Some(position) = on_path.get(next) {
                     frame.close(*position, next.clone());
-                } else if !locked(&self.fates).contains_key(next) {
+                } else if !locked(&self.results).contains_key(next) {
                     let (next, position) = (next.clone(), path.len());
                     on_path.insert(next.clone(), position);
-                    let below = self.needs_of(&next);
-                    path.push(Frame::new(next, below, position));
+                    let dependencies = self.dependencies_of(&next);
+                    path.push(Frame::new(next, dependencies, position));
                 }
                 continue;
             }
@@ -241,48 +253,52 @@ impl<'f> Resolver<'f> {
             if done.lowest < done.position {
                 above.close(done.lowest, done.name.clone());
             }
-            let fate = self.fate(&done);
-            locked(&self.fates).insert(done.name, fate);
+            let load_result = self.load_result(&done);
+            locked(&self.results).insert(done.name, load_result);
         }
         None
     }
 
-    /// The fate of a module whose dependencies are settled.
-    fn fate(&self, done: &Frame) -> Fate {
+    /// Determines the result of loading a module, if those of its dependencies are known.
+    fn load_result(&self, done: &Frame) -> LoadResult {
         if let Some(other) = &done.cycle {
             let reason = Reason::DependencyCycle { name: other.to_string() };
-            return Fate { refused: Some((done.name.clone(), reason)), proprietary: false };
+            return LoadResult { refused: Some((done.name.clone(), reason)), proprietary: false };
         }
         let own = self.is_own(&done.name);
-        if own && done.needs.iter().all(|name| self.is_own(name)) {
-            return Fate::default();
+        if own && done.dependencies.iter().all(|name| self.is_own(name)) {
+            return LoadResult::default();
         }
-        let refused = done.needs.iter().find_map(|name| self.fate_of(name).refused);
-        let Some(unit) = self.unit(&done.name) else { return Fate { refused, proprietary: false } };
-        let Ok(bytes) = dkms_sys::fs::read(&unit.path) else { return Fate { refused, proprietary: false } };
+        let refused = done.dependencies.iter().find_map(|name| self.result_of(name).refused);
+        let Some(module) = self.read_module(&done.name) else {
+            return LoadResult { refused, proprietary: false };
+        };
+        let Ok(bytes) = dkms_sys::fs::read(&module.path) else {
+            return LoadResult { refused, proprietary: false };
+        };
         let file = File::read(&bytes, MODULE_LIMIT);
-        let verdict = self.judge_with(&file, &Before::default(), own);
+        let verdict = self.judge_after(&file, &Loaded::default(), own);
         let alone = || Some((done.name.clone(), verdict.refusals.into_iter().next()?));
-        Fate { refused: refused.or_else(alone), proprietary: verdict.proprietary }
+        LoadResult { refused: refused.or_else(alone), proprietary: verdict.proprietary }
     }
 
-    fn fate_of(&self, name: &ModuleName) -> Fate {
-        locked(&self.fates).get(name).cloned().unwrap_or_default()
+    fn result_of(&self, name: &ModuleName) -> LoadResult {
+        locked(&self.results).get(name).cloned().unwrap_or_default()
     }
 
-    /// The modules that modprobe loads before the module of this name, in load order, and whether it requires
-    /// each one.
+    /// Returns the modules that modprobe loads before the module of this name, in load order, and whether
+    /// each one is required.
     fn order(
         &self,
         name: &ModuleName,
-        needs: &[ModuleName],
+        dependencies: &[ModuleName],
         pre: Vec<ModuleName>,
     ) -> Vec<(ModuleName, bool)> {
         let mut listed = HashSet::from([name.to_owned()]);
-        let insists = self.below(needs, name);
+        let required = self.all_dependencies(dependencies, name);
         let mut order = Vec::new();
         // A stack: the last element is handled next.
-        let mut waiting: Vec<ModuleName> = needs.iter().cloned().chain(pre).rev().collect();
+        let mut waiting: Vec<ModuleName> = dependencies.iter().cloned().chain(pre).rev().collect();
         let mut opened = HashSet::new();
         while let Some(next) = waiting.pop() {
             if listed.contains(&next) {
@@ -290,96 +306,99 @@ impl<'f> Resolver<'f> {
             }
             if !opened.insert(next.clone()) {
                 listed.insert(next.clone());
-                let insists = insists.contains(&next);
-                order.push((next, insists));
+                let is_required = required.contains(&next);
+                order.push((next, is_required));
                 continue;
             }
-            if !insists.contains(&next) {
-                if !self.is_there(&next) {
+            if !required.contains(&next) {
+                if !self.will_exist(&next) {
                     continue;
                 }
                 // No module has the empty name, so none of these can depend on it.
-                self.settle(&ModuleName::new(""), std::slice::from_ref(&next));
+                self.resolve_dependencies(&ModuleName::new(""), std::slice::from_ref(&next));
             }
             let soft = self.softdeps_of(&next);
             waiting.extend(soft.post.into_iter().rev());
             waiting.push(next.clone());
             waiting.extend(soft.pre.into_iter().rev());
-            waiting.extend(self.needs_of(&next).into_iter().rev());
+            waiting.extend(self.dependencies_of(&next).into_iter().rev());
         }
         order
     }
 
-    /// These modules and all their dependencies.
-    fn below(&self, needs: &[ModuleName], name: &ModuleName) -> HashSet<ModuleName> {
-        let mut found = HashSet::new();
-        let mut waiting = needs.to_vec();
+    /// Returns these modules and all their dependencies, except the module `name`.
+    fn all_dependencies(&self, dependencies: &[ModuleName], name: &ModuleName) -> HashSet<ModuleName> {
+        let mut all = HashSet::new();
+        let mut waiting = dependencies.to_vec();
         while let Some(next) = waiting.pop() {
-            if next != *name && !found.contains(&next) {
-                waiting.extend(self.needs_of(&next));
-                found.insert(next);
+            if next != *name && !all.contains(&next) {
+                waiting.extend(self.dependencies_of(&next));
+                all.insert(next);
             }
         }
-        found
+        all
     }
 
     fn softdeps_of(&self, name: &ModuleName) -> SoftDeps {
-        match self.coming.get(name) {
-            Some(unit) => unit.softdeps.clone(),
+        match self.pending.get(name) {
+            Some(module) => module.softdeps.clone(),
             None => self.facts.index().softdeps(name).cloned().unwrap_or_default(),
         }
     }
 
-    /// Loads modules one after the other. Returns the first module that modprobe requires and the kernel
-    /// rejects. Its exports are still treated as loaded, so that the module that needs it is checked only for
-    /// its own errors.
-    fn load(&self, order: &[(ModuleName, bool)], before: &mut Before) -> Option<(ModuleName, Reason)> {
+    /// Loads modules one after the other. Returns the first required module that the kernel refuses. Its
+    /// exports are still treated as loaded, so that modules that need it are only checked for their own
+    /// errors.
+    fn load(&self, order: &[(ModuleName, bool)], loaded: &mut Loaded) -> Option<(ModuleName, Reason)> {
         let mut first = None;
-        for (name, insists) in order {
-            let refused = self.fate_of(name).refused.or_else(|| self.export(name, before));
-            if refused.is_some() && *insists && first.is_none() {
+        for (name, is_required) in order {
+            let refused = self.result_of(name).refused.or_else(|| self.export(name, loaded));
+            if refused.is_some() && *is_required && first.is_none() {
                 first = refused;
             }
         }
         first
     }
 
-    /// Adds a module's exports to the loaded exports, unless it exports an already exported symbol.
-    fn export(&self, name: &ModuleName, before: &mut Before) -> Option<(ModuleName, Reason)> {
+    /// Adds a module's exports to the loaded exports. Returns a refusal if it exports an already exported
+    /// symbol.
+    fn export(&self, name: &ModuleName, loaded: &mut Loaded) -> Option<(ModuleName, Reason)> {
         let refused = |symbol: &str, owner: &str| {
             let reason = Reason::DuplicateExport { symbol: symbol.to_owned(), owner: owner.to_owned() };
             Some((name.to_owned(), reason))
         };
         if self.is_own(name) && self.facts.lists_modules() {
-            if let Some((symbol, owner)) = before.taken_from.get(name) {
+            if let Some((symbol, owner)) = loaded.taken_from.get(name) {
                 return refused(symbol, owner.as_str());
             }
-            before.own.insert(name.to_owned());
+            loaded.own.insert(name.to_owned());
             return None;
         }
-        let unit = self.unit(name)?;
-        for entry in unit.exports.iter() {
-            if let Some(owner) = before.exporter(self.facts.symvers(), entry.symbol) {
+        let module = self.read_module(name)?;
+        for entry in module.exports.iter() {
+            if let Some(owner) = loaded.exporter(self.facts.symvers(), entry.symbol) {
                 return refused(entry.symbol, owner);
             }
         }
-        for entry in unit.exports.iter() {
-            before.exports.insert(entry.symbol.to_owned(), name.to_owned());
+        for entry in module.exports.iter() {
+            loaded.exports.insert(entry.symbol.to_owned(), name.to_owned());
             let listed = self.facts.symvers().and_then(|symvers| symvers.lookup(entry.symbol));
             if let Some(listed) = listed {
                 let pair = (entry.symbol.to_owned(), name.to_owned());
-                before.taken_from.entry(base(listed.module)).or_insert(pair);
+                loaded.taken_from.entry(module_name(listed.module)).or_insert(pair);
             }
         }
         None
     }
 }
 
-/// A module on the current path of the depth-first search that settles fates.
+/// A module on the current path of the depth-first search through the dependencies.
 struct Frame {
     name: ModuleName,
-    needs: Vec<ModuleName>,
+    dependencies: Vec<ModuleName>,
+    /// The index of the next dependency to visit.
     next: usize,
+    /// The position of this module on the path.
     position: usize,
     /// The topmost position on the path that can be reached from here.
     lowest: usize,
@@ -388,8 +407,8 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(name: ModuleName, needs: Vec<ModuleName>, position: usize) -> Self {
-        Self { name, needs, next: 0, position, lowest: position, cycle: None }
+    fn new(name: ModuleName, dependencies: Vec<ModuleName>, position: usize) -> Self {
+        Self { name, dependencies, next: 0, position, lowest: position, cycle: None }
     }
 
     /// Records that the position is reached again through the dependency `through`.
@@ -403,17 +422,18 @@ impl Frame {
 
 /// The modules and symbols that are already loaded.
 #[derive(Debug, Default)]
-struct Before {
-    /// Symbols of modules from elsewhere, and the modules that export them.
+struct Loaded {
+    /// The symbols of external modules, and the modules that export them.
     exports: HashMap<String, ModuleName>,
-    /// Modules of the kernel.
+    /// The modules of the kernel.
     own: HashSet<ModuleName>,
-    /// Modules of the kernel that can no longer be loaded: one of their symbols, and the module that exports
-    /// it.
+    /// The modules of the kernel that can no longer be loaded: one of their symbols, and the external module
+    /// that exports it.
     taken_from: HashMap<ModuleName, (String, ModuleName)>,
 }
 
-impl Before {
+impl Loaded {
+    /// Returns the loaded module that exports a symbol, or [`KERNEL`].
     fn exporter<'a>(&'a self, symvers: Option<&'a Symvers>, symbol: &str) -> Option<&'a str> {
         if let Some(owner) = self.exports.get(symbol) {
             return Some(owner.as_str());
@@ -422,12 +442,12 @@ impl Before {
         if entry.module == "vmlinux" {
             return Some(KERNEL);
         }
-        self.own.get(&base(entry.module)).map(ModuleName::as_str)
+        self.own.get(&module_name(entry.module)).map(ModuleName::as_str)
     }
 }
 
-/// The name of the module with this path in Module.symvers.
-fn base(owner: &str) -> ModuleName {
+/// Returns the name of the module with this path in Module.symvers.
+fn module_name(owner: &str) -> ModuleName {
     ModuleName::new(owner.rsplit('/').next().unwrap_or_default())
 }
 
@@ -436,14 +456,14 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The symbols that one module can use.
-struct ForModule<'a> {
+struct ModuleSymbols<'a> {
     resolver: &'a Resolver<'a>,
     kernel: &'a Symvers,
     providers: HashMap<String, Provider<'a>>,
-    before: &'a Before,
+    loaded: &'a Loaded,
 }
 
-impl Symbols for ForModule<'_> {
+impl Symbols for ModuleSymbols<'_> {
     fn find(&self, symbol: &str) -> Option<ExportedSymbol<'_>> {
         match self.providers.get(symbol) {
             Some(Provider::Kernel(entry)) => Some(ExportedSymbol::from_kernel(*entry)),
@@ -451,25 +471,23 @@ impl Symbols for ForModule<'_> {
                 Some(ExportedSymbol { missing: true, ..ExportedSymbol::from_kernel(*entry) })
             }
             Some(Provider::Own(name, entry)) => {
-                let proprietary = self.resolver.fate_of(name).proprietary;
+                let proprietary = self.resolver.result_of(name).proprietary;
                 Some(ExportedSymbol { proprietary, ..ExportedSymbol::from_kernel(*entry) })
             }
-            Some(Provider::Module(unit)) => Some(ExportedSymbol {
-                entry: unit.exports.lookup(symbol)?,
+            Some(Provider::Module(module)) => Some(ExportedSymbol {
+                entry: module.exports.lookup(symbol)?,
                 missing: false,
-                proprietary: self.resolver.fate_of(&unit.name).proprietary,
-                without_crc: unit.without_crc,
+                proprietary: self.resolver.result_of(&module.name).proprietary,
+                without_crc: module.without_crc,
             }),
-            // The symbol is not one of the module's undefined symbols. It is the kernel's module_layout.
-            None => self
-                .kernel
-                .lookup(symbol)
-                .filter(|entry| entry.module == "vmlinux")
-                .map(ExportedSymbol::from_kernel),
+            // `module_layout` is not one of the module's undefined symbols, but the kernel checks its CRC.
+            None => {
+                self.kernel.lookup(symbol).filter(|entry| entry.module == "vmlinux").map(ExportedSymbol::from_kernel)
+            }
         }
     }
 
     fn exported_before(&self, symbol: &str) -> Option<&str> {
-        self.before.exporter(Some(self.kernel), symbol)
+        self.loaded.exporter(Some(self.kernel), symbol)
     }
 }

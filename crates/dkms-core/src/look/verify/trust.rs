@@ -1,5 +1,5 @@
-//! The keys that a kernel trusts: for the running kernel from its keyrings, for another one from what the
-//! firmware and shim will pass to it.
+//! The keys that a kernel trusts: for the running kernel, those in its keyrings; for another kernel, those
+//! that the firmware and shim will pass to it.
 
 use crate::distro::Family;
 use crate::host::Host;
@@ -14,23 +14,24 @@ use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::{Path, PathBuf};
 
-/// The keys of one kernel, and its policy for a module that none of them signed.
+/// The keys that a kernel trusts, and its policy for modules that are not signed with one of them.
 #[derive(Debug)]
 pub struct Trust {
-    running: bool,
+    is_running: bool,
     policy: Policy,
     description: String,
     /// Whether the kernel checks signatures.
     checks_signatures: bool,
-    /// Certificates in files, in db and in MokListRT, and whether the kernel has each one (`None`: unknown).
+    /// The certificates in db, in MokListRT and of dkms, and whether the kernel trusts each one (`None`:
+    /// unknown).
     known: Vec<(Certificate, Option<bool>)>,
     revoked: Vec<Certificate>,
-    /// The descriptions of keys in the running kernel's keyrings whose certificates are in none of those
-    /// places.
-    unseen: Option<Vec<String>>,
+    /// The descriptions of the keys in the running kernel's keyrings that match no known certificate; `None`
+    /// if the keyrings cannot be read.
+    other_keys: Option<Vec<String>>,
     /// Whether the lists of firmware and shim could be read.
     complete: bool,
-    /// The signer that the kernel's own modules name.
+    /// The issuer in the signatures of the kernel's own modules.
     own_signer: Option<String>,
     digests: Digests,
     blacklist: Vec<String>,
@@ -45,12 +46,12 @@ struct Digests {
     /// The directory of its modules: for some digests the kernel loads a module on first use.
     modules: PathBuf,
     /// Whether it accepts MD5 in signatures. Linux 6.7 removed that.
-    md5: bool,
+    accepts_md5: bool,
 }
 
 impl Trust {
-    /// Gathers what this machine shows about a kernel. `own_signer` is the issuer that the kernel's own
-    /// modules name.
+    /// Gathers what this machine shows about a kernel. `own_signer` is the issuer in the signatures of the
+    /// kernel's own modules.
     #[must_use]
     pub fn gather(
         system: &System,
@@ -59,36 +60,33 @@ impl Trust {
         own_signer: Option<String>,
     ) -> Self {
         let machine = Machine::of(&system.host);
-        let running = system.host.runs(&kernel.release);
-        let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
-        let complete = machine.mok().is_ok() && machine.db().is_ok();
-        let known = known(system, &machine, config, running);
+        let is_running = system.host.runs(&kernel.release);
+        let policy = machine::policy(&machine, config.map(KernelConfig::text), is_running);
+        let known = known_certificates(system, &machine, config, is_running);
         let lists = [machine::Variable::MokListXrt, machine::Variable::Dbx];
-        let lists: Vec<_> = lists.into_iter().filter_map(|v| machine.list(v).ok()).collect();
-        let forbidden = |c: &Certificate| {
-            lists.iter().any(|l| l.forbids(c)) || running && machine.keyrings().forbids(c) == Some(true)
+        let lists: Vec<_> = lists.into_iter().filter_map(|variable| machine.list(variable).ok()).collect();
+        let is_revoked = |certificate: &Certificate| {
+            lists.iter().any(|list| list.forbids(certificate))
+                || is_running && machine.keyrings().forbids(certificate) == Some(true)
         };
-        let revoked = known.iter().map(|(c, _)| c).filter(|c| forbidden(c)).cloned().collect();
-        let unseen = if running { unseen(&machine, &known) } else { None };
-        let cmdline = machine.cmdline.as_deref().unwrap_or_default();
+        let certificates = known.iter().map(|(certificate, _)| certificate);
+        let crypto = dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX);
         Self {
             description: describe_policy(&policy),
-            checks_signatures: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
-            blacklist: blacklist(cmdline),
+            checks_signatures: config.is_none_or(|config| config.enabled("CONFIG_MODULE_SIG")),
+            blacklist: blacklist(machine.cmdline.as_deref().unwrap_or_default()),
             digests: Digests {
                 config: config.cloned(),
-                loaded: dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX)
-                    .ok()
-                    .filter(|_| running),
+                loaded: crypto.ok().filter(|_| is_running),
                 modules: system.layout.kernel_modules(&kernel.release),
-                md5: !kmodule::verdict::since(&kernel.release, 6, 7),
+                accepts_md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
-            running,
+            is_running,
             policy,
+            revoked: certificates.filter(|certificate| is_revoked(certificate)).cloned().collect(),
+            other_keys: if is_running { other_keys(&machine, &known) } else { None },
             known,
-            revoked,
-            unseen,
-            complete,
+            complete: lists_are_readable(&machine),
             own_signer,
         }
     }
@@ -99,7 +97,7 @@ impl Trust {
         &self.description
     }
 
-    /// The signature rules for [`kmodule::verdict::KernelView::signatures`].
+    /// Returns the rules for signatures; `None` if the kernel does not check them.
     #[must_use]
     pub fn signatures(&self) -> Option<Signatures<'_>> {
         let enforcement = match self.policy.enforce {
@@ -111,7 +109,7 @@ impl Trust {
         self.checks_signatures.then_some(Signatures { enforcement, keys: self })
     }
 
-    /// The modules that the kernel's command line blacklists.
+    /// Returns the modules that the kernel's command line blacklists.
     #[must_use]
     pub fn blacklist(&self) -> &[String] {
         &self.blacklist
@@ -129,26 +127,25 @@ fn describe_policy(policy: &Policy) -> String {
 
 impl Keys for Trust {
     fn find(&self, signed: &Signed<'_>) -> Key<'_> {
-        if self.revoked.iter().any(|c| signed.names(c)) {
+        if self.revoked.iter().any(|certificate| signed.names(certificate)) {
             return Key::Revoked;
         }
-        let named = || self.known.iter().filter(|(c, _)| signed.names(c));
+        let matching = || self.known.iter().filter(|(certificate, _)| signed.names(certificate));
         // A kernel trusts the signer of its own modules.
-        let own = self.own_signer.as_ref().is_some_and(|own| *own == signed.issuer_cn());
-        if let Some((certificate, _)) = named().next().filter(|_| own && !self.running) {
+        let is_own = self.own_signer.as_ref().is_some_and(|own| *own == signed.issuer_cn());
+        if let Some((certificate, _)) = matching().next().filter(|_| is_own && !self.is_running) {
             return Key::Trusted(certificate);
         }
-        if let Some((certificate, _)) = named().find(|(_, has)| *has == Some(true)) {
+        if let Some((certificate, _)) = matching().find(|(_, trusted)| *trusted == Some(true)) {
             return Key::Trusted(certificate);
         }
-        if named().any(|(_, has)| has.is_none()) {
+        if matching().any(|(_, trusted)| trusted.is_none()) {
             return Key::Unknown;
         }
-        let certain = named().next().is_some();
-        if certain {
+        if matching().next().is_some() {
             return Key::Absent;
         }
-        self.without_certificate(signed)
+        self.find_without_certificate(signed)
     }
 
     fn supports(&self, hash: Hash) -> Option<bool> {
@@ -157,34 +154,34 @@ impl Keys for Trust {
 }
 
 impl Trust {
-    /// The key of a signer whose certificate is not available.
-    fn without_certificate(&self, signed: &Signed<'_>) -> Key<'_> {
+    /// Finds the key of a signature whose certificate is not known.
+    fn find_without_certificate(&self, signed: &Signed<'_>) -> Key<'_> {
         let issuer = signed.issuer_cn();
         if self.own_signer.as_ref().is_some_and(|own| *own == issuer && !issuer.is_empty()) {
             return Key::Unseen;
         }
-        if !self.running {
+        if !self.is_running {
             return if self.complete { Key::Absent } else { Key::Unknown };
         }
-        let Some(unseen) = &self.unseen else { return Key::Unknown };
+        let Some(other_keys) = &self.other_keys else { return Key::Unknown };
+        let is_described = |text: &str| other_keys.iter().any(|description| description.contains(text));
         if issuer.is_empty() {
             let id: String = signed.serial().iter().map(|byte| format!("{byte:02x}")).collect();
-            let found = unseen.iter().any(|description| description.contains(&format!(": {id}")));
-            return if found { Key::Unseen } else { Key::Absent };
+            return if is_described(&format!(": {id}")) { Key::Unseen } else { Key::Absent };
         }
         // The issuer may have issued other certificates, and a keyring shows only their subjects.
-        let could = unseen.iter().any(|description| description.contains(&issuer));
-        if could { Key::Unknown } else { Key::Absent }
+        if is_described(&issuer) { Key::Unknown } else { Key::Absent }
     }
 }
 
 impl Digests {
-    /// Returns whether the digest is built in, loaded, or loaded on first use.
+    /// Returns whether the digest is built in, loaded, or loaded on first use; `None` if that is unknown.
     fn has(&self, name: &str) -> Option<bool> {
-        if name == "md5" && !self.md5 {
+        if name == "md5" && !self.accepts_md5 {
             return Some(false);
         }
-        if self.loaded.as_ref().is_some_and(|text| text.lines().any(|l| value(l, "name") == Some(name))) {
+        let mut loaded = self.loaded.iter().flat_map(|text| text.lines());
+        if loaded.any(|line| value(line, "name") == Some(name)) {
             return Some(true);
         }
         let option = match name {
@@ -196,7 +193,7 @@ impl Digests {
         };
         match self.config.as_ref()?.value(option) {
             Some("y") => Some(true),
-            Some("m") => Some(on_demand(&self.modules, name)),
+            Some("m") => Some(can_load_digest(&self.modules, name)),
             _ => Some(false),
         }
     }
@@ -204,68 +201,72 @@ impl Digests {
 
 /// Returns whether depmod's index has a module for a digest. The module's file and the files of its
 /// dependencies must exist.
-fn on_demand(modules: &Path, digest: &str) -> bool {
+fn can_load_digest(modules: &Path, digest: &str) -> bool {
     let text = |name: &str| {
         dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
     };
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
     let is_indexed = |module: &str| {
-        files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
+        files.lines().filter_map(|line| line.split_once(':')).any(|(file, dependencies)| {
             let stem = file.rsplit('/').next().and_then(module_stem);
             stem.is_some_and(|stem| ModuleName::new(stem) == ModuleName::new(module))
-                && needed.split_whitespace().chain([file]).all(|file| modules.join(file).exists())
+                && dependencies.split_whitespace().chain([file]).all(|file| modules.join(file).exists())
         })
     };
     let alias = format!("alias crypto-{digest} ");
     aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(is_indexed)
 }
 
-/// A line `name   : value` of `/proc/crypto`.
+/// Returns the value of a line `key   : value` of `/proc/crypto`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (name, value) = line.split_once(':')?;
     (name.trim() == key).then(|| value.trim())
 }
 
-/// The certificates of firmware and shim, and our own, with whether the kernel has each one.
-fn known(
+/// Returns whether the lists of trusted certificates of firmware and shim can be read.
+fn lists_are_readable(machine: &Machine) -> bool {
+    machine.mok().is_ok() && machine.db().is_ok()
+}
+
+/// Returns the certificates of firmware, shim and dkms, and whether the kernel trusts each one (`None`:
+/// unknown).
+fn known_certificates(
     system: &System,
     machine: &Machine,
     config: Option<&KernelConfig>,
-    running: bool,
+    is_running: bool,
 ) -> Vec<(Certificate, Option<bool>)> {
-    let platform = counts_platform(&system.host);
-    let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
+    let accepts_firmware = accepts_firmware_keys(&system.host);
+    let has_machine_keyring = config.is_some_and(|config| config.enabled("CONFIG_INTEGRITY_MACHINE_KEYRING"));
     // Without the distributions' patch, shim's keys are trusted if shim requests it and the kernel has a
     // keyring for them.
-    let takes_mok =
-        platform || enabled("CONFIG_INTEGRITY_MACHINE_KEYRING") && machine.mok_list_trusted() == Ok(true);
-    let mut found: Vec<(Certificate, Option<bool>)> = Vec::new();
-    for (list, taken) in [(machine.mok(), takes_mok), (machine.db(), platform)] {
-        for certificate in list.iter().flat_map(|l| l.parsed()) {
-            let has = match (running, held(machine, &certificate, platform)) {
-                (true, Some(held)) => Some(held),
+    let accepts_mok = accepts_firmware || has_machine_keyring && machine.mok_list_trusted() == Ok(true);
+    let mut known: Vec<(Certificate, Option<bool>)> = Vec::new();
+    for (list, accepted) in [(machine.mok(), accepts_mok), (machine.db(), accepts_firmware)] {
+        for certificate in list.iter().flat_map(|list| list.parsed()) {
+            let trusted = match (is_running, is_in_keyring(machine, &certificate, accepts_firmware)) {
+                (true, Some(is_in_keyring)) => Some(is_in_keyring),
                 // The running kernel does not accept this kind of key, but another kernel may.
                 (false, Some(false)) => None,
-                _ => taken.then_some(true),
+                _ => accepted.then_some(true),
             };
-            found.push((certificate, has));
+            known.push((certificate, trusted));
         }
     }
-    let complete = machine.mok().is_ok() && machine.db().is_ok();
-    if let Some(own) = own_certificate(system).filter(|own| !found.iter().any(|(c, _)| c.der() == own.der()))
-    {
-        let has = match (running, held(machine, &own, platform)) {
-            (true, Some(held)) => Some(held),
+    let is_new = |own: &Certificate| !known.iter().any(|(certificate, _)| certificate.der() == own.der());
+    if let Some(own) = own_certificate(system).filter(is_new) {
+        let trusted = match (is_running, is_in_keyring(machine, &own, accepts_firmware)) {
+            (true, Some(is_in_keyring)) => Some(is_in_keyring),
             // The running kernel was built with it. The other kernel may have been built with it too.
             (false, Some(true)) => None,
-            _ => complete.then_some(false),
+            _ => lists_are_readable(machine).then_some(false),
         };
-        found.push((own, has));
+        known.push((own, trusted));
     }
-    found
+    known
 }
 
-/// The certificate that dkms signs with, if it can be read.
+/// Returns the certificate that dkms signs with, if it can be read.
 fn own_certificate(system: &System) -> Option<Certificate> {
     let pair = signing::key_pair(system, &system.settings.framework, None).ok()?;
     Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
@@ -273,43 +274,39 @@ fn own_certificate(system: &System) -> Option<Certificate> {
 
 /// Returns whether the distribution's kernels also accept the firmware's keys for modules. The mainline
 /// kernel does not.
-fn counts_platform(host: &Host) -> bool {
+fn accepts_firmware_keys(host: &Host) -> bool {
     let family = host.distribution.as_ref().map(|d| d.family());
     !matches!(family, None | Some(Family::Arch | Family::Gentoo))
 }
 
-/// Returns whether a keyring that is trusted for modules has the certificate.
-fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<bool> {
-    let rings = machine.keyrings();
-    match rings.holds(certificate) {
-        Some(true) => {
-            let counting =
-                rings.keyrings_with(certificate).iter().any(|ring| platform || *ring != ".platform");
-            Some(counting)
-        }
-        other => other,
-    }
+/// Returns whether a keyring of the running kernel that is trusted for modules has the certificate; `None` if
+/// that is unknown.
+fn is_in_keyring(machine: &Machine, certificate: &Certificate, accepts_firmware: bool) -> Option<bool> {
+    let keyrings = machine.keyrings();
+    let is_trusted = |name: &&str| accepts_firmware || *name != ".platform";
+    let is_in_any = keyrings.holds(certificate)?;
+    Some(is_in_any && keyrings.keyrings_with(certificate).iter().any(is_trusted))
 }
 
-/// The descriptions in the keyrings that match none of our certificates.
-fn unseen(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Vec<String>> {
-    let rings = machine.keyrings();
-    let mut found = Vec::new();
+/// Returns the descriptions of the keys in the keyrings that match none of the known certificates; `None` if
+/// a keyring cannot be read.
+fn other_keys(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Vec<String>> {
+    let keyrings = machine.keyrings();
+    let mut others = Vec::new();
     for name in machine::keyrings::TRUSTED {
-        for description in rings.keyring(name).ok()? {
-            if !known.iter().any(|(c, _)| machine::keyrings::describes(description, c)) {
-                found.push(description.clone());
-            }
-        }
+        let is_known = |description: &str| {
+            known.iter().any(|(certificate, _)| machine::keyrings::describes(description, certificate))
+        };
+        let descriptions = keyrings.keyring(name).ok()?.iter();
+        others.extend(descriptions.filter(|description| !is_known(description)).cloned());
     }
-    Some(found)
+    Some(others)
 }
 
-/// The value of `module_blacklist=a,b` on the kernel's command line.
+/// Returns the modules in `module_blacklist=a,b` on the kernel's command line.
 fn blacklist(cmdline: &str) -> Vec<String> {
-    let named = |(name, value): (String, Option<&str>)| {
-        (name == "module_blacklist").then(|| value.map(str::to_owned))?
-    };
-    let list = machine::policy::parameters(cmdline).filter_map(named).last().unwrap_or_default();
+    let lists = machine::policy::parameters(cmdline)
+        .filter_map(|(name, value)| value.filter(|_| name == "module_blacklist").map(str::to_owned));
+    let list = lists.last().unwrap_or_default();
     list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

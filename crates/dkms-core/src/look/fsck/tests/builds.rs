@@ -3,12 +3,12 @@
 use super::*;
 
 #[test]
-fn builds_for_kernels_that_are_gone() {
+fn builds_for_missing_kernels_are_deleted() {
     let path = format!("tree/foo/1.0/{GONE}/{A}");
     let world = World::new();
     world.built(GONE);
     world.repairs("kernel-gone", &path);
-    assert!(!world.system.layout.kernel_dir(&on(GONE)).exists());
+    assert!(!world.system.layout.kernel_dir(&build_for(GONE)).exists());
 
     // The build is installed, and its files were deleted with the kernel.
     let world = World::new();
@@ -19,20 +19,20 @@ fn builds_for_kernels_that_are_gone() {
 
     // The build is for headers in another place.
     let world = World::new();
-    let b = world.built(GONE);
-    let mut m = Manifest::load(&world.system.layout, &b).unwrap();
-    m.inputs.headers = world.system.layout.source_tree.clone();
-    m.store(&world.system.layout.manifest(&b)).unwrap();
-    assert_eq!(world.found(), []);
+    let build = world.built(GONE);
+    let mut manifest = Manifest::load(&world.system.layout, &build).unwrap();
+    manifest.inputs.headers = world.system.layout.source_tree.clone();
+    manifest.store(&world.system.layout.manifest(&build)).unwrap();
+    assert_eq!(world.findings(), []);
 }
 
 #[test]
-fn builds_that_cannot_be_had_again_stay() {
+fn builds_that_cannot_be_rebuilt_are_kept() {
     let path = format!("tree/foo/1.0/{GONE}/{A}");
     // It is unknown whether the build was made here.
     let world = World::new();
-    let b = world.built(GONE);
-    fs::remove_file(world.system.layout.manifest(&b)).unwrap();
+    let build = world.built(GONE);
+    fs::remove_file(world.system.layout.manifest(&build)).unwrap();
     world.only_reports("kernel-gone", &path);
     // The source is missing.
     let world = World::new();
@@ -55,7 +55,7 @@ fn builds_that_cannot_be_had_again_stay() {
 }
 
 #[test]
-fn links_that_lead_nowhere() {
+fn dangling_links() {
     let link = format!("tree/foo/kernel-{K}-{A}");
     let to = |world: &World, target: &str| std::os::unix::fs::symlink(target, world.link(K)).unwrap();
     // The link points to a build of another kernel.
@@ -73,17 +73,17 @@ fn links_that_lead_nowhere() {
     world.only_reports("dangling-active-link", &link);
     // The link points to the right build through another path.
     let world = World::new();
-    let b = world.installed(K);
+    let build = world.installed(K);
     fs::remove_file(world.link(K)).unwrap();
     let way = world.system.layout.source_tree.join("way");
     std::os::unix::fs::symlink(&world.system.layout.dkms_tree, &way).unwrap();
-    let target = way.join("foo").join(world.system.layout.active_target(&b));
+    let target = way.join("foo").join(world.system.layout.active_target(&build));
     to(&world, target.to_str().unwrap());
-    assert!(world.found().iter().all(|(kind, ..)| *kind != "dangling-active-link"));
+    assert!(world.findings().iter().all(|(kind, ..)| *kind != "dangling-active-link"));
 }
 
 #[test]
-fn installed_files_that_are_missing_are_installed_again() {
+fn missing_installed_files_are_reinstalled() {
     let world = World::new();
     world.installed(K);
     fs::remove_file(world.module(K)).unwrap();
@@ -92,16 +92,16 @@ fn installed_files_that_are_missing_are_installed_again() {
 }
 
 #[test]
-fn a_link_that_is_missing_is_made_again() {
+fn a_missing_link_is_restored() {
     let world = World::new();
     world.installed(K);
     fs::remove_file(world.link(K)).unwrap();
     world.repairs("active-link-missing", &format!("tree/foo/kernel-{K}-{A}"));
-    assert!(dkms_tree::state::is_active(&world.system.layout, &on(K)));
+    assert!(dkms_tree::state::is_active(&world.system.layout, &build_for(K)));
 }
 
 #[test]
-fn files_that_were_changed_since_are_only_reported() {
+fn changed_installed_files_are_only_reported() {
     let world = World::new();
     world.installed(K);
     fs::write(world.module(K), "theirs").unwrap();
@@ -113,13 +113,13 @@ fn files_that_were_changed_since_are_only_reported() {
 fn built_files_that_are_missing_or_changed_are_only_reported() {
     let path = format!("tree/foo/1.0/{K}/{A}/module/foo.ko");
     let world = World::new();
-    let b = world.built(K);
-    let file = world.system.layout.module_dir(&b).join("foo.ko");
+    let build = world.built(K);
+    let file = world.system.layout.module_dir(&build).join("foo.ko");
     // The file has the same size. Its change time must be at least one second after the end of the build.
-    let mut m = Manifest::load(&world.system.layout, &b).unwrap();
-    m.built_at -= 100;
-    m.store(&world.system.layout.manifest(&b)).unwrap();
-    assert_eq!(world.found(), []);
+    let mut manifest = Manifest::load(&world.system.layout, &build).unwrap();
+    manifest.built_at -= 100;
+    manifest.store(&world.system.layout.manifest(&build)).unwrap();
+    assert_eq!(world.findings(), []);
     let mut other = module();
     other[100] ^= 1;
     fs::write(&file, other).unwrap();
@@ -128,36 +128,36 @@ fn built_files_that_are_missing_or_changed_are_only_reported() {
     world.only_reports("module-differs", &path);
     fs::remove_file(&file).unwrap();
     world.only_reports("module-missing", &path);
-    fs::remove_dir_all(world.system.layout.module_dir(&b)).unwrap();
+    fs::remove_dir_all(world.system.layout.module_dir(&build)).unwrap();
     world.only_reports("module-missing", &format!("tree/foo/1.0/{K}/{A}/module"));
 }
 
 #[test]
 fn manifests_that_do_not_match_are_only_reported() {
     let world = World::new();
-    let b = world.built(K);
-    let m = Manifest::load(&world.system.layout, &b).unwrap();
+    let build = world.built(K);
+    let manifest = Manifest::load(&world.system.layout, &build).unwrap();
     let path = format!("tree/foo/1.0/{K}/{A}/.manifest.json");
     for other in [
-        Manifest { schema: 2, ..m.clone() },
-        Manifest { package: "bar".into(), ..m.clone() },
-        Manifest { schema: 0, ..m },
+        Manifest { schema: 2, ..manifest.clone() },
+        Manifest { package: "bar".into(), ..manifest.clone() },
+        Manifest { schema: 0, ..manifest },
     ] {
-        other.store(&world.system.layout.manifest(&b)).unwrap();
+        other.store(&world.system.layout.manifest(&build)).unwrap();
         world.only_reports("manifest-mismatch", &path);
     }
-    write(world.system.layout.manifest(&b), "{");
+    write(world.system.layout.manifest(&build), "{");
     world.only_reports("manifest-mismatch", &path);
 }
 
 #[test]
-fn a_record_of_what_is_not_installed_is_cleared() {
+fn the_record_of_a_build_that_is_not_installed_is_cleared() {
     let world = World::new();
-    let b = world.installed(K);
+    let build = world.installed(K);
     fs::remove_file(world.link(K)).unwrap();
     fs::remove_file(world.module(K)).unwrap();
     world.repairs("stale-record", &format!("tree/foo/1.0/{K}/{A}/.manifest.json"));
-    assert!(Manifest::load(&world.system.layout, &b).unwrap().installed.is_none());
+    assert!(Manifest::load(&world.system.layout, &build).unwrap().installed.is_none());
     // Another version was installed after it, which is not an inconsistency.
     world.installed(K);
     fs::remove_file(world.link(K)).unwrap();
@@ -168,11 +168,11 @@ fn a_record_of_what_is_not_installed_is_cleared() {
     )
     .unwrap();
     std::os::unix::fs::symlink(format!("2.0/{K}/{A}"), world.link(K)).unwrap();
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
 }
 
 #[test]
-fn originals_that_are_stranded_go_home() {
+fn originals_without_a_package_are_moved_back() {
     let archived = format!("tree/foo/original_module/{K}/{A}/foo.ko");
     let world = World::new();
     let home = world.system.layout.kernel_modules(K).join("kernel/foo.ko");
@@ -201,28 +201,31 @@ fn originals_that_are_stranded_go_home() {
 }
 
 #[test]
-fn originals_of_an_installed_package_whose_place_is_taken() {
+fn originals_of_an_installed_package_whose_path_is_used() {
     let world = World::new();
     world.installed(K);
     let home = world.system.layout.kernel_modules(K).join("kernel/foo.ko");
     world.original(K, Some(&home));
     write(&home, "the kernel's own");
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     write(&home, "a newer one");
     world.only_reports("original-place-taken", &format!("tree/foo/original_module/{K}/{A}/foo.ko"));
-    // The path is used by our own module, as it should be.
+    // The path is used by the module of the package.
     let world = World::new();
     world.installed(K);
     world.original(K, Some(&world.module(K)));
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     // Several originals with one name are kept until the administrator deletes them.
     let world = World::new();
-    write(world.system.layout.originals_dir("foo", &on(K).kernel).join("collisions/kernel/foo.ko"), "");
-    assert_eq!(world.found(), []);
+    write(
+        world.system.layout.originals_dir("foo", &build_for(K).kernel).join("collisions/kernel/foo.ko"),
+        "",
+    );
+    assert_eq!(world.findings(), []);
 }
 
 #[test]
-fn behind_a_link_that_led_nowhere_there_may_be_originals() {
+fn removing_a_dangling_link_may_reveal_originals() {
     let world = World::new();
     let home = world.system.layout.kernel_modules(K).join("kernel/foo.ko");
     world.original(K, Some(&home));
@@ -230,6 +233,6 @@ fn behind_a_link_that_led_nowhere_there_may_be_originals() {
     let done = world.repair();
     let kinds: BTreeSet<Kind> = done.repaired.iter().map(|f| f.kind).collect();
     assert_eq!(kinds, BTreeSet::from([Kind::DanglingActiveLink, Kind::OriginalStranded]));
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     assert!(home.exists());
 }

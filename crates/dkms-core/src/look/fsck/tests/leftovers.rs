@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_source_link_is_made_again_where_the_source_is() {
+fn a_source_link_is_restored_if_the_source_exists() {
     for dangling in [false, true] {
         let world = World::new();
         fs::remove_file(world.system.layout.source_link(&foo())).unwrap();
@@ -49,11 +49,11 @@ fn leftovers_of_registering_and_building_are_deleted() {
 }
 
 #[test]
-fn temporary_files_beside_a_manifest_are_deleted() {
+fn temporary_files_next_to_a_manifest_are_deleted() {
     for name in ["..manifest.json.0123456789abcdef", "..manifest.json.dkms-text"] {
         let world = World::new();
-        let b = world.installed(K);
-        write(world.system.layout.built_dir(&b).join(name), "");
+        let build = world.installed(K);
+        write(world.system.layout.built_dir(&build).join(name), "");
         world.repairs("leftover", &format!("tree/foo/1.0/{K}/{A}/{name}"));
     }
 }
@@ -63,26 +63,26 @@ fn temporary_files_without_a_lock_are_deleted_when_they_are_old() {
     let world = World::new();
     let path = world.system.layout.dkms_tree.join(".mok.pub.0123456789abcdef");
     write(&path, "");
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     let old = SystemTime::now() - Duration::from_secs(7200);
     fs::File::open(&path).unwrap().set_modified(old).unwrap();
     world.repairs("leftover", "tree/.mok.pub.0123456789abcdef");
 }
 
 #[test]
-fn the_directory_of_a_failed_build_is_none() {
+fn the_directory_of_a_failed_build_is_not_a_leftover() {
     let world = World::new();
     let log = world.system.layout.build_dir(&foo()).join("make.log");
     write(&log, "DKMS (4.0.0) make.log\nerror\n");
-    write(world.system.layout.failed_log(&on(K)), "DKMS (4.0.0) make.log\nerror\n");
-    assert_eq!(world.found(), []);
+    write(world.system.layout.failed_log(&build_for(K)), "DKMS (4.0.0) make.log\nerror\n");
+    assert_eq!(world.findings(), []);
     // The heading of dkms 3.x.
     write(&log, "DKMS make.log for foo-1.0 for kernel 6.1.0\n");
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     // The log belongs to another build than the failed build.
     write(&log, "DKMS (4.0.0) make.log\nin the midst\n");
     world.repairs("leftover", "tree/foo/1.0/build");
-    assert!(world.system.layout.failed_log(&on(K)).exists());
+    assert!(world.system.layout.failed_log(&build_for(K)).exists());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn empty_directories_are_removed() {
 }
 
 #[test]
-fn files_put_aside_in_a_kernel() {
+fn files_moved_aside_in_a_kernel() {
     for (name, beside, safe) in [
         (".foo.ko.dkms-new", false, true),
         (".foo.ko.dkms-moving", false, true),
@@ -121,7 +121,7 @@ fn files_put_aside_in_a_kernel() {
 }
 
 #[test]
-fn files_put_aside_in_the_tree() {
+fn files_moved_aside_in_the_tree() {
     let world = World::new();
     let archived = world.original(K, None);
     fs::remove_file(&archived).unwrap();
@@ -146,8 +146,9 @@ fn interrupt(world: &World) -> PathBuf {
         vacated: None,
     };
     write(aside(&to, "new"), "half");
-    let mut t = Transaction::begin(&world.system.layout, &[on(K).kernel], "dkms install foo/1.0").unwrap();
-    t.perform::<crate::Error>(&on(K).kernel, vec![place], || Ok(()), || Ok(())).unwrap();
+    let mut transaction =
+        Transaction::begin(&world.system.layout, &[build_for(K).kernel], "dkms install foo/1.0").unwrap();
+    transaction.perform::<crate::Error>(&build_for(K).kernel, vec![place], || Ok(()), || Ok(())).unwrap();
     let journal = list(&world.system.layout).unwrap().remove(0);
     let text = fs::read_to_string(&journal).unwrap();
     let own = format!("\"pid\":{}", std::process::id());
@@ -157,11 +158,11 @@ fn interrupt(world: &World) -> PathBuf {
 }
 
 #[test]
-fn stale_journals_are_settled_first() {
+fn stale_journals_are_recovered_first() {
     let world = World::new();
     write(world.module(K), "before");
     let journal = interrupt(&world);
-    // Files that a journal names are left to the recovery of that journal.
+    // The files in a journal are not reported: the recovery of the journal restores or deletes them.
     let inside = journal.strip_prefix(world.system.layout.dkms_tree.parent().unwrap()).unwrap();
     world.repairs("stale-journal", &inside.to_string_lossy());
     assert_eq!(fs::read_to_string(world.module(K)).unwrap(), "before");
@@ -171,16 +172,16 @@ fn stale_journals_are_settled_first() {
 }
 
 #[test]
-fn journals_at_work_and_journals_of_others() {
+fn journals_in_use_and_unknown_journals() {
     let world = World::new();
     write(world.module(K), "before");
     let journal = interrupt(&world);
     let held = world.hold(&format!("install-{K}-{A}"));
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     drop(held);
-    assert_eq!(world.found().len(), 1);
+    assert_eq!(world.findings().len(), 1);
     write(&journal, "{\"Begin\":{\"schema\":99}}\n");
-    let report = world.look();
+    let report = world.check();
     let journals: Vec<_> = report.findings.iter().filter(|f| f.kind == Kind::StaleJournal).collect();
     assert!(matches!(journals.as_slice(), [one] if !one.safe()));
 }

@@ -37,7 +37,7 @@ fn foo() -> PackageId {
     PackageId::new("foo", "1.0").unwrap()
 }
 
-fn on(release: &str) -> Build {
+fn build_for(release: &str) -> Build {
     Build::new(&foo(), &Kernel::new(release, A).unwrap())
 }
 
@@ -70,13 +70,13 @@ impl World {
         world
     }
 
-    fn look(&self) -> Report {
-        look(&self.system, &Silent, &[]).unwrap()
+    fn check(&self) -> Report {
+        check(&self.system, &Silent, &[]).unwrap()
     }
 
-    /// Everything that is found: kind, path below the world, and whether the repair is safe.
-    fn found(&self) -> Vec<(&'static str, String, bool)> {
-        let report = self.look();
+    /// Returns all findings: kind, path below the world, and whether the repair is safe.
+    fn findings(&self) -> Vec<(&'static str, String, bool)> {
+        let report = self.check();
         assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
         let mut all: Vec<_> = report.findings.iter().map(|f| self.short(f)).collect();
         all.sort();
@@ -90,35 +90,35 @@ impl World {
     }
 
     fn repair(&self) -> Repaired {
-        let done = repair(&self.system, &Silent, &[], self.look()).unwrap();
+        let done = repair(&self.system, &Silent, &[], self.check()).unwrap();
         assert!(done.failed.is_empty(), "{:?}", done.failed);
         done
     }
 
     /// Asserts that exactly this is found, that it is safe, and that nothing is found after the repair.
     fn repairs(&self, kind: &'static str, path: &str) {
-        assert_eq!(self.found(), [(kind, path.to_owned(), true)]);
+        assert_eq!(self.findings(), [(kind, path.to_owned(), true)]);
         let done = self.repair();
         assert_eq!(done.repaired.len(), 1);
-        assert_eq!(self.found(), []);
+        assert_eq!(self.findings(), []);
     }
 
     /// Asserts that exactly this is found, and that the repair changes nothing.
     fn only_reports(&self, kind: &'static str, path: &str) {
         let expected = [(kind, path.to_owned(), false)];
-        assert_eq!(self.found(), expected);
+        assert_eq!(self.findings(), expected);
         assert!(self.repair().repaired.is_empty());
-        assert_eq!(self.found(), expected);
+        assert_eq!(self.findings(), expected);
     }
 
     /// Creates a build with a manifest, as `build` does.
     fn built(&self, release: &str) -> Build {
-        let b = on(release);
-        let path = self.system.layout.module_dir(&b).join("foo.ko");
+        let build = build_for(release);
+        let path = self.system.layout.module_dir(&build).join("foo.ko");
         let bytes = module();
         write(&path, &bytes);
-        write(self.system.layout.make_log(&b), "DKMS (4) make.log\n");
-        let m = Manifest {
+        write(self.system.layout.make_log(&build), "DKMS (4) make.log\n");
+        let manifest = Manifest {
             schema: 1,
             package: "foo".into(),
             version: "1.0".into(),
@@ -135,23 +135,23 @@ impl World {
             }],
             ..Manifest::default()
         };
-        m.store(&self.system.layout.manifest(&b)).unwrap();
-        b
+        manifest.store(&self.system.layout.manifest(&build)).unwrap();
+        build
     }
 
-    /// The same build, installed.
+    /// Creates a build and installs it.
     fn installed(&self, release: &str) -> Build {
-        let b = self.built(release);
-        let (built, to) = (self.system.layout.module_dir(&b).join("foo.ko"), self.module(release));
+        let build = self.built(release);
+        let (built, to) = (self.system.layout.module_dir(&build).join("foo.ko"), self.module(release));
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(&built, &to).unwrap();
-        std::os::unix::fs::symlink(self.system.layout.active_target(&b), self.link(release)).unwrap();
-        let mut m = Manifest::load(&self.system.layout, &b).unwrap();
+        std::os::unix::fs::symlink(self.system.layout.active_target(&build), self.link(release)).unwrap();
+        let mut manifest = Manifest::load(&self.system.layout, &build).unwrap();
         let (stamp, built) = (Stamp::of(&to).unwrap(), Stamp::of(&built).unwrap());
         let file = InstalledFile { path: to, file: "foo.ko".into(), stamp, built };
-        m.installed = Some(Installed { at: 1, files: vec![file] });
-        m.store(&self.system.layout.manifest(&b)).unwrap();
-        b
+        manifest.installed = Some(Installed { at: 1, files: vec![file] });
+        manifest.store(&self.system.layout.manifest(&build)).unwrap();
+        build
     }
 
     fn module(&self, release: &str) -> PathBuf {
@@ -159,11 +159,11 @@ impl World {
     }
 
     fn link(&self, release: &str) -> PathBuf {
-        self.system.layout.active_link("foo", &on(release).kernel)
+        self.system.layout.active_link("foo", &build_for(release).kernel)
     }
 
     fn original(&self, release: &str, origin: Option<&Path>) -> PathBuf {
-        let archived = self.system.layout.originals_dir("foo", &on(release).kernel).join("foo.ko");
+        let archived = self.system.layout.originals_dir("foo", &build_for(release).kernel).join("foo.ko");
         write(&archived, "the kernel's own");
         if let Some(origin) = origin {
             write(dkms_tree::originals::origin_file(&archived), format!("{}\n", origin.display()));
@@ -185,48 +185,48 @@ fn now() -> u64 {
 fn module() -> Vec<u8> {
     let info = format!("vermagic={K} SMP\0license=GPL\0");
     let names = b"\0.modinfo\0.shstrtab\0.gnu.linkonce.this_module\0.symtab\0";
-    let mut e = vec![0u8; 64];
-    e[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    e[16..18].copy_from_slice(&1u16.to_le_bytes());
-    e[18..20].copy_from_slice(&62u16.to_le_bytes());
-    e[20] = 1;
-    let info_at = e.len();
-    e.extend(info.as_bytes());
-    let this_at = e.len();
-    e.extend([0; 64]);
-    let names_at = e.len();
-    e.extend(names);
-    e.resize(e.len().next_multiple_of(8), 0);
-    let table = e.len() as u64;
+    let mut elf = vec![0u8; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[16..18].copy_from_slice(&1u16.to_le_bytes());
+    elf[18..20].copy_from_slice(&62u16.to_le_bytes());
+    elf[20] = 1;
+    let info_at = elf.len();
+    elf.extend(info.as_bytes());
+    let this_at = elf.len();
+    elf.extend([0; 64]);
+    let names_at = elf.len();
+    elf.extend(names);
+    elf.resize(elf.len().next_multiple_of(8), 0);
+    let table = elf.len() as u64;
     let section = |name: u32, kind: u32, at: usize, size: usize| {
-        let mut h = [0u8; 64];
-        h[..4].copy_from_slice(&name.to_le_bytes());
-        h[4..8].copy_from_slice(&kind.to_le_bytes());
-        h[24..32].copy_from_slice(&(at as u64).to_le_bytes());
-        h[32..40].copy_from_slice(&(size as u64).to_le_bytes());
-        h[48] = 1;
-        h
+        let mut header = [0u8; 64];
+        header[..4].copy_from_slice(&name.to_le_bytes());
+        header[4..8].copy_from_slice(&kind.to_le_bytes());
+        header[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+        header[48] = 1;
+        header
     };
-    e.extend([0; 64]);
-    e.extend(section(1, 1, info_at, info.len()));
-    e.extend(section(10, 3, names_at, names.len()));
+    elf.extend([0; 64]);
+    elf.extend(section(1, 1, info_at, info.len()));
+    elf.extend(section(10, 3, names_at, names.len()));
     let mut this_module = section(20, 1, this_at, 64);
     // SHF_WRITE and SHF_ALLOC: without SHF_ALLOC the kernel does not find the section.
     this_module[8] = 3;
-    e.extend(this_module);
+    elf.extend(this_module);
     let mut symbols = section(46, 2, this_at, 0);
     (symbols[40], symbols[56]) = (2, 24);
-    e.extend(symbols);
-    e[40..48].copy_from_slice(&table.to_le_bytes());
-    e[52..54].copy_from_slice(&64u16.to_le_bytes());
-    e[58..60].copy_from_slice(&64u16.to_le_bytes());
-    e[60..62].copy_from_slice(&5u16.to_le_bytes());
-    e[62..64].copy_from_slice(&2u16.to_le_bytes());
-    e
+    elf.extend(symbols);
+    elf[40..48].copy_from_slice(&table.to_le_bytes());
+    elf[52..54].copy_from_slice(&64u16.to_le_bytes());
+    elf[58..60].copy_from_slice(&64u16.to_le_bytes());
+    elf[60..62].copy_from_slice(&5u16.to_le_bytes());
+    elf[62..64].copy_from_slice(&2u16.to_le_bytes());
+    elf
 }
 
 #[test]
-fn what_dkms_leaves_is_clean() {
+fn a_normal_tree_has_no_findings() {
     let world = World::new();
     world.installed(K);
     world.original(K, Some(&world.system.layout.kernel_modules(K).join("kernel/foo.ko")));
@@ -234,11 +234,11 @@ fn what_dkms_leaves_is_clean() {
     write(world.system.layout.dkms_tree.join("mok.pub"), "");
     write(world.system.layout.dkms_tree.join("stray-file"), "");
     fs::create_dir_all(world.system.layout.tarball_dir(&foo())).unwrap();
-    // Files that are not ours are left alone.
+    // Files of other programs are ignored.
     write(world.system.layout.version_dir(&foo()).join(".swp"), "");
     write(world.system.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
-    assert_eq!(world.found(), []);
-    let report = world.look();
+    assert_eq!(world.findings(), []);
+    let report = world.check();
     assert_eq!((report.packages, report.builds), (1, 1));
 }
 
@@ -246,40 +246,40 @@ fn what_dkms_leaves_is_clean() {
 fn a_tree_that_cannot_be_listed_is_an_error() {
     let world = World::new();
     fs::remove_dir_all(&world.system.layout.dkms_tree).unwrap();
-    assert!(matches!(look(&world.system, &Silent, &[]), Err(Error::Look(_))));
+    assert!(matches!(check(&world.system, &Silent, &[]), Err(Error::Look(_))));
 }
 
 #[test]
-fn without_kernels_directory_the_rest_is_looked_at() {
+fn the_tree_is_checked_if_the_directory_of_kernels_is_missing() {
     let world = World::new();
     world.installed(K);
     fs::remove_dir_all(&world.system.layout.install_tree).unwrap();
-    fs::create_dir_all(world.system.layout.kernel_dir(&on(GONE))).unwrap();
-    let report = world.look();
+    fs::create_dir_all(world.system.layout.kernel_dir(&build_for(GONE))).unwrap();
+    let report = world.check();
     assert_eq!(report.unreadable.len(), 1);
     assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Leftover]);
 }
 
 #[test]
-fn what_somebody_is_at_is_no_finding() {
+fn files_in_use_are_not_reported() {
     let world = World::new();
-    let b = world.built(K);
+    let build = world.built(K);
     write(world.system.layout.build_dir(&foo()).join("foo.c"), "");
-    write(world.system.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
+    write(world.system.layout.kernel_dir(&build).join(".tmp_x86_64_1/x"), "");
     write(world.system.layout.source_tree.join(".foo-1.0.adding/x"), "");
     write(world.system.layout.package_dir("foo").join(".1.0.removed/x"), "");
-    assert_eq!(world.found().len(), 4);
+    assert_eq!(world.findings().len(), 4);
     let held = world.hold("build-foo-1.0");
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     drop(held);
     assert_eq!(world.repair().repaired.len(), 4);
 
     write(world.system.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
-    assert_eq!(world.found().len(), 1);
+    assert_eq!(world.findings().len(), 1);
     let held = world.hold(&format!("install-{K}-{A}"));
-    assert_eq!(world.found(), []);
+    assert_eq!(world.findings(), []);
     drop(held);
-    assert_eq!(world.found().len(), 1);
+    assert_eq!(world.findings().len(), 1);
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
     world.system.settings.framework.lock_timeout = Some(0);
     write(world.system.layout.build_dir(&foo()).join("foo.c"), "");
     fs::create_dir_all(world.system.layout.dkms_tree.join("bar")).unwrap();
-    let report = world.look();
+    let report = world.check();
     let held = world.hold("build-foo-1.0");
     let done = repair(&world.system, &Silent, &[], report).unwrap();
     drop(held);
@@ -302,7 +302,7 @@ fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
 }
 
 #[test]
-fn filters_choose() {
+fn filters_select_findings() {
     let world = World::new();
     world.built(GONE);
     fs::create_dir_all(world.system.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
@@ -312,9 +312,9 @@ fn filters_choose() {
     )
     .unwrap();
     write(world.system.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
-    let count = |f: Filter| look(&world.system, &Silent, &[f]).map(|r| r.findings.len());
+    let count = |f: Filter| check(&world.system, &Silent, &[f]).map(|r| r.findings.len());
     let named = |name: &str| Filter { name: Some(name.into()), ..Filter::default() };
-    assert_eq!(world.found().len(), 3);
+    assert_eq!(world.findings().len(), 3);
     assert_eq!(count(named("foo")).unwrap(), 1);
     assert_eq!(count(named("b*")).unwrap(), 1);
     assert_eq!(count(Filter { version: Some("1.0".into()), ..named("foo") }).unwrap(), 1);

@@ -1,4 +1,4 @@
-//! A module file with its exports and its dependencies.
+//! Reads the exports and the dependencies of a module file.
 
 use super::index::SoftDeps;
 use crate::kernel::installed::MODULE_LIMIT;
@@ -9,20 +9,21 @@ use kmodule::symvers::Symvers;
 use kmodule::verdict::File;
 use std::path::{Path, PathBuf};
 
-/// A module file that is not the kernel's own, or is judged as if it were not.
+/// A module file that is not part of the kernel, or that is judged as if it were not.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct ExternalModule {
     pub(super) name: ModuleName,
     pub(super) path: PathBuf,
     pub(super) exports: Symvers,
     /// Whether none of its exports has a CRC.
     pub(super) without_crc: bool,
+    /// The symbols that it needs.
     pub(super) undefined: Vec<String>,
     pub(super) softdeps: SoftDeps,
 }
 
-impl Unit {
-    /// Reads a module; `None` if it is not a readable module.
+impl ExternalModule {
+    /// Reads a module file; `None` if it cannot be read or is not a module.
     pub(super) fn read(path: &Path) -> Option<Self> {
         let stem = module_stem(path.file_name()?.to_str()?)?;
         let bytes = dkms_sys::fs::read(path).ok()?;
@@ -45,7 +46,7 @@ impl Unit {
     }
 }
 
-/// The soft dependencies that the module itself lists.
+/// Returns the soft dependencies in the module's modinfo.
 pub(super) fn own_softdeps(module: &Module) -> SoftDeps {
     let mut softdeps = SoftDeps::default();
     module.modinfo.all("softdep").for_each(|words| softdeps.add(words));
