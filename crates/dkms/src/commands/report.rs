@@ -30,7 +30,7 @@ pub(super) fn report(call: &Call<'_>) -> Result<Answer> {
     match (metrics.is_some(), call.arguments.json) {
         // Only the metrics were asked for.
         (true, _) if file.is_none() => {}
-        (_, true) => write(call, file.as_deref(), &report.json())?,
+        (_, true) => write(call, file.as_deref(), &report.json()?)?,
         (_, false) => write_page(call, file.as_deref(), &report.page())?,
     }
     Ok(Answer::Yes)

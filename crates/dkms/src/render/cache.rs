@@ -1,7 +1,7 @@
 //! What `dkms cache` prints. The JSON is described in docs/json-schema.md.
 
 use super::json::{line as document, list};
-use super::size::bytes;
+use super::numbers::bytes;
 use crate::printable::on_one_line;
 use dkms_core::cache::{Base, Cache, Contents, Damaged, Entry, Listed, Nearest};
 use dkms_core::ids::Build;

@@ -11,6 +11,8 @@ use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
+use dkms_sys::IoError;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -22,8 +24,17 @@ pub(super) fn line(value: Value) -> String {
     format!("{}\n", with_schema(value))
 }
 
+/// A value on several lines, with its keys in the order of its type.
+///
+/// # Errors
+/// A value cannot be written as JSON, such as a path that is not UTF-8.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    Ok(text.map_err(|e| IoError::new("write", "the JSON document", e))? + "\n")
+}
+
 /// An object with the schema version, on several lines.
-pub(super) fn document(value: Value) -> String {
+pub(crate) fn document(value: Value) -> String {
     format!("{:#}\n", with_schema(value))
 }
 

@@ -1,5 +1,6 @@
 //! Plain text: one line for each event.
 
+use super::numbers::duration;
 use super::{with_code, with_help};
 use crate::answer::Summary;
 use crate::exit;
@@ -21,12 +22,6 @@ pub(crate) enum Line {
     Out(String),
     /// Standard error.
     Err(String),
-}
-
-/// A duration in readable form.
-pub(crate) fn took(d: Duration) -> String {
-    let s = d.as_secs_f64();
-    if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60) }
 }
 
 fn modules(list: &[BuiltModule]) -> String {
@@ -59,7 +54,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
                 _ => format!("Built {build}"),
             };
-            Some(Line::Out(format!("{from} in {}\n{}", took(*elapsed), modules(list))))
+            Some(Line::Out(format!("{from} in {}\n{}", duration(*elapsed), modules(list))))
         }
         Event::BuildStage { .. }
         | Event::Installed { .. }
@@ -101,7 +96,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         Event::Deferred { build, reason } => format!("Deferred {build}: {reason}"),
         Event::DepmodStarted { kernel } => format!("depmod for kernel {kernel}"),
         Event::DepmodDone { kernel, elapsed } => {
-            format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed))
+            format!("Updated the module index of kernel {} in {}", kernel.release, duration(*elapsed))
         }
         Event::DepmodSkipped { kernel, reason } => {
             format!("No depmod for kernel {}: {reason}", kernel.release)
@@ -110,7 +105,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
             format!("Running {directive} of {package}: {command}")
         }
         Event::CommandRun { what, command, elapsed } => {
-            format!("Ran {what} ({command}) in {}", took(*elapsed))
+            format!("Ran {what} ({command}) in {}", duration(*elapsed))
         }
         Event::KeyMade { key, certificate } => key_made(key, certificate),
         Event::SigningKey { key, certificate } => {
@@ -154,7 +149,7 @@ fn building(build: &Build, log: &Path, verbose: bool) -> String {
 }
 
 fn still_building((build, elapsed): &(Build, Duration)) -> String {
-    format!("{build}, for {}", took(Duration::from_secs(elapsed.as_secs())))
+    format!("{build}, for {}", duration(Duration::from_secs(elapsed.as_secs())))
 }
 
 fn key_made(key: &Path, certificate: &Path) -> String {
@@ -239,7 +234,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     for (id, step) in plan.steps() {
         text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
         if let Some(d) = step.last.map(|last| last.duration) {
-            text.push_str(&format!(" (took {} the last time)", took(d)));
+            text.push_str(&format!(" (took {} the last time)", duration(d)));
         }
         let before: Vec<String> = plan.before(id).map(|id| (id.position() + 1).to_string()).collect();
         if !before.is_empty() {

@@ -3,7 +3,7 @@
 //! wait.
 
 use super::estimate::Estimate;
-use super::plain::took;
+use super::numbers::duration;
 use super::terminal::Terminal;
 use dkms_core::event::{self, Event};
 use dkms_core::ids::{Build, Kernel, PackageId};
@@ -72,7 +72,7 @@ impl Progress {
             Event::BuildStarted { build, since, .. } => {
                 shown.waiting.retain(|b| b != build);
                 let expected = shown.expected.get(build);
-                let tail = expected.map_or_else(String::new, |d| format!(" of about {}", took(*d)));
+                let tail = expected.map_or_else(String::new, |last| format!(" of about {}", duration(*last)));
                 let bar = self.line(&shown, &format!(" {{elapsed}}{tail}"));
                 let bar = bar.with_elapsed(since.elapsed());
                 shown.running.insert(build.clone(), Line { bar, stage: "preparing".into() });

@@ -1,12 +1,13 @@
-//! The document of `dkms report --json`, from which the page and the metrics are made, too.
+//! The document of `dkms report --json`. The page and the metrics are made from it as well.
 //! docs/json-schema.md describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
 
+use dkms_core::look::ready::{Check, Item};
 use serde::Serialize;
 
 /// The value of `report` in a document about one machine.
 pub(crate) const MACHINE: &str = "machine";
 
-/// What is known about a machine.
+/// Everything that is known about a machine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Machine {
     /// The schema version of all JSON output.
@@ -17,7 +18,7 @@ pub(crate) struct Machine {
     pub dkms: String,
     /// Seconds since 1970.
     pub generated: u64,
-    /// Whether root's privileges were used; without them, some facts are unknown.
+    /// Whether the report was made with root's privileges; without them, some facts are unknown.
     pub as_root: bool,
     /// The name of the machine.
     pub host: Option<String>,
@@ -30,16 +31,17 @@ pub(crate) struct Machine {
     pub kernels: Vec<KernelState>,
     /// One for each line of `dkms status`, and for each failed build.
     pub builds: Vec<BuildState>,
-    pub pending: Vec<Pending>,
+    /// The items of `dkms pending`.
+    pub pending: Vec<Item>,
     pub fsck: Fsck,
     pub key: Option<Key>,
     pub secure_boot: SecureBoot,
     pub disk: Disk,
-    /// Everything to be done, the most important first.
+    /// Everything that needs attention, the most important first.
     pub problems: Vec<Problem>,
 }
 
-/// A kernel with modules, or for which something is built.
+/// A kernel that has modules in `/lib/modules` or builds in the tree.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct KernelState {
     pub kernel: String,
@@ -53,18 +55,10 @@ pub(crate) struct KernelState {
     pub headers: bool,
     /// `yes`, `no` or `unknown`; none if it is not present.
     pub ready: Option<String>,
+    /// The checks of `dkms ready`.
     pub checks: Vec<Check>,
-    /// What it does with modules without a good signature.
+    /// What it does with modules that have no trusted signature.
     pub policy: Option<String>,
-}
-
-/// A check of `dkms ready`.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Check {
-    pub about: Option<String>,
-    pub answer: String,
-    pub what: String,
-    pub help: Option<String>,
 }
 
 /// A package version, and its state for a kernel.
@@ -89,7 +83,7 @@ pub(crate) struct BuildState {
     pub failed_log: Option<String>,
     /// The first error in it.
     pub first_error: Option<String>,
-    /// The worst verdict of its modules.
+    /// The worst verdict on its modules.
     pub verdict: Option<String>,
     pub modules: Vec<Module>,
 }
@@ -102,36 +96,24 @@ pub(crate) struct Module {
     /// `loads`, `refused` or `unknown`.
     pub verdict: String,
     pub reasons: Vec<Reason>,
-    /// Who signed it; none if it is not signed.
+    /// The name of the signer; none if it is not signed.
     pub signer: Option<String>,
     pub version: Option<String>,
     pub srcversion: Option<String>,
-    /// `yes`: this one is loaded; `other`: another one of this name is; `no`; none if that is unknown, or the
-    /// kernel does not run.
+    /// `yes` if the kernel has loaded this file, `other` if it has loaded another file of this name, else
+    /// `no`. None if that is unknown or the kernel is not running.
     pub loaded: Option<String>,
-    /// The version of the loaded one.
+    /// The version of the loaded module.
     pub loaded_version: Option<String>,
     pub loaded_srcversion: Option<String>,
 }
 
-/// Why a module is refused, or what could not be checked.
+/// The reason why a kernel refuses a module, or a check that could not be made.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Reason {
     pub code: String,
     pub text: String,
     pub help: String,
-}
-
-/// Something that is not installed yet.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Pending {
-    pub package: Option<String>,
-    pub version: Option<String>,
-    pub kernel: String,
-    pub arch: String,
-    pub waits_for: String,
-    pub what: String,
-    pub help: Vec<String>,
 }
 
 /// The result of `dkms fsck`.
@@ -140,7 +122,7 @@ pub(crate) struct Fsck {
     pub packages: usize,
     pub builds: usize,
     pub findings: Vec<Finding>,
-    /// What could not be checked, and why.
+    /// The places that could not be checked, with the reasons.
     pub unreadable: Vec<String>,
 }
 
@@ -166,7 +148,7 @@ pub(crate) struct Key {
     /// Whether users other than its owner can read it.
     pub exposed: bool,
     pub certificate: String,
-    /// Why the certificate cannot be used.
+    /// The reason why the certificate cannot be used.
     pub error: Option<String>,
     pub subject: Option<String>,
     pub key_type: Option<String>,
@@ -180,12 +162,12 @@ pub(crate) struct Key {
     pub next: String,
 }
 
-/// What the firmware and the kernel insist on.
+/// Secure Boot, and whether the kernel requires signatures.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct SecureBoot {
     /// As in `dkms mok --json`.
     pub state: String,
-    /// Whether the newest kernel insists on signatures: `no`, `sig-enforce`, `lockdown` or `unknown`.
+    /// Whether the newest kernel requires signatures: `no`, `sig-enforce`, `lockdown` or `unknown`.
     pub enforcement: String,
     pub why: String,
 }
@@ -199,16 +181,16 @@ pub(crate) struct Disk {
     pub sources: Option<u64>,
     /// The cache of builds.
     pub cache: Option<u64>,
-    /// The most that it keeps; 0 if it is switched off.
+    /// The maximum size of the cache; 0 if it is switched off.
     pub cache_limit: u64,
     /// The modules that dkms installed.
     pub installed: u64,
-    /// What is free where the tree is.
+    /// The free space on the file system of the tree.
     pub free: Option<u64>,
     pub packages: Vec<PackageSize>,
 }
 
-/// What a package version takes in the tree, and its sources.
+/// The disk usage of a package version in the tree, and of its sources.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct PackageSize {
     pub package: String,
@@ -217,11 +199,11 @@ pub(crate) struct PackageSize {
     pub sources: Option<u64>,
 }
 
-/// How much something matters.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
-    /// A kernel that is used, or will be, lacks a module.
+    /// A kernel that is running or will be booted next lacks a module.
     Error,
     #[default]
     Warning,
@@ -230,12 +212,15 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    /// The one with this word; a note if it is another one.
+    /// The severity with this word; a note for any unknown word.
     pub(crate) fn from_word(word: &str) -> Self {
-        [Self::Error, Self::Warning].into_iter().find(|one| one.word() == word).unwrap_or(Self::Note)
+        [Self::Error, Self::Warning]
+            .into_iter()
+            .find(|severity| severity.word() == word)
+            .unwrap_or(Self::Note)
     }
 
-    /// Its word.
+    /// Its word in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -245,18 +230,18 @@ impl Severity {
     }
 }
 
-/// Something to be done.
+/// A problem, and how to fix it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Problem {
     pub severity: Severity,
-    /// A word for what is the matter, which does not change.
+    /// A word for the cause, which is the same in all versions of dkms.
     pub cause: String,
     pub package: Option<String>,
     pub version: Option<String>,
     pub kernel: Option<String>,
     pub what: String,
-    /// Commands that fix it, to be run in this order.
+    /// Commands that fix it, in the order in which to run them.
     pub fix: Vec<String>,
-    /// What to do, in words.
+    /// Instructions that are not commands.
     pub help: Vec<String>,
 }

@@ -12,7 +12,7 @@ mod required;
 use crate::event::Sink;
 use crate::host::Host;
 pub use pending::{Item, Wait, pending, pending_given};
-pub use report::{Check, Report};
+pub use report::{Check, Report, answer_word};
 use required::{Required, own_names};
 
 use crate::build::BuildError;

@@ -4,6 +4,7 @@ use super::super::problem::{self, Heading};
 use super::super::words;
 use super::causes::{Group, Key};
 use super::summary::Summary;
+use crate::render::numbers::count;
 use dkms_pages::{Html, Page};
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ const GROUPS: usize = 200;
 
 /// The whole page. `left_out`: there are more files than were read.
 pub(super) fn render(summary: &Summary, left_out: bool) -> String {
-    let title = format!("dkms on {}", words::count(summary.machines, "machine"));
+    let title = format!("dkms on {}", count(summary.machines, "machine"));
     let mut html = Html::new();
     html.element("h1", &[], &title);
     facts(&mut html, summary);
@@ -90,10 +91,10 @@ fn causes(html: &mut Html, summary: &Summary) {
 }
 
 fn cause(html: &mut Html, key: &Key, group: &Group) {
-    let about = problem::about(&key.package, &key.version, &key.kernel);
+    let about = problem::subject(&key.package, &key.version, &key.kernel);
     let cause = words::cause(&key.cause);
     let subject = if about.is_empty() { cause } else { format!("{cause}, {about}") };
-    let machines = format!(": {}", words::count(group.machines, "machine"));
+    let machines = format!(": {}", count(group.machines, "machine"));
     let heading = Heading { severity: key.severity, subject: &subject, more: &machines };
     problem::section(html, heading, &group.texts, &group.fix, |html| {
         html.within("details", &[], |html| {
@@ -121,14 +122,12 @@ fn machines(html: &mut Html, summary: &Summary) {
         });
     });
     if summary.without_row > 0 {
-        let text = format!(
-            "{} are not listed, to keep the page small.",
-            words::count(summary.without_row, "machine")
-        );
+        let text =
+            format!("{} are not listed, to keep the page small.", count(summary.without_row, "machine"));
         html.element("p", &[("class", "warn")], &text);
     }
     if summary.without_packages > 0 {
-        let which = words::count(summary.without_packages, "machine");
+        let which = count(summary.without_packages, "machine");
         html.paragraph(&format!("{which} are listed without their packages, to keep the page small."));
     }
 }

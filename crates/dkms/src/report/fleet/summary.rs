@@ -3,6 +3,8 @@
 use super::super::words::{self, short};
 use super::causes::Causes;
 use super::document::{Build, Machine};
+use crate::render::numbers::count;
+use dkms_core::time::utc;
 use dkms_pages::{Html, Tone};
 use std::collections::BTreeMap;
 
@@ -154,7 +156,7 @@ impl Summary {
                 html.text(&short(&machine.host, 80));
                 let mut about: Vec<String> = machine.distribution.iter().map(|d| short(d, 40)).collect();
                 if machine.generated > 0 {
-                    about.push(words::time(machine.generated));
+                    about.push(utc(machine.generated));
                 }
                 if file.strip_suffix(".json").unwrap_or(file) != machine.host {
                     about.push(short(file, 80));
@@ -189,7 +191,7 @@ fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
         let mut words = vec![short(kernel, 80)];
         words.extend(state.filter(|k| k.running).map(|_| "running".to_owned()));
         words.extend(state.filter(|k| k.ready.as_deref() == Some("no")).map(|_| "not ready".to_owned()));
-        words.push(format!("{} of {} installed", builds.len() - bad, words::count(builds.len(), "package")));
+        words.push(format!("{} of {} installed", builds.len() - bad, count(builds.len(), "package")));
         if !with_packages || builds.is_empty() {
             html.paragraph(&words.join(", "));
             continue;
