@@ -1,6 +1,6 @@
 //! Packages and kernels as keys of JSON documents.
 
-use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::ids::{Kernel, PackageId, Release};
 use serde::{Serialize, Serializer};
 
 /// Writes the keys `package` and `version`, which are null without a package.
@@ -15,12 +15,11 @@ pub(super) fn package<S: Serializer>(id: &Option<PackageId>, serializer: S) -> R
     keys.serialize(serializer)
 }
 
-/// Writes the keys `kernel` and `arch`.
-pub(super) fn kernel<S: Serializer>(id: &Kernel, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Keys<'a> {
-        kernel: &'a str,
-        arch: &'a str,
-    }
-    Keys { kernel: &id.release, arch: &id.arch }.serialize(serializer)
+/// Writes the keys `kernel` and `arch` of a [`Kernel`].
+#[derive(Serialize)]
+#[serde(remote = "Kernel")]
+pub(super) struct KernelKeys {
+    #[serde(rename = "kernel")]
+    release: Release,
+    arch: String,
 }

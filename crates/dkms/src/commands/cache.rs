@@ -73,7 +73,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     let preview = preview::preview(call.system, call.sink, &build, &loaded, &layout.source_link(&package))?;
     let cache = Cache::to_inspect(call.system);
     let (name, lines) = local_entry(call.system, &preview.lines);
-    let found = cache.lookup(&name);
+    let entry = cache.lookup(&name);
     let nearest = cache.nearest(&package.name, &lines)?;
     let off = if cache.limit() == 0 {
         Some("cache_size is 0 in framework.conf")
@@ -82,7 +82,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     } else {
         None
     };
-    let answer = render::Why { build: &build, fingerprint: &preview.fingerprint, off, found, nearest };
+    let answer = render::Why { build: &build, fingerprint: &preview.fingerprint, off, entry, nearest };
     call.ui.data(&if call.arguments.json { answer.json() } else { answer.text() });
     Ok(())
 }

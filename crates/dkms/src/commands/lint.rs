@@ -24,10 +24,10 @@ pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&render::text(&report, call.arguments.fix));
     }
-    match report.problems() {
-        0 => Ok(Answer::Yes),
-        n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
+    if report.problems() == 0 {
+        return Ok(Answer::Yes);
     }
+    Ok(Answer::No(Summary::new(render::verdict(&report, fixing))))
 }
 
 /// The file that the operands name.

@@ -1,5 +1,6 @@
 //! Sizes, durations and counts as people read them.
 
+use dkms_core::time::utc;
 use std::time::Duration;
 
 /// A number of bytes with a unit.
@@ -24,6 +25,11 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// The day (UTC) of a time in seconds since 1970.
+pub(crate) fn day(seconds: i64) -> String {
+    utc(u64::try_from(seconds).unwrap_or(0)).split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// A number and its noun, which takes an "s" in the plural.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -44,6 +50,7 @@ mod tests {
     fn durations_and_counts() {
         assert_eq!(duration(Duration::from_millis(1250)), "1.2 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
+        assert_eq!(day(-5), "1970-01-01");
         // Formerly "1 min 60 s" in a report.
         assert_eq!(duration(Duration::from_millis(119_700)), "1 min 59 s");
         assert_eq!((count(1, "error"), count(2, "error")), ("1 error".into(), "2 errors".into()));

@@ -1,8 +1,9 @@
 //! The document of `dkms report --json`. The page and the metrics are made from it as well.
 //! docs/json-schema.md describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
 
+use super::bounded;
 use dkms_core::look::ready::{Check, Item};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The value of `report` in a document about one machine.
 pub(crate) const MACHINE: &str = "machine";
@@ -200,26 +201,19 @@ pub(crate) struct PackageSize {
 }
 
 /// The severity of a problem.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// A kernel that is running or will be booted next lacks a module.
     Error,
     #[default]
     Warning,
-    /// Nothing is wrong yet.
+    /// Nothing is wrong yet. Any unknown severity is read as this one.
+    #[serde(other)]
     Note,
 }
 
 impl Severity {
-    /// The severity with this word; a note for any unknown word.
-    pub(crate) fn from_word(word: &str) -> Self {
-        [Self::Error, Self::Warning]
-            .into_iter()
-            .find(|severity| severity.word() == word)
-            .unwrap_or(Self::Note)
-    }
-
     /// Its word in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -231,7 +225,8 @@ impl Severity {
 }
 
 /// A problem, and how to fix it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Problem {
     pub severity: Severity,
     /// A word for the cause, which is the same in all versions of dkms.
@@ -241,7 +236,9 @@ pub(crate) struct Problem {
     pub kernel: Option<String>,
     pub what: String,
     /// Commands that fix it, in the order in which to run them.
+    #[serde(deserialize_with = "bounded::list")]
     pub fix: Vec<String>,
     /// Instructions that are not commands.
+    #[serde(deserialize_with = "bounded::list")]
     pub help: Vec<String>,
 }

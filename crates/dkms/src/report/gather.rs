@@ -340,7 +340,7 @@ fn signing_key(
             key.key_type = Some(certificate.key_type().to_string());
             key.not_before = Some(certificate.not_before());
             key.not_after = Some(certificate.not_after());
-            key.trusted = words::trusted(found);
+            key.trusted = words::trusted(&found.enrolment);
         }
         Ok(None) => {}
         Err(why) => key.error = Some(why.clone()),

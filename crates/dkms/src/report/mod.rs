@@ -1,6 +1,7 @@
 //! `dkms report`: one document with everything that is known about a machine, as a page, JSON or metrics; and
 //! one page that summarises the documents of many machines.
 
+mod bounded;
 mod data;
 mod disk;
 pub(crate) mod fleet;

@@ -8,7 +8,7 @@ use self::sections::{contents, heading};
 use super::data::{KernelState, Key, Machine, Problem, Severity};
 use super::problem::{self, Heading};
 use super::words;
-use crate::render::numbers::count;
+use crate::render::numbers::{count, day};
 use dkms_core::look::verify::Outcome;
 use dkms_core::time::utc;
 use dkms_pages::{Html, Page, Tone};
@@ -209,7 +209,7 @@ fn key(html: &mut Html, key: &Key) {
     };
     html.entry("Certificate", &certificate);
     if let (Some(from), Some(to)) = (key.not_before, key.not_after) {
-        html.entry("Valid", &format!("from {} to {}", words::day(from), words::day(to)));
+        html.entry("Valid", &format!("from {} to {}", day(from), day(to)));
     }
     let trusted = match key.trusted {
         Some(true) => "yes",

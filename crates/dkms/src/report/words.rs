@@ -1,18 +1,11 @@
 //! Numbers and states as people read them.
 
 use crate::render::numbers::bytes;
-use dkms_core::time::utc;
 use dkms_pages::Tone;
 
 /// A size in bytes; "not known" if there is none.
 pub(super) fn size(size: Option<u64>) -> String {
     size.map_or_else(|| "not known".to_owned(), bytes)
-}
-
-/// The day of a time in seconds since 1970.
-pub(super) fn day(seconds: i64) -> String {
-    let text = utc(u64::try_from(seconds).unwrap_or(0));
-    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// The first characters of a text, at most so many.
@@ -71,6 +64,5 @@ mod tests {
     #[test]
     fn numbers_as_people_read_them() {
         assert_eq!(size(None), "not known");
-        assert_eq!(day(-5), "1970-01-01");
     }
 }

@@ -71,7 +71,7 @@ pub struct Item {
     #[serde(flatten, serialize_with = "json::package")]
     pub package: Option<PackageId>,
     /// The kernel.
-    #[serde(flatten, serialize_with = "json::kernel")]
+    #[serde(flatten, with = "json::KernelKeys")]
     pub kernel: Kernel,
     /// The condition that it waits for.
     #[serde(rename = "waits_for")]

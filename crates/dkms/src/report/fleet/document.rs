@@ -1,7 +1,8 @@
-//! What machines wrote. None of it is trusted: only what the page needs is read, and every list has a limit,
-//! so that a document takes little more memory than its file.
+//! The documents that machines wrote. They are not trusted: only the keys that the page needs are read, and
+//! the length of every list is limited, so that a document takes little more memory than its file.
 
-use super::bounded;
+use super::super::bounded;
+use super::super::data::{MACHINE, Problem, Severity};
 use crate::render::json::SCHEMA;
 use serde::Deserialize;
 
@@ -21,10 +22,10 @@ struct Document {
     builds: Vec<Build>,
     #[serde(deserialize_with = "bounded::list")]
     problems: Vec<Problem>,
-    /// Of `status`.
-    #[serde(deserialize_with = "bounded::some_list")]
+    /// The entries of `status`.
+    #[serde(deserialize_with = "bounded::optional_list")]
     entries: Option<Vec<Build>>,
-    /// These are of `ready`.
+    /// This and the following keys are those of `ready`.
     kernel: Option<String>,
     ready: Option<String>,
     #[serde(deserialize_with = "bounded::list")]
@@ -56,22 +57,6 @@ pub(super) struct Build {
     pub differs: bool,
 }
 
-/// Something to be done on a machine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Problem {
-    pub severity: String,
-    pub cause: String,
-    pub package: Option<String>,
-    pub version: Option<String>,
-    pub kernel: Option<String>,
-    pub what: String,
-    #[serde(deserialize_with = "bounded::list")]
-    pub fix: Vec<String>,
-    #[serde(deserialize_with = "bounded::list")]
-    pub help: Vec<String>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Check {
@@ -80,13 +65,13 @@ struct Check {
     what: String,
 }
 
-/// What is known about one machine of a fleet.
+/// One machine of a fleet.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub host: String,
     pub distribution: Option<String>,
     pub running: Option<String>,
-    /// Seconds since 1970; 0 if it is not known.
+    /// When the document was written, in seconds since 1970; 0 if that is unknown.
     pub generated: u64,
     pub kernels: Vec<Kernel>,
     pub builds: Vec<Build>,
@@ -94,12 +79,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Reads a document. If it contains no name, the machine is named after its file.
+    /// Reads a document. Without a host name in it, the machine is named after its file.
     ///
     /// # Errors
-    /// Why it is not one of these documents. The reason quotes nothing of it.
+    /// The reason why the document cannot be used. It does not quote the document.
     pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| why(&e))?;
+        let document: Document = serde_json::from_slice(bytes).map_err(|e| reason(&e))?;
         if document.schema > SCHEMA {
             return Err(format!("it was written by a newer dkms (schema {})", document.schema));
         }
@@ -111,7 +96,7 @@ impl Machine {
             generated: document.generated,
             ..Self::default()
         };
-        let is_report = document.report.as_deref() == Some(crate::report::data::MACHINE);
+        let is_report = document.report.as_deref() == Some(MACHINE);
         match (is_report, document.entries, document.kernel) {
             _ if document.schema == 0 => return Err(NOT_OURS.to_owned()),
             (true, ..) => {
@@ -130,10 +115,10 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Whether it can be started with every required module: what its newest kernel answers.
+    /// Whether its newest kernel can be booted with every required module: `yes`, `no` or `unknown`.
     pub(super) fn ready(&self) -> &str {
-        let newest = self.kernels.iter().find(|k| k.newest).or(self.kernels.last());
-        match newest.and_then(|k| k.ready.as_deref()) {
+        let newest = self.kernels.iter().find(|kernel| kernel.newest).or(self.kernels.last());
+        match newest.and_then(|kernel| kernel.ready.as_deref()) {
             Some("yes") => "yes",
             Some("no") => "no",
             _ => "unknown",
@@ -143,8 +128,8 @@ impl Machine {
 
 const NOT_OURS: &str = "it is not the output of dkms report, status or ready with --json";
 
-/// Why a document cannot be parsed, without any of its text.
-fn why(error: &serde_json::Error) -> String {
+/// The reason why a document cannot be parsed, without any of its text.
+fn reason(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     match error.classify() {
         serde_json::error::Category::Eof => format!("it ends too early (line {line}, column {column})"),
@@ -155,7 +140,7 @@ fn why(error: &serde_json::Error) -> String {
     }
 }
 
-/// The checks that a kernel does not pass.
+/// The checks that a kernel does not pass, as problems.
 fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
     let failed = checks.into_iter().filter(|check| check.answer != "yes");
     let problem = |check: Check| {
@@ -163,14 +148,13 @@ fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
         let id = about.split(": ").next().unwrap_or_default();
         let (package, version) = id.split_once('/').map_or((id, None), |(p, v)| (p, Some(v)));
         Problem {
-            severity: if check.answer == "no" { "error" } else { "warning" }.to_owned(),
+            severity: if check.answer == "no" { Severity::Error } else { Severity::Warning },
             cause: "not-ready".to_owned(),
-            package: Some(package.to_owned()).filter(|p| !p.is_empty()),
+            package: Some(package.to_owned()).filter(|package| !package.is_empty()),
             version: version.map(str::to_owned),
             kernel: Some(kernel.to_owned()),
             what: check.what,
-            fix: Vec::new(),
-            help: Vec::new(),
+            ..Problem::default()
         }
     };
     failed.map(problem).collect()
