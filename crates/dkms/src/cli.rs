@@ -213,7 +213,7 @@ impl Arguments {
     }
 
     /// Whether this command only prints something and changes nothing, whatever state the machine is in.
-    pub(crate) fn only_looks(&self) -> bool {
+    pub(crate) fn is_query(&self) -> bool {
         self.action.is_some_and(|action| match action.row().effect {
             Effect::Queries => true,
             Effect::QueriesUnless(opt) => !self.given.contains(&opt),
@@ -228,12 +228,12 @@ impl Arguments {
     /// `fsck` reports them before it repairs them, and `lint` is about one file only.
     pub(crate) fn recovers_first(&self) -> bool {
         let effect = self.action.map(|action| action.row().effect);
-        matches!(effect, Some(Effect::Changes | Effect::QueriesFor(_))) && !self.only_looks()
+        matches!(effect, Some(Effect::Changes | Effect::QueriesFor(_))) && !self.is_query()
     }
 
     /// Whether it may build or install something or remove it from a kernel, for which programs are run.
     pub(crate) fn runs_programs(&self) -> bool {
-        !self.only_looks() && !self.dry_run && self.action.is_some_and(|a| a.row().runs_programs)
+        !self.is_query() && !self.dry_run && self.action.is_some_and(|a| a.row().runs_programs)
     }
 
     /// Replaces every path on the command line by what `f` makes of it, except for the three trees.

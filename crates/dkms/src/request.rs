@@ -34,7 +34,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Sorts the operands: a dkms.conf or a directory with one, another existing file, else MODULE/VERSION.
-    pub(crate) fn of(arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn from_arguments(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
         let takes_several = arguments.action().is_some_and(|a| a.row().operand == Operand::Packages);

@@ -88,7 +88,7 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let mut layout = Layout::default();
     arguments.set_trees(&mut layout);
     let by_root = dkms_sys::sys::effective_uid() == 0;
-    let changes = !arguments.only_looks() && !arguments.dry_run;
+    let changes = !arguments.is_query() && !arguments.dry_run;
     let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
 
     let cache = by_root.then(|| machines_cache(changes)).flatten();

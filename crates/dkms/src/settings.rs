@@ -105,7 +105,7 @@ fn load_framework(
 ) -> Result<FrameworkConf> {
     let warn = |text: String| evaluator.sink.event(Event::Warning { text });
     let loaded = framework::evaluate(evaluator, layout, None);
-    if arguments.only_looks() {
+    if arguments.is_query() {
         return Ok(loaded.unwrap_or_else(|e| {
             warn(format!("{e}\n  the defaults are used"));
             FrameworkConf::default()

@@ -146,7 +146,7 @@ fn which_commands_only_look() {
         ["status", "verify", "ready", "pending", "fsck", "lint", "mok", "mok status", "lint --dry-run"];
     let changes = ["config", "fsck --repair", "lint --fix", "mok enroll", "install a/1", "generate_mok"];
     for (words, expected) in looks.map(|l| (l, true)).into_iter().chain(changes.map(|l| (l, false))) {
-        assert_eq!(line(words).unwrap_or_default().only_looks(), expected, "{words}");
+        assert_eq!(line(words).unwrap_or_default().is_query(), expected, "{words}");
     }
     let recovers = ["install a/1", "mok rotate", "mktarball a/1", "kernel_prerm -k 1"];
     let does_not = ["status", "config", "lint --fix", "fsck --repair", "mok"];

@@ -173,30 +173,30 @@ pub(crate) fn event(event: &Event) -> String {
 /// The word of an event, and the keys of the package, build or kernel that it is about.
 fn subject(event: &Event) -> (&'static str, Value) {
     match event {
-        Event::Added { package, .. } => ("added", of_package(package)),
-        Event::SourceCopied { package, .. } => ("source-copied", of_package(package)),
-        Event::Forgotten { package } => ("removed", of_package(package)),
-        Event::ScriptStarted { package, .. } => ("script-started", of_package(package)),
-        Event::ArchiveLoaded { package, .. } => ("archive-loaded", of_package(package)),
-        Event::BuildStarted { build, .. } => ("build-started", of_build(build)),
-        Event::BuildStage { build, .. } => ("build-stage", of_build(build)),
-        Event::Built { build, .. } => ("built", of_build(build)),
-        Event::ModuleInstalled { build, .. } => ("module-installed", of_build(build)),
-        Event::ModuleRemoved { build, .. } => ("module-removed", of_build(build)),
-        Event::ModuleKept { build, .. } => ("module-kept", of_build(build)),
-        Event::OriginalArchived { build, .. } => ("original-archived", of_build(build)),
-        Event::OriginalRestored { build, .. } => ("original-restored", of_build(build)),
-        Event::Installed { build } => ("installed", of_build(build)),
-        Event::Uninstalled { build } => ("uninstalled", of_build(build)),
-        Event::Unbuilt { build } => ("unbuilt", of_build(build)),
-        Event::Resigned { build, .. } => ("resigned", of_build(build)),
-        Event::Skipped { build, .. } => ("skipped", of_build(build)),
-        Event::Deferred { build, .. } => ("deferred", of_build(build)),
-        Event::Failed { build, .. } => ("failed", of_build(build)),
-        Event::DepmodStarted { kernel } => ("depmod-started", of_kernel(kernel)),
-        Event::DepmodDone { kernel, .. } => ("depmod-done", of_kernel(kernel)),
-        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", of_kernel(kernel)),
-        Event::Summary { kernel, .. } => ("summary", of_kernel(kernel)),
+        Event::Added { package, .. } => ("added", package_keys(package)),
+        Event::SourceCopied { package, .. } => ("source-copied", package_keys(package)),
+        Event::Forgotten { package } => ("removed", package_keys(package)),
+        Event::ScriptStarted { package, .. } => ("script-started", package_keys(package)),
+        Event::ArchiveLoaded { package, .. } => ("archive-loaded", package_keys(package)),
+        Event::BuildStarted { build, .. } => ("build-started", build_keys(build)),
+        Event::BuildStage { build, .. } => ("build-stage", build_keys(build)),
+        Event::Built { build, .. } => ("built", build_keys(build)),
+        Event::ModuleInstalled { build, .. } => ("module-installed", build_keys(build)),
+        Event::ModuleRemoved { build, .. } => ("module-removed", build_keys(build)),
+        Event::ModuleKept { build, .. } => ("module-kept", build_keys(build)),
+        Event::OriginalArchived { build, .. } => ("original-archived", build_keys(build)),
+        Event::OriginalRestored { build, .. } => ("original-restored", build_keys(build)),
+        Event::Installed { build } => ("installed", build_keys(build)),
+        Event::Uninstalled { build } => ("uninstalled", build_keys(build)),
+        Event::Unbuilt { build } => ("unbuilt", build_keys(build)),
+        Event::Resigned { build, .. } => ("resigned", build_keys(build)),
+        Event::Skipped { build, .. } => ("skipped", build_keys(build)),
+        Event::Deferred { build, .. } => ("deferred", build_keys(build)),
+        Event::Failed { build, .. } => ("failed", build_keys(build)),
+        Event::DepmodStarted { kernel } => ("depmod-started", kernel_keys(kernel)),
+        Event::DepmodDone { kernel, .. } => ("depmod-done", kernel_keys(kernel)),
+        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", kernel_keys(kernel)),
+        Event::Summary { kernel, .. } => ("summary", kernel_keys(kernel)),
         Event::Queue { .. } => ("queue", json!({})),
         Event::StillBuilding { .. } => ("still-building", json!({})),
         Event::ModuleUnloaded { .. } => ("module-unloaded", json!({})),
@@ -258,7 +258,7 @@ fn details(event: &Event) -> Value {
         }
         Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": lossy(certificate) }),
         Event::Resigned { files, .. } => json!({ "files": list(files, |file| json!(lossy(file))) }),
-        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
+        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, kernel_keys) }),
         Event::Summary { installed, sources, skipped, failed, deferred, fallbacks, .. } => {
             summary([installed, skipped, deferred], *sources, failed, fallbacks)
         }
@@ -281,11 +281,11 @@ fn queued(queued: &Queued) -> Value {
         "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
         "expected_objects": last.and_then(|last| last.objects),
     });
-    merged([of_build(&queued.build), expected])
+    merged([build_keys(&queued.build), expected])
 }
 
 fn still_building((build, elapsed): &(Build, Duration)) -> Value {
-    merged([of_build(build), json!({ "seconds": elapsed.as_secs() })])
+    merged([build_keys(build), json!({ "seconds": elapsed.as_secs() })])
 }
 
 fn module(module: &BuiltModule) -> Value {
@@ -300,7 +300,7 @@ fn summary(
 ) -> Value {
     let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Value>();
     let fallback = |fallback: &Fallback| {
-        merged([of_package(&fallback.package), json!({ "instead_of": fallback.instead_of.version })])
+        merged([package_keys(&fallback.package), json!({ "instead_of": fallback.instead_of.version })])
     };
     json!({
         "installed": names(installed),
@@ -333,9 +333,9 @@ pub(crate) fn plan(plan: &Plan) -> String {
 fn target(operation: &Operation) -> Value {
     match operation {
         Operation::CopySource { package, from, to, .. } => {
-            merged([of_package(package), json!({ "from": lossy(from), "to": lossy(to) })])
+            merged([package_keys(package), json!({ "from": lossy(from), "to": lossy(to) })])
         }
-        Operation::Add { package, .. } | Operation::Remove(package) => of_package(package),
+        Operation::Add { package, .. } | Operation::Remove(package) => package_keys(package),
         Operation::Install { build, outlook: Outlook::Same(_) } => json!({ "about": build.to_string() }),
         Operation::Build { build, .. }
         | Operation::Install { build, .. }
@@ -344,11 +344,11 @@ fn target(operation: &Operation) -> Value {
         | Operation::Resign(build)
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
-        | Operation::Fail { build, .. } => of_build(build),
+        | Operation::Fail { build, .. } => build_keys(build),
         Operation::Fallback { build, instead_of } => {
-            merged([of_build(build), json!({ "instead_of": instead_of.version })])
+            merged([build_keys(build), json!({ "instead_of": instead_of.version })])
         }
-        Operation::Depmod(kernel) => of_kernel(kernel),
+        Operation::Depmod(kernel) => kernel_keys(kernel),
         Operation::PostTransaction(command) => json!({ "command": command }),
         Operation::MakeKey { key, certificate } => json!({ "key": key, "certificate": lossy(certificate) }),
         Operation::WriteArchive(path) | Operation::LoadArchive(path) | Operation::Enroll(path) => {
@@ -386,16 +386,16 @@ fn word(operation: &Operation) -> &'static str {
     }
 }
 
-fn of_package(package: &PackageId) -> Value {
+fn package_keys(package: &PackageId) -> Value {
     json!({ "package": package.name, "version": package.version })
 }
 
-fn of_kernel(kernel: &Kernel) -> Value {
+fn kernel_keys(kernel: &Kernel) -> Value {
     json!({ "kernel": kernel.release, "arch": kernel.arch })
 }
 
-fn of_build(build: &Build) -> Value {
-    merged([of_package(&build.package), of_kernel(&build.kernel)])
+pub(crate) fn build_keys(build: &Build) -> Value {
+    merged([package_keys(&build.package), kernel_keys(&build.kernel)])
 }
 
 /// A path as JSON can contain it: bytes that are not UTF-8 are replaced.
@@ -404,7 +404,7 @@ pub(super) fn lossy(path: &Path) -> Cow<'_, str> {
 }
 
 /// A list of these items as JSON.
-pub(super) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
+pub(crate) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
     items.iter().map(json).collect()
 }
 
@@ -415,4 +415,27 @@ pub(super) fn merged<const N: usize>(objects: [Value; N]) -> Value {
         _ => None,
     });
     Value::Object(keys.flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_written_with_replacements() {
+        let path = || Path::new(OsStr::from_bytes(b"/tree/\xff")).to_owned();
+        let package = PackageId { name: "a".into(), version: "1".into() };
+        let mut copied = Plan::default();
+        copied.push(Step::new(Operation::WriteArchive(path()), "an archive"), []);
+        for text in [
+            event(&Event::ArchiveWritten { path: path() }),
+            event(&Event::SourceCopied { package, from: path(), to: path() }),
+            event(&Event::KeyMade { key: path(), certificate: path() }),
+            plan(&copied),
+        ] {
+            assert!(text.contains("/tree/\u{fffd}"), "{text}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use dkms_conf::glob::matches_name;
 
 /// Selects entries. All patterns are shell file name patterns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Package name.
     pub name: Option<String>,
