@@ -3,7 +3,7 @@
 use dkms_core::time::utc;
 use std::time::Duration;
 
-/// A number of bytes with a unit.
+/// A size in bytes, with a fitting unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
     let scaled = |power: i32| bytes as f64 / 1024f64.powi(power);
