@@ -100,8 +100,8 @@ fn is_harmless(address: &str) -> bool {
     address.starts_with('#') || address.starts_with("https://")
 }
 
-/// Returns the text with a visible form (`\u202e`) of each character that is invisible or changes the direction
-/// of text. Line feeds and tabs stay as they are.
+/// Returns the text with a visible form (`\u202e`) of each character that is invisible or changes the
+/// direction of text. Line feeds and tabs stay as they are.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

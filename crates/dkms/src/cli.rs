@@ -21,16 +21,16 @@ use std::path::{Path, PathBuf};
 /// The name of the operands in clap.
 const WORDS: &str = "WORDS";
 
-/// Declares [`Arguments`] and the function that fills them. Each option has a line: a flag, a value of this type, or
-/// a list of values.
+/// Declares [`Arguments`] and the function that fills them. Each option has a line: a flag, a value of this
+/// type, or a list of values.
 macro_rules! arguments {
     (
         flags { $($flag:ident = $flag_opt:ident,)* }
         values { $($(#[$doc:meta])* $value:ident: $kind:ty = $value_opt:ident,)* }
         lists { $($list:ident = $list_opt:ident,)* }
     ) => {
-        /// A command line, with a field for each option. An empty value counts as no value, because scripts pass
-        /// variables that may be empty.
+        /// A command line, with a field for each option. An empty value counts as no value, because scripts
+        /// pass variables that may be empty.
         #[derive(Debug, Default)]
         pub(crate) struct Arguments {
             /// The operands without the action.

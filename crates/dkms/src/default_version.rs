@@ -88,8 +88,8 @@ pub(crate) fn complete(
     Ok(())
 }
 
-/// The versions of a module in the source tree: directories `NAME-VERSION` whose dkms.conf has the same name and
-/// version.
+/// The versions of a module in the source tree: directories `NAME-VERSION` whose dkms.conf has the same name
+/// and version.
 fn sources(system: &System, sink: &dyn Sink, name: &str) -> Vec<PackageId> {
     let Ok(kernel) = system.host.kernel() else { return Vec::new() };
     let directories = state::subdirectories(&system.layout.source_tree);

@@ -34,8 +34,8 @@ const UNSET: [&str; 14] = [
 /// Variables that give access to secrets, which only dkms itself may use.
 const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 
-/// Removes the pass phrase of the signing key from the environment and returns it. dkms does this first, because
-/// every process that it starts would inherit the variable.
+/// Removes the pass phrase of the signing key from the environment and returns it. dkms does this first,
+/// because every process that it starts would inherit the variable.
 pub(crate) fn take_pin() -> Option<Secret> {
     let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
     (!pin.bytes().is_empty()).then(|| pin.into())
@@ -122,8 +122,8 @@ fn addon_modules_dir() -> Option<String> {
     })
 }
 
-/// The default architecture of a kernel: that of its configuration if the kernel is for another machine, else that
-/// of its rpm package, else that of the machine.
+/// The default architecture of a kernel: that of its configuration if the kernel is for another machine, else
+/// that of its rpm package, else that of the machine.
 pub(crate) fn arch_of(system: &System, release: &str) -> String {
     let System { layout, settings, host } = system;
     arch_of_config(layout, settings, release, arch_of_package(host, &layout.install_tree, release))

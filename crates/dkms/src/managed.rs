@@ -1,6 +1,7 @@
 //! Detects whether a package manager or one of its hooks started dkms.
 //!
-//! A package manager may provide a terminal, as apt does to log the output, but a live view is of no use there.
+//! A package manager may provide a terminal, as apt does to log the output, but a live view is of no use
+//! there.
 
 use dkms_sys::sys;
 
@@ -13,7 +14,8 @@ const VARIABLES: [&str; 5] = [
     "KERNEL_INSTALL_VERBOSE",
 ];
 
-/// Process names of programs that run maintainer scripts and kernel hooks. A process name has at most 15 characters.
+/// Process names of programs that run maintainer scripts and kernel hooks. A process name has at most 15
+/// characters.
 const PROGRAMS: [&str; 24] = [
     "apk",
     "apt",
@@ -50,8 +52,8 @@ pub(crate) fn by_package_manager() -> bool {
     VARIABLES.iter().any(set) || parents().filter_map(sys::process_name).any(|name| is_program(&name))
 }
 
-/// Identifies the run of the package manager that started dkms by the process number and start time of the outermost
-/// one: apt starts dpkg several times.
+/// Identifies the run of the package manager that started dkms by the process number and start time of the
+/// outermost one: apt starts dpkg several times.
 pub(crate) fn run() -> Option<String> {
     let is_manager = |pid: &u32| {
         let name = sys::process_name(*pid);

@@ -1,11 +1,11 @@
-//! Makes text safe to print. Names, files and the output of programs can contain anything, such as a sequence that
-//! changes the title of a terminal or hides the line above it.
+//! Makes text safe to print. Names, files and the output of programs can contain anything, such as a sequence
+//! that changes the title of a terminal or hides the line above it.
 
 use dkms_conf::is_unprintable;
 use std::borrow::Cow;
 
-/// Returns the text with an escape such as `\u001b` for every unprintable character except the line feed. In a JSON
-/// document, such characters are always in strings, so the result means the same.
+/// Returns the text with an escape such as `\u001b` for every unprintable character except the line feed. In
+/// a JSON document, such characters are always in strings, so the result means the same.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |character| is_unprintable(character) && character != '\n')
 }

@@ -33,7 +33,8 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Determines what the operands are: a dkms.conf or a directory that has one, another file, or MODULE/VERSION.
+    /// Determines what the operands are: a dkms.conf or a directory that has one, another file, or
+    /// MODULE/VERSION.
     ///
     /// # Errors
     /// There are too many operands.
@@ -219,8 +220,8 @@ fn check_word(arguments: &Arguments) -> Result<()> {
     Err(UsageError::UnknownWord { action, word, known, meant }.into())
 }
 
-/// The kernels that an action works on: those that the package `all_of` is built for (`--all`), else the given ones,
-/// else the running one, or the newest of an image.
+/// The kernels that an action works on: those that the package `all_of` is built for (`--all`), else the
+/// given ones, else the running one, or the newest of an image.
 pub(crate) fn kernels(
     system: &System,
     words: &KernelWords,
@@ -236,8 +237,8 @@ pub(crate) fn kernels(
     running(system, words).map(|kernel| vec![kernel])
 }
 
-/// The kernels that modules are built for: like [`kernels`], but in an image there can be several, depending on
-/// framework.conf. Reports the kernels of an image.
+/// The kernels that modules are built for: like [`kernels`], but in an image there can be several, depending
+/// on framework.conf. Reports the kernels of an image.
 pub(crate) fn kernels_to_build(system: &System, sink: &dyn Sink, words: &KernelWords) -> Result<Vec<Kernel>> {
     let chosen = match (words.releases.is_empty(), default::of_image(system)) {
         (true, Some(chosen)) => chosen,

@@ -1,10 +1,10 @@
 //! `--root DIR`: the same actions on the system in DIR, such as an image that is being built.
 //!
-//! dkms enters a new mount namespace, in which every path has the same meaning as in that system. If that system
-//! has a compiler, make and depmod that run on this machine, DIR becomes the root directory, and its own programs
-//! are used. Otherwise the programs of the machine are used, the trees of that system are mounted over those of the
-//! machine, and everything else is read-only. In both cases, dkms.conf, links and records are the same as if dkms
-//! had run inside.
+//! dkms enters a new mount namespace, in which every path has the same meaning as in that system. If that
+//! system has a compiler, make and depmod that run on this machine, DIR becomes the root directory, and its
+//! own programs are used. Otherwise the programs of the machine are used, the trees of that system are
+//! mounted over those of the machine, and everything else is read-only. In both cases, dkms.conf, links and
+//! records are the same as if dkms had run inside.
 
 use crate::actions::Action;
 use crate::cli::Arguments;
@@ -59,8 +59,8 @@ pub(crate) struct Entered {
     shown: Option<(Root, Vec<PathBuf>)>,
 }
 
-/// Enters the other root if the command line names one, and converts the paths on the command line to paths in it.
-/// These are paths of the machine, unless they are below DIR or in one of the trees of that system.
+/// Enters the other root if the command line names one, and converts the paths on the command line to paths
+/// in it. These are paths of the machine, unless they are below DIR or in one of the trees of that system.
 ///
 /// # Errors
 /// DIR is not a directory, or private mounts are not permitted.
@@ -117,8 +117,8 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The directories of the machine that stay writable: the system itself, the directories of the archive or report to
-/// write, the cache, and temporary directories.
+/// The directories of the machine that stay writable: the system itself, the directories of the archive or
+/// report to write, the cache, and temporary directories.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
@@ -136,8 +136,8 @@ fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
     files.filter_map(dir).chain(std::env::current_dir()).collect()
 }
 
-/// Makes that system the root directory, and mounts in it the files of the machine that the command line names, and
-/// the cache of the machine. Returns the path of the cache in it.
+/// Makes that system the root directory, and mounts in it the files of the machine that the command line
+/// names, and the cache of the machine. Returns the path of the cache in it.
 fn with_its_programs(
     system: Root,
     arguments: &mut Arguments,
@@ -210,7 +210,8 @@ impl Entered {
     }
 }
 
-/// Creates the trees that dkms writes to, if they are missing. Otherwise they would be created on the machine.
+/// Creates the trees that dkms writes to, if they are missing. Otherwise they would be created on the
+/// machine.
 fn create_trees(system: &Root, layout: &Layout) -> Result<()> {
     let written = [&layout.dkms_tree, &layout.source_tree];
     written.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
@@ -283,8 +284,8 @@ fn has_tools(system: &Root) -> Result<bool> {
     Ok(compiler && ours.is_some_and(|ours| kind_of_program(ours) == kind_of_program(make)))
 }
 
-/// Whether the programs in this directory of the system do not run on this machine, but those in the same directory of
-/// the machine do.
+/// Whether the programs in this directory of the system do not run on this machine, but those in the same
+/// directory of the machine do.
 fn needs_programs_of_machine(system: &Root, dir: &Path) -> Result<bool> {
     let program = dir.join("scripts/basic/fixdep");
     let ours = dkms_sys::fs::open("/proc/self/exe").ok().and_then(kind_of_program);

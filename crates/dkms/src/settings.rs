@@ -1,4 +1,5 @@
-//! Determines the trees and settings: defaults, then framework.conf, then the command line, which has precedence.
+//! Determines the trees and settings: defaults, then framework.conf, then the command line, which has
+//! precedence.
 
 use crate::cli::Arguments;
 use crate::operand::absolute;

@@ -1,5 +1,5 @@
-//! Detects where dkms runs: on a machine, in a chroot, or in a container. In a chroot or container, the system can be
-//! an image that another system builds.
+//! Detects where dkms runs: on a machine, in a chroot, or in a container. In a chroot or container, the
+//! system can be an image that another system builds.
 
 use crate::actions::Action;
 use dkms_core::host::Host;
@@ -68,8 +68,8 @@ fn names_container(environment: &[u8]) -> bool {
         .any(|variable| variable.strip_prefix(b"container=").is_some_and(|value| !value.is_empty()))
 }
 
-/// Detects whether the system is an image. If so, the running kernel is irrelevant, and the default kernel is the
-/// newest of the image.
+/// Detects whether the system is an image. If so, the running kernel is irrelevant, and the default kernel is
+/// the newest of the image.
 pub(crate) fn recognise_image(host: &mut Host, layout: &Layout, action: Action) {
     let running_is_installed = installed::is_installed(layout, &host.release);
     let surroundings = Surroundings::detect(running_is_installed);

@@ -42,7 +42,8 @@ enum Mode {
     /// One JSON document; events go to standard error.
     Document,
     Plain,
-    /// Plain lines for the log of a package manager. Failures are printed at the end, where users look for them.
+    /// Plain lines for the log of a package manager. Failures are printed at the end, where users look for
+    /// them.
     Managed(Mutex<Vec<String>>),
     Live(Box<Progress>),
 }

@@ -36,8 +36,8 @@ fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaire
     fsck::repair(call.system, call.sink, filters, report)
 }
 
-/// The answer, based on the findings that are left. Places that could not be read take precedence, because they
-/// may hide more findings.
+/// The answer, based on the findings that are left. Places that could not be read take precedence, because
+/// they may hide more findings.
 fn answer(left: &Report, repaired: bool) -> Answer {
     if !left.unreadable.is_empty() {
         let text = format!("{} could not be inspected", count(left.unreadable.len(), "place"));

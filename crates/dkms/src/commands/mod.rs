@@ -112,8 +112,8 @@ fn check_readable(layout: &Layout, sink: &dyn Sink) -> Result<()> {
     Ok(())
 }
 
-/// Does what follows an action, even if it failed: writes the page of `--timings`, and updates the kernels that
-/// are held back.
+/// Does what follows an action, even if it failed: writes the page of `--timings`, and updates the kernels
+/// that are held back.
 fn finish(call: &Call<'_>, action: Action, error: Option<&Error>) {
     let (arguments, system, sink) = (call.arguments, call.system, call.sink);
     if arguments.dry_run {

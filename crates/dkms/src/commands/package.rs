@@ -46,8 +46,8 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// Records an `add` for the RPM transaction even if it fails because the package is already added: that is the
-/// case in an upgrade to another release of the same version.
+/// Records an `add` for the RPM transaction even if it fails because the package is already added: that is
+/// the case in an upgrade to another release of the same version.
 fn record_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
     let must_record = action == Action::Add && call.overrides().rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
@@ -87,8 +87,8 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
     Ok(plan)
 }
 
-/// The steps that build and install a package that is in the tree. If it is not there yet, `added_first` is its
-/// dkms.conf.
+/// The steps that build and install a package that is in the tree. If it is not there yet, `added_first` is
+/// its dkms.conf.
 fn changes(
     call: &Call<'_>,
     action: Action,

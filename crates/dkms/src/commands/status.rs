@@ -48,8 +48,8 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// The table of packages and kernels. Its kernels are those of the entries, and those in /lib/modules that the
-/// filters select.
+/// The table of packages and kernels. Its kernels are those of the entries, and those in /lib/modules that
+/// the filters select.
 fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
     let layout = &call.system.layout;
     let arch = call.arch();

@@ -71,7 +71,8 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
     call.print_or_execute(plan_loading(archive), |_| admit(call, &origin, kernel).map(|_| ()))
 }
 
-/// The plan for loading an archive. Its contents are known only after unpacking; later steps are planned then.
+/// The plan for loading an archive. Its contents are known only after unpacking; later steps are planned
+/// then.
 pub(super) fn plan_loading(archive: &Path) -> Plan {
     let reason = "its contents are known only after unpacking: sources go to the source tree, and modules become built";
     Plan::of(Operation::LoadArchive(archive.to_owned()), reason)

@@ -1,9 +1,9 @@
 //! Estimates when all builds of a command will have ended.
 //!
 //! Each build has a weight: the seconds that its last build took, or an estimate from the size of its source.
-//! The progress of a running build is the number of its object files, compared with that of its last build. The
-//! pace is the number of real seconds for a second of weight, measured in this command. The remaining work is then
-//! distributed over the job slots, as the scheduler does.
+//! The progress of a running build is the number of its object files, compared with that of its last build.
+//! The pace is the number of real seconds for a second of weight, measured in this command. The remaining
+//! work is then distributed over the job slots, as the scheduler does.
 
 use dkms_core::event::{Event, Progress, Queued};
 use dkms_core::ids::Build;
@@ -11,8 +11,8 @@ use dkms_core::tree::manifest::BuildOrigin;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Seconds of weight at the pace 1 that are added to the measured ones, because the first seconds of a command are
-/// not representative.
+/// Seconds of weight at the pace 1 that are added to the measured ones, because the first seconds of a
+/// command are not representative.
 const PRESUMED: f64 = 3.0;
 /// The progress of a running build is at most this.
 const ALMOST: f64 = 0.95;
@@ -133,7 +133,8 @@ impl Estimate {
         Duration::try_from_secs_f64(lanes.into_iter().fold(0.0, f64::max)).ok()
     }
 
-    /// Whether the estimate is based on more than the sizes of sources: on earlier builds, or on one of this command.
+    /// Whether the estimate is based on more than the sizes of sources: on earlier builds, or on one of this
+    /// command.
     fn has_basis(&self) -> bool {
         let (mut known, mut unknown) = (0.0, 0.0);
         for work in self.builds.values() {

@@ -43,7 +43,8 @@ fn diagnostic(diagnostic: &Diagnostic, fixed: bool) -> Value {
     })
 }
 
-/// `dkms lint`: each diagnostic with its line, the reason and the correction. `with_fix` is the option `--fix`.
+/// `dkms lint`: each diagnostic with its line, the reason and the correction. `with_fix` is the option
+/// `--fix`.
 pub(crate) fn text(report: &Report, with_fix: bool) -> String {
     let mut out = String::new();
     let path = report.path.display();

@@ -1,5 +1,5 @@
-//! Text with colours for a terminal. Escape sequences in names and texts are made visible, so that only those of
-//! this module reach the terminal.
+//! Text with colours for a terminal. Escape sequences in names and texts are made visible, so that only those
+//! of this module reach the terminal.
 
 use crate::printable::{on_one_line, without_pins};
 

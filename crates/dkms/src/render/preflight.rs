@@ -45,8 +45,8 @@ fn reason(state: &PackageState) -> Option<String> {
     }
 }
 
-/// `dkms preflight`: a line for each kernel, then the packages that would not be built for it; with `verbose`,
-/// all packages.
+/// `dkms preflight`: a line for each kernel, then the packages that would not be built for it; with
+/// `verbose`, all packages.
 pub(crate) fn text(report: &Report, verbose: bool) -> String {
     if report.kernels.is_empty() {
         return format!("{} offers no new kernel\n", report.manager);

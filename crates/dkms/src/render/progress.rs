@@ -1,5 +1,6 @@
-//! The live view on a terminal. It has a line for each running build, with its stage, its object files and its
-//! times. Below them, a summary shows how many builds have ended, the remaining time, and which builds wait.
+//! The live view on a terminal. It has a line for each running build, with its stage, its object files and
+//! its times. Below them, a summary shows how many builds have ended, the remaining time, and which builds
+//! wait.
 
 use super::estimate::Estimate;
 use super::numbers::duration;

@@ -50,8 +50,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Creates a table of these entries, with columns for their kernels and those in `present`. `failed` returns
-    /// whether the last build of a package for a kernel failed.
+    /// Creates a table of these entries, with columns for their kernels and those in `present`. `failed`
+    /// returns whether the last build of a package for a kernel failed.
     pub(crate) fn new(
         entries: &[Entry],
         present: &[Kernel],

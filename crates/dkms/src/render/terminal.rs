@@ -1,9 +1,10 @@
-//! A terminal that may disappear. indicatif panics if it cannot draw, but a failure of the live view must not abort
-//! the command. Therefore every operation here succeeds; after the first failure, nothing is written any more.
+//! A terminal that may disappear. indicatif panics if it cannot draw, but a failure of the live view must not
+//! abort the command. Therefore every operation here succeeds; after the first failure, nothing is written
+//! any more.
 //!
-//! indicatif fills each line with spaces, so that the cursor wraps to the next line. If the width of the terminal
-//! changes, terminals rejoin such lines, and indicatif would then erase the text above them. [`Lines`] ends each
-//! line with a line feed instead.
+//! indicatif fills each line with spaces, so that the cursor wraps to the next line. If the width of the
+//! terminal changes, terminals rejoin such lines, and indicatif would then erase the text above them.
+//! [`Lines`] ends each line with a line feed instead.
 
 use console::Term;
 use indicatif::TermLike;

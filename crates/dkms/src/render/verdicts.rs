@@ -15,8 +15,8 @@ pub(crate) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Reasons as JSON. Only a refusal has an error number and a log message of the kernel: for a doubt, they could
-/// be wrong.
+/// Reasons as JSON. Only a refusal has an error number and a log message of the kernel: for a doubt, they
+/// could be wrong.
 fn reasons(reasons: &[Reason], refused: bool) -> Value {
     list(reasons, |reason| {
         json!({

@@ -114,8 +114,8 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// The labels for a bar, from the longest to the shortest: the package, and the kernel if there are several
-    /// kernels.
+    /// The labels for a bar, from the longest to the shortest: the package, and the kernel if there are
+    /// several kernels.
     fn names(&self, step: &Step) -> Vec<String> {
         let (package, kernel) = (&step.build.package, &step.build.kernel);
         let several = self.run.builds.iter().any(|other| other.build.kernel != *kernel);

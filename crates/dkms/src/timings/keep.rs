@@ -13,8 +13,8 @@ const KEPT: usize = 5;
 /// An unfinished page that is older than this was left behind by a killed command.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Whether this system keeps pages. An image that is being built does not, because pages would make two builds of
-/// the same image differ.
+/// Whether this system keeps pages. An image that is being built does not, because pages would make two
+/// builds of the same image differ.
 pub(super) fn is_kept(host: &Host, layout: &Layout) -> bool {
     host.source_date_epoch().is_none()
         && host.other_root.is_none()

@@ -1,9 +1,9 @@
 //! The page of `--timings`: how a command spent its time, and what would make it faster.
 //!
-//! It needs no measurements of its own. [`Recorder`] keeps the events of a command with their times, `read` turns
-//! them into builds (`run`), `waits` finds what builds waited for, `path` finds the critical path, `advice` finds
-//! what to improve, `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). A
-//! failure in any of this never makes the command fail.
+//! It needs no measurements of its own. [`Recorder`] keeps the events of a command with their times, `read`
+//! turns them into builds (`run`), `waits` finds what builds waited for, `path` finds the critical path,
+//! `advice` finds what to improve, `chart` and `page` draw. The pages of the last commands are kept in the
+//! tree (`keep`). A failure in any of this never makes the command fail.
 
 mod advice;
 mod chart;
@@ -29,8 +29,8 @@ use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
 
-/// Writes the page of a command that has ended: to the file of `--timings`, and into the tree. `error` is the error
-/// of the command.
+/// Writes the page of a command that has ended: to the file of `--timings`, and into the tree. `error` is the
+/// error of the command.
 pub(crate) fn finish(
     recorder: &Recorder,
     arguments: &Arguments,

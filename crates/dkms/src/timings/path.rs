@@ -1,5 +1,5 @@
-//! Finds the critical path: the builds and steps that waited for each other, which determine how long the command
-//! takes.
+//! Finds the critical path: the builds and steps that waited for each other, which determine how long the
+//! command takes.
 
 use super::run::{Item, Part, Reason, Run, Step};
 

@@ -38,13 +38,14 @@ pub(crate) struct Recorder {
     begun: Instant,
     entries: Mutex<Vec<Entry>>,
     slots: Mutex<Option<SlotsInUse>>,
-    /// The file of `--timings=FILE`. It is opened at the start, because with `--root` the machine's files cannot
-    /// be reached at the end.
+    /// The file of `--timings=FILE`. It is opened at the start, because with `--root` the machine's files
+    /// cannot be reached at the end.
     file: Option<(PathBuf, File)>,
 }
 
 impl Recorder {
-    /// Starts to record, and creates the file of `--timings`. The error is the reason why it cannot be created.
+    /// Starts to record, and creates the file of `--timings`. The error is the reason why it cannot be
+    /// created.
     pub(crate) fn start(arguments: &Arguments) -> (Self, Option<dkms_sys::IoError>) {
         let path = arguments.timings_file.clone().filter(|_| !arguments.dry_run);
         // An existing page stays until the new page is written.
@@ -109,7 +110,8 @@ impl Recorder {
         self.begun.elapsed()
     }
 
-    /// Writes the page to the file of `--timings=FILE`, and returns its path; `None` if there is no such file.
+    /// Writes the page to the file of `--timings=FILE`, and returns its path; `None` if there is no such
+    /// file.
     pub(super) fn write(&self, page: &str) -> Option<std::io::Result<PathBuf>> {
         let (path, mut file) = self.file.as_ref().map(|(path, file)| (path, file))?;
         let written = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));

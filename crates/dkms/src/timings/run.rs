@@ -217,7 +217,8 @@ impl Step {
         self.stages.iter().find(|stage| stage.name == "make")
     }
 
-    /// The object file after which the compiler began no other for the longest time, and that time in seconds.
+    /// The object file after which the compiler began no other for the longest time, and that time in
+    /// seconds.
     pub(super) fn slowest_object(&self) -> Option<(&str, f64)> {
         let end = self.make()?.to;
         let ends = self.compiled.iter().skip(1).map(|(at, _)| *at).chain([end]);

@@ -87,8 +87,8 @@ fn waits_of(run: &Run, step: &Step, most: usize, locks: &[Lock<'_>]) -> Vec<Wait
     waits
 }
 
-/// The reason why a build waited between two moments although its dependencies were installed; `None` if it only
-/// took time to start.
+/// The reason why a build waited between two moments although its dependencies were installed; `None` if it
+/// only took time to start.
 fn for_slot(run: &Run, step: &Step, from: f64, to: f64, most: usize) -> Option<Reason> {
     let middle = f64::midpoint(from, to);
     let runs = |other: &Step| {
