@@ -422,7 +422,7 @@ fn help_about(words: &[String]) -> Stop {
     };
     let action = words.iter().find_map(|word| Action::from_word(word));
     match action {
-        Some(action) => Stop::Text(help::of_action(action.row())),
+        Some(action) => Stop::Text(help::action_help(action.row())),
         None if words.iter().all(|word| word == HELP) => Stop::Text(help::overview()),
         None => Stop::Wrong(format!("dkms: error: {}\n", unknown_action(words))),
     }

@@ -106,7 +106,7 @@ fn help_is_about_everything_or_about_one_action() {
         assert_eq!(text(words), help::overview(), "{words}");
     }
     for row in ACTIONS {
-        let expected = help::of_action(row);
+        let expected = help::action_help(row);
         for words in ["help ACTION", "ACTION --help", "--help ACTION", "-h ACTION", "-k 6.1 ACTION a/1 -h"] {
             assert_eq!(text(&words.replace("ACTION", row.word)), expected, "{words}");
         }
