@@ -43,7 +43,8 @@ pub(crate) struct Machine {
 }
 
 /// A kernel that has modules in `/lib/modules` or builds in the tree.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct KernelState {
     pub kernel: String,
     pub arch: String,
@@ -57,13 +58,15 @@ pub(crate) struct KernelState {
     /// `yes`, `no` or `unknown`; none if it is not present.
     pub ready: Option<String>,
     /// The checks of `dkms ready`.
+    #[serde(skip_deserializing)]
     pub checks: Vec<Check>,
     /// What it does with modules that have no trusted signature.
     pub policy: Option<String>,
 }
 
 /// A package version, and its state for a kernel.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct BuildState {
     pub package: String,
     pub version: String,
@@ -86,6 +89,7 @@ pub(crate) struct BuildState {
     pub first_error: Option<String>,
     /// The worst verdict on its modules.
     pub verdict: Option<String>,
+    #[serde(skip_deserializing)]
     pub modules: Vec<Module>,
 }
 
@@ -241,4 +245,44 @@ pub(crate) struct Problem {
     /// Instructions that are not commands.
     #[serde(deserialize_with = "bounded::list")]
     pub help: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_core::ids::{Kernel, PackageId};
+    use dkms_core::look::ready::Wait;
+    use dkms_core::look::verify::Outcome;
+
+    #[test]
+    fn the_keys_of_pending_items_and_checks_stay_the_same() {
+        let item = |package| Item {
+            package,
+            kernel: Kernel::new("6.1", "x86_64").unwrap(),
+            wait: Wait::Headers,
+            what: "x".into(),
+            help: vec!["y".into()],
+        };
+        let check = Check {
+            about: None,
+            answer: Outcome::Refused,
+            what: "x".into(),
+            help: Some("y".into()),
+            reasons: Vec::new(),
+            remark: true,
+        };
+        for (json, expected) in [
+            (
+                serde_json::to_string(&item(PackageId::new("a", "1").ok())),
+                r#"{"package":"a","version":"1","kernel":"6.1","arch":"x86_64","waits_for":"headers","what":"x","help":["y"]}"#,
+            ),
+            (
+                serde_json::to_string(&item(None)),
+                r#"{"package":null,"version":null,"kernel":"6.1","arch":"x86_64","waits_for":"headers","what":"x","help":["y"]}"#,
+            ),
+            (serde_json::to_string(&check), r#"{"about":null,"answer":"no","what":"x","help":"y"}"#),
+        ] {
+            assert_eq!(json.unwrap(), expected);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use super::data::{BuildState, KernelState, Machine, Severity};
 use dkms_core::look::ready::{Item, Wait};
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// The name and the help text of a metric.
 type Family = (&'static str, &'static str);
@@ -56,16 +56,16 @@ type Labels<'a> = Vec<(&'static str, &'a str)>;
 /// The text of the file.
 pub(super) fn text(machine: &Machine) -> String {
     let mut out = Out::default();
-    out.family(INFO, [(vec![("version", machine.dkms.as_str())], Value::Count(1))]);
-    out.family(TIME, [(Vec::new(), Value::Count(machine.generated))]);
+    out.family(INFO, [(vec![("version", machine.dkms.as_str())], 1)]);
+    out.family(TIME, [(Vec::new(), machine.generated)]);
     kernels(&mut out, machine);
     packages(&mut out, machine);
     builds(&mut out, machine);
     key(&mut out, machine);
-    out.family(FSCK, [(Vec::new(), Value::count(machine.fsck.findings.len()))]);
+    out.family(FSCK, [(Vec::new(), machine.fsck.findings.len())]);
     let problems = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
         let count = machine.problems.iter().filter(|problem| problem.severity == severity).count();
-        (vec![("severity", severity.word())], Value::count(count))
+        (vec![("severity", severity.word())], count)
     });
     out.family(PROBLEMS, problems);
     let disk = &machine.disk;
@@ -75,8 +75,7 @@ pub(super) fn text(machine: &Machine) -> String {
         ("cache", disk.cache),
         ("installed", Some(disk.installed)),
     ];
-    let known =
-        usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], Value::Count(bytes?))));
+    let known = usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], bytes?)));
     out.family(DISK, known);
     out.0
 }
@@ -87,7 +86,7 @@ fn kernels(out: &mut Out, machine: &Machine) {
     }
     let present = || machine.kernels.iter().filter(|kernel| kernel.present);
     let mut add_flag = |family, flag: &dyn Fn(&KernelState) -> bool| {
-        out.family(family, present().map(|kernel| (labels(kernel), Value::from(flag(kernel)))));
+        out.family(family, present().map(|kernel| (labels(kernel), u8::from(flag(kernel)))));
     };
     add_flag(RUNNING, &|kernel| kernel.running);
     add_flag(NEWEST, &|kernel| kernel.newest);
@@ -99,7 +98,7 @@ fn kernels(out: &mut Out, machine: &Machine) {
         };
         let mut labels = labels(kernel);
         labels.push(("waits_for", wait.word()));
-        (labels, Value::count(machine.pending.iter().filter(is_counted).count()))
+        (labels, machine.pending.iter().filter(is_counted).count())
     });
     out.family(PENDING, waiting);
     let failed = present().map(|kernel| {
@@ -108,7 +107,7 @@ fn kernels(out: &mut Out, machine: &Machine) {
                 && build.arch.as_ref() == Some(&kernel.arch)
                 && build.failed_log.is_some()
         };
-        (labels(kernel), Value::count(machine.builds.iter().filter(is_counted).count()))
+        (labels(kernel), machine.builds.iter().filter(is_counted).count())
     });
     out.family(FAILED_COUNT, failed);
 }
@@ -116,7 +115,7 @@ fn kernels(out: &mut Out, machine: &Machine) {
 fn packages(out: &mut Out, machine: &Machine) {
     let with_kernel = || machine.builds.iter().filter(|build| build.kernel.is_some());
     let mut add_flag = |family, flag: &dyn Fn(&BuildState) -> Option<bool>| {
-        let samples = with_kernel().filter_map(|build| Some((labels(build), Value::from(flag(build)?))));
+        let samples = with_kernel().filter_map(|build| Some((labels(build), u8::from(flag(build)?))));
         out.family(family, samples);
     };
     add_flag(INSTALLED, &|build| Some(build.state.starts_with("installed")));
@@ -134,15 +133,12 @@ fn builds(out: &mut Out, machine: &Machine) {
         labels
     };
     let durations =
-        built().filter_map(|build| Some((with_origin(build), Value::Seconds(build.build_seconds?))));
+        built().filter_map(|build| Some((with_origin(build), format!("{:.3}", build.build_seconds?))));
     out.family(DURATION, durations);
-    out.family(
-        BUILT_AT,
-        built().filter_map(|build| Some((with_origin(build), Value::Count(build.built_at?)))),
-    );
+    out.family(BUILT_AT, built().filter_map(|build| Some((with_origin(build), build.built_at?))));
     let counts = ["built", "cache", "registry", "unknown"].map(|word| {
         let count = built().filter(|build| build.state != "failed" && origin(build) == word).count();
-        (vec![("origin", word)], Value::count(count))
+        (vec![("origin", word)], count)
     });
     out.family(BUILDS, counts);
 }
@@ -165,45 +161,15 @@ fn key(out: &mut Out, machine: &Machine) {
     let key = machine.key.as_ref();
     let certificate = || key.map_or("", |key| key.certificate.as_str());
     let end = key.and_then(|key| key.not_after);
-    out.family(EXPIRY, end.map(|end| (vec![("certificate", certificate())], Value::Time(end))));
+    out.family(EXPIRY, end.map(|end| (vec![("certificate", certificate())], end)));
     let trusted = key.and_then(|key| key.trusted);
-    out.family(TRUSTED, trusted.map(|is| (vec![("certificate", certificate())], Value::from(is))));
+    out.family(TRUSTED, trusted.map(|is| (vec![("certificate", certificate())], u8::from(is))));
     let enabled = match machine.secure_boot.state.as_str() {
         "on" => Some(true),
         "unknown" | "" => None,
         _ => Some(false),
     };
-    out.family(SECURE_BOOT, enabled.map(|is| (Vec::new(), Value::from(is))));
-}
-
-/// A value of a metric.
-#[derive(Clone, Copy)]
-enum Value {
-    Count(u64),
-    Time(i64),
-    Seconds(f64),
-}
-
-impl Value {
-    fn count(count: usize) -> Self {
-        Self::Count(u64::try_from(count).unwrap_or(u64::MAX))
-    }
-}
-
-impl From<bool> for Value {
-    fn from(is: bool) -> Self {
-        Self::Count(u64::from(is))
-    }
-}
-
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Count(n) => write!(f, "{n}"),
-            Self::Time(seconds) => write!(f, "{seconds}"),
-            Self::Seconds(seconds) => write!(f, "{seconds:.3}"),
-        }
-    }
+    out.family(SECURE_BOOT, enabled.map(|is| (Vec::new(), u8::from(is))));
 }
 
 /// The text of the file.
@@ -212,7 +178,11 @@ struct Out(String);
 
 impl Out {
     /// Adds a metric with its samples. It is left out if there are none.
-    fn family<'a>(&mut self, (name, help): Family, samples: impl IntoIterator<Item = (Labels<'a>, Value)>) {
+    fn family<'a, V: Display>(
+        &mut self,
+        (name, help): Family,
+        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
+    ) {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return;

@@ -2,7 +2,7 @@
 //! the length of every list is limited, so that a document takes little more memory than its file.
 
 use super::super::bounded;
-use super::super::data::{MACHINE, Problem, Severity};
+use super::super::data::{BuildState, KernelState, MACHINE, Problem, Severity};
 use crate::render::json::SCHEMA;
 use serde::Deserialize;
 
@@ -17,44 +17,19 @@ struct Document {
     running: Option<String>,
     generated: u64,
     #[serde(deserialize_with = "bounded::list")]
-    kernels: Vec<Kernel>,
+    kernels: Vec<KernelState>,
     #[serde(deserialize_with = "bounded::list")]
-    builds: Vec<Build>,
+    builds: Vec<BuildState>,
     #[serde(deserialize_with = "bounded::list")]
     problems: Vec<Problem>,
     /// The entries of `status`.
     #[serde(deserialize_with = "bounded::optional_list")]
-    entries: Option<Vec<Build>>,
+    entries: Option<Vec<BuildState>>,
     /// This and the following keys are those of `ready`.
     kernel: Option<String>,
     ready: Option<String>,
     #[serde(deserialize_with = "bounded::list")]
     checks: Vec<Check>,
-}
-
-/// A kernel of a machine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Kernel {
-    pub kernel: String,
-    pub running: bool,
-    pub newest: bool,
-    /// `yes`, `no` or `unknown`.
-    pub ready: Option<String>,
-}
-
-/// A package version on a machine, and its state.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Build {
-    pub package: String,
-    pub version: String,
-    pub kernel: Option<String>,
-    pub state: String,
-    pub verdict: Option<String>,
-    pub failed_log: Option<String>,
-    pub built_missing: bool,
-    pub differs: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,8 +48,8 @@ pub(super) struct Machine {
     pub running: Option<String>,
     /// When the document was written, in seconds since 1970; 0 if that is unknown.
     pub generated: u64,
-    pub kernels: Vec<Kernel>,
-    pub builds: Vec<Build>,
+    pub kernels: Vec<KernelState>,
+    pub builds: Vec<BuildState>,
     pub problems: Vec<Problem>,
 }
 
@@ -108,7 +83,13 @@ impl Machine {
             (false, None, Some(kernel)) if document.ready.is_some() => {
                 machine.problems = problems(document.checks, &kernel);
                 let running = machine.running.as_deref() == Some(&kernel);
-                machine.kernels = vec![Kernel { kernel, running, newest: true, ready: document.ready }];
+                machine.kernels = vec![KernelState {
+                    kernel,
+                    running,
+                    newest: true,
+                    ready: document.ready,
+                    ..KernelState::default()
+                }];
             }
             _ => return Err(NOT_OURS.to_owned()),
         }

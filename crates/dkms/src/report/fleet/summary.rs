@@ -1,9 +1,9 @@
 //! Summarises all machines, and writes their rows of the page while the documents are read.
 
-use super::super::data::Severity;
+use super::super::data::{BuildState, Severity};
 use super::super::words::{self, short};
 use super::causes::Causes;
-use super::document::{Build, Machine};
+use super::document::Machine;
 use crate::render::numbers::count;
 use dkms_core::time::utc;
 use dkms_pages::{Html, Tone};
@@ -180,7 +180,7 @@ impl Summary {
 
 /// Adds the kernels of a machine, with their packages.
 fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
-    let mut by_kernel: BTreeMap<&str, Vec<&Build>> = BTreeMap::new();
+    let mut by_kernel: BTreeMap<&str, Vec<&BuildState>> = BTreeMap::new();
     for build in &machine.builds {
         by_kernel.entry(build.kernel.as_deref().unwrap_or_default()).or_default().push(build);
     }
@@ -209,22 +209,23 @@ fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
 }
 
 /// The names of packages. Those with a problem come first, with their state.
-fn package_list(builds: &[&Build]) -> String {
-    let (good, bad): (Vec<&Build>, Vec<&Build>) = builds.iter().copied().partition(|build| is_good(build));
-    let name = |build: &Build| format!("{}/{}", short(&build.package, 80), short(&build.version, 80));
+fn package_list(builds: &[&BuildState]) -> String {
+    let (good, bad): (Vec<&BuildState>, Vec<&BuildState>) =
+        builds.iter().copied().partition(|build| is_good(build));
+    let name = |build: &BuildState| format!("{}/{}", short(&build.package, 80), short(&build.version, 80));
     let bad = bad.into_iter().map(|build| format!("{} ({})", name(build), state(build)));
     bad.chain(good.into_iter().map(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a package is installed and the kernel would load its modules.
-fn is_good(build: &Build) -> bool {
+fn is_good(build: &BuildState) -> bool {
     build.state.starts_with("installed")
         && build.verdict.as_deref() != Some("refused")
         && build.failed_log.is_none()
         && !build.built_missing
 }
 
-fn state(build: &Build) -> String {
+fn state(build: &BuildState) -> String {
     if build.verdict.as_deref() == Some("refused") {
         "would not load".to_owned()
     } else if build.built_missing {
@@ -256,20 +257,24 @@ fn problems(html: &mut Html, machine: &Machine) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Kernel;
+    use super::super::super::data::KernelState;
     use super::*;
 
     fn machine(packages: usize) -> Machine {
-        let build = |n: usize| Build {
+        let build = |n: usize| BuildState {
             package: format!("package-{n}"),
             version: "1.0".into(),
             kernel: Some("6.1.0-1-amd64".into()),
             state: "installed".into(),
-            ..Build::default()
+            ..BuildState::default()
         };
         Machine {
             host: "machine".into(),
-            kernels: vec![Kernel { kernel: "6.1.0-1-amd64".into(), newest: true, ..Kernel::default() }],
+            kernels: vec![KernelState {
+                kernel: "6.1.0-1-amd64".into(),
+                newest: true,
+                ..KernelState::default()
+            }],
             builds: (0..packages).map(build).collect(),
             ..Machine::default()
         }
