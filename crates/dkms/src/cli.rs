@@ -46,8 +46,10 @@ macro_rules! arguments {
             $(pub $list: Vec<String>,)*
             /// Every option that was given.
             given: Vec<Opt>,
-            action: Option<Action>,
-            second_action: Option<Action>,
+            /// The action, if there is one.
+            pub action: Option<Action>,
+            /// A second action, which is an error.
+            pub second_action: Option<Action>,
         }
 
         impl Given {
@@ -184,16 +186,6 @@ impl Arguments {
             let modules = usize::from(self.module.is_none()).min(self.words.len());
             self.registries.extend(self.words.drain(modules..));
         }
-    }
-
-    /// The action, if there is one.
-    pub(crate) fn action(&self) -> Option<Action> {
-        self.action
-    }
-
-    /// A second action, which is an error.
-    pub(crate) fn second_action(&self) -> Option<Action> {
-        self.second_action
     }
 
     /// The action's word, for messages.

@@ -41,8 +41,7 @@ impl Subject {
     pub(crate) fn from_arguments(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
-        let takes_several =
-            arguments.action().is_some_and(|action| action.row().operand == Operand::Packages);
+        let takes_several = arguments.action.is_some_and(|action| action.row().operand == Operand::Packages);
         if let Some(module) = &arguments.module {
             subject.module_version(module);
         }
@@ -50,7 +49,7 @@ impl Subject {
             subject.version = Some(version.clone());
         }
         let takes_word = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
-        let words_before = usize::from(arguments.action().is_some_and(takes_word));
+        let words_before = usize::from(arguments.action.is_some_and(takes_word));
         for word in arguments.words.iter().skip(words_before) {
             let path = Path::new(word);
             if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
@@ -190,7 +189,7 @@ fn option_of_others(option: &OptionRow, arguments: &Arguments) -> RequestError {
 
 /// The warning about options and operands without effect; none if there are no such options.
 pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
-    let row = arguments.action()?.row();
+    let row = arguments.action?.row();
     let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
     let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
     // Queries that take no operands report them as errors.
@@ -205,7 +204,7 @@ pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
 
 /// Checks the operand of an action that takes one of several words.
 fn check_word(arguments: &Arguments) -> Result<()> {
-    let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
+    let Some(action) = arguments.action.map(Action::row) else { return Ok(()) };
     let (known, words) = match action.operand {
         Operand::Words(known) => (known, arguments.words.as_slice()),
         // A module follows.
@@ -309,7 +308,7 @@ fn with_arches(system: &System, releases: &[impl AsRef<str>], arches: &[String])
 /// The kernel of an action that takes only one.
 pub(crate) fn one_kernel(system: &System, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
-    let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
+    let must_name = arguments.action.is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
         return Err(RequestError::KernelNotNamed(action.to_owned()).into());
     }

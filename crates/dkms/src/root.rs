@@ -71,7 +71,7 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     if path == Path::new("/") {
         return Ok(None);
     }
-    if arguments.action() == Some(Action::Mok) {
+    if arguments.action == Some(Action::Mok) {
         let works_on = "this machine's firmware and kernel";
         return Err(RequestError::OtherRoot { action: "mok", works_on }.into());
     }
@@ -128,7 +128,7 @@ fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<P
 
 /// The directories of the files that `dkms report` writes: those of the given files, and the current one.
 fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
-    if arguments.action() != Some(Action::Report) {
+    if arguments.action != Some(Action::Report) {
         return Vec::new();
     }
     let files = arguments.words.iter().map(Path::new).chain(arguments.metrics.as_deref());

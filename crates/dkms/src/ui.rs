@@ -53,7 +53,7 @@ impl Ui {
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let one_document = arguments.dry_run
             || arguments.kmm
-            || arguments.action().is_some_and(|action| action.row().is_document());
+            || arguments.action.is_some_and(|action| action.row().is_document());
         let mode = if arguments.quiet {
             Mode::Quiet
         } else if arguments.json && one_document {
@@ -74,7 +74,7 @@ impl Ui {
             Mode::Plain
         };
         let builds = |action: Action| action.row().relation(Opt::Timings) != Relation::Foreign;
-        let (recorder, failed) = match arguments.action().is_some_and(builds) {
+        let (recorder, failed) = match arguments.action.is_some_and(builds) {
             true => Some(Recorder::start(arguments)).unzip(),
             false => (None, None),
         };
@@ -188,7 +188,7 @@ impl Ui {
 
 /// Whether hooks of package managers call this action.
 fn is_hook(arguments: &Arguments) -> bool {
-    arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
+    arguments.action.is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
 /// Returns the text for a terminal or a file: unprintable characters are escaped, and PINs are removed.

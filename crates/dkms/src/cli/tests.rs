@@ -69,7 +69,7 @@ fn an_empty_value_is_no_value() {
         }
     }
     let words = read(&["", "status", "", ""]).unwrap_or_default();
-    assert_eq!((words.action(), words.words), (Some(Action::Status), Vec::new()));
+    assert_eq!((words.action, words.words), (Some(Action::Status), Vec::new()));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn words_become_actions_and_operands() {
     ];
     for (words, action, second, operands) in table {
         let arguments = line(words).unwrap_or_default();
-        assert_eq!((arguments.action(), arguments.second_action()), (action, second), "{words}");
+        assert_eq!((arguments.action, arguments.second_action), (action, second), "{words}");
         assert_eq!(arguments.words.join(" "), operands, "{words}");
     }
 }

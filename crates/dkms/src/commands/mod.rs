@@ -40,10 +40,10 @@ use dkms_core::tree::layout::Layout;
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
-    let Some(action) = arguments.action() else {
+    let Some(action) = arguments.action else {
         return Err(cli::unknown_action(&arguments.words).into());
     };
-    if let Some(second) = arguments.second_action() {
+    if let Some(second) = arguments.second_action {
         return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
     }
     let entered = crate::root::enter(arguments)?;

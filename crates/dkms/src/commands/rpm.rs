@@ -13,7 +13,7 @@ use dkms_core::plan::{Operation, Plan};
 use dkms_core::request::{OldDriverDisk, RequestError, UsageError};
 
 fn request(call: &Call<'_>) -> Result<PackRequest> {
-    let action = call.arguments.action();
+    let action = call.arguments.action;
     let package = call.subject.package(call.arguments.action_word())?;
     add::require_added(&call.system.layout, &package)?;
     let content = super::tarball::content(call);

@@ -23,7 +23,7 @@ fn words_as_package_scripts_write_them() {
     for (line, action, name, version) in table {
         let arguments = read(line);
         let subject = Subject::from_arguments(&arguments).unwrap();
-        assert_eq!(arguments.action(), Some(action), "{line}");
+        assert_eq!(arguments.action, Some(action), "{line}");
         assert_eq!(subject.name.as_deref(), Some(name), "{line}");
         assert_eq!(subject.version.as_deref(), Some(version), "{line}");
     }
