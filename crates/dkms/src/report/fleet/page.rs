@@ -38,7 +38,7 @@ fn facts(html: &mut Html, summary: &Summary) {
         for (name, count, class) in [
             ("not ready", summary.not_ready, "bad"),
             ("ready", summary.ready, "good"),
-            ("may be ready", unknown, "warn"),
+            ("unknown whether ready", unknown, "warn"),
             ("files could not be read", summary.unreadable_count, "warn"),
             ("older than three days", summary.old, "warn"),
         ] {
