@@ -4,7 +4,9 @@
 use super::super::bounded;
 use super::super::data::{BuildState, KernelState, MACHINE, Problem, Severity};
 use crate::render::json::SCHEMA;
+use dkms_sys::IoError;
 use serde::Deserialize;
+use serde_json::error::Category;
 
 /// The output of `dkms report --json`, `dkms status --json` or `dkms ready --json`.
 #[derive(Debug, Default, Deserialize)]
@@ -57,11 +59,11 @@ impl Machine {
     /// Reads a document. Without a host name in it, the machine is named after its file.
     ///
     /// # Errors
-    /// The reason why the document cannot be used. It does not quote the document.
-    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| reason(&e))?;
+    /// The document is not JSON, or not one that dkms writes.
+    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, DocumentError> {
+        let document: Document = serde_json::from_slice(bytes)?;
         if document.schema > SCHEMA {
-            return Err(format!("it was written by a newer dkms (schema {})", document.schema));
+            return Err(DocumentError::Newer(document.schema));
         }
         let name = document.host.filter(|host| !host.is_empty());
         let mut machine = Self {
@@ -73,7 +75,7 @@ impl Machine {
         };
         let is_report = document.report.as_deref() == Some(MACHINE);
         match (is_report, document.entries, document.kernel) {
-            _ if document.schema == 0 => return Err(NOT_OURS.to_owned()),
+            _ if document.schema == 0 => return Err(DocumentError::NotOurs),
             (true, ..) => {
                 machine.kernels = document.kernels;
                 machine.builds = document.builds;
@@ -91,7 +93,7 @@ impl Machine {
                     ..KernelState::default()
                 }];
             }
-            _ => return Err(NOT_OURS.to_owned()),
+            _ => return Err(DocumentError::NotOurs),
         }
         Ok(machine)
     }
@@ -107,17 +109,27 @@ impl Machine {
     }
 }
 
-const NOT_OURS: &str = "it is not the output of dkms report, status or ready with --json";
+/// The reason why a document cannot be used. Its text never quotes the document.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DocumentError {
+    #[error("it is a symbolic link")]
+    Link,
+    #[error("{}", .0.source)]
+    Unreadable(#[from] IoError),
+    #[error("it was written by a newer dkms (schema {0})")]
+    Newer(u32),
+    #[error("it is not the output of dkms report, status or ready with --json")]
+    NotOurs,
+    #[error("{} (line {}, column {})", syntax_error(.0), .0.line(), .0.column())]
+    Syntax(#[from] serde_json::Error),
+}
 
-/// The reason why a document cannot be parsed, without any of its text.
-fn reason(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
+/// The kind of an error in JSON, without any text of the document.
+fn syntax_error(error: &serde_json::Error) -> &'static str {
     match error.classify() {
-        serde_json::error::Category::Eof => format!("it ends too early (line {line}, column {column})"),
-        serde_json::error::Category::Data => {
-            format!("a value has a type or a size that dkms does not write (line {line}, column {column})")
-        }
-        _ => format!("it is not JSON (line {line}, column {column})"),
+        Category::Eof => "it ends too early",
+        Category::Data => "a value has a type or a size that dkms does not write",
+        Category::Io | Category::Syntax => "it is not JSON",
     }
 }
 
@@ -168,7 +180,7 @@ mod tests {
 
     #[test]
     fn others_are_refused_without_quoting_them() {
-        let error = |text: &str| Machine::parse(text.as_bytes(), "f").unwrap_err();
+        let error = |text: &str| Machine::parse(text.as_bytes(), "f").unwrap_err().to_string();
         assert!(error("{\"schema\":2}").contains("newer"));
         assert!(error("{}").contains("not the output") && error("{\"schema\":1}").contains("not the output"));
         assert!(error("root:secret:0").contains("not JSON"));

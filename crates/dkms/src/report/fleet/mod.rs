@@ -8,7 +8,7 @@ mod document;
 mod page;
 mod summary;
 
-use self::document::Machine;
+use self::document::{DocumentError, Machine};
 use self::summary::Summary;
 use dkms_core::error::Result;
 use dkms_sys::fs::Limit;
@@ -32,7 +32,7 @@ pub(crate) fn page(dir: &Path, now: u64) -> Result<String> {
         let shown = name.to_string_lossy();
         match read(&dir.join(&name), &shown) {
             Ok(machine) => summary.add(&machine, &shown),
-            Err(why) => summary.add_unreadable(&shown, &why),
+            Err(why) => summary.add_unreadable(&shown, &why.to_string()),
         }
     }
     Ok(page::render(&summary, left_out))
@@ -49,10 +49,9 @@ fn names(dir: &Path) -> Result<(Vec<OsString>, bool)> {
 }
 
 /// Reads a document. Links are not followed, because they could lead to a file that only root may read.
-fn read(path: &Path, name: &str) -> std::result::Result<Machine, String> {
+fn read(path: &Path, name: &str) -> std::result::Result<Machine, DocumentError> {
     if dkms_sys::fs::is_symlink(path) {
-        return Err("it is a symbolic link".to_owned());
+        return Err(DocumentError::Link);
     }
-    let bytes = dkms_sys::fs::read_bounded(path, FILE).map_err(|e| e.source.to_string())?;
-    Machine::parse(&bytes, name)
+    Machine::parse(&dkms_sys::fs::read_bounded(path, FILE)?, name)
 }
