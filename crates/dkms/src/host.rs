@@ -125,8 +125,8 @@ fn addon_modules_dir() -> Option<String> {
 /// The default architecture of a kernel: that of its configuration if the kernel is for another machine, else
 /// that of its rpm package, else that of the machine.
 pub(crate) fn arch_of(system: &System, release: &str) -> String {
-    let System { layout, settings, host } = system;
-    arch_of_config(layout, settings, release, arch_of_package(host, &layout.install_tree, release))
+    let usual = arch_of_package(&system.host, &system.layout.install_tree, release);
+    arch_of_config(&system.layout, &system.settings, release, usual)
 }
 
 /// Like [`arch_of`], if the architecture of the package or machine is already known: `usual`.
