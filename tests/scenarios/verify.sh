@@ -3,7 +3,7 @@
 #: kernel 6.12
 #: step nothing-installed 0 ours
 dkms verify | grep -qx 'No module of dkms is installed'
-dkms pending | grep -qx 'Nothing waits'
+dkms pending | grep -qx 'Nothing is pending'
 #: step unknown-package 3 ours
 dkms verify nothing/1.0
 #: step not-installed 2 ours

@@ -1,18 +1,19 @@
-//! HTML that is escaped already.
+//! HTML that is already escaped.
 
 use dkms_conf::is_unprintable;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// An attribute: its name, which is a literal of the program, and its value, which is escaped.
+/// The name and the value of an attribute. The name is a literal of the program; the value is escaped when
+/// it is added.
 pub type Attribute<'a> = (&'static str, &'a str);
 
-/// HTML in which everything that is not a literal of the program has been escaped.
+/// HTML in which everything except the literals of the program is escaped.
 #[derive(Clone, Debug, Default)]
 pub struct Html(String);
 
 impl Html {
-    /// Nothing yet.
+    /// Returns empty HTML.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -24,7 +25,7 @@ impl Html {
         self
     }
 
-    /// Adds an element, and what `fill` adds between its tags.
+    /// Adds an element. `fill` adds its content.
     pub fn within(
         &mut self,
         tag: &'static str,
@@ -56,13 +57,13 @@ impl Html {
         self
     }
 
-    /// The bytes so far, to keep a page small.
+    /// The length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing yet.
+    /// Whether nothing has been added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -74,7 +75,7 @@ impl Html {
         &self.0
     }
 
-    /// Adds a script or style of the program as it is.
+    /// Adds a script or style of the program without escaping it.
     pub(crate) fn verbatim(&mut self, text: &str) -> &mut Self {
         self.0.push_str(text);
         self
@@ -94,44 +95,44 @@ impl Html {
     }
 }
 
-/// Whether an address leads to a place on the page or to a site, and runs nothing (`javascript:`).
+/// Whether an address is a place on the page or a web site. Others could run something (`javascript:`).
 fn is_harmless(address: &str) -> bool {
     address.starts_with('#') || address.starts_with("https://")
 }
 
-/// The text with characters that cannot be seen or change the direction of text written out (`\u202e`). Line
-/// feeds and tabs are kept.
+/// Returns the text with a visible form (`\u202e`) of each character that is invisible or changes the
+/// direction of text. Line feeds and tabs stay as they are.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
-    text.chars().for_each(|c| push_visible(&mut out, c));
+    text.chars().for_each(|character| push_visible(&mut out, character));
     Cow::Owned(out)
 }
 
-fn is_hidden(c: char) -> bool {
-    is_unprintable(c) && c != '\n' && c != '\t'
+fn is_hidden(character: char) -> bool {
+    is_unprintable(character) && character != '\n' && character != '\t'
 }
 
-fn push_visible(out: &mut String, c: char) {
-    if is_hidden(c) {
-        let _ = write!(out, "\\u{:04x}", u32::from(c));
+fn push_visible(out: &mut String, character: char) {
+    if is_hidden(character) {
+        let _ = write!(out, "\\u{:04x}", u32::from(character));
     } else {
-        out.push(c);
+        out.push(character);
     }
 }
 
 fn escape(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
+    for character in text.chars() {
+        match character {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c => push_visible(out, c),
+            other => push_visible(out, other),
         }
     }
 }

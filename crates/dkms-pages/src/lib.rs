@@ -1,9 +1,9 @@
-//! Self-contained HTML pages: no network, no other file, no dependency. Text in, text out.
+//! Makes self-contained HTML pages, which load nothing from a network or from other files.
 //!
-//! Everything that a page shows may come from a package, so none of it is trusted. [`Html`] is HTML that is
-//! already escaped: it can only be made of literals of this program (`&'static str`) and of text, attributes
-//! and data, which are escaped when they are added. As a second line of defence, [`Page`] permits only its
-//! own script and style (Content-Security-Policy with their hashes).
+//! The texts on a page may come from packages, so they are not trusted. [`Html`] consists only of literals of
+//! this program (`&'static str`) and of texts and attributes that are escaped when they are added. In
+//! addition, the Content-Security-Policy of a [`Page`] permits only the page's own script and style, by their
+//! hashes.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 mod html;

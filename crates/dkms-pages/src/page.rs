@@ -1,26 +1,26 @@
-//! The frame of a page.
+//! A complete HTML document.
 
 use crate::html::Html;
 use base64ct::{Base64, Encoding};
 use sha2::{Digest, Sha256};
 
-/// The style of every page: light and dark, narrow screens, paper.
+/// The common style of all pages, for light and dark screens, narrow screens and paper.
 const STYLE: &str = include_str!("page.css");
 
 /// A page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// The title of the window; untrusted.
+    /// The title of the window. It is escaped.
     pub title: &'a str,
-    /// The page's own style, after the style of all pages.
+    /// The style of this page, which follows the common style.
     pub style: &'static str,
-    /// The page's own script, which runs after the page is there; may be empty. The page must be useful
+    /// The script of this page, which runs after the page is loaded; may be empty. The page must be useful
     /// without it.
     pub script: &'static str,
 }
 
 impl Page<'_> {
-    /// The whole document with this content of its `main` element.
+    /// Returns the document. `main` is the content of its `main` element.
     #[must_use]
     pub fn render(&self, main: &Html) -> String {
         let style = format!("{STYLE}{}", self.style);
@@ -42,7 +42,7 @@ impl Page<'_> {
         html.as_str().to_owned()
     }
 
-    /// Nothing is loaded, and only this style and this script are used.
+    /// The Content-Security-Policy: nothing is loaded, and only this style and the script are permitted.
     fn policy(&self, style: &str) -> String {
         let script = if self.script.is_empty() { "'none'".to_owned() } else { hash(self.script) };
         format!(
@@ -52,7 +52,7 @@ impl Page<'_> {
     }
 }
 
-/// The source expression that permits exactly this text.
+/// The source expression of the Content-Security-Policy that permits exactly this text.
 fn hash(text: &str) -> String {
     format!("'sha256-{}'", Base64::encode_string(&Sha256::digest(text)))
 }

@@ -1,22 +1,22 @@
-//! Parts that pages have in common.
+//! Elements that several pages use.
 
 use crate::html::Html;
 
-/// How good something is: a class of the style of all pages.
+/// How good or bad something is. It determines the colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// As it should be.
+    /// In order.
     Good,
-    /// To be looked at.
+    /// Needs attention.
     Warn,
     /// Wrong.
     Bad,
-    /// Neither.
+    /// Neutral.
     Plain,
 }
 
 impl Tone {
-    /// Its class.
+    /// Its class in the common style.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Html {
         self.element("p", &[], text)
     }
 
-    /// Adds a paragraph of less importance.
+    /// Adds a less important paragraph.
     pub fn muted(&mut self, text: &str) -> &mut Self {
         self.element("p", &[("class", "muted")], text)
     }
@@ -57,25 +57,25 @@ impl Html {
         })
     }
 
-    /// Adds commands, one a line.
+    /// Adds commands, one per line.
     pub fn commands(&mut self, commands: &[String]) -> &mut Self {
         self.within("pre", &[], |html| {
             html.element("code", &[], &commands.join("\n"));
         })
     }
 
-    /// Adds a name and its text to a list of both (`dl`).
+    /// Adds a name and its description to a description list (`dl`).
     pub fn entry(&mut self, name: &str, text: &str) -> &mut Self {
         self.element("dt", &[], name).element("dd", &[], text)
     }
 
-    /// Adds an element that scrolls within itself. `label` is its name for screen readers.
+    /// Adds an element with its own scroll bar. `label` is its name for screen readers.
     pub fn region(&mut self, tag: &'static str, label: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let attributes = [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", label)];
         self.within(tag, &attributes, fill)
     }
 
-    /// Adds a table that scrolls within itself.
+    /// Adds a table with its own scroll bar. `label` is its name for screen readers; `rows` adds its rows.
     pub fn table(
         &mut self,
         label: &str,

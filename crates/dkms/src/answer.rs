@@ -1,11 +1,11 @@
-//! What a command that ran to its end answers. An inspection prints what it found first.
+//! The answer of a command that did not fail. An inspection prints its findings first.
 
 use dkms_core::look::verify::Outcome;
 
-/// The answer of a command. That an inspection could not be made is an error, not an answer.
+/// The answer of a command. An inspection that could not run is an error, not an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The inspection found nothing wrong, or the change is done.
+    /// The inspection found nothing wrong, or the change was made.
     Yes,
     /// The inspection found something wrong.
     No(Summary),
@@ -13,28 +13,28 @@ pub(crate) enum Answer {
     Unknown(Summary),
 }
 
-/// What is printed to standard error besides the output of an inspection.
+/// The message that is printed to standard error after the output of an inspection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// One sentence; empty when the output says it already.
+    /// One sentence; empty if the output is enough.
     pub text: String,
-    /// What to do about it.
+    /// How to fix it.
     pub hint: Option<&'static str>,
 }
 
 impl Summary {
-    /// A sentence without a hint.
+    /// A summary without a hint.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), hint: None }
     }
 
-    /// Adds what to do.
+    /// Adds a hint.
     pub(crate) fn hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
     }
 }
 
-/// For a command whose output explains the answer already.
+/// The answer of a command whose output needs no summary.
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
@@ -46,11 +46,13 @@ impl From<Outcome> for Answer {
 }
 
 impl Answer {
-    /// What there is to print besides the output.
+    /// The summary to print; none if the output is enough.
     pub(crate) fn summary(&self) -> Option<&Summary> {
         match self {
             Self::Yes => None,
-            Self::No(summary) | Self::Unknown(summary) => Some(summary).filter(|s| !s.text.is_empty()),
+            Self::No(summary) | Self::Unknown(summary) => {
+                Some(summary).filter(|summary| !summary.text.is_empty())
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any
+//! Reads the command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any
 //! order.
 //!
-//! Which actions and options there are is in the tables of [`crate::actions`]; here they become typed values.
+//! The tables of [`crate::actions`] list the actions and options. This module turns them into typed values.
 
 mod mistakes;
 
@@ -9,7 +9,7 @@ pub(crate) use mistakes::unknown_action;
 
 use crate::actions::help::{self, HELP};
 use crate::actions::{Action, DEPRECATED, Effect, OPTIONS, Operand, Opt, OptionRow, Relation, Value};
-use crate::operand::names_a_path;
+use crate::operand::{absolute, names_a_path};
 use clap::builder::{OsStringValueParser, PathBufValueParser, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use dkms_core::tree::layout::Layout;
@@ -18,39 +18,42 @@ use std::ffi::{OsStr, OsString};
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
-/// What clap calls the operands.
+/// The name of the operands in clap.
 const WORDS: &str = "WORDS";
 
-/// Declares [`Arguments`] and the function that fills them. Each option has a line: it is a flag, has a value
-/// of this type, or is a list.
+/// Declares [`Arguments`] and the function that fills them. Each option has a line: a flag, a value of this
+/// type, or a list of values.
 macro_rules! arguments {
     (
         flags { $($flag:ident = $flag_opt:ident,)* }
         values { $($(#[$doc:meta])* $value:ident: $kind:ty = $value_opt:ident,)* }
         lists { $($list:ident = $list_opt:ident,)* }
     ) => {
-        /// A command line. Each option has a field; an empty value counts as no value, because scripts pass
-        /// variables that may be empty.
+        /// A command line, with a field for each option. An empty value counts as no value, because scripts
+        /// pass variables that may be empty.
         #[derive(Debug, Default)]
         pub(crate) struct Arguments {
             /// The operands without the action.
             pub words: Vec<String>,
-            /// The version was given, but empty: a script passed an empty variable.
+            /// Whether the version was given, but empty, because a script passed an empty variable.
             pub empty_version: bool,
-            /// `--timings`, which may have a file.
+            /// Whether `--timings` was given.
             pub timings: bool,
+            /// The file of `--timings`, which is optional.
             pub timings_file: Option<PathBuf>,
             $(pub $flag: bool,)*
             $($(#[$doc])* pub $value: Option<$kind>,)*
             $(pub $list: Vec<String>,)*
-            /// Every option that was given a value or set.
+            /// Every option that was given.
             given: Vec<Opt>,
-            action: Option<Action>,
-            second_action: Option<Action>,
+            /// The action, if there is one.
+            pub action: Option<Action>,
+            /// A second action, which is an error.
+            pub second_action: Option<Action>,
         }
 
         impl Given {
-            /// The options, without those of [`Self::finish`].
+            /// The options, without those that [`Self::finish`] reads.
             fn options(&mut self) -> Arguments {
                 Arguments {
                     $($flag: self.flag(Opt::$flag_opt),)*
@@ -117,11 +120,11 @@ arguments! {
         sourcetree: PathBuf = SourceTree,
         installtree: PathBuf = InstallTree,
         root: PathBuf = Root,
-        /// Formerly of mkdriverdisk: for which system.
+        /// An option of mkdriverdisk in dkms 3: the distribution.
         distro: String = Distro,
-        /// Formerly of mkdriverdisk: which kind of image.
+        /// An option of mkdriverdisk in dkms 3: the kind of image.
         media: String = Media,
-        /// Formerly of mkdriverdisk: for which release of SUSE.
+        /// An option of mkdriverdisk in dkms 3: the release of SUSE.
         release: String = Release,
     }
     lists {
@@ -132,22 +135,25 @@ arguments! {
     }
 }
 
-/// Why there is nothing to run.
+/// The reason why there is no command to run.
 pub(crate) enum Stop {
-    /// Help or version was asked for: the text.
+    /// Help or the version was requested: the text.
     Text(String),
     /// The command line is wrong: the message.
     Wrong(String),
 }
 
 impl Arguments {
-    /// Reads a command line.
+    /// Reads a command line, whose first word is the name of the program.
+    ///
+    /// # Errors
+    /// Help or the version was requested, or the command line is wrong.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let line: Vec<OsString> = words.into_iter().collect();
         match command().try_get_matches_from(&line) {
             Ok(matches) => Given::new(matches).finish(),
             Err(error) => {
-                // Help and version end the command where they stand, whatever follows.
+                // --help and --version are effective even if a later option is wrong.
                 let before = command().ignore_errors(true).try_get_matches_from(&line);
                 match before.map(|matches| Given::new(matches).finish()) {
                     Ok(Err(Stop::Text(text))) => Err(Stop::Text(text)),
@@ -160,7 +166,7 @@ impl Arguments {
     /// Sorts the words into the action and its operands.
     fn sort_words(&mut self) {
         for word in std::mem::take(&mut self.words) {
-            // In 'dkms mok status', the second word is no action.
+            // In 'dkms mok status', the second word is an operand and not an action.
             let is_operand = self.action.is_some_and(
                 |action| matches!(action.row().operand, Operand::Words(words) | Operand::WordAndPackage(words) if words.contains(&&*word)),
             );
@@ -173,23 +179,13 @@ impl Arguments {
         }
     }
 
-    /// A registry may follow the module: it is the same as that of `--registry`.
+    /// Treats a registry after the module like the value of `--registry`.
     fn take_registry(&mut self) {
-        let takes_one = |action: Action| action.row().operand == Operand::PackageAndRegistry;
-        if self.action.is_some_and(takes_one) {
+        let takes_registry = |action: Action| action.row().operand == Operand::PackageAndRegistry;
+        if self.action.is_some_and(takes_registry) {
             let modules = usize::from(self.module.is_none()).min(self.words.len());
             self.registries.extend(self.words.drain(modules..));
         }
-    }
-
-    /// The action, if one was named.
-    pub(crate) fn action(&self) -> Option<Action> {
-        self.action
-    }
-
-    /// A second action, which is one too many.
-    pub(crate) fn second_action(&self) -> Option<Action> {
-        self.second_action
     }
 
     /// The action's word, for messages.
@@ -202,45 +198,46 @@ impl Arguments {
         self.action.is_some_and(|action| action.row().relation(opt) != Relation::Foreign)
     }
 
-    /// The options given that do not apply to the action, in the order of the table.
+    /// The given options that do not apply to the action, in the order of the table.
     pub(crate) fn misplaced(&self) -> Vec<&'static OptionRow> {
         OPTIONS.iter().filter(|row| self.given.contains(&row.opt) && !self.applies(row.opt)).collect()
     }
 
-    /// The options given that have no effect any more.
+    /// The given options that have no effect any more.
     pub(crate) fn deprecated(&self) -> Vec<&'static OptionRow> {
         DEPRECATED.iter().filter(|opt| self.given.contains(opt)).map(|opt| opt.row()).collect()
     }
 
-    /// Whether this command only prints something and changes nothing, whatever state the machine is in.
-    pub(crate) fn only_looks(&self) -> bool {
+    /// Whether this command is a query: it only prints something, even on a machine that is broken.
+    pub(crate) fn is_query(&self) -> bool {
         self.action.is_some_and(|action| match action.row().effect {
             Effect::Queries => true,
             Effect::QueriesUnless(opt) => !self.given.contains(&opt),
-            Effect::QueriesFor(word) => self.words.iter().all(|w| w == word),
-            Effect::QueriesExceptFor(words) => !self.words.first().is_some_and(|w| words.contains(&&**w)),
+            Effect::QueriesFor(word) => self.words.iter().all(|operand| operand == word),
+            Effect::QueriesExceptFor(words) => {
+                !self.words.first().is_some_and(|operand| words.contains(&&**operand))
+            }
             Effect::Evaluates | Effect::Changes => false,
         })
     }
 
-    /// Whether interrupted changes are recovered before the action runs.
-    ///
-    /// `fsck` reports them before it repairs them, and `lint` is about one file only.
+    /// Whether interrupted changes are recovered before the action runs. `fsck` reports them itself before it
+    /// repairs them, and `lint` only works on one file.
     pub(crate) fn recovers_first(&self) -> bool {
         let effect = self.action.map(|action| action.row().effect);
-        matches!(effect, Some(Effect::Changes | Effect::QueriesFor(_))) && !self.only_looks()
+        matches!(effect, Some(Effect::Changes | Effect::QueriesFor(_))) && !self.is_query()
     }
 
-    /// Whether it may build or install something or remove it from a kernel, for which programs are run.
+    /// Whether this command may run programs of the system: it builds, installs or removes something.
     pub(crate) fn runs_programs(&self) -> bool {
-        !self.only_looks() && !self.dry_run && self.action.is_some_and(|a| a.row().runs_programs)
+        !self.is_query() && !self.dry_run && self.action.is_some_and(|action| action.row().runs_programs)
     }
 
-    /// Replaces every path on the command line by what `f` makes of it, except for the three trees.
-    pub(crate) fn map_paths(&mut self, mut f: impl FnMut(&Path) -> PathBuf) {
-        // A spec file that is not here is looked for in the source tree.
+    /// Replaces every path on the command line by the result of `convert`, except for the three trees.
+    pub(crate) fn map_paths(&mut self, mut convert: impl FnMut(&Path) -> PathBuf) {
+        // A spec file that does not exist here is a path in the source tree.
         if let Some(spec) = self.spec.as_mut().filter(|spec| spec.exists()) {
-            *spec = f(spec);
+            *spec = convert(spec);
         }
         let options = [
             &mut self.conf,
@@ -252,19 +249,21 @@ impl Arguments {
             &mut self.mok_certificate,
             &mut self.mok_signing_key,
         ];
-        for path in options.into_iter().flatten().filter(|p| !p.to_string_lossy().starts_with("pkcs11:")) {
-            *path = f(path);
+        for path in
+            options.into_iter().flatten().filter(|path| !path.to_string_lossy().starts_with("pkcs11:"))
+        {
+            *path = convert(path);
         }
-        // The files that a report writes are the machine's.
+        // A report is written to the machine, and not to the other system.
         let are_outputs = self.action.is_some_and(|action| action.row().operand == Operand::Output);
-        for word in self.words.iter_mut().filter(|w| !are_outputs && names_a_path(w)) {
-            if let Ok(path) = f(Path::new(word)).into_os_string().into_string() {
+        for word in self.words.iter_mut().filter(|word| !are_outputs && names_a_path(word)) {
+            if let Ok(path) = convert(Path::new(word)).into_os_string().into_string() {
                 *word = path;
             }
         }
     }
 
-    /// Replaces the trees that the command line names.
+    /// Sets the trees that the command line names.
     pub(crate) fn set_trees(&self, layout: &mut Layout) {
         for (to, from) in [
             (&mut layout.dkms_tree, &self.dkmstree),
@@ -272,17 +271,17 @@ impl Arguments {
             (&mut layout.install_tree, &self.installtree),
         ] {
             if let Some(path) = from {
-                *to = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                *to = absolute(path);
             }
         }
-        // Another tree is not the machine's: what is built there does not go into the machine's cache.
+        // Builds in another tree do not go into the cache of the machine.
         if self.dkmstree.is_some() {
             layout.cache_dir = layout.dkms_tree.join(".cache");
         }
     }
 }
 
-/// The parser, from the table of options.
+/// The parser, made from the table of options.
 fn command() -> Command {
     let words = Arg::new(WORDS).action(ArgAction::Append).value_parser(text());
     Command::new("dkms")
@@ -312,11 +311,10 @@ fn argument(row: &'static OptionRow) -> Arg {
     };
     let arg = if row.repeatable { arg.action(ArgAction::Append) } else { arg };
     match row.value {
-        // An empty variable would turn a command for an image into one for this machine, so it is an error
-        // here.
+        // With an empty value, a command for an image would work on this machine, so that is an error.
         Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new().map(Some)),
         Value::File | Value::OptionalFile | Value::Directory => {
-            arg.value_parser(OsStringValueParser::new().map(|path| some(path).map(PathBuf::from)))
+            arg.value_parser(OsStringValueParser::new().map(|path| non_empty(path).map(PathBuf::from)))
         }
         Value::Jobs => arg.value_parser(number::<u32>),
         Value::Seconds => arg.value_parser(number::<u64>),
@@ -325,20 +323,20 @@ fn argument(row: &'static OptionRow) -> Arg {
 }
 
 fn text() -> impl TypedValueParser<Value = Option<String>> {
-    StringValueParser::new().map(some)
+    StringValueParser::new().map(non_empty)
 }
 
-/// A value, or none where a script passes an empty variable.
-fn some<T: AsRef<OsStr>>(word: T) -> Option<T> {
+/// A value; none if it is empty.
+fn non_empty<T: AsRef<OsStr>>(word: T) -> Option<T> {
     Some(word).filter(|word| !word.as_ref().is_empty())
 }
 
-/// Like [`some`], of a number.
+/// A number; none if the word is empty.
 fn number<T: std::str::FromStr<Err = ParseIntError>>(word: &str) -> Result<Option<T>, ParseIntError> {
     if word.is_empty() { Ok(None) } else { word.parse().map(Some) }
 }
 
-/// Takes the values out of what clap found, and notes which options were given.
+/// Takes the values from the result of clap, and records which options were given.
 struct Given {
     matches: ArgMatches,
     given: Vec<Opt>,
@@ -378,7 +376,7 @@ impl Given {
         }
     }
 
-    /// The command line, or what to print instead of running it.
+    /// Returns the command line, or what to print instead.
     fn finish(mut self) -> Result<Arguments, Stop> {
         let words = self.list(WORDS);
         if self.flag(Opt::Help) || words.first().is_some_and(|word| word == HELP) {
@@ -396,7 +394,7 @@ impl Given {
         let is_given = |opt: Opt| self.matches.try_contains_id(opt.row().id()).unwrap_or(false);
         let (has_version, timings) = (is_given(Opt::ModuleVersion), is_given(Opt::Timings));
         let timings_file = self.value(Opt::Timings);
-        // The option without a file counts as given, too.
+        // The option counts as given even without a file.
         self.note(Opt::Timings, timings && timings_file.is_none());
         let options = self.options();
         let empty_version = has_version && options.module_version.is_none();
@@ -408,7 +406,7 @@ impl Given {
     }
 }
 
-/// Help about the action among these words, or about everything if there are no words.
+/// Help about the action among these words, or the overview if there are no words.
 fn help_about(words: &[String]) -> Stop {
     let words = match words.split_first() {
         Some((first, rest)) if first == HELP => rest,
@@ -416,7 +414,7 @@ fn help_about(words: &[String]) -> Stop {
     };
     let action = words.iter().find_map(|word| Action::from_word(word));
     match action {
-        Some(action) => Stop::Text(help::of_action(action.row())),
+        Some(action) => Stop::Text(help::action_help(action.row())),
         None if words.iter().all(|word| word == HELP) => Stop::Text(help::overview()),
         None => Stop::Wrong(format!("dkms: error: {}\n", unknown_action(words))),
     }

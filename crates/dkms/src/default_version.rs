@@ -1,4 +1,4 @@
-//! A module without a version: `dkms install -m hello` means the only version that there is.
+//! Finds the version of a module that is named without one: `dkms install -m hello` means its only version.
 
 use crate::actions::Action;
 use crate::request::Subject;
@@ -10,19 +10,20 @@ use dkms_core::request::RequestError;
 use dkms_core::system::System;
 use dkms_core::tree::state;
 
-/// How an action finds the version of a module that is named without one.
+/// Where an action looks for the version of a module that is named without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Candidates {
     /// The sources in /usr/src.
     Sources,
     /// The registered versions, or the sources if none is registered.
     RegisteredOrSources,
-    /// The registered versions. What is used is reported, because it is removed.
+    /// The registered versions. The version is reported with a warning, because it will be removed.
     Registered,
 }
 
 impl Candidates {
-    fn of(action: Action) -> Option<Self> {
+    /// None if the action does not need a version.
+    fn for_action(action: Action) -> Option<Self> {
         match action {
             Action::Add => Some(Self::Sources),
             Action::Build | Action::Install => Some(Self::RegisteredOrSources),
@@ -32,7 +33,7 @@ impl Candidates {
     }
 }
 
-/// Sets the version of a module that is named without one, if exactly one version can be meant.
+/// Sets the version of a module that is named without one, if there is exactly one candidate.
 ///
 /// # Errors
 /// Several versions are registered: [`RequestError::VersionNotNamed`] lists them.
@@ -43,11 +44,11 @@ pub(crate) fn complete(
     sink: &dyn Sink,
 ) -> Result<()> {
     let (Some(name), None, Some(candidates)) =
-        (subject.name.as_deref(), &subject.version, Candidates::of(action))
+        (subject.name.as_deref(), &subject.version, Candidates::for_action(action))
     else {
         return Ok(());
     };
-    // A script whose variable is empty must not remove what it did not name.
+    // A script with an empty variable must not remove a version that it did not name.
     if subject.directory.is_some() || subject.archive.is_some() || subject.empty_version {
         return Ok(());
     }
@@ -58,7 +59,7 @@ pub(crate) fn complete(
     };
     match (registered.as_slice(), sources.as_slice()) {
         ([only], _) if candidates != Candidates::Sources => {
-            let text = format!("{only} is the only version of {name}, so this is about it");
+            let text = format!("using {only}, the only version of {name}");
             sink.event(match candidates {
                 Candidates::Registered => Event::Warning { text },
                 _ => Event::Detail { text },
@@ -66,18 +67,20 @@ pub(crate) fn complete(
             subject.version = Some(only.version.clone());
         }
         ([], [only]) => {
-            let text =
-                format!("{only} is the only version of {name} in {}", system.layout.source_tree.display());
+            let text = format!(
+                "using {only}, the only version of {name} in {}",
+                system.layout.source_tree.display()
+            );
             sink.event(Event::Detail { text });
             subject.version = Some(only.version.clone());
         }
         ([], []) => {}
         (registered, sources) => {
-            let found = registered.iter().chain(sources).map(|package| package.version.clone());
+            let versions = registered.iter().chain(sources).map(|package| package.version.clone());
             return Err(RequestError::VersionNotNamed {
                 action: action.word().into(),
                 name: name.to_owned(),
-                versions: found.collect(),
+                versions: versions.collect(),
             }
             .into());
         }
@@ -85,8 +88,8 @@ pub(crate) fn complete(
     Ok(())
 }
 
-/// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the
-/// directory's name.
+/// The versions of a module in the source tree: directories `NAME-VERSION` whose dkms.conf has the same name
+/// and version.
 fn sources(system: &System, sink: &dyn Sink, name: &str) -> Vec<PackageId> {
     let Ok(kernel) = system.host.kernel() else { return Vec::new() };
     let directories = state::subdirectories(&system.layout.source_tree);

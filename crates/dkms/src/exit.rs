@@ -1,4 +1,4 @@
-//! The exit codes of answers and errors, in one table. dkms(8) documents them.
+//! The exit codes of all answers and errors. dkms(8) documents them.
 
 use crate::answer::Answer;
 use dkms_core::Error;
@@ -14,7 +14,7 @@ use dkms_core::reload::ReloadError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
-/// The exit code of a command. For `ready` and `preflight`, 1 means no, so that an error is 2, as unknown.
+/// The exit code of a command. For `ready` and `preflight`, 1 means no and 2 unknown, so an error is 2.
 pub(crate) fn of_command(action: &str, result: &Result<Answer, Error>) -> u8 {
     match result {
         Err(_) if action == "ready" || action == "preflight" => 2,
@@ -53,7 +53,7 @@ pub(crate) fn code(error: &Error) -> u8 {
     }
 }
 
-/// As a shell reports a program that a signal ended.
+/// The exit code that shells use for a program that was killed by a signal.
 fn interrupted(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(130)
 }
@@ -99,14 +99,14 @@ fn request(error: &RequestError) -> u8 {
         | RequestError::SeveralKernels { .. } => 4,
         RequestError::AllBanned(_) => 5,
         RequestError::BothOnly => 8,
-        // As if the headers of a kernel that is named were missing.
+        // The same as if the headers of a given kernel were missing.
         RequestError::NoKernelInImage { .. } => 21,
     }
 }
 
 fn package(error: &PackageError) -> u8 {
     match error {
-        // Not a failure: the package is wanted after all.
+        // Not a failure: the same package was added in the same RPM transaction.
         PackageError::RemoveCancelled(_) => 0,
         PackageError::AlreadyAdded(_)
         | PackageError::NotAdded(_)

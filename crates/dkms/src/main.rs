@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let mut arguments = match cli::Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(cli::Stop::Text(text)) => {
-            // A reader that closed the pipe has seen enough.
+            // If the pipe is closed, the reader does not need more.
             let _ = ui::to_stdout(&text);
             return ExitCode::SUCCESS;
         }

@@ -1,22 +1,21 @@
-//! Text that is safe to print. Names, files and the output of children may hold anything, such as a sequence
+//! Makes text safe to print. Names, files and the output of programs can contain anything, such as a sequence
 //! that changes the title of a terminal or hides the line above it.
 
 use dkms_conf::is_unprintable;
 use std::borrow::Cow;
 
-/// The text with every unprintable character but the line feed written as JSON writes it: `\u001b`.
-///
-/// In a JSON document such characters occur only within strings, so that the result means the same.
+/// Returns the text with an escape such as `\u001b` for every unprintable character except the line feed. In
+/// a JSON document, such characters are always in strings, so the result means the same.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| is_unprintable(c) && c != '\n')
+    escaped(text, |character| is_unprintable(character) && character != '\n')
 }
 
-/// As [`printable`], for text that is to stay on one line.
+/// Like [`printable`], but escapes line feeds as well.
 pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unprintable)
 }
 
-/// The text without the PINs that addresses of keys in tokens may hold (`pin-value` of RFC 7512).
+/// Returns the text without the PINs in addresses of keys in tokens (`pin-value` of RFC 7512).
 pub(crate) fn without_pins(text: &str) -> Cow<'_, str> {
     const NAME: &str = "pin-value=";
     if !text.contains(NAME) {
@@ -25,7 +24,8 @@ pub(crate) fn without_pins(text: &str) -> Cow<'_, str> {
     let mut parts = text.split(NAME);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.find(|c: char| c.is_whitespace() || "&;?'\"\\,)".contains(c)).unwrap_or(part.len());
+        let end =
+            part.find(|next: char| next.is_whitespace() || "&;?'\"\\,)".contains(next)).unwrap_or(part.len());
         out.push_str(NAME);
         out.push_str("...");
         out.push_str(part.get(end..).unwrap_or_default());
@@ -33,17 +33,17 @@ pub(crate) fn without_pins(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&hidden) {
+fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if hidden(c) {
-            // All of them are in the first plane: four digits are enough.
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+    for character in text.chars() {
+        if is_hidden(character) {
+            // Unprintable characters are below U+10000, so four digits are enough.
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
-            out.push(c);
+            out.push(character);
         }
     }
     Cow::Owned(out)

@@ -1,4 +1,4 @@
-//! From the command line to a request: which package and which kernels.
+//! Determines from the command line which packages and kernels a command works on.
 
 use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
@@ -22,34 +22,39 @@ pub(crate) struct Subject {
     pub name: Option<String>,
     /// Package version.
     pub version: Option<String>,
-    /// A version is given, but empty: a script passed an empty variable.
+    /// Whether the version was given, but empty, because a script passed an empty variable.
     pub empty_version: bool,
-    /// A source tree.
+    /// A directory with sources.
     pub directory: Option<PathBuf>,
     /// An archive.
     pub archive: Option<PathBuf>,
-    /// More packages, for an action that takes several.
+    /// Further packages, for an action that takes several.
     pub others: Vec<String>,
 }
 
 impl Subject {
-    /// Sorts the operands: a dkms.conf or a directory with one, another existing file, else MODULE/VERSION.
-    pub(crate) fn of(arguments: &Arguments) -> Result<Self> {
+    /// Determines what the operands are: a dkms.conf or a directory that has one, another file, or
+    /// MODULE/VERSION.
+    ///
+    /// # Errors
+    /// There are too many operands.
+    pub(crate) fn from_arguments(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
-        let takes_several = arguments.action().is_some_and(|a| a.row().operand == Operand::Packages);
+        let takes_several = arguments.action.is_some_and(|action| action.row().operand == Operand::Packages);
         if let Some(module) = &arguments.module {
             subject.module_version(module);
         }
         if let Some(version) = &arguments.module_version {
             subject.version = Some(version.clone());
         }
-        let has_verb = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
-        let verbs = usize::from(arguments.action().is_some_and(has_verb));
-        for word in arguments.words.iter().skip(verbs) {
+        let takes_word = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
+        let words_before = usize::from(arguments.action.is_some_and(takes_word));
+        for word in arguments.words.iter().skip(words_before) {
             let path = Path::new(word);
             if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
-                let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let parent =
+                    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 subject.directory = Some(parent.to_owned());
             } else if path.is_dir() && path.join("dkms.conf").exists() {
                 subject.directory = Some(path.to_owned());
@@ -58,7 +63,7 @@ impl Subject {
             } else if path.is_dir() && is_path(word) {
                 subject.directory = Some(path.to_owned());
             } else if is_path(word) || is_archive(word) {
-                // It does not exist, which the action that loads it reports.
+                // It does not exist. The action that loads it reports that.
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
@@ -82,7 +87,10 @@ impl Subject {
         }
     }
 
-    /// The package, of which name and version must be given.
+    /// The package. Its name and version must be given.
+    ///
+    /// # Errors
+    /// One of them is missing or invalid.
     pub(crate) fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
             ("", _) | (_, "") => Err(RequestError::ModuleNotNamed { action: action.to_owned() }.into()),
@@ -94,7 +102,7 @@ impl Subject {
 /// The packages of an action that takes several, each once.
 ///
 /// # Errors
-/// A name or version is missing or not legal.
+/// A name or version is missing or invalid.
 pub(crate) fn packages(subject: &Subject, action: &str) -> Result<Vec<PackageId>> {
     let mut packages = vec![subject.package(action)?];
     for word in &subject.others {
@@ -111,18 +119,21 @@ pub(crate) fn packages(subject: &Subject, action: &str) -> Result<Vec<PackageId>
 /// The kernels and architectures of the command line.
 #[derive(Debug, Default)]
 pub(crate) struct KernelWords {
-    /// In the order given.
+    /// The releases, in the order of the command line.
     pub releases: Vec<String>,
-    /// None, one for all kernels, or one for each.
+    /// The architectures: none, one for all kernels, or one for each kernel.
     pub arches: Vec<String>,
 }
 
-/// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
+/// Checks for options that do not apply or exclude each other, in the same order as dkms 3.x.
+///
+/// # Errors
+/// The first of them.
 pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
     check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
-        return Err(belongs_to(option, arguments).into());
+        return Err(option_of_others(option, arguments).into());
     }
     let words = kernel_words(arguments);
     if arguments.binaries_only && arguments.source_only {
@@ -154,7 +165,7 @@ pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
 fn kernel_words(arguments: &Arguments) -> KernelWords {
     let mut words = KernelWords::default();
     for kernel in &arguments.kernels {
-        // 'K/' and '/A' leave open what is empty.
+        // In 'K/' and '/A', one part is not given.
         let (release, arch) = kernel.split_once('/').unwrap_or((kernel, ""));
         for (list, word) in [(&mut words.releases, release), (&mut words.arches, arch)] {
             if !word.is_empty() {
@@ -166,8 +177,8 @@ fn kernel_words(arguments: &Arguments) -> KernelWords {
     words
 }
 
-/// The error about an option that is for other actions.
-fn belongs_to(option: &OptionRow, arguments: &Arguments) -> RequestError {
+/// The error about an option that only applies to other actions.
+fn option_of_others(option: &OptionRow, arguments: &Arguments) -> RequestError {
     let actions = ACTIONS.iter().filter(|row| row.relation(option.opt) == Relation::Listed);
     RequestError::OptionOfOthers {
         option: option.name(),
@@ -176,12 +187,12 @@ fn belongs_to(option: &OptionRow, arguments: &Arguments) -> RequestError {
     }
 }
 
-/// The warning about options and operands that have no effect, if there are any.
+/// The warning about options and operands without effect; none if there are no such options.
 pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
-    let row = arguments.action()?.row();
+    let row = arguments.action?.row();
     let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
     let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
-    // Queries without operands refuse them.
+    // Queries that take no operands report them as errors.
     if row.operand == Operand::None && row.effect == Effect::Changes {
         ignored.extend(arguments.words.iter().map(|word| format!("'{word}'")));
     }
@@ -191,9 +202,9 @@ pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
     (!ignored.is_empty()).then_some(text)
 }
 
-/// Checks the operand of an action that takes one of a few words.
+/// Checks the operand of an action that takes one of several words.
 fn check_word(arguments: &Arguments) -> Result<()> {
-    let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
+    let Some(action) = arguments.action.map(Action::row) else { return Ok(()) };
     let (known, words) = match action.operand {
         Operand::Words(known) => (known, arguments.words.as_slice()),
         // A module follows.
@@ -208,15 +219,15 @@ fn check_word(arguments: &Arguments) -> Result<()> {
     Err(UsageError::UnknownWord { action, word, known, meant }.into())
 }
 
-/// The kernels an action works on: those named, with `--all` those the package is built for, else the running
-/// one, or the newest of an image.
+/// The kernels that an action works on: those that the package `all_of` is built for (`--all`), else the
+/// given ones, else the running one, or the newest of an image.
 pub(crate) fn kernels(
     system: &System,
     words: &KernelWords,
     all_of: Option<&PackageId>,
 ) -> Result<Vec<Kernel>> {
     if let Some(package) = all_of {
-        return Ok(state::builds(&system.layout, package).into_iter().map(|b| b.kernel).collect());
+        return Ok(state::builds(&system.layout, package).into_iter().map(|build| build.kernel).collect());
     }
     if !words.releases.is_empty() {
         return with_arches(system, &words.releases, &words.arches);
@@ -225,8 +236,8 @@ pub(crate) fn kernels(
     running(system, words).map(|kernel| vec![kernel])
 }
 
-/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says
-/// so. Reports which kernels of an image these are.
+/// The kernels that modules are built for: like [`kernels`], but in an image there can be several, depending
+/// on framework.conf. Reports the kernels of an image.
 pub(crate) fn kernels_to_build(system: &System, sink: &dyn Sink, words: &KernelWords) -> Result<Vec<Kernel>> {
     let chosen = match (words.releases.is_empty(), default::of_image(system)) {
         (true, Some(chosen)) => chosen,
@@ -244,7 +255,7 @@ pub(crate) fn running(system: &System, words: &KernelWords) -> Result<Kernel> {
     kernels.pop().ok_or_else(|| RequestError::NoKernel.into())
 }
 
-/// Reports the kernels of an image that are used because none is named.
+/// Reports the kernels of an image that are used because no kernel is given.
 pub(crate) fn report_default(system: &System, sink: &dyn Sink, words: &KernelWords, kernels: &[Kernel]) {
     if let (Some(image), true) = (&system.host.image, words.releases.is_empty()) {
         sink.event(Event::KernelsOfImage {
@@ -255,7 +266,7 @@ pub(crate) fn report_default(system: &System, sink: &dyn Sink, words: &KernelWor
     }
 }
 
-/// An image without kernels has no default.
+/// Refuses an image without kernels, because it has no default kernel.
 fn require_kernel_in_image(host: &Host, layout: &Layout) -> Result<()> {
     if host.image.as_ref().is_none_or(|image| image.newest().is_some()) {
         return Ok(());
@@ -273,31 +284,31 @@ fn require_kernel_in_image(host: &Host, layout: &Layout) -> Result<()> {
     .into())
 }
 
-/// Kernels with their architectures: none is given, one for all, or one for each.
+/// The kernels with these releases. `arches` is empty, one for all of them, or one for each.
 fn with_arches(system: &System, releases: &[impl AsRef<str>], arches: &[String]) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
     let mut usual = None;
-    for (n, release) in releases.iter().map(AsRef::as_ref).enumerate() {
-        let a = match arches {
+    for (position, release) in releases.iter().map(AsRef::as_ref).enumerate() {
+        let arch = match arches {
             [] => {
-                // One process for all of them.
+                // Run rpm only once.
                 let usual = usual.get_or_insert_with(|| {
                     arch_of_package(&system.host, &system.layout.install_tree, release)
                 });
                 arch_of_config(&system.layout, &system.settings, release, usual.clone())
             }
-            [one] => one.clone(),
-            many => many.get(n).cloned().unwrap_or_default(),
+            [arch] => arch.clone(),
+            arches => arches.get(position).cloned().unwrap_or_default(),
         };
-        kernels.push(Kernel::new(release, &a)?);
+        kernels.push(Kernel::new(release, &arch)?);
     }
     Ok(kernels)
 }
 
-/// The one kernel of an action that takes only one.
+/// The kernel of an action that takes only one.
 pub(crate) fn one_kernel(system: &System, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
-    let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
+    let must_name = arguments.action.is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
         return Err(RequestError::KernelNotNamed(action.to_owned()).into());
     }

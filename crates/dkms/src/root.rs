@@ -1,13 +1,14 @@
 //! `--root DIR`: the same actions on the system in DIR, such as an image that is being built.
 //!
-//! dkms enters a new mount namespace, in which every path means what it means in that system. If that system
-//! has a compiler, make and depmod that run on this machine, DIR becomes the root directory and its own
-//! programs are used. Otherwise the machine's programs are used, that system's trees are mounted over the
-//! machine's, and everything else is read-only. Either way, dkms.conf, links and records are the same as if
-//! dkms had run inside.
+//! dkms enters a new mount namespace, in which every path has the same meaning as in that system. If that
+//! system has a compiler, make and depmod that run on this machine, DIR becomes the root directory, and its
+//! own programs are used. Otherwise the programs of the machine are used, the trees of that system are
+//! mounted over those of the machine, and everything else is read-only. In both cases, dkms.conf, links and
+//! records are the same as if dkms had run inside.
 
 use crate::actions::Action;
 use crate::cli::Arguments;
+use crate::operand::absolute;
 use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
 use dkms_core::request::{RequestError, UsageError};
@@ -16,7 +17,7 @@ use dkms_sys::root::{self, OpenPath, Root};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Directories and files that are taken from the system and not from the machine, besides the three trees.
+/// Files and directories that are those of the other system, besides the three trees.
 const SYSTEM_PLACES: [&str; 12] = [
     "/boot",
     "/etc/depmod.d",
@@ -35,10 +36,10 @@ const SYSTEM_PLACES: [&str; 12] = [
 /// The places of os-release, in order of precedence.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
-/// As much of an os-release as is read.
+/// The most bytes of os-release that are read.
 const MAX_OS_RELEASE: u64 = 1 << 20;
 
-/// Where files of the machine appear in the other root, as in containers of systemd-nspawn.
+/// The directory in the other root with files of the machine, as in containers of systemd-nspawn.
 const HOST: &str = "/run/host";
 
 /// The other root, after dkms entered it.
@@ -54,30 +55,28 @@ pub(crate) struct Entered {
     pub cache: Option<PathBuf>,
     /// Whether the action may change something.
     changes: bool,
-    /// The system, and its directories that are mounted already; `None` if its own programs are used.
+    /// The system, and its directories that are already mounted; `None` if its own programs are used.
     shown: Option<(Root, Vec<PathBuf>)>,
 }
 
 /// Enters the other root if the command line names one, and converts the paths on the command line to paths
-/// in it.
-///
-/// Those are the machine's, unless they are below DIR or in one of that system's trees.
+/// in it. These are paths of the machine, unless they are below DIR or in one of the trees of that system.
 ///
 /// # Errors
-/// DIR is not a directory, or private mounts are not permitted here.
+/// DIR is not a directory, or private mounts are not permitted.
 pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
-    let path = dir.canonicalize().ok().filter(|p| p.is_dir());
+    let path = dir.canonicalize().ok().filter(|path| path.is_dir());
     let path = path.ok_or(UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
     if path == Path::new("/") {
         return Ok(None);
     }
-    if arguments.action() == Some(Action::Mok) {
+    if arguments.action == Some(Action::Mok) {
         let works_on = "this machine's firmware and kernel";
         return Err(RequestError::OtherRoot { action: "mok", works_on }.into());
     }
     let inside = |given: &Path| {
-        let given = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
+        let given = absolute(given);
         let real = given.canonicalize().unwrap_or_else(|_| given.clone());
         real.strip_prefix(&path).map_or(given, |below| Path::new("/").join(below))
     };
@@ -88,9 +87,9 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let mut layout = Layout::default();
     arguments.set_trees(&mut layout);
     let by_root = dkms_sys::sys::effective_uid() == 0;
-    let changes = !arguments.only_looks() && !arguments.dry_run;
-    let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
-
+    let changes = !arguments.is_query() && !arguments.dry_run;
+    let mut credentials =
+        std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|dir| dir.is_dir());
     let cache = by_root.then(|| machines_cache(changes)).flatten();
     root::leave_machine().map_err(|e| cannot_enter(&path, e))?;
     let system = Root::open(&path)?;
@@ -99,7 +98,7 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         cache_inside = with_its_programs(system, arguments, &layout, &mut credentials, cache)?;
         None
     } else {
-        // Links of that system can lead to the machine's files.
+        // Links in that system could lead to files of the machine.
         root::protect_machine(&writable(&path, arguments, cache))?;
         let system = Root::open(&path)?;
         let places = with_host_programs(&system, &layout, changes)?;
@@ -108,8 +107,8 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     Ok(Some(Entered { path, by_root, credentials, cache: cache_inside, changes, shown }))
 }
 
-/// The directory of the machine's cache of builds, which several images share. Created if something may be
-/// stored in it; a link is not followed.
+/// The machine's cache of builds, which several images share; none if there is none, or if it is a link. With
+/// `changes`, it is created.
 fn machines_cache(changes: bool) -> Option<PathBuf> {
     let dir = Layout::default().cache_dir;
     if changes && !dkms_sys::fs::exists(&dir) {
@@ -118,8 +117,8 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive or report to write,
-/// that of the cache, and temporary ones.
+/// The directories of the machine that stay writable: the system itself, the directories of the archive or
+/// report to write, the cache, and temporary directories.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
@@ -127,9 +126,9 @@ fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<P
     std::iter::once(path.to_owned()).chain(archive).chain(reports).chain(cache).chain(temporary).collect()
 }
 
-/// The directories of the files that a report writes: those it names, and the current one.
+/// The directories of the files that `dkms report` writes: those of the given files, and the current one.
 fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
-    if arguments.action() != Some(Action::Report) {
+    if arguments.action != Some(Action::Report) {
         return Vec::new();
     }
     let files = arguments.words.iter().map(Path::new).chain(arguments.metrics.as_deref());
@@ -137,8 +136,8 @@ fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
     files.filter_map(dir).chain(std::env::current_dir()).collect()
 }
 
-/// Makes that system the root directory, and mounts the machine's files that the command line names in it,
-/// and the machine's cache. Returns where the cache is then.
+/// Makes that system the root directory, and mounts in it the files of the machine that the command line
+/// names, and the cache of the machine. Returns the path of the cache in it.
 fn with_its_programs(
     system: Root,
     arguments: &mut Arguments,
@@ -147,28 +146,29 @@ fn with_its_programs(
     cache: Option<PathBuf>,
 ) -> Result<Option<PathBuf>> {
     let own: Vec<&Path> = SYSTEM_PLACES.map(Path::new).into_iter().chain(trees(layout)).collect();
-    let mut moved = Vec::new();
-    let mut moving = |path: &Path| {
+    let inside = |path: &Path| Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path));
+    let mut mounted = Vec::new();
+    let mut mount = |path: &Path| {
         if !path.exists() || own.iter().any(|tree| path.starts_with(tree)) {
             return path.to_owned();
         }
-        moved.push(path.to_owned());
-        Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
+        mounted.push(path.to_owned());
+        inside(path)
     };
-    arguments.map_paths(&mut moving);
-    *credentials = credentials.as_deref().map(moving);
-    let inside = cache.as_deref().map(|dir| Path::new(HOST).join(dir.strip_prefix("/").unwrap_or(dir)));
-    moved.extend(cache);
-    change_root(system, &moved)?;
-    Ok(inside)
+    arguments.map_paths(&mut mount);
+    *credentials = credentials.as_deref().map(mount);
+    let cache_inside = cache.as_deref().map(inside);
+    mounted.extend(cache);
+    change_root(system, &mounted)?;
+    Ok(cache_inside)
 }
 
-/// Mounts the places of that system over the machine's, and returns them.
+/// Mounts the places of that system over those of the machine, and returns them.
 fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<Vec<PathBuf>> {
     if changes {
         create_trees(system, layout)?;
         if is_ubuntu(system) {
-            // The default place of its signing key.
+            // The default directory of its signing key.
             system.create_dir(Path::new("/var/lib/shim-signed"))?;
         }
     }
@@ -176,12 +176,12 @@ fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<V
     let mut places: Vec<PathBuf> = own.map(Path::to_owned).collect();
     // Only System.map is needed from /boot, and depmod can do without it.
     places.retain(|place| place != Path::new("/boot") || place.exists());
-    // On Debian, the programs that build modules are not with the headers.
+    // On Debian, the programs that build modules are not in the directory of the headers.
     if let Some(lib) = system.find(Path::new("/usr/lib"))? {
         let names = lib.names()?;
-        let kbuild = names.iter().filter(|n| n.to_string_lossy().starts_with("linux-kbuild-"));
-        for path in kbuild.map(|n| Path::new("/usr/lib").join(n)) {
-            if !has_better_programs(system, &path)? {
+        let kbuild = names.iter().filter(|name| name.to_string_lossy().starts_with("linux-kbuild-"));
+        for path in kbuild.map(|name| Path::new("/usr/lib").join(name)) {
+            if !needs_programs_of_machine(system, &path)? {
                 places.push(path);
             }
         }
@@ -202,7 +202,7 @@ impl Entered {
     pub(crate) fn mount_trees(&self, layout: &Layout) -> Result<()> {
         let Some((system, shown)) = &self.shown else { return Ok(()) };
         let mut more: Vec<PathBuf> = trees(layout).map(Path::to_owned).into();
-        more.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));
+        more.retain(|tree| !shown.iter().any(|place| tree.starts_with(place)));
         if self.changes {
             create_trees(system, layout)?;
         }
@@ -210,13 +210,14 @@ impl Entered {
     }
 }
 
-/// Creates missing trees that dkms writes to. Otherwise they would be created on the machine.
+/// Creates the trees that dkms writes to, if they are missing. Otherwise they would be created on the
+/// machine.
 fn create_trees(system: &Root, layout: &Layout) -> Result<()> {
     let written = [&layout.dkms_tree, &layout.source_tree];
     written.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
 }
 
-/// Whether the system is an Ubuntu; an os-release that cannot be read is reported when it is needed.
+/// Whether the system is Ubuntu. If os-release cannot be read, that is reported later, when it is needed.
 fn is_ubuntu(system: &Root) -> bool {
     let read = |path: &&str| {
         let mut bytes = Vec::new();
@@ -229,17 +230,17 @@ fn is_ubuntu(system: &Root) -> bool {
 }
 
 fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
-    let found = places.iter().map(|p| Ok((p.clone(), find_place(system, p)?))).collect::<Result<Vec<_>>>()?;
-    Ok(root::show(&found)?)
+    let place = |path: &PathBuf| Ok((path.clone(), find_place(system, path)?));
+    Ok(root::show(&places.iter().map(place).collect::<Result<Vec<_>>>()?)?)
 }
 
-/// A place of that system; `None` if it does not exist.
+/// A file or directory of that system; `None` if it does not exist.
 ///
 /// # Errors
-/// It cannot be examined, or is no directory where the machine has one.
+/// It cannot be examined, or it is not a directory, but that of the machine is one.
 fn find_place(system: &Root, place: &Path) -> Result<Option<OpenPath>> {
     if OS_RELEASE.iter().any(|name| place == Path::new(name)) {
-        // Anything but a file is the same as none: most actions can do without it.
+        // Most actions can do without os-release, so anything but a file counts as missing.
         return Ok(system.find(place).ok().flatten().filter(OpenPath::is_file));
     }
     let found = system.find(place)?;
@@ -250,16 +251,16 @@ fn find_place(system: &Root, place: &Path) -> Result<Option<OpenPath>> {
     Ok(found)
 }
 
-/// Changes the root directory to that system, with the machine's `moved` below [`HOST`].
-fn change_root(system: Root, moved: &[PathBuf]) -> Result<()> {
+/// Changes the root directory to that system. The paths `mounted` of the machine are mounted below [`HOST`].
+fn change_root(system: Root, mounted: &[PathBuf]) -> Result<()> {
     for name in ["/dev", "/proc", "/sys"] {
         if let Some(there) = system.find(Path::new(name))? {
             root::mount_over(&OpenPath::open(Path::new(name))?, &there)?;
         }
     }
-    if !moved.is_empty() {
+    if !mounted.is_empty() {
         let run = system.create_dir(Path::new("/run"))?;
-        root::show_below(&run, Path::new("host"), moved)?;
+        root::show_below(&run, Path::new("host"), mounted)?;
     }
     Ok(system.become_root()?)
 }
@@ -283,9 +284,9 @@ fn has_tools(system: &Root) -> Result<bool> {
     Ok(compiler && ours.is_some_and(|ours| kind_of_program(ours) == kind_of_program(make)))
 }
 
-/// Whether the programs in this directory of the system do not run on this machine, while those in the
-/// machine's own directory do.
-fn has_better_programs(system: &Root, dir: &Path) -> Result<bool> {
+/// Whether the programs in this directory of the system do not run on this machine, but those in the same
+/// directory of the machine do.
+fn needs_programs_of_machine(system: &Root, dir: &Path) -> Result<bool> {
     let program = dir.join("scripts/basic/fixdep");
     let ours = dkms_sys::fs::open("/proc/self/exe").ok().and_then(kind_of_program);
     let theirs = system.read(&program)?.and_then(kind_of_program);
@@ -301,6 +302,6 @@ fn kind_of_program(mut file: std::fs::File) -> Option<([u8; 2], [u8; 2])> {
     Some(([class, order], [a, b]))
 }
 
-fn cannot_enter(path: &Path, e: dkms_sys::IoError) -> Error {
-    Error::Request(RequestError::CannotEnter { root: path.to_owned(), cause: e.into() })
+fn cannot_enter(path: &Path, error: dkms_sys::IoError) -> Error {
+    Error::Request(RequestError::CannotEnter { root: path.to_owned(), cause: error.into() })
 }

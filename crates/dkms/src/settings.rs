@@ -1,6 +1,8 @@
-//! Trees and options: the defaults, overridden by framework.conf, overridden by the command line.
+//! Determines the trees and settings: defaults, then framework.conf, then the command line, which has
+//! precedence.
 
 use crate::cli::Arguments;
+use crate::operand::absolute;
 use dkms_conf::framework_conf::{FrameworkConf, Prebuilt};
 use dkms_core::conf::bash::Evaluator;
 use dkms_core::conf::framework;
@@ -13,14 +15,14 @@ use dkms_core::system::Settings;
 use dkms_core::tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// The trees and options of a command.
+/// Returns the trees and settings of a command.
 ///
 /// # Errors
-/// An option has an invalid value. framework.conf is invalid, and the action is no query.
+/// An option has an invalid value, or framework.conf is invalid and the action is not a query.
 pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Settings)> {
     let mut layout = Layout::default();
     let mut settings = from_command_line(arguments, host)?;
-    // The defaults confine the evaluation of the file that can change them.
+    // framework.conf is evaluated with the default confinement, because it could change that.
     let evaluator = Evaluator {
         config_dir: &layout.config_dir,
         host,
@@ -46,10 +48,10 @@ pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Re
     Ok((layout, settings))
 }
 
-/// The options of the command line, without those that framework.conf can set as well.
+/// The settings of the command line, except for those that framework.conf can set as well.
 fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Settings> {
     // TMPDIR is a directory of the machine, not of the other root.
-    let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
+    let tmp = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && host.other_root.is_none());
     Ok(Settings {
         conf_file: arguments.conf.clone(),
         kernel_config: arguments.config.clone(),
@@ -97,7 +99,7 @@ fn directives(arguments: &Arguments) -> Result<Vec<(String, String)>> {
     arguments.directives.iter().map(parse).collect()
 }
 
-/// framework.conf. A query works with the defaults if it is invalid.
+/// Reads framework.conf. If it is invalid, a query uses the defaults.
 fn load_framework(
     arguments: &Arguments,
     evaluator: &Evaluator<'_>,
@@ -105,7 +107,7 @@ fn load_framework(
 ) -> Result<FrameworkConf> {
     let warn = |text: String| evaluator.sink.event(Event::Warning { text });
     let loaded = framework::evaluate(evaluator, layout, None);
-    if arguments.only_looks() {
+    if arguments.is_query() {
         return Ok(loaded.unwrap_or_else(|e| {
             warn(format!("{e}\n  the defaults are used"));
             FrameworkConf::default()
@@ -117,7 +119,7 @@ fn load_framework(
 }
 
 fn override_path(path: &mut PathBuf, setting: Option<&str>) {
-    if let Some(setting) = setting.filter(|s| !s.is_empty()) {
+    if let Some(setting) = setting.filter(|path| !path.is_empty()) {
         *path = absolute(Path::new(setting));
     }
 }
@@ -128,7 +130,7 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
             let is_token = key.to_string_lossy().starts_with("pkcs11:");
-            // A key that the command line names must exist; only the default key is created.
+            // A key on the command line must exist. dkms creates only the default key.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_in_token = is_token && file == key;
                 if !is_in_token && !file.exists() {
@@ -141,8 +143,4 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
         }
         _ => Err(UsageError::HalfOfPair(["--mok-signing-key", "--mok-certificate"]).into()),
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

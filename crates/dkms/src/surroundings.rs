@@ -1,5 +1,5 @@
-//! Where dkms runs: on a machine, in a chroot, or in a container. In the latter two, the system may be an
-//! image that another one prepares.
+//! Detects where dkms runs: on a machine, in a chroot, or in a container. In a chroot or container, the
+//! system can be an image that another system builds.
 
 use crate::actions::Action;
 use dkms_core::host::Host;
@@ -8,24 +8,24 @@ use dkms_core::kernel::installed;
 use dkms_core::tree::layout::Layout;
 use dkms_sys::fs::{Limit, exists_followed, read_bounded};
 
-/// What /proc and the files of container engines show.
+/// Where dkms runs, according to /proc and the files of container engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Surroundings {
-    /// A system with kernels of its own.
+    /// A system that runs its own kernel.
     Machine,
-    /// A directory of another system.
+    /// A system in a directory of another one.
     Chroot,
-    /// A container, which has the kernel of another system.
+    /// A container, which uses the kernel of another system.
     Container,
     /// There is no /proc, so this may be a chroot.
     Unknown,
 }
 
 impl Surroundings {
-    /// Determines it. `running_is_installed`: the running kernel is one of this system's.
+    /// Detects where dkms runs. `running_is_installed` is whether this system has the running kernel.
     pub(crate) fn detect(running_is_installed: bool) -> Self {
         let chroot = dkms_sys::sys::in_chroot();
-        // fakechroot(1) changes paths, and no root directory.
+        // fakechroot(1) does not change the root directory, but only paths.
         if chroot == Some(true) || std::env::var_os("FAKECHROOT").is_some_and(|value| value == "true") {
             Self::Chroot
         } else if is_container(running_is_installed) {
@@ -37,7 +37,7 @@ impl Surroundings {
         }
     }
 
-    /// For [`Host::chroot`].
+    /// The value for [`Host::chroot`]: none if it is unknown.
     pub(crate) fn is_chroot(self) -> Option<bool> {
         match self {
             Self::Machine | Self::Container => Some(false),
@@ -47,15 +47,15 @@ impl Surroundings {
     }
 }
 
-/// Files of container engines: podman's and buildah's, and those of systemd-nspawn and systemd.
+/// Files of container engines: podman and buildah, systemd-nspawn, systemd.
 const CONTAINER_FILES: [&str; 3] =
     ["/run/.containerenv", "/run/host/container-manager", "/run/systemd/container"];
 
 fn is_container(running_is_installed: bool) -> bool {
     CONTAINER_FILES.iter().any(exists_followed)
-        // Also on machines whose disk was made from such an image, so it is not enough alone.
+        // Machines whose disk was made from a Docker image have this file as well.
         || (!running_is_installed && exists_followed("/.dockerenv"))
-        // buildah, podman, mkosi and osbuild set it for the commands of a recipe.
+        // buildah, podman, mkosi and osbuild set this variable for the commands that build an image.
         || std::env::var_os("container").is_some_and(|value| !value.is_empty())
         || read_bounded("/proc/1/environ", Limit::CONFIG).is_ok_and(|bytes| names_container(&bytes))
 }
@@ -68,22 +68,22 @@ fn names_container(environment: &[u8]) -> bool {
         .any(|variable| variable.strip_prefix(b"container=").is_some_and(|value| !value.is_empty()))
 }
 
-/// Recognises an image, in which the running kernel means nothing: the default kernel is then the image's
-/// newest one.
+/// Detects whether the system is an image. If so, the running kernel is irrelevant, and the default kernel is
+/// the newest of the image.
 pub(crate) fn recognise_image(host: &mut Host, layout: &Layout, action: Action) {
     let running_is_installed = installed::is_installed(layout, &host.release);
     let surroundings = Surroundings::detect(running_is_installed);
     host.container = surroundings == Surroundings::Container;
     host.chroot = surroundings.is_chroot();
     let is_image = match surroundings {
-        // That is about the firmware and the running kernel.
+        // `mok` works on the firmware and the running kernel.
         _ if action == Action::Mok => false,
         Surroundings::Machine => false,
-        // `ready` is about the next boot, so here it is never about the running kernel.
+        // `ready` checks the next boot, for which the kernel of another system is irrelevant.
         Surroundings::Chroot | Surroundings::Container => action == Action::Ready || !running_is_installed,
         Surroundings::Unknown => !running_is_installed,
     };
-    // Another root is one.
+    // The system of --root is always an image.
     if host.other_root.is_some() {
         host.chroot = Some(true);
     } else if !is_image {

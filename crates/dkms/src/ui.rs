@@ -1,4 +1,4 @@
-//! The only place that prints: data to standard output, messages to standard output or standard error.
+//! Prints all output of dkms: data to standard output, messages to standard output or standard error.
 
 use crate::actions::{Action, Kernels, Opt, Relation};
 use crate::answer::Answer;
@@ -22,16 +22,16 @@ pub(crate) struct Ui {
     debug: bool,
     /// `--plain`
     plain: bool,
-    /// What `--timings` shows; `None` for commands that build nothing.
+    /// The events for the page of `--timings`; `None` for actions that never build.
     recorder: Option<Recorder>,
     verbose: AtomicBool,
     /// Whether standard output is one document.
     is_document: bool,
-    /// Whether the command prints a document besides what it does.
+    /// Whether the command prints a document in addition to its events.
     prints_resource: bool,
-    /// Held while something is printed, so that the lines of threads do not mix.
+    /// Locked during output, so that the lines of several threads do not mix.
     out: Mutex<()>,
-    /// Data could not be written, for another reason than a closed pipe.
+    /// Whether data could not be written for a reason other than a closed pipe.
     unwritten: AtomicBool,
 }
 
@@ -42,18 +42,18 @@ enum Mode {
     /// One JSON document; events go to standard error.
     Document,
     Plain,
-    /// Plain lines for the log of a package manager. Failures are printed at the end, where people look for
+    /// Plain lines for the log of a package manager. Failures are printed at the end, where users look for
     /// them.
     Managed(Mutex<Vec<String>>),
     Live(Box<Progress>),
 }
 
 impl Ui {
-    /// Chooses between no output, JSON, a live view on a terminal, and plain lines.
+    /// Selects the kind of output: none, JSON, a live view on a terminal, or plain lines.
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let one_document = arguments.dry_run
             || arguments.kmm
-            || arguments.action().is_some_and(|action| action.row().is_document());
+            || arguments.action.is_some_and(|action| action.row().is_document());
         let mode = if arguments.quiet {
             Mode::Quiet
         } else if arguments.json && one_document {
@@ -74,7 +74,7 @@ impl Ui {
             Mode::Plain
         };
         let builds = |action: Action| action.row().relation(Opt::Timings) != Relation::Foreign;
-        let (recorder, failed) = match arguments.action().is_some_and(builds) {
+        let (recorder, failed) = match arguments.action.is_some_and(builds) {
             true => Some(Recorder::start(arguments)).unzip(),
             false => (None, None),
         };
@@ -95,7 +95,7 @@ impl Ui {
         ui
     }
 
-    /// The record of a command that builds.
+    /// The recorder of the events, for actions that may build.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_ref()
     }
@@ -112,7 +112,7 @@ impl Ui {
 
     fn print(&self, write: impl FnOnce() -> std::io::Result<()>) {
         if !matches!(self.mode, Mode::Quiet) {
-            // A reader that closed the pipe has seen enough.
+            // If the pipe is closed, the reader does not need more.
             if write().is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
                 self.unwritten.store(true, Ordering::Relaxed);
             }
@@ -134,7 +134,7 @@ impl Ui {
         }
     }
 
-    /// Prints how the command ended and returns the exit code.
+    /// Prints the result of the command and returns its exit code.
     pub(crate) fn finish(&self, action: &str, result: &Result<Answer>) -> ExitCode {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
@@ -155,7 +155,7 @@ impl Ui {
             }
             (_, Err(e)) => self.message(&plain::error(e, code)),
         }
-        // If output is the only purpose, incomplete output is a failure. Changes that were made stay.
+        // Incomplete output is a failure if output is the only purpose of the command.
         if code == 0 && self.is_document && self.unwritten.load(Ordering::Relaxed) {
             self.message("dkms: error: standard output cannot be written\n");
             code = if action == "ready" { 2 } else { 1 };
@@ -163,7 +163,7 @@ impl Ui {
         ExitCode::from(code)
     }
 
-    /// Prints the failures that were kept for the end.
+    /// Prints the failures that were collected for the end.
     fn print_failures(&self) {
         if let Mode::Managed(failures) = &self.mode {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,8 +178,8 @@ impl Ui {
             line => line,
         };
         match (&self.mode, line) {
-            (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
-            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.message(&text)),
+            (Mode::Live(live), plain::Line::Out(text)) => live.above(|| self.data(&text)),
+            (Mode::Live(live), plain::Line::Err(text)) => live.above(|| self.message(&text)),
             (_, plain::Line::Out(text)) => self.data(&text),
             (_, plain::Line::Err(text)) => self.message(&text),
         }
@@ -188,33 +188,31 @@ impl Ui {
 
 /// Whether hooks of package managers call this action.
 fn is_hook(arguments: &Arguments) -> bool {
-    arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
+    arguments.action.is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
-/// The text as it may be printed or written to a file that people look at: unprintable characters are
-/// escaped, and PINs are omitted.
+/// Returns the text for a terminal or a file: unprintable characters are escaped, and PINs are removed.
 pub(crate) fn clean(text: &str) -> String {
     without_pins(&printable(text)).into_owned()
 }
 
-/// Prints to standard output. Unprintable characters are escaped, and PINs are omitted.
+/// Prints to standard output. Unprintable characters are escaped, and PINs are removed.
 ///
 /// # Errors
-/// It cannot be written; after a broken pipe the reader does not want more.
+/// It cannot be written. After a broken pipe, the reader does not want more.
 pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout();
-    out.write_all(clean(text).as_bytes()).and_then(|()| out.flush())
+    to_terminal(&clean(text))
 }
 
-/// Prints what [`Painted`] escaped.
+/// Prints text that is already escaped to standard output.
 fn to_terminal(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
-/// Prints to standard error. Unprintable characters are escaped, and PINs are omitted.
+/// Prints to standard error. Unprintable characters are escaped, and PINs are removed.
 pub(crate) fn to_stderr(text: &str) {
-    let _ = std::io::stderr().write_all(without_pins(&printable(text)).as_bytes());
+    let _ = std::io::stderr().write_all(clean(text).as_bytes());
 }
 
 impl Sink for Ui {
@@ -223,9 +221,9 @@ impl Sink for Ui {
     }
 
     fn ask(&self, question: &str) -> Option<Secret> {
-        let _one = self.out.lock();
+        let _lock = self.out.lock();
         let typed = || {
-            // The question is necessary even with --quiet.
+            // Print the question even with --quiet.
             let line = dkms_sys::sys::read_hidden_line(|| {
                 to_stderr(&format!("{}: ", on_one_line(question)));
             });
@@ -256,7 +254,7 @@ impl Sink for Ui {
         if let Some(recorder) = &self.recorder {
             recorder.event(&event);
         }
-        let _one = self.out.lock();
+        let _lock = self.out.lock();
         if self.debug {
             self.message(&format!("debug: {event:?}\n"));
         }

@@ -2,6 +2,7 @@
 
 pub mod describe;
 pub mod fsck;
+mod json;
 pub mod lint;
 pub mod loaded;
 pub mod modules;

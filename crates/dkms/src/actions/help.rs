@@ -1,18 +1,18 @@
-//! Help: an overview of all actions, and everything about one.
+//! The texts of help: an overview of all actions, and the help of one action.
 
 use super::{ACTIONS, ActionRow, COMMON, Group, Kernels, OPTIONS, OptionRow, Relation, Root, Value};
 
-/// The word that asks for help, alone or before an action.
+/// The word that requests help, alone or before an action.
 pub(crate) const HELP: &str = "help";
-/// Its purpose, as the table has it for actions.
+/// Its purpose, in the same style as the purposes of actions.
 pub(crate) const HELP_PURPOSE: &str = "print help, for one action if one is given";
 
-/// Columns of a line.
+/// The width of the text, in columns.
 const WIDTH: usize = 80;
 /// The column in which descriptions begin.
 const TEXT: usize = 26;
 
-/// `dkms help`: the actions, each with its purpose, and every option with one sentence.
+/// `dkms help`: all actions with their purposes, and all options with one sentence.
 pub(crate) fn overview() -> String {
     let mut text = String::from(
         "Builds and installs kernel modules that do not come with the kernel.\n\n\
@@ -34,12 +34,12 @@ pub(crate) fn overview() -> String {
     text
 }
 
-/// `dkms help ACTION`: what belongs to the action, and nothing else.
-pub(crate) fn of_action(row: &ActionRow) -> String {
-    let mut text = String::new();
-    let mut purpose = row.purpose.chars();
-    let first = purpose.next().map(|c| c.to_ascii_uppercase());
-    text.extend(first.into_iter().chain(purpose));
+/// `dkms help ACTION`: the help of one action.
+pub(crate) fn action_help(row: &ActionRow) -> String {
+    let mut text = row.purpose.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     text.push_str(&format!("\n\nUsage: dkms {} [OPTIONS] {}", row.word, row.operands()));
     text.truncate(text.trim_end().len());
     text.push_str("\n\n");
@@ -63,11 +63,13 @@ pub(crate) fn of_action(row: &ActionRow) -> String {
         row.own_options().for_each(|option| push_option(&mut text, option, true));
     }
     text.push_str("\nCommon options:\n");
-    OPTIONS.iter().filter(|o| COMMON.contains(&o.opt)).for_each(|o| push_option(&mut text, o, false));
+    for option in OPTIONS.iter().filter(|option| COMMON.contains(&option.opt)) {
+        push_option(&mut text, option, false);
+    }
     text
 }
 
-/// An option with its sentence, and with the details if they are wanted.
+/// Appends an option with its sentence, and its details if requested.
 fn push_option(text: &mut String, row: &OptionRow, with_details: bool) {
     let mut names = match row.short {
         Some(short) if row.long.is_empty() => format!("  -{short}"),
@@ -93,23 +95,23 @@ fn push_option(text: &mut String, row: &OptionRow, with_details: bool) {
     wrap(text, &about, TEXT);
 }
 
-/// In parentheses, the actions of an option that belongs to few.
+/// The actions of an option in parentheses, if it applies to few actions.
 fn few_actions(row: &OptionRow) -> String {
     let actions = ACTIONS.iter().filter(|action| action.relation(row.opt) == Relation::Listed);
     let words: Vec<&str> = actions.map(|action| action.word).collect();
     if words.len() > 4 { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
-/// Appends words in lines of [`WIDTH`] columns, of which all but the first are indented. The text ends with a
+/// Appends words in lines of [`WIDTH`] columns. All lines but the first are indented. The text ends with a
 /// line feed.
 fn wrap(text: &mut String, words: &str, indent: usize) {
     let mut column = indent;
-    for (n, word) in words.split_whitespace().enumerate() {
+    for (position, word) in words.split_whitespace().enumerate() {
         let width = word.chars().count();
-        if n > 0 && column + 1 + width > WIDTH {
+        if position > 0 && column + 1 + width > WIDTH {
             text.push_str(&format!("\n{:indent$}", ""));
             column = indent;
-        } else if n > 0 {
+        } else if position > 0 {
             text.push(' ');
             column += 1;
         }
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn help_of_an_action_has_what_belongs_to_it_only() {
         let names = |action: Action| {
-            let text = of_action(action.row());
+            let text = action_help(action.row());
             assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
             text.lines()
                 .filter_map(|l| l.split_whitespace().find(|w| w.starts_with("--")))
@@ -149,13 +151,13 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        let text = of_action(Action::Status.row());
+        let text = action_help(Action::Status.row());
         assert!(text.starts_with(
             "Show the state of each module\n\nUsage: dkms status [OPTIONS] [MODULE[/VERSION]]\n"
         ));
         assert!(text.contains("Examples:\n  dkms status\n") && !text.contains("Needs root"), "{text}");
-        assert!(of_action(Action::Autoinstall.row()).contains("\nUsage: dkms autoinstall [OPTIONS]\n"));
-        assert!(of_action(Action::Install.row()).contains("Needs root.\n"));
+        assert!(action_help(Action::Autoinstall.row()).contains("\nUsage: dkms autoinstall [OPTIONS]\n"));
+        assert!(action_help(Action::Install.row()).contains("Needs root.\n"));
         assert_eq!(names(Action::GenerateMok), "--lock-timeout --dry-run");
         assert!(
             names(Action::Mkkmp).ends_with("--archive --spec") && !names(Action::Mkkmp).contains("--force")

@@ -1,65 +1,65 @@
-//! What the columns of the table of actions can contain.
+//! The types of the columns in the table of actions.
 
 use super::options::Opt;
 
-/// What an action's operands are.
+/// The operands of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operand {
     None,
-    /// A module that is registered.
+    /// A registered module.
     Package,
     /// One or more registered modules.
     Packages,
-    /// A registered module, and a registry after it.
+    /// A registered module, then a registry.
     PackageAndRegistry,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.
     PackageOrFiles,
     Archive,
-    /// Releases of kernels, which do not have to be installed.
+    /// Releases of kernels, which need not be installed.
     Kernels,
     /// A file to write.
     Output,
     /// One of these words.
     Words(&'static [&'static str]),
-    /// One of these words, and a module after it.
+    /// One of these words, then a module.
     WordAndPackage(&'static [&'static str]),
 }
 
 /// Whether an action changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// It only prints something, whatever state the machine is in.
+    /// It only prints something, and works even on a machine that is broken.
     Queries,
     /// It only prints something, but framework.conf must be valid, and the code of a dkms.conf may run.
     Evaluates,
     /// It only prints something, unless this option is given.
     QueriesUnless(Opt),
-    /// Its operand decides: this word, or none, only prints something.
+    /// It only prints something if its operand is this word or missing.
     QueriesFor(&'static str),
     /// It only prints something, unless its first operand is one of these words.
     QueriesExceptFor(&'static [&'static str]),
     Changes,
 }
 
-/// Whether an action needs to be root.
+/// Whether an action needs root's privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Root {
-    /// It needs nothing, or only files that can be written.
+    /// It needs at most files that are writable.
     No,
-    /// The action itself decides, depending on what it finds or is asked for.
+    /// The action itself checks this, depending on what it has to do.
     Sometimes,
     Always,
 }
 
-/// How many kernels an action takes.
+/// The number of kernels that an action takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernels {
     None,
-    /// At most one; the default is the running one.
+    /// At most one. The default is the running kernel.
     One,
-    /// Exactly one, which must be named.
+    /// Exactly one, which must be given.
     Named,
     /// Any number.
     Many,

@@ -1,9 +1,9 @@
-//! What dkms can do, as data: one table of actions, one of options.
+//! All actions and options of dkms, as two tables.
 //!
-//! Whatever depends on which actions and options there are is derived from these tables: what the command
-//! line accepts ([`crate::cli`]), which checks are done before an action runs ([`crate::request`]), help,
-//! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
-//! are committed files that a test of `generate` compares with the tables.
+//! Everything that depends on the list of actions and options uses these tables: the command line
+//! ([`crate::cli`]), the checks before an action runs ([`crate::request`]), help, "did you mean", the
+//! completions in `packaging/completions`, and the option lists of dkms(8). The last two are committed files,
+//! which a test in `generate` compares with the tables.
 
 #[cfg(test)]
 mod generate;
@@ -20,7 +20,7 @@ pub(crate) use options::{DEPRECATED, OPTIONS, Opt, OptionRow};
 pub(crate) use row::ActionRow;
 pub(crate) use table::{ACTIONS, Action};
 
-/// The options that every action has.
+/// The options that apply to every action.
 pub(crate) const COMMON: &[Opt] = &[
     Opt::DkmsTree,
     Opt::SourceTree,
@@ -35,24 +35,24 @@ pub(crate) const COMMON: &[Opt] = &[
     Opt::Help,
 ];
 
-/// How an option relates to an action.
+/// Whether an option applies to an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// Help and completions list it.
+    /// It applies; help and completions list it.
     Listed,
-    /// It is accepted without a warning.
+    /// It is not listed, but accepted without a warning.
     Accepted,
     /// It does not apply.
     Foreign,
 }
 
 impl ActionRow {
-    /// The options that belong to it, without the common ones, in the order of the table of options.
+    /// The options of this action without the common ones, in the order of the table of options.
     pub(crate) fn own_options(&self) -> impl Iterator<Item = &'static OptionRow> + '_ {
         OPTIONS.iter().filter(|row| contains(self.options, row.opt))
     }
 
-    /// How an option relates to it.
+    /// Whether an option applies to this action.
     pub(crate) fn relation(&self, opt: Opt) -> Relation {
         if COMMON.contains(&opt) || contains(self.options, opt) {
             Relation::Listed
@@ -63,12 +63,12 @@ impl ActionRow {
         }
     }
 
-    /// Whether it prints one document, so that `--json` gives one instead of events.
+    /// Whether its output is one document, so that `--json` prints a document instead of events.
     pub(crate) fn is_document(&self) -> bool {
         self.effect != Effect::Changes
     }
 
-    /// What follows the word on the command line, for the line "Usage:".
+    /// The operands in the line "Usage:" of help.
     pub(crate) fn operands(&self) -> String {
         match self.operand {
             Operand::None => String::new(),
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn each_listed_option_belongs_to_an_action() {
         for row in OPTIONS.iter().filter(|row| !row.is_hidden()) {
-            let listed = ACTIONS.iter().any(|a| a.relation(row.opt) == Relation::Listed);
+            let listed = ACTIONS.iter().any(|action| action.relation(row.opt) == Relation::Listed);
             assert!(listed, "{} belongs to no action", row.name());
         }
         for action in ACTIONS {

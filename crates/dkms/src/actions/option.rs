@@ -1,16 +1,16 @@
-//! What the columns of the table of options can contain.
+//! The types of the columns in the table of options.
 
-/// What an option takes, which is also what shells complete after it.
+/// The kind of value that an option takes. Shells complete it accordingly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Nothing: the option is a flag.
+    /// The option is a flag without a value.
     Flag,
     Module,
     Version,
     Kernel,
     Arch,
     File,
-    /// A file, which can be omitted: `--option[=FILE]`.
+    /// An optional file: `--option[=FILE]`.
     OptionalFile,
     Directory,
     Directive,
@@ -19,7 +19,7 @@ pub(crate) enum Value {
     Text,
 }
 
-/// The headings of dkms(8), in its order.
+/// The headings of the options in help and dkms(8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     Selection,
@@ -32,23 +32,23 @@ pub(crate) enum Group {
     Reports,
     Places,
     Output,
-    /// Options of former versions, which are accepted but not listed.
+    /// Options of dkms 3, which are accepted but not listed.
     Former,
 }
 
-/// What happens when an option is given to an action that it does not apply to.
+/// What happens if an option is given to an action that it does not apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misplaced {
-    /// It has no effect and one warning says so.
+    /// It is ignored with a warning.
     Warn,
-    /// It is an error: ignoring it would do something else than what was asked for.
+    /// It is an error, because without it the command would do something else.
     Refuse,
-    /// It has no effect, and scripts of dkms 3.x may pass it.
+    /// It is ignored without a warning, because scripts for dkms 3.x may pass it.
     Ignore,
 }
 
 impl Group {
-    /// All with a heading, in the order of dkms(8).
+    /// The groups with a heading, in the order of dkms(8).
     pub(crate) const ALL: [Self; 10] = [
         Self::Selection,
         Self::Building,

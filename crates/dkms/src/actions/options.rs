@@ -1,7 +1,7 @@
-//! The table of options: the command line is read by it, and help, completions and the option lists of
-//! dkms(8) are generated from it.
+//! The table of options. dkms reads the command line according to it, and help, completions and the option
+//! lists of dkms(8) are generated from it.
 //!
-//! To add an option: its row here, the actions that it applies to in `table.rs`, and its line in
+//! To add an option, add its row here, the actions that it applies to in `table.rs`, and its line in
 //! [`crate::cli::Arguments`], which receives its value.
 
 use super::option::{Group, Misplaced, Value};
@@ -16,7 +16,7 @@ pub(crate) struct OptionRow {
     pub value: Value,
     /// The value's name in help, such as `FILE`.
     pub value_name: &'static str,
-    /// Several values can be given; otherwise the last one counts.
+    /// Whether it can be given several times. Otherwise, the last value counts.
     pub repeatable: bool,
     pub group: Group,
     pub misplaced: Misplaced,
@@ -27,7 +27,7 @@ pub(crate) struct OptionRow {
 }
 
 impl OptionRow {
-    /// How messages name it: the long name if there is one.
+    /// Its name in messages: the long name if there is one.
     pub(crate) fn name(&self) -> String {
         match self.short {
             Some(short) if self.long.is_empty() => format!("-{short}"),
@@ -35,7 +35,7 @@ impl OptionRow {
         }
     }
 
-    /// How clap names it.
+    /// Its name in clap.
     pub(crate) fn id(&self) -> &'static str {
         if self.long.is_empty() { self.value_name } else { self.long }
     }
@@ -49,7 +49,7 @@ impl OptionRow {
     }
 }
 
-/// A flag without a short name; what most options have in common.
+/// The values that most options have: a flag without a short name.
 const BASE: OptionRow = OptionRow {
     opt: Opt::Help,
     short: None,
@@ -92,7 +92,7 @@ impl Opt {
     }
 }
 
-/// Options without any effect, each of which is reported as deprecated when it is given.
+/// Options without any effect. dkms warns if one of them is given.
 pub(crate) const DEPRECATED: [Opt; 4] =
     [Opt::LegacyPostinst, Opt::NoInitrd, Opt::NoCleanKernel, Opt::NoPrepareKernel];
 
@@ -110,7 +110,7 @@ options! {
     }
     Arch = "arch", Selection, "The architecture [default: the kernel's]" {
         short: Some('a'), value: Value::Arch, value_name: "ARCH", repeatable: true,
-        details: "One serves all kernels; several are paired with `-k` in order, and there must be as many.",
+        details: "One applies to all kernels. Several are paired with `-k` in order, so there must be as many.",
     }
     AllKernels = "all-kernels", Selection, "Every kernel that has headers" { misplaced: Misplaced::Refuse }
     All = "all", Selection, "Every kernel that the module is built for" { misplaced: Misplaced::Refuse }
@@ -145,8 +145,8 @@ options! {
     Timings = "timings", Building, "Write a page (HTML) that shows where the time went" {
         value: Value::OptionalFile, value_name: "FILE",
         details: "The page shows every build on a time axis, what it waited for, and what would make the \
-                  command faster. Without FILE, the page that dkms keeps anyway is named: those of the last \
-                  five commands that built something are in `/var/lib/dkms/.timings`.",
+                  command faster. Without FILE, the path of the page in `/var/lib/dkms/.timings` is printed: \
+                  dkms keeps the pages of the last five commands that built something there.",
     }
     Force = "force", Building, "Override safety checks" {
         details: "Rebuilds and reinstalls what is there already, installs over a newer module, builds \
@@ -157,28 +157,28 @@ options! {
     NoCache = "no-cache", Building, "Neither use nor fill the cache of builds" {
         details: "Everything is compiled. Without it, a build whose inputs are those of an earlier one is \
                   taken from `/var/cache/dkms`; `--force` compiles an existing build again and replaces it \
-                  there. With `SOURCE_DATE_EPOCH`, it is only used if it cannot become part of an image \
+                  there. With `SOURCE_DATE_EPOCH`, the cache is used only if it cannot become part of an image \
                   (`--root`, or a mounted directory).",
     }
     Registry = "registry", Building, "Use this registry of builds instead of those of framework.conf" {
         value: Value::Text, value_name: "REGISTRY", repeatable: true, misplaced: Misplaced::Refuse,
-        details: "Written as `HOST[:PORT]/PREFIX`. Several are asked in the order given.",
+        details: "Written as `HOST[:PORT]/PREFIX`. Several registries are tried in the order given.",
     }
     Prebuilt = "prebuilt", Building, "Whether builds of a registry are used" {
         value: Value::Text, value_name: "prefer|only|off", misplaced: Misplaced::Refuse,
-        details: "`prefer` takes what a registry has and compiles the rest, `only` compiles nothing, and \
-                  `off` asks no registry.",
+        details: "`prefer` uses the builds that a registry has and compiles the others, `only` compiles \
+                  nothing, and `off` uses no registry.",
     }
     LockTimeout = "lock-timeout", Building,
         "How long to wait for another dkms [default: as long as it takes]" {
         value: Value::Seconds, value_name: "SECONDS", misplaced: Misplaced::Ignore,
-        details: "This applies while another dkms builds the same module or changes the same kernel; 0 means \
-                  not at all. When the time is over, the exit status is 75.",
+        details: "This applies while another dkms builds the same module or changes the same kernel. With 0, \
+                  dkms does not wait. After this time, the exit status is 75.",
     }
     MokSigningKey = "mok-signing-key", Signing, "Sign with this private key" {
         value: Value::File, value_name: "FILE",
-        details: "A file or a name such as `pkcs11:object=dkms`. It is used whatever `try_sign_modules` and \
-                  `mok_signing_key` are set to.",
+        details: "A file or a name such as `pkcs11:object=dkms`. It takes precedence over `try_sign_modules` \
+                  and `mok_signing_key`.",
     }
     MokCertificate = "mok-certificate", Signing, "The certificate that belongs to --mok-signing-key" {
         value: Value::File, value_name: "FILE",
@@ -198,8 +198,7 @@ options! {
     }
     Repair = "repair", Repairing, "Repair what is safe to repair" {
         misplaced: Misplaced::Refuse,
-        details: "Files that were changed by hand, and builds that could not be built again, are left as \
-                  they are.",
+        details: "Files that were changed by hand, and builds that could not be rebuilt, are not changed.",
     }
     Fix = "fix", Repairing, "Fix in the file what is safe to fix" {
         misplaced: Misplaced::Refuse,
@@ -222,7 +221,7 @@ options! {
     SourceOnly = "source-only", Archives, "Leave out the built modules" {}
     Spec = "spec", Archives, "The spec file to use" {
         value: Value::File, value_name: "FILE",
-        details: "It is looked for in the sources first.",
+        details: "dkms looks for it in the sources first.",
     }
     Output = "output", Archives, "The image or system extension to write" {
         short: Some('o'), value: Value::File, value_name: "PATH", misplaced: Misplaced::Refuse,
@@ -242,7 +241,7 @@ options! {
     Prefix = "prefix", Archives, "The directory above lib/modules in the image [default: /opt]" {
         value: Value::Directory, value_name: "DIRECTORY", misplaced: Misplaced::Refuse,
     }
-    Kmm = "kmm", Archives, "Print the resource Module for KMM, too" {
+    Kmm = "kmm", Archives, "Also print the resource Module for KMM" {
         misplaced: Misplaced::Refuse,
         details: "It is YAML, or JSON with `--json`, and the only thing on standard output. It needs \
                   `--image`.",
@@ -261,13 +260,13 @@ options! {
     Load = "load", Archives, "Load the modules of the extension at boot" { misplaced: Misplaced::Refuse }
     Fleet = "fleet", Reports, "Report on the machines whose JSON files are in this directory" {
         value: Value::Directory, value_name: "DIRECTORY", misplaced: Misplaced::Refuse,
-        details: "Every file in it is that of one machine: the output of `dkms report --json`, `dkms status \
-                  --json` or `dkms ready --json`. A file that cannot be used is listed with the reason.",
+        details: "Each file is the output of `dkms report --json`, `dkms status --json` or `dkms ready --json` \
+                  on one machine. A file that cannot be used is listed with the reason.",
     }
     Metrics = "metrics", Reports,
         "Write metrics for Prometheus, in the format of text files for node_exporter" {
         value: Value::File, value_name: "FILE", misplaced: Misplaced::Refuse,
-        details: "With - it is standard output. The page is only written if a FILE for it is given, too.",
+        details: "With -, they go to standard output. The page is written only if a FILE is given for it.",
     }
     DkmsTree = "dkmstree", Places, "Where dkms keeps its tree [default: /var/lib/dkms]" {
         value: Value::Directory, value_name: "DIRECTORY",

@@ -1,6 +1,6 @@
 //! The table of actions.
 //!
-//! To add an action: its row here, its function in `commands/`, and its arm in `commands/mod.rs`.
+//! To add an action, add its row here, its function in `commands/`, and its arm in `commands/mod.rs`.
 //! CONTRIBUTING.md has the steps.
 
 use super::kinds::{Effect, Kernels, Operand, Root};
@@ -11,10 +11,10 @@ const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
 const SYSEXT: &[Opt] = &[Opt::Output, Opt::Format, Opt::Os, Opt::SysextLevel, Opt::Load];
-/// What mkdriverdisk took formerly; the actions that make rpm packages explain what replaced it.
+/// Options of mkdriverdisk in dkms 3. The actions that make RPM packages explain what replaces them.
 const DISK: &[Opt] = &[Opt::Distro, Opt::Media, Opt::Release];
 
-/// Each row names the variant of [`Action`], the word that it is called by, its purpose, and the fields of
+/// Each row names the variant of [`Action`], its word on the command line, its purpose, and the fields of
 /// [`ActionRow`] that differ from [`BASE`].
 macro_rules! actions {
     ($($action:ident = $word:literal, $purpose:literal { $($field:ident: $value:expr),* $(,)? })*) => {
@@ -32,7 +32,7 @@ macro_rules! actions {
 }
 
 impl Action {
-    /// The action that a word names.
+    /// The action with this word.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         ALL.iter().zip(ACTIONS).find_map(|(action, row)| (row.word == word).then_some(*action))
     }
@@ -42,7 +42,7 @@ impl Action {
         &ACTIONS[self as usize]
     }
 
-    /// The word it is called by.
+    /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
         self.row().word
     }

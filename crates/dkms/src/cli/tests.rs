@@ -69,7 +69,7 @@ fn an_empty_value_is_no_value() {
         }
     }
     let words = read(&["", "status", "", ""]).unwrap_or_default();
-    assert_eq!((words.action(), words.words), (Some(Action::Status), Vec::new()));
+    assert_eq!((words.action, words.words), (Some(Action::Status), Vec::new()));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn words_become_actions_and_operands() {
     ];
     for (words, action, second, operands) in table {
         let arguments = line(words).unwrap_or_default();
-        assert_eq!((arguments.action(), arguments.second_action()), (action, second), "{words}");
+        assert_eq!((arguments.action, arguments.second_action), (action, second), "{words}");
         assert_eq!(arguments.words.join(" "), operands, "{words}");
     }
 }
@@ -106,7 +106,7 @@ fn help_is_about_everything_or_about_one_action() {
         assert_eq!(text(words), help::overview(), "{words}");
     }
     for row in ACTIONS {
-        let expected = help::of_action(row);
+        let expected = help::action_help(row);
         for words in ["help ACTION", "ACTION --help", "--help ACTION", "-h ACTION", "-k 6.1 ACTION a/1 -h"] {
             assert_eq!(text(&words.replace("ACTION", row.word)), expected, "{words}");
         }
@@ -146,7 +146,7 @@ fn which_commands_only_look() {
         ["status", "verify", "ready", "pending", "fsck", "lint", "mok", "mok status", "lint --dry-run"];
     let changes = ["config", "fsck --repair", "lint --fix", "mok enroll", "install a/1", "generate_mok"];
     for (words, expected) in looks.map(|l| (l, true)).into_iter().chain(changes.map(|l| (l, false))) {
-        assert_eq!(line(words).unwrap_or_default().only_looks(), expected, "{words}");
+        assert_eq!(line(words).unwrap_or_default().is_query(), expected, "{words}");
     }
     let recovers = ["install a/1", "mok rotate", "mktarball a/1", "kernel_prerm -k 1"];
     let does_not = ["status", "config", "lint --fix", "fsck --repair", "mok"];

@@ -1,4 +1,4 @@
-//! `cache`: shows and clears the cache of builds, and why a build is not in it.
+//! `cache`: shows or clears the cache of builds, or explains why a build is not in it.
 
 use super::call::Call;
 use crate::render::cache as render;
@@ -32,16 +32,14 @@ fn filter(call: &Call<'_>) -> Filter {
 fn show(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.system);
     let contents = cache.contents(&filter(call))?;
-    let json = call.arguments.json;
-    call.ui.data(&if json { render::show_json(&cache, &contents) } else { render::show(&cache, &contents) });
+    call.print(|| render::show_json(&cache, &contents), || render::show(&cache, &contents));
     Ok(())
 }
 
 fn size(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.system);
     let contents = cache.contents(&filter(call))?;
-    let json = call.arguments.json;
-    call.ui.data(&if json { render::size_json(&cache, &contents) } else { render::size(&cache, &contents) });
+    call.print(|| render::size_json(&cache, &contents), || render::size(&cache, &contents));
     Ok(())
 }
 
@@ -54,9 +52,8 @@ fn clear(call: &Call<'_>) -> Result<()> {
         call.require_root()?;
         cache.clear(&filter)?
     };
-    let json = call.arguments.json;
     let done = !call.arguments.dry_run;
-    call.ui.data(&if json { render::cleared_json(&contents) } else { render::cleared(&contents, done) });
+    call.print(|| render::cleared_json(&contents), || render::cleared(&contents, done));
     Ok(())
 }
 
@@ -73,7 +70,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     let preview = preview::preview(call.system, call.sink, &build, &loaded, &layout.source_link(&package))?;
     let cache = Cache::to_inspect(call.system);
     let (name, lines) = local_entry(call.system, &preview.lines);
-    let found = cache.lookup(&name);
+    let entry = cache.lookup(&name);
     let nearest = cache.nearest(&package.name, &lines)?;
     let off = if cache.limit() == 0 {
         Some("cache_size is 0 in framework.conf")
@@ -82,7 +79,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     } else {
         None
     };
-    let answer = render::Why { build: &build, fingerprint: &preview.fingerprint, off, found, nearest };
-    call.ui.data(&if call.arguments.json { answer.json() } else { answer.text() });
+    let answer = render::Why { build: &build, fingerprint: &preview.fingerprint, off, entry, nearest };
+    call.print(|| answer.json(), || answer.text());
     Ok(())
 }

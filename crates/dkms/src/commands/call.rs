@@ -1,4 +1,4 @@
-//! The arguments of an action's function, and the checks that several actions share.
+//! The arguments of an action's function, and what several actions share: output, checks, default kernels.
 
 use crate::actions::Opt;
 use crate::cli::Arguments;
@@ -9,7 +9,8 @@ use dkms_conf::framework_conf::Prebuilt;
 use dkms_core::cache::Cache;
 use dkms_core::error::Result;
 use dkms_core::event::Sink;
-use dkms_core::plan::Plan;
+use dkms_core::ids::Kernel;
+use dkms_core::plan::{Plan, gather};
 use dkms_core::registry;
 use dkms_core::request::{Overrides, RequestError};
 use dkms_core::system::System;
@@ -18,18 +19,37 @@ use dkms_core::system::System;
 pub(crate) struct Call<'a> {
     /// The command line.
     pub(super) arguments: &'a Arguments,
-    /// What the operands refer to.
+    /// The package, directory or archive that the operands name.
     pub(super) subject: &'a Subject,
-    /// The kernels.
+    /// The kernels and architectures that the options name.
     pub(super) words: &'a KernelWords,
-    /// Paths, machine, options and the event sink.
+    /// Paths, machine and settings.
     pub(super) system: &'a System,
+    /// Receives the events.
     pub(super) sink: &'a dyn Sink,
     /// Prints data.
     pub(super) ui: &'a Ui,
 }
 
 impl Call<'_> {
+    /// Prints an answer: as JSON with `--json`, else as text.
+    pub(super) fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) {
+        self.ui.data(&if self.arguments.json { json() } else { text() });
+    }
+
+    /// The architecture of the kernels: the first one that is given, or that of the running kernel.
+    pub(super) fn arch(&self) -> String {
+        match self.words.arches.first() {
+            Some(arch) => arch.clone(),
+            None => crate::host::arch_of(self.system, &self.system.host.release),
+        }
+    }
+
+    /// Every kernel that has headers.
+    pub(super) fn kernels_with_headers(&self) -> Vec<Kernel> {
+        gather::kernels_with_headers(&self.system.layout, &self.system.settings, &self.arch())
+    }
+
     /// Prints a plan with `--dry-run`, else executes it.
     pub(super) fn print_or_execute(
         &self,
@@ -40,16 +60,15 @@ impl Call<'_> {
             return execute(plan);
         }
         self.annotate(&mut plan)?;
-        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
-        self.ui.data(&text);
+        self.print(|| render::json::plan(&plan), || render::plain::plan(&plan));
         Ok(())
     }
 
-    /// Adds to each build of a plan where its modules come from, or where they are looked for.
+    /// Adds to each build of a plan where its modules will come from, or where dkms looks for them first.
     fn annotate(&self, plan: &mut Plan) -> Result<()> {
         let mode = registry::mode(&self.system.settings);
         let has_cache = Cache::of(self.system).is_some_and(|cache| cache.distrust().is_none());
-        let asked = match (has_cache, mode) {
+        let looked_up = match (has_cache, mode) {
             (false, Prebuilt::Off) => return Ok(()),
             (true, Prebuilt::Off) => "the cache is asked first",
             (false, _) => "the registry is asked first",
@@ -60,13 +79,12 @@ impl Call<'_> {
             if interrupted.is_err() || !(reusable || mode == Prebuilt::Only) {
                 return None;
             }
-            let known = if mode == Prebuilt::Off {
-                Ok(None)
-            } else {
-                registry::predict_origin(self.system, self.sink, build)
+            let source = match mode {
+                Prebuilt::Off => Ok(None),
+                _ => registry::predict_origin(self.system, self.sink, build),
             };
-            match known {
-                Ok(from) => from.or_else(|| Some(asked.to_owned())),
+            match source {
+                Ok(source) => source.or_else(|| Some(looked_up.to_owned())),
                 Err(e) => {
                     interrupted = Err(e);
                     None
@@ -90,9 +108,9 @@ impl Call<'_> {
         }
     }
 
-    /// Refuses users other than root. Printing a plan needs no privileges.
+    /// Refuses users other than root. `--dry-run` needs no privileges.
     pub(super) fn require_root(&self) -> Result<()> {
-        // In another root, its owner has all rights.
+        // With --root, a user can change the files that they own.
         if self.system.host.root || self.system.host.other_root.is_some() || self.arguments.dry_run {
             Ok(())
         } else {
@@ -100,7 +118,7 @@ impl Call<'_> {
         }
     }
 
-    /// Refuses a tree that cannot be written, unless the plan is only printed.
+    /// Refuses a tree that is not writable, except with `--dry-run`.
     pub(super) fn require_writable_tree(&self) -> Result<()> {
         if self.arguments.dry_run { Ok(()) } else { self.system.require_writable_tree() }
     }

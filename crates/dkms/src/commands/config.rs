@@ -1,13 +1,13 @@
-//! `config`: prints a dkms.conf as dkms interprets it, or what a build of it would be made of.
+//! `config`: prints a dkms.conf as dkms interprets it, or the inputs of its build.
 
 use super::call::Call;
 use crate::answer::Answer;
+use crate::render::json::pretty;
 use crate::request;
 use dkms_core::build::preview;
 use dkms_core::conf::{ConfError, load};
 use dkms_core::error::Result;
 use dkms_core::look::describe;
-use dkms_sys::IoError;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::{Path, PathBuf};
 
@@ -43,15 +43,11 @@ pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
         return fingerprint(call, &conf, &source, package, &kernel);
     }
     let description = describe::describe(call.system, call.sink, &conf, package.as_ref(), &kernel)?;
-    call.ui.data(&(json(&description)? + "\n"));
+    call.ui.data(&pretty(&description)?);
     Ok(Answer::Yes)
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value).map_err(|e| IoError::new("write", "the JSON document", e))?)
-}
-
-/// Prints the lines of a build's fingerprint and its digest.
+/// Prints the inputs of a build, one a line, and the digest of these lines.
 fn fingerprint(
     call: &Call<'_>,
     conf: &Path,
@@ -66,14 +62,14 @@ fn fingerprint(
             PackageId::new(&named.conf.package_name, &named.conf.package_version)?
         }
     };
-    // Loaded by its name, so that the administrator's overrides count.
+    // Load it again with its name, because the administrator's overrides are found by name.
     let loaded = load::load_file(call.system, call.sink, conf, Some(&package), kernel)?.strict()?;
     let preview = preview::preview(call.system, call.sink, &Build::new(&package, kernel), &loaded, source)?;
     let text = if call.arguments.json {
-        json(&preview)?
+        pretty(&preview)?
     } else {
-        format!("{}\nfingerprint={}", preview.lines.join("\n"), preview.fingerprint)
+        format!("{}\nfingerprint={}\n", preview.lines.join("\n"), preview.fingerprint)
     };
-    call.ui.data(&(text + "\n"));
+    call.ui.data(&text);
     Ok(Answer::Yes)
 }

@@ -1,7 +1,7 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`.
 
 use super::call::Call;
-use super::packaging::Wanted;
+use super::packaging::PackRequest;
 use crate::actions::Action;
 use crate::request;
 use dkms_core::add;
@@ -10,29 +10,29 @@ use dkms_core::pack::{Content, Request, debian};
 use dkms_core::plan::{Operation, Plan, Step};
 use dkms_core::request::RequestError;
 
-fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
+fn request(call: &Call<'_>, action: Action) -> Result<PackRequest> {
     let package = call.subject.package(action.word())?;
     add::require_added(&call.system.layout, &package)?;
     let all = call.arguments.all;
-    let named = all || !call.words.releases.is_empty();
+    let are_named = all || !call.words.releases.is_empty();
     let content = super::tarball::content(call);
     if action == Action::Mkbmdeb && content == Content::SourceOnly {
         return Err(RequestError::NothingBuilt("mkbmdeb").into());
     }
     // A source-only package works for any kernel, so the running kernel is not the default.
-    let source_alone = action != Action::Mkbmdeb && content == Content::Both && !named;
-    let kernels = if source_alone {
+    let without_modules = action != Action::Mkbmdeb && content == Content::Both && !are_named;
+    let kernels = if without_modules {
         Vec::new()
     } else {
         request::kernels(call.system, call.words, all.then_some(&package))?
     };
-    Ok(Wanted::new(package, kernels, content))
+    Ok(PackRequest::new(package, kernels, content))
 }
 
 /// `dkms mkdeb`, `dkms mkdsc` and `dkms mkbmdeb`
 pub(super) fn make(call: &Call<'_>, action: Action) -> Result<()> {
-    let wanted = wanted(call, action)?;
-    let request = wanted.request(call);
+    let request = request(call, action)?;
+    let request = request.as_core(call);
     call.print_or_execute(plan(call, action, &request)?, |_| match action {
         Action::Mkbmdeb => debian::mkbmdeb(call.system, call.sink, &request).map(|_| ()),
         Action::Mkdsc => debian::mkdsc(call.system, call.sink, &request).map(|_| ()),

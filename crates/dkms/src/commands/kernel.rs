@@ -22,7 +22,7 @@ pub(super) fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// The given kernel, or all kernels that have headers.
+/// With `--all-kernels`, every kernel that has headers; else the given kernel, or the default of the system.
 fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels && call.system.host.image.is_some() && call.words.releases.is_empty() {
         return request::kernels_to_build(call.system, call.sink, call.words);
@@ -30,14 +30,11 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.system, call.arguments, call.words)?]);
     }
-    let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.system, &call.system.host.release),
-        [one, ..] => one.clone(),
-    };
-    let kernels = gather::kernels_with_headers(&call.system.layout, &call.system.settings, &arch);
+    let kernels = call.kernels_with_headers();
     if kernels.is_empty() {
         let about = call.system.layout.install_tree.display().to_string();
-        let usual = call.system.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
+        let distribution = call.system.host.distribution.as_ref();
+        let usual = distribution.and_then(|known| known.usual_kernel(&call.arch()));
         let mut reason = "has no kernel with headers".to_owned();
         if let Some((_, headers)) = usual {
             reason += &format!("; install {headers}");
@@ -63,9 +60,10 @@ pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
     call.print_or_execute(plan, |plan| actions::execute(call.system, call.sink, plan))
 }
 
-/// The kernel to match.
+/// The kernel of `--templatekernel`, whose installed modules are matched.
 fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
-    let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
+    let Some(template) = call.arguments.templatekernel.as_deref().filter(|release| !release.is_empty())
+    else {
         return Err(RequestError::NoTemplate.into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
@@ -81,7 +79,7 @@ pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
     }
     let text = format!("kernel {} is held back: it lacks {}", kernel.release, missing.join(", "));
     Ok(Answer::No(
-        Summary::new(text).hint("dkms pending says what they wait for; hold_kernel=no releases it"),
+        Summary::new(text).hint("dkms pending lists what they wait for; hold_kernel=no releases it"),
     ))
 }
 

@@ -19,18 +19,14 @@ pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
     } else {
         lint::check(call.system, call.sink, &path, &kernel)?
     };
-    if call.arguments.json {
-        call.ui.data(&render::json(&report));
-    } else {
-        call.ui.data(&render::text(&report, call.arguments.fix));
+    call.print(|| render::json(&report), || render::text(&report, call.arguments.fix));
+    if report.problems() == 0 {
+        return Ok(Answer::Yes);
     }
-    match report.problems() {
-        0 => Ok(Answer::Yes),
-        n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
-    }
+    Ok(Answer::No(Summary::new(render::verdict(&report, fixing))))
 }
 
-/// The file that the operands name.
+/// The dkms.conf, or other file, that the command line names.
 fn file(call: &Call<'_>) -> Result<PathBuf> {
     let subject = call.subject;
     if let Some(conf) = &call.arguments.conf {

@@ -40,21 +40,21 @@ use dkms_core::tree::layout::Layout;
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
-    let Some(action) = arguments.action() else {
+    let Some(action) = arguments.action else {
         return Err(cli::unknown_action(&arguments.words).into());
     };
-    if let Some(second) = arguments.second_action() {
+    if let Some(second) = arguments.second_action {
         return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin)?;
-    // Such words are not package names.
+    // The operands of these actions do not name packages.
     let mut subject =
         if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {
             Subject::default()
         } else {
-            Subject::of(arguments)?
+            Subject::from_arguments(arguments)?
         };
     let words = request::check(arguments)?;
     let (mut layout, mut settings) = crate::settings::resolve(arguments, &host, ui)?;
@@ -95,7 +95,10 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     answer
 }
 
-/// Makes sure that a tree or a package that cannot be read does not look like an empty one.
+/// Reports directories that cannot be read, because queries would show them as empty.
+///
+/// # Errors
+/// The tree itself cannot be listed.
 fn check_readable(layout: &Layout, sink: &dyn Sink) -> Result<()> {
     for name in dkms_sys::fs::list_dir_optional(&layout.dkms_tree)? {
         let package = layout.dkms_tree.join(&name);
@@ -109,7 +112,8 @@ fn check_readable(layout: &Layout, sink: &dyn Sink) -> Result<()> {
     Ok(())
 }
 
-/// What follows an action, whether it failed or not: the page of `--timings`, and the kernels that are held back.
+/// Does what follows an action, even if it failed: writes the page of `--timings`, and updates the kernels
+/// that are held back.
 fn finish(call: &Call<'_>, action: Action, error: Option<&Error>) {
     let (arguments, system, sink) = (call.arguments, call.system, call.sink);
     if arguments.dry_run {
@@ -164,7 +168,7 @@ fn perform(call: &Call<'_>, action: Action) -> Result<Answer> {
     .map(|()| Answer::Yes)
 }
 
-/// Warns about options without effect, and does the setup for actions that change something.
+/// Warns about options without effect, and prepares the process for actions that may change something.
 fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
     for option in arguments.deprecated() {
         let text = format!("{} has no effect any more and can be omitted", option.name());
@@ -173,7 +177,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
     if let Some(text) = request::without_effect(arguments) {
         ui.event(Event::Warning { text });
     }
-    if arguments.only_looks() {
+    if arguments.is_query() {
         return Ok(());
     }
     if host.distribution.is_none() {

@@ -3,6 +3,7 @@
 use super::call::Call;
 use crate::cli::Arguments;
 use crate::render::mok as render;
+use crate::render::numbers::count;
 use crate::request;
 use dkms_core::conf::framework;
 use dkms_core::error::Result;
@@ -16,15 +17,15 @@ use dkms_core::{actions, finally};
 
 /// The subcommand of `dkms mok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+enum Verb {
     Status,
     Enroll,
     Rotate,
 }
 
 impl Verb {
-    /// The word after `mok`; without one, `status`.
-    pub(super) fn of(arguments: &Arguments) -> Result<Self> {
+    /// The subcommand that the operand names; without an operand, `status`.
+    fn from_arguments(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
             let action = "mok".into();
@@ -47,7 +48,7 @@ impl Verb {
 
 /// `dkms mok`
 pub(super) fn mok(call: &Call<'_>) -> Result<()> {
-    let verb = Verb::of(call.arguments)?;
+    let verb = Verb::from_arguments(call.arguments)?;
     let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     match verb {
         Verb::Status if call.arguments.dry_run => {
@@ -89,47 +90,44 @@ fn enroll(call: &Call<'_>, kernel: &Kernel, plan: &Plan) -> Result<()> {
 fn rotate(call: &Call<'_>, kernel: &Kernel, plan: &Plan) -> Result<()> {
     let (done, status) = mok::rotate(call.system, call.sink, kernel, plan)?;
     let (word, text) = match &done {
-        Rotated::Waits(kernels) => ("waits", waits(kernels)),
+        Rotated::Waits(kernels) => ("waits", waiting_text(kernels)),
         Rotated::Taken(taken) => {
             finally::once_per_command(call.system, call.sink, &taken.changed, false);
-            ("taken", took(call, taken))
+            ("taken", taken_text(call, taken))
         }
     };
     show(call, &status, Some(word), &format!("{text}Next: {}\n", status.next.text));
     Ok(())
 }
 
-fn waits(kernels: &[Kernel]) -> String {
-    let names: Vec<&str> = kernels.iter().map(|k| k.release.as_str()).collect();
+fn waiting_text(kernels: &[Kernel]) -> String {
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
     format!(
-        "The new key waits: it is not trusted yet, and there are kernels that require signatures: {} (--force takes it nevertheless)\n",
+        "The new key waits: it is not trusted yet, and there are kernels that require signatures: {} (--force uses it anyway)\n",
         names.join(", ")
     )
 }
 
-fn took(call: &Call<'_>, taken: &Taken) -> String {
+fn taken_text(call: &Call<'_>, taken: &Taken) -> String {
     for (path, why) in &taken.left {
-        call.sink.event(Event::Detail { text: format!("{} is left as it is: {why}", path.display()) });
+        call.sink.event(Event::Detail { text: format!("{} is unchanged: {why}", path.display()) });
     }
     let (files, left) = (taken.files, taken.left.len());
-    let mut text = match files {
-        1 => "The new key is in use; 1 file was re-signed".to_owned(),
-        n => format!("The new key is in use; {n} files were re-signed"),
-    };
+    let were = if files == 1 { "was" } else { "were" };
+    let mut text = format!("The new key is in use; {} {were} re-signed", count(files, "file"));
     if left > 0 {
-        text.push_str(&format!(", {left} not signed with the old key are as they were"));
+        text.push_str(&format!(", {left} not signed with the old key are unchanged"));
     }
     text.push('\n');
     if !taken.changed.is_empty() {
         text.push_str(
-            "An initramfs that holds such a module has it with the old signature until it is rebuilt\n",
+            "An initramfs that contains such a module has its old signature until the initramfs is rebuilt\n",
         );
     }
     text
 }
 
-/// After a query, prints the full status; after a change, what was done. In JSON, prints everything in both
-/// cases.
+/// Prints the full status after a query, and `text` after a change. JSON contains both.
 fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
     if call.arguments.json {
         call.ui.data(&render::document(status, done));
@@ -140,7 +138,7 @@ fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
     }
 }
 
-/// The key pair for the given kernel, otherwise for the running one: its paths may contain `$kernelver`.
+/// The key pair for the given kernel, or for the running one: its paths may contain `$kernelver`.
 fn pair(call: &Call<'_>) -> Result<KeyPair> {
     let release = call.words.releases.first().map_or(call.system.host.release.as_str(), String::as_str);
     signing::key_pair(call.system, &framework::load(call.system, call.sink, Some(release))?, None)

@@ -29,13 +29,13 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     let plan = match plan(call, action, &origin, &kernels) {
         Ok(plan) => plan,
         Err(e) => {
-            remember_upgrade(call, action, &origin)?;
+            record_upgrade(call, action, &origin)?;
             return Err(e);
         }
     };
     call.print_or_execute(plan, |plan| match origin {
         Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.system, call.sink, plan),
-        // The contents of an archive are known only after it is in the tree.
+        // The contents of an archive are known only after it is unpacked.
         Origin::Tarball(_) | Origin::Deb(_) | Origin::Rpm(_) => {
             match super::tarball::admit(call, &origin, first(&kernels)?)? {
                 Some(package) => {
@@ -47,12 +47,12 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// Records an add for the RPM transaction, even if there is nothing to add: an upgrade to another release of
-/// the same version adds a package that is already there.
-fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
-    let is_recorded = action == Action::Add && call.overrides().rpm_safe_upgrade && !call.arguments.dry_run;
+/// Records an `add` for the RPM transaction even if it fails because the package is already added: that is
+/// the case in an upgrade to another release of the same version.
+fn record_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
+    let must_record = action == Action::Add && call.overrides().rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
-        Origin::Registered(package) if is_recorded => {
+        Origin::Registered(package) if must_record => {
             rpm_upgrade::remember(&call.system.settings, call.ui, package)
         }
         _ => Ok(()),
@@ -88,7 +88,8 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
     Ok(plan)
 }
 
-/// The steps to build and install once the package is in the tree.
+/// The steps that build and install a package that is in the tree. If it is not there yet, `added_first` is
+/// its dkms.conf.
 fn changes(
     call: &Call<'_>,
     action: Action,
@@ -131,7 +132,7 @@ pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()>
     })
 }
 
-/// How much of a package an action removes.
+/// The part of a package that an action removes.
 fn depth(action: Action) -> Depth {
     match action {
         Action::Uninstall => Depth::Uninstall,
@@ -140,8 +141,7 @@ fn depth(action: Action) -> Depth {
     }
 }
 
-/// What the operands refer to. MODULE/VERSION takes precedence over a directory or archive that is also
-/// given.
+/// What the operands name. MODULE/VERSION takes precedence over a directory or archive.
 fn origin(call: &Call<'_>) -> Result<Origin> {
     let subject = call.subject;
     let path = subject.archive.as_ref().or(subject.directory.as_ref());

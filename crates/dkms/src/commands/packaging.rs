@@ -1,30 +1,32 @@
-//! The common part of the actions that create packages.
+//! What the actions that create packages have in common.
 
 use super::call::Call;
 use super::tarball;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::pack::{Content, Request};
 
-/// The parsed command line of such an action.
-pub(super) struct Wanted {
+/// The request of such an action.
+pub(super) struct PackRequest {
     /// The package version.
-    pub package: PackageId,
+    package: PackageId,
     /// The kernels whose modules are included.
-    pub kernels: Vec<Kernel>,
+    kernels: Vec<Kernel>,
     /// What to include.
-    pub content: Content,
+    content: Content,
+    /// The latest timestamp in the package, in seconds since 1970.
     epoch: Option<u64>,
+    /// The maintainer: name and address.
     maker: Option<String>,
 }
 
-impl Wanted {
-    /// Takes the other fields from the environment.
+impl PackRequest {
+    /// Reads the timestamp and the maintainer from the environment.
     pub(super) fn new(package: PackageId, kernels: Vec<Kernel>, content: Content) -> Self {
         Self { package, kernels, content, epoch: tarball::source_date_epoch(), maker: maker() }
     }
 
-    /// Converts it to a request for dkms-core.
-    pub(super) fn request<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
+    /// The request to dkms-core.
+    pub(super) fn as_core<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
         Request {
             package: &self.package,
             kernels: &self.kernels,

@@ -1,4 +1,4 @@
-//! `preflight`: would the modules build for the kernels of the next upgrade?
+//! `preflight`: checks whether the modules build for the kernels of the next upgrade.
 
 use super::call::Call;
 use crate::answer::Answer;
@@ -15,10 +15,7 @@ pub(super) fn preflight(call: &Call<'_>) -> Result<Answer> {
     let kernels: Vec<String> = call.arguments.words.iter().chain(&call.words.releases).cloned().collect();
     let program = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/dkms".into());
     let report = dkms_core::preflight::preflight(call.system, call.sink, &kernels, &program)?;
-    if call.arguments.json {
-        call.ui.data(&preflight::json(&report));
-    } else {
-        call.ui.data(&preflight::text(&report, call.system.settings.verbose));
-    }
+    let verbose = call.system.settings.verbose;
+    call.print(|| preflight::json(&report), || preflight::text(&report, verbose));
     Ok(report.answer().into())
 }

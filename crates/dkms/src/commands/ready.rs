@@ -1,4 +1,4 @@
-//! `ready` and `pending`: whether this kernel is ready to boot, and which modules wait for which others.
+//! `ready` and `pending`: whether a kernel is ready to boot, and which modules are not installed yet.
 
 use super::call::Call;
 use crate::answer::Answer;
@@ -11,46 +11,37 @@ use dkms_core::request::UsageError;
 
 /// `dkms ready`
 pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
-    no_module(call)?;
+    refuse_modules(call)?;
     let kernel = match call.words.releases.is_empty() {
         false => request::one_kernel(call.system, call.arguments, call.words)?,
-        true => newest(call)?,
+        true => newest_kernel(call)?,
     };
     let loaded = call.arguments.loaded;
     if loaded && !call.system.host.runs(&kernel.release) {
         return Err(UsageError::NotRunning(kernel.release).into());
     }
     let report = ready::ready(call.system, call.sink, &kernel, loaded)?;
-    if call.arguments.json {
-        call.ui.data(&verdicts::ready_json(&report));
-    } else {
-        call.ui.data(&verdicts::ready_text(&report, call.system.settings.verbose));
-    }
+    let verbose = call.system.settings.verbose;
+    call.print(|| verdicts::ready_json(&report), || verdicts::ready_text(&report, verbose));
     Ok(report.answer().into())
 }
 
 /// `dkms pending`
 pub(super) fn pending(call: &Call<'_>) -> Result<Answer> {
-    no_module(call)?;
+    refuse_modules(call)?;
     let kernels = if call.words.releases.is_empty() {
-        let arch = arch(call);
-        let found =
-            ready::kernels(&call.system.layout).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
-        found.collect()
+        let releases = ready::kernels(&call.system.layout).into_iter();
+        releases.filter_map(|release| Kernel::of(release, &call.arch()).ok()).collect()
     } else {
         request::kernels(call.system, call.words, None)?
     };
     let items = ready::pending(call.system, call.sink, &kernels);
-    if call.arguments.json {
-        call.ui.data(&verdicts::pending_json(&items));
-    } else {
-        call.ui.data(&verdicts::pending_text(&items));
-    }
+    call.print(|| verdicts::pending_json(&items), || verdicts::pending_text(&items));
     Ok(Answer::Yes)
 }
 
 /// Refuses operands that are not kernels: these actions work on kernels.
-fn no_module(call: &Call<'_>) -> Result<()> {
+fn refuse_modules(call: &Call<'_>) -> Result<()> {
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
         let action = call.arguments.action_word().to_owned();
         return Err(UsageError::NoModule { action, operands: "[-k KERNEL]" }.into());
@@ -58,8 +49,8 @@ fn no_module(call: &Call<'_>) -> Result<()> {
     Ok(())
 }
 
-fn newest(call: &Call<'_>) -> Result<Kernel> {
-    let arch = arch(call);
+fn newest_kernel(call: &Call<'_>) -> Result<Kernel> {
+    let arch = call.arch();
     let release = ready::newest_kernel(&call.system.layout).ok_or_else(|| {
         let usual = call.system.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
         LookError::NoKernel {
@@ -68,13 +59,5 @@ fn newest(call: &Call<'_>) -> Result<Kernel> {
             package: usual.map(|(kernel, _)| kernel),
         }
     })?;
-    Ok(Kernel::new(&release, &arch)?)
-}
-
-/// The architecture of the kernels: the one that is given, or that of the running kernel.
-pub(super) fn arch(call: &Call<'_>) -> String {
-    match call.words.arches.as_slice() {
-        [one, ..] => one.clone(),
-        [] => crate::host::arch_of(call.system, &call.system.host.release),
-    }
+    Ok(Kernel::of(release, &arch)?)
 }

@@ -1,11 +1,11 @@
 //! `push`, `pull`, `matrix` and `registry-key`: builds in registries.
 
 use super::call::Call;
+use crate::render::json::{build_keys, document, list};
 use crate::request;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
-use dkms_core::plan::gather;
-use dkms_core::registry::{self, Availability, Pulled, Pushed, RegistryError, keys};
+use dkms_core::registry::{self, Availability, Published, Pulled, Pushed, RegistryError, keys};
 use dkms_core::request::UsageError;
 use dkms_tree::ids::{Build, Kernel};
 use serde_json::json;
@@ -19,32 +19,28 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
     let registry = match (registry::sources(&call.system.settings), call.arguments.registries.len()) {
         ([], _) => return Err(RegistryError::NoRegistry.into()),
         ([first, ..], 0 | 1) => first,
-        _ => {
-            return Err(UsageError::SeveralRegistries("push").into());
-        }
+        _ => return Err(UsageError::SeveralRegistries("push").into()),
     };
     let published = registry::push(call.system, call.sink, &builds, registry)?;
     if call.arguments.json {
-        let row = |p: &registry::Published| {
-            let digest = match &p.result {
+        let row = |Published { build, reference, result, signer }: &Published| {
+            let digest = match result {
                 Pushed::New(digest) => Some(digest),
                 Pushed::Exists => None,
             };
-            json!({"build": p.build.to_string(), "reference": p.reference, "digest": digest,
-                "new": digest.is_some(), "signer": p.signer})
+            json!({
+                "build": build.to_string(), "reference": reference, "digest": digest,
+                "new": digest.is_some(), "signer": signer,
+            })
         };
-        return document(
-            call,
-            &json!({"schema": 1, "pushed": published.iter().map(row).collect::<Vec<_>>()}),
-        );
+        call.ui.data(&document(json!({ "pushed": list(&published, row) })));
+        return Ok(());
     }
-    for one in published {
-        let signed = one.signer.map_or_else(String::new, |signer| format!(", signed by {signer}"));
-        let text = match one.result {
-            Pushed::New(digest) => format!("Pushed {}{signed}: {} ({digest})\n", one.build, one.reference),
-            Pushed::Exists => {
-                format!("{}{signed} is in the registry already: {}\n", one.build, one.reference)
-            }
+    for Published { build, reference, result, signer } in published {
+        let signed = signer.map_or_else(String::new, |signer| format!(", signed by {signer}"));
+        let text = match result {
+            Pushed::New(digest) => format!("Pushed {build}{signed}: {reference} ({digest})\n"),
+            Pushed::Exists => format!("{build}{signed} is in the registry already: {reference}\n"),
         };
         call.ui.data(&text);
     }
@@ -61,7 +57,7 @@ pub(super) fn pull(call: &Call<'_>) -> Result<()> {
             dkms_core::add::require_added(&call.system.layout, &package)?;
             kernels.iter().map(|kernel| Build::new(&package, kernel)).collect()
         }
-        None => wanted(call, &kernels)?,
+        None => wanted_builds(call, &kernels)?,
     };
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
     for build in builds {
@@ -80,7 +76,7 @@ pub(super) fn pull(call: &Call<'_>) -> Result<()> {
         }
     }
     if call.arguments.json {
-        document(call, &json!({"schema": 1, "pulled": rows}))?;
+        call.ui.data(&document(json!({ "pulled": rows })));
     }
     if missing.is_empty() { Ok(()) } else { Err(RegistryError::Missing { missing }.into()) }
 }
@@ -90,7 +86,7 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
     require_registry(call)?;
     let kernels = kernels(call, call.words.releases.is_empty())?;
     let mut missing = Vec::new();
-    for build in wanted(call, &kernels)? {
+    for build in wanted_builds(call, &kernels)? {
         match registry::look_up(call.system, call.sink, &build, None)? {
             Availability::Missing => missing.push(build),
             Availability::Offered(_) | Availability::Cached => {}
@@ -100,14 +96,8 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
         }
     }
     if call.arguments.json {
-        let row = |b: &Build| {
-            json!({
-                "package": b.package.name, "version": b.package.version,
-                "kernel": b.kernel.release, "arch": b.kernel.arch,
-            })
-        };
-        // Build services assign it to a variable: it is one line.
-        let matrix = json!({"include": missing.iter().map(row).collect::<Vec<_>>()});
+        // Build services assign the document to a variable, so it is a single line.
+        let matrix = json!({ "include": list(&missing, build_keys) });
         call.ui.data(&format!("{matrix}\n"));
         return Ok(());
     }
@@ -125,19 +115,22 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
     }
     let key = keys::generate(&call.system.layout, &call.system.settings)?;
     let (private, public) = (key.private.display(), key.public.display());
-    if call.arguments.json {
-        let value = json!({
-            "schema": 1, "id": key.id, "private": private.to_string(), "public": public.to_string(),
-        });
-        return document(call, &value);
-    }
     let trusted = keys::trusted_dir(&call.system.layout);
-    call.ui.data(&format!(
-        "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  public:  {public}\n\
-         Next: copy {public} to {}/NAME.pub on every machine that takes these builds\n",
-        key.id,
-        trusted.display(),
-    ));
+    call.print(
+        || {
+            let (private, public) = (private.to_string(), public.to_string());
+            document(json!({ "id": key.id, "private": private, "public": public }))
+        },
+        || {
+            format!(
+                "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  \
+                 public:  {public}\nNext: copy {public} to {}/NAME.pub on every machine that takes these \
+                 builds\n",
+                key.id,
+                trusted.display(),
+            )
+        },
+    );
     Ok(())
 }
 
@@ -149,27 +142,16 @@ fn require_registry(call: &Call<'_>) -> Result<()> {
     }
 }
 
-/// The given kernels, or every kernel that modules can be made for.
+/// The given kernels, or every kernel that has headers.
 fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
-    if !all {
-        return request::kernels(call.system, call.words, None);
-    }
-    let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.system, &call.system.host.release),
-        [one, ..] => one.clone(),
-    };
-    Ok(gather::kernels_with_headers(&call.system.layout, &call.system.settings, &arch))
+    if all { Ok(call.kernels_with_headers()) } else { request::kernels(call.system, call.words, None) }
 }
 
-fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
+/// The builds that these kernels should have.
+fn wanted_builds(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
     let mut all = Vec::new();
     for kernel in kernels {
         all.extend(registry::autoinstall_builds(call.system, call.sink, kernel)?);
     }
     Ok(all)
-}
-
-fn document(call: &Call<'_>, value: &serde_json::Value) -> Result<()> {
-    call.ui.data(&format!("{value:#}\n"));
-    Ok(())
 }

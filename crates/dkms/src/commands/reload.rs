@@ -1,6 +1,7 @@
 //! `reload`: replaces loaded modules by the installed ones.
 
 use super::call::Call;
+use crate::render::json::document;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
@@ -19,10 +20,10 @@ pub(super) fn reload(call: &Call<'_>) -> Result<()> {
         print(call, &reload::plan(call.system, call.sink, &names)?);
         return Ok(());
     }
-    // No other command may change the modules of this kernel meanwhile.
-    let arch = crate::host::arch_of(call.system, &call.system.host.release);
-    let _held =
-        dkms_core::lock::install(call.system, call.sink, &[Kernel::new(&call.system.host.release, &arch)?])?;
+    // Until the end, no other command may change the modules of this kernel.
+    let release = &call.system.host.release;
+    let kernel = Kernel::new(release, &crate::host::arch_of(call.system, release))?;
+    let _lock = dkms_core::lock::install(call.system, call.sink, &[kernel])?;
     let plan = reload::plan(call.system, call.sink, &names)?;
     if plan.unload.is_empty() {
         let reason = "has no module that is loaded".to_owned();
@@ -32,7 +33,7 @@ pub(super) fn reload(call: &Call<'_>) -> Result<()> {
     reload::execute(call.system, call.sink, &plan)
 }
 
-/// The packages; a version after the name is checked by what is installed.
+/// The names of the packages. A version after a name is ignored, because only one version can be installed.
 fn names(call: &Call<'_>) -> Result<Vec<String>> {
     let first = call.subject.name.clone();
     let others = call.subject.others.iter().map(|word| word.split('/').next().unwrap_or_default().to_owned());
@@ -46,12 +47,11 @@ fn names(call: &Call<'_>) -> Result<Vec<String>> {
 }
 
 fn print(call: &Call<'_>, plan: &Plan) {
-    let unload: Vec<&str> = plan.unload.iter().map(|m| m.as_str()).collect();
+    let unload: Vec<&str> = plan.unload.iter().map(|name| name.as_str()).collect();
     let load: Vec<&str> = unload.iter().rev().copied().collect();
     if call.arguments.json {
-        let current: Vec<&str> = plan.current.iter().map(|m| m.as_str()).collect();
-        let document = json!({ "schema": 1, "unload": unload, "load": load, "current": current });
-        return call.ui.data(&format!("{document:#}\n"));
+        let current: Vec<&str> = plan.current.iter().map(|name| name.as_str()).collect();
+        return call.ui.data(&document(json!({ "unload": unload, "load": load, "current": current })));
     }
     let mut text = String::new();
     for (word, list) in [("unload", &unload), ("load", &load)] {

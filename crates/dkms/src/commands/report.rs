@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use crate::answer::Answer;
+use crate::operand::absolute;
 use crate::report::{Report, fleet};
 use crate::ui;
 use dkms_core::error::{Error, Result};
@@ -9,10 +10,10 @@ use dkms_core::request::{RequestError, UsageError};
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 
-/// Where the page goes if standard output is a terminal and no file is named.
+/// The file for the page if standard output is a terminal and no file is named.
 const DEFAULT: &str = "dkms-report.html";
 
-/// Readable by all users: it contains nothing secret, and node_exporter runs as a user of its own.
+/// All users can read the files: they contain no secrets, and node_exporter does not run as root.
 const MODE: u32 = 0o644;
 
 /// `dkms report [FILE] [--json] [--fleet DIR] [--metrics FILE]`
@@ -21,16 +22,16 @@ pub(super) fn report(call: &Call<'_>) -> Result<Answer> {
     if let Some(dir) = &call.arguments.fleet {
         return fleet(call, dir, file.as_deref());
     }
-    let arch = super::ready::arch(call);
+    let arch = call.arch();
     let report = Report::gather(call.system, call.sink, &call.words.releases, &arch)?;
     let metrics = call.arguments.metrics.as_deref();
     if let Some(metrics) = metrics {
         write(call, Some(metrics), &report.metrics())?;
     }
     match (metrics.is_some(), call.arguments.json) {
-        // Only the metrics were asked for.
+        // Only the metrics are requested.
         (true, _) if file.is_none() => {}
-        (_, true) => write(call, file.as_deref(), &report.json())?,
+        (_, true) => write(call, file.as_deref(), &report.json()?)?,
         (_, false) => write_page(call, file.as_deref(), &report.page())?,
     }
     Ok(Answer::Yes)
@@ -51,37 +52,36 @@ fn fleet(call: &Call<'_>, dir: &Path, file: Option<&Path>) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// The operand.
+/// The file that the operand names.
 fn file(call: &Call<'_>) -> Result<Option<PathBuf>> {
     match call.arguments.words.as_slice() {
         [] => Ok(None),
-        [one] => Ok(Some(one.into())),
+        [file] => Ok(Some(file.into())),
         [_, second, ..] => Err(UsageError::ExtraFile { action: "report", file: second.clone() }.into()),
     }
 }
 
-/// Writes a page. A terminal shows its path instead.
+/// Writes a page. If standard output is a terminal, the page goes to a file, and its path is printed.
 fn write_page(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
     let on_terminal = dkms_sys::sys::is_terminal(1);
     let default = (file.is_none() && on_terminal).then(|| PathBuf::from(DEFAULT));
     let file = file.or(default.as_deref());
     write(call, file, text)?;
     if let Some(path) = file.filter(|path| on_terminal && *path != Path::new("-")) {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let path = absolute(path);
         call.ui.data(&format!("Wrote {}\n", crate::printable::on_one_line(&path.to_string_lossy())));
     }
     Ok(())
 }
 
-/// Writes to a file, in one step, or to standard output.
+/// Writes to a file, which is replaced in one step, or to standard output.
 fn write(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         call.ui.data(text);
         return Ok(());
     };
-    // After --root, a relative path is that of a directory that is read-only by now.
-    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // A new file takes the place of the old one, which must not be a device.
+    let path = &absolute(path);
+    // Replacing a device with a regular file would be wrong.
     let special = dkms_sys::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     if special {
         let why = "it is not a regular file (name another one, or write - for standard output)";

@@ -19,13 +19,14 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     if call.arguments.table && call.arguments.json {
         return Err(RequestError::Exclusive("--table and --json").into());
     }
-    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.system, call.sink, f)).collect();
+    let entries: Vec<_> =
+        filters.iter().flat_map(|filter| status::status(call.system, call.sink, filter)).collect();
     let running = call.arguments.loaded.then(Running::read);
     if call.arguments.json {
         let loaded = running
             .as_ref()
             .map(|running| move |entry: &_| loaded::compare(call.system, call.sink, running, entry));
-        let loaded = loaded.as_ref().map(|f| f as &dyn Fn(&_) -> _);
+        let loaded = loaded.as_ref().map(|find_loaded| find_loaded as &dyn Fn(&_) -> _);
         call.ui.data(&json::status(&entries, &|build| origin(call, build), loaded));
         return Ok(Answer::Yes);
     }
@@ -39,7 +40,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
         };
         call.ui.painted(&render::lines(&entries, &remark));
     }
-    for entry in entries.iter().filter(|e| e.kind == State::Broken) {
+    for entry in entries.iter().filter(|entry| entry.kind == State::Broken) {
         if let Err(e) = dkms_core::add::refuse_broken(&call.system.layout, &entry.package) {
             call.sink.warn(e.to_string());
         }
@@ -47,15 +48,18 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// Packages × kernels. The kernels are those of the entries, and those that are here and selected.
+/// The table of packages and kernels. Its kernels are those of the entries, and those in /lib/modules that
+/// the filters select.
 fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
     let layout = &call.system.layout;
-    let arch = super::ready::arch(call);
+    let arch = call.arch();
     let selected = |release: &Release| {
-        filters.iter().any(|f| f.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
+        filters
+            .iter()
+            .any(|filter| filter.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
     };
-    let here = ready::kernels(layout).into_iter().filter(selected);
-    let present: Vec<Kernel> = here.filter_map(|release| Kernel::from_release(release, &arch).ok()).collect();
+    let installed = ready::kernels(layout).into_iter().filter(selected);
+    let present: Vec<Kernel> = installed.filter_map(|release| Kernel::from_release(release, &arch).ok()).collect();
     let host = &call.system.host;
     let is_known = host.other_root.is_none() && host.runs(&host.release);
     let running = if is_known { host.release.as_str() } else { "" };
@@ -64,13 +68,13 @@ fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
         .render(dkms_sys::sys::terminal_width(1).map(usize::from))
 }
 
-/// Where the modules of a build come from, if that is recorded.
+/// The origin of the modules of a build, if it is recorded.
 fn origin(call: &Call<'_>, build: &Build) -> Option<String> {
     let manifest = Manifest::load(&call.system.layout, build)?;
     (!manifest.origin.is_unknown()).then(|| manifest.origin.to_string())
 }
 
-/// The entries that the operands, `-k` and `-a` select, with shell patterns.
+/// The filters that the operands, `-k` and `-a` describe. Their words may be shell patterns.
 pub(super) fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
         let (action, path) = (call.arguments.action_word().to_owned(), path.clone());
@@ -85,10 +89,10 @@ pub(super) fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if call.words.releases.is_empty() {
         filters.push(Filter { arch: call.words.arches.first().cloned(), ..base });
     } else {
-        for (n, release) in call.words.releases.iter().enumerate() {
+        for (position, release) in call.words.releases.iter().enumerate() {
             let arch = match call.words.arches.as_slice() {
-                [one] => Some(one.clone()),
-                many => many.get(n).cloned(),
+                [arch] => Some(arch.clone()),
+                arches => arches.get(position).cloned(),
             };
             filters.push(Filter { release: Some(release.clone()), arch, ..base.clone() });
         }

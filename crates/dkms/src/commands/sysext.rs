@@ -8,17 +8,17 @@ use dkms_core::plan::{Operation, Plan};
 
 /// `dkms mksysext`
 pub(super) fn make(call: &Call<'_>) -> Result<()> {
-    let a = call.arguments;
+    let arguments = call.arguments;
     let packages = request::packages(call.subject, "mksysext")?;
-    let kernels = request::kernels(call.system, call.words, packages.first().filter(|_| a.all))?;
+    let kernels = request::kernels(call.system, call.words, packages.first().filter(|_| arguments.all))?;
     let request = SysextRequest {
         packages: &packages,
         kernels: &kernels,
-        output: a.output.as_deref(),
-        format: a.format.as_deref().map_or(Ok(Format::Directory), Format::from_word)?,
-        os: a.os.as_deref(),
-        level: a.sysext_level.as_deref(),
-        load: a.load,
+        output: arguments.output.as_deref(),
+        format: arguments.format.as_deref().map_or(Ok(Format::Directory), Format::from_word)?,
+        os: arguments.os.as_deref(),
+        level: arguments.sysext_level.as_deref(),
+        load: arguments.load,
         force: call.overrides().force,
         epoch: super::tarball::source_date_epoch(),
     };

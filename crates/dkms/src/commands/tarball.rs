@@ -37,12 +37,12 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
     })
 }
 
-/// The latest timestamp allowed in generated files, in seconds since 1970.
+/// The latest timestamp in generated files, in seconds since 1970, from SOURCE_DATE_EPOCH.
 pub(super) fn source_date_epoch() -> Option<u64> {
-    std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok())
+    std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|value| value.trim().parse().ok())
 }
 
-/// What to include in a tarball.
+/// What to include in an archive.
 pub(super) fn content(call: &Call<'_>) -> Content {
     match (call.arguments.source_only, call.arguments.binaries_only) {
         (true, _) => Content::SourceOnly,
@@ -58,7 +58,7 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
     }
     let Some(archive) = &call.subject.archive else {
         return Err(match (&call.subject.name, &call.subject.directory) {
-            // A name that is not a file was meant to be one.
+            // The operand was meant as a file, but there is none with this name.
             (Some(name), _) => Error::Origin(OriginError::ArchiveMissing(name.into())),
             (None, Some(directory)) => needs_archive(directory),
             (None, None) => {
@@ -78,9 +78,10 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
     call.print_or_execute(plan_loading(archive), |_| admit(call, &origin, kernel).map(|_| ()))
 }
 
-/// The plan for an archive. Its contents are known only after unpacking; the later steps are planned then.
+/// The plan for loading an archive. Its contents are known only after unpacking; later steps are planned
+/// then.
 pub(super) fn plan_loading(archive: &Path) -> Plan {
-    let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
+    let reason = "its contents are known only after unpacking: sources go to the source tree, and modules become built";
     Plan::single(Operation::LoadArchive(archive.to_owned()), reason)
 }
 
@@ -88,12 +89,12 @@ fn needs_archive(directory: &Path) -> Error {
     UsageError::DirectoryForArchive { action: "ldtarball", path: directory.to_owned() }.into()
 }
 
-/// Whether rpm installs this package.
+/// Whether rpm itself installs this package.
 fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
     matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(&call.system.host)
 }
 
-/// Adds the contents of a directory or file to the tree and returns the package; `None` if rpm has done
+/// Adds the contents of a directory or file to the tree. Returns the package, or `None` if rpm has done
 /// everything.
 pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
@@ -102,8 +103,7 @@ pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result
     }
 }
 
-/// Handles an rpm package: rpm installs it, then whatever its scriptlets left out is installed for the
-/// kernel.
+/// Lets rpm install an rpm package, then installs what its scriptlets did not install for the kernel.
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.system.host.other_root {

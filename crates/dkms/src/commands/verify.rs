@@ -20,11 +20,8 @@ pub(super) fn verify(call: &Call<'_>) -> Result<Answer> {
         let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
         verify::verify_files(call.system, call.sink, &kernel, &files)
     };
-    if call.arguments.json {
-        call.ui.data(&verdicts::verify_json(&report));
-    } else {
-        call.ui.data(&verdicts::verify_text(&report, call.system.settings.verbose));
-    }
+    let verbose = call.system.settings.verbose;
+    call.print(|| verdicts::verify_json(&report), || verdicts::verify_text(&report, verbose));
     Ok(answer(&report))
 }
 
@@ -32,8 +29,8 @@ pub(super) fn verify(call: &Call<'_>) -> Result<Answer> {
 fn files(call: &Call<'_>) -> Vec<PathBuf> {
     let is_module = |word: &&String| {
         let path = Path::new(word);
-        let named = path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem).is_some();
-        path.is_file() || named && word.contains(['/', '.'])
+        let has_name = path.file_name().and_then(|name| name.to_str()).and_then(state::module_stem).is_some();
+        path.is_file() || has_name && word.contains(['/', '.'])
     };
     call.arguments.words.iter().filter(is_module).map(PathBuf::from).collect()
 }
@@ -51,17 +48,17 @@ fn installed(call: &Call<'_>) -> Result<Report> {
 }
 
 fn answer(report: &Report) -> Answer {
-    let count = |outcome| report.modules.iter().filter(|m| m.outcome() == outcome).count();
-    let of = |n: usize| match (n, report.modules.len()) {
+    let count = |outcome| report.modules.iter().filter(|module| module.outcome() == outcome).count();
+    let modules = |number: usize| match (number, report.modules.len()) {
         (1, 1) => "the module".to_owned(),
-        (n, all) => format!("{n} of {all} modules"),
+        (number, all) => format!("{number} of {all} modules"),
     };
     match (count(Outcome::Refused), count(Outcome::Unknown)) {
         (0, 0) => Answer::Yes,
         (0, unknown) => Answer::Unknown(Summary::new(format!(
             "{} may or may not load: not everything could be checked",
-            of(unknown)
+            modules(unknown)
         ))),
-        (refused, _) => Answer::No(Summary::new(format!("{} would not load", of(refused)))),
+        (refused, _) => Answer::No(Summary::new(format!("{} would not load", modules(refused)))),
     }
 }

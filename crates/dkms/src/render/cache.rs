@@ -1,41 +1,40 @@
-//! What `dkms cache` prints. The JSON is described in docs/json-schema.md.
+//! Renders the output of `dkms cache` as text and as JSON.
 
-use super::json::{line as document, list};
-use super::size::bytes;
+use super::json::{line as document, list, lossy};
+use super::numbers::{bytes, count};
 use crate::printable::on_one_line;
 use dkms_core::cache::{Base, Cache, Contents, Damaged, Entry, Listed, Nearest};
 use dkms_core::ids::Build;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn summary(contents: &Contents) -> String {
-    let builds = match contents.entries.len() {
-        1 => "1 build".to_owned(),
-        count => format!("{count} builds"),
-    };
+    let builds = count(contents.entries.len(), "build");
     match contents.bases.len() {
         0 => builds,
-        1 => builds + " and the BTF of 1 kernel",
-        count => format!("{builds} and the BTF of {count} kernels"),
+        bases => format!("{builds} and the BTF of {}", count(bases, "kernel")),
     }
 }
 
 /// `dkms cache size`
 pub(crate) fn size(cache: &Cache, contents: &Contents) -> String {
-    let limit =
-        if cache.limit() == 0 { "switched off".into() } else { format!("of {}", bytes(cache.limit())) };
+    let limit = match cache.limit() {
+        0 => "switched off".into(),
+        limit => format!("of {}", bytes(limit)),
+    };
     let dir = cache.dir().display();
     format!("{} {limit}, {} in {dir}\n", bytes(contents.size()), summary(contents))
 }
 
-/// The same as JSON.
+/// `dkms cache size --json`
 pub(crate) fn size_json(cache: &Cache, contents: &Contents) -> String {
     document(json!({
-        "directory": cache.dir(),
+        "directory": lossy(cache.dir()),
         "limit": cache.limit(),
         "bytes": contents.size(),
         "count": contents.entries.len(),
@@ -68,7 +67,7 @@ pub(crate) fn show(cache: &Cache, contents: &Contents) -> String {
     entries.chain(contents.bases.iter().map(base)).collect::<String>() + &size(cache, contents)
 }
 
-/// The same as JSON.
+/// `dkms cache show --json`
 pub(crate) fn show_json(cache: &Cache, contents: &Contents) -> String {
     let entry = |entry: &Listed| {
         let mut value = json!({
@@ -90,7 +89,7 @@ pub(crate) fn show_json(cache: &Cache, contents: &Contents) -> String {
     };
     let base = |base: &Base| json!({ "kernel": base.kernel, "bytes": base.size, "used": seconds(base.used) });
     document(json!({
-        "directory": cache.dir(),
+        "directory": lossy(cache.dir()),
         "limit": cache.limit(),
         "bytes": contents.size(),
         "count": contents.entries.len(),
@@ -99,13 +98,13 @@ pub(crate) fn show_json(cache: &Cache, contents: &Contents) -> String {
     }))
 }
 
-/// `dkms cache clear`
+/// `dkms cache clear`. `done` is false with `--dry-run`.
 pub(crate) fn cleared(contents: &Contents, done: bool) -> String {
     let verb = if done { "Removed" } else { "Would remove" };
     format!("{verb} {} ({})\n", summary(contents), bytes(contents.size()))
 }
 
-/// The same as JSON.
+/// `dkms cache clear --json`
 pub(crate) fn cleared_json(contents: &Contents) -> String {
     document(json!({
         "count": contents.entries.len(),
@@ -114,24 +113,26 @@ pub(crate) fn cleared_json(contents: &Contents) -> String {
     }))
 }
 
-/// The answer of `dkms cache why`.
+/// The answer of `dkms cache why`: whether the cache has a build, and if not, how the nearest one differs.
 pub(crate) struct Why<'a> {
     pub build: &'a Build,
     pub fingerprint: &'a str,
-    /// Why the cache is not used.
+    /// The reason why the cache is not used.
     pub off: Option<&'static str>,
-    pub found: Result<Option<Entry>, Damaged>,
+    /// The entry of the build.
+    pub entry: Result<Option<Entry>, Damaged>,
+    /// The most similar build of the same package in the cache.
     pub nearest: Option<Nearest>,
 }
 
 impl Why<'_> {
-    /// Its text.
+    /// The answer as text.
     pub(crate) fn text(&self) -> String {
         let mut lines = Vec::new();
         if let Some(why) = self.off {
             lines.push(format!("The cache is not used: {why}"));
         }
-        match (&self.found, &self.nearest) {
+        match (&self.entry, &self.nearest) {
             (Ok(Some(_)), _) => {
                 lines.push(format!("{} is in the cache, fingerprint {}", self.build, self.fingerprint));
             }
@@ -148,17 +149,21 @@ impl Why<'_> {
                 ));
                 for difference in &nearest.differences {
                     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
-                    let (cached, current) = (value(&difference.cached), value(&difference.current));
-                    lines.push(format!("  {}: {cached} there, {current} now", difference.name));
+                    let (cached, now) = (value(&difference.cached), value(&difference.current));
+                    lines.push(format!("  {}: {cached} there, {now} now", difference.name));
                 }
             }
         }
         lines.iter().map(|line| format!("{}\n", on_one_line(line))).collect()
     }
 
-    /// The same as JSON.
+    fn is_cached(&self) -> bool {
+        matches!(self.entry, Ok(Some(_)))
+    }
+
+    /// The answer as JSON.
     pub(crate) fn json(&self) -> String {
-        let nearest = self.nearest.as_ref().filter(|_| !matches!(self.found, Ok(Some(_)))).map(|nearest| {
+        let nearest = self.nearest.as_ref().filter(|_| !self.is_cached()).map(|nearest| {
             let difference = |d: &dkms_core::cache::Difference| {
                 json!({ "name": d.name, "cached": d.cached, "wanted": d.current })
             };
@@ -172,14 +177,14 @@ impl Why<'_> {
             })
         });
         document(json!({
-                "package": self.build.package.name,
+            "package": self.build.package.name,
             "version": self.build.package.version,
             "kernel": self.build.kernel.release,
             "arch": self.build.kernel.arch,
             "fingerprint": self.fingerprint,
-            "cached": matches!(self.found, Ok(Some(_))),
+            "cached": self.is_cached(),
             "off": self.off,
-            "damaged": self.found.as_ref().err().map(|damaged| damaged.reason.clone()),
+            "damaged": self.entry.as_ref().err().map(|damaged| damaged.reason.clone()),
             "nearest": nearest,
         }))
     }

@@ -1,9 +1,9 @@
-//! Estimates when the running and waiting builds of a command will have ended.
+//! Estimates when all builds of a command will have ended.
 //!
-//! Each build has a weight: the seconds that its last build took, or what the size of its source suggests.
-//! The part of a running build that is done is the number of its object files compared with the last time.
-//! The pace, the real seconds for a second of weight, comes from what was built so far. The rest is then
-//! placed on the job slots as the scheduler does.
+//! Each build has a weight: the seconds that its last build took, or an estimate from the size of its source.
+//! The progress of a running build is the number of its object files, compared with that of its last build.
+//! The pace is the number of real seconds for a second of weight, measured in this command. The remaining
+//! work is then distributed over the job slots, as the scheduler does.
 
 use dkms_core::event::{Event, Progress, Queued};
 use dkms_core::ids::Build;
@@ -11,27 +11,28 @@ use dkms_core::tree::manifest::BuildOrigin;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Seconds of weight at the presumed pace, with which the measured one is mixed: the first seconds of a
-/// command say little.
+/// Seconds of weight at the pace 1 that are added to the measured ones, because the first seconds of a
+/// command are not representative.
 const PRESUMED: f64 = 3.0;
-/// A build without known object files is never more complete than this.
+/// The progress of a running build is at most this.
 const ALMOST: f64 = 0.95;
 
 /// The builds of a command.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     builds: HashMap<Build, Work>,
-    /// The builds that run at the same time.
+    /// The number of builds that can run at the same time.
     lanes: usize,
 }
 
 #[derive(Debug)]
 struct Work {
     weight: f64,
-    /// The weight is the duration of its last build.
+    /// Whether the weight is the duration of its last build.
     has_history: bool,
-    /// The object files of its last build.
+    /// The number of object files of its last build.
     objects: Option<u32>,
+    /// The number of object files so far.
     compiled: u32,
     state: State,
 }
@@ -42,13 +43,13 @@ enum State {
     Running {
         since: Instant,
     },
-    /// It was compiled, in this time.
+    /// It was compiled in this time.
     Compiled(Duration),
-    /// It was not compiled: skipped, failed, or taken from elsewhere.
+    /// It was skipped, failed before compiling, or was taken from the cache or a registry.
     Other,
 }
 
-/// How far a build is.
+/// The number of object files that a build has compiled, and of all its object files, if that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Objects {
     pub(super) done: u32,
@@ -56,7 +57,7 @@ pub(super) struct Objects {
 }
 
 impl Estimate {
-    /// Takes account of an event.
+    /// Updates the estimate for an event.
     pub(super) fn follow(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Queue { builds } => builds.iter().for_each(|queued| self.add(queued)),
@@ -66,7 +67,7 @@ impl Estimate {
                 self.set(build, if reused { State::Other } else { State::Compiled(*elapsed) });
             }
             Event::Failed { build, .. } | Event::Skipped { build, .. } | Event::Deferred { build, .. } => {
-                // What was compiled before a failure says something about the pace.
+                // The part that was compiled before a failure still counts for the pace.
                 let running = self.builds.get(build).map(|work| (work.state, work.fraction(now)));
                 if let Some((State::Running { since }, fraction)) = running {
                     if let Some(work) = self.builds.get_mut(build) {
@@ -81,7 +82,7 @@ impl Estimate {
         }
     }
 
-    /// Takes account of a measurement.
+    /// Updates the estimate for a measurement.
     pub(super) fn measured(&mut self, progress: &Progress) {
         for compiled in &progress.compiled {
             if let Some(work) = self.builds.get_mut(&compiled.build) {
@@ -91,20 +92,20 @@ impl Estimate {
         self.lanes = progress.slots.map_or(self.lanes, |slots| slots.total as usize);
     }
 
-    /// The object files that a running build has compiled, if there are any.
+    /// The object files that a running build has compiled; none before the first one.
     pub(super) fn objects(&self, build: &Build) -> Option<Objects> {
         let work = self.builds.get(build).filter(|work| work.compiled > 0)?;
         let of = work.objects.filter(|of| *of >= work.compiled);
         Some(Objects { done: work.compiled, of })
     }
 
-    /// The builds that have ended, and all of them.
+    /// The number of builds that have ended, and of all builds.
     pub(super) fn count(&self) -> (usize, usize) {
         let ended = |work: &&Work| matches!(work.state, State::Compiled(_) | State::Other);
         (self.builds.values().filter(ended).count(), self.builds.len())
     }
 
-    /// The time until the last build has ended; `None` if too little is known, or none is left.
+    /// The time until all builds have ended; `None` if too little is known or no build is left.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let pace = self.pace(now);
         let mut lanes = vec![0.0f64; self.lanes.max(1)];
@@ -114,15 +115,15 @@ impl Estimate {
             match work.state {
                 State::Waiting => waiting.push(work.weight * pace),
                 State::Running { since } => {
-                    running.push(work.rest(now.saturating_duration_since(since), pace, now))
+                    running.push(work.remaining(now.saturating_duration_since(since), pace, now))
                 }
                 State::Compiled(_) | State::Other => {}
             }
         }
-        if (waiting.is_empty() && running.is_empty()) || !self.is_founded() {
+        if (waiting.is_empty() && running.is_empty()) || !self.has_basis() {
             return None;
         }
-        // Those that run have their lanes, and the longest of the others begin first.
+        // Running builds keep their lanes. Of the others, the longest begin first.
         waiting.sort_by(|a, b| b.total_cmp(a));
         running.sort_by(|a, b| b.total_cmp(a));
         for rest in running.into_iter().chain(waiting) {
@@ -132,8 +133,9 @@ impl Estimate {
         Duration::try_from_secs_f64(lanes.into_iter().fold(0.0, f64::max)).ok()
     }
 
-    /// Whether something is known besides the sizes of sources: earlier builds, or one of this command.
-    fn is_founded(&self) -> bool {
+    /// Whether the estimate is based on more than the sizes of sources: on earlier builds, or on one of this
+    /// command.
+    fn has_basis(&self) -> bool {
         let (mut known, mut unknown) = (0.0, 0.0);
         for work in self.builds.values() {
             match work.state {
@@ -155,7 +157,7 @@ impl Estimate {
                     real += took.as_secs_f64();
                     weight += work.weight;
                 }
-                // Its time is its own estimate if its objects are not known.
+                // Without object files, the progress is only an assumption.
                 State::Running { since } if work.objects.is_some() => {
                     let fraction = work.fraction(now);
                     if fraction > 0.0 {
@@ -188,23 +190,23 @@ impl Estimate {
 }
 
 impl Work {
-    /// The part of it that is done.
+    /// The progress of a running build, from 0 to [`ALMOST`].
     fn fraction(&self, now: Instant) -> f64 {
         let State::Running { since } = self.state else { return 0.0 };
         match self.objects {
-            // The last object has begun, and is not complete; and linking follows.
+            // The last object file is not complete yet, and linking follows.
             Some(objects) => (f64::from(self.compiled) - 0.5).max(0.0) / (f64::from(objects) + 0.5).max(1.0),
             None => now.saturating_duration_since(since).as_secs_f64() / self.weight,
         }
         .min(ALMOST)
     }
 
-    /// The seconds that it still takes.
-    fn rest(&self, elapsed: Duration, pace: f64, now: Instant) -> f64 {
+    /// The remaining time, in seconds.
+    fn remaining(&self, elapsed: Duration, pace: f64, now: Instant) -> f64 {
         let (elapsed, fraction) = (elapsed.as_secs_f64(), self.fraction(now));
         let by_pace = (self.weight * pace - elapsed).max(self.weight * pace * (1.0 - fraction) * 0.5);
         match self.objects {
-            // The more of it is done, the more its own pace counts.
+            // The more is done, the more the pace of this build counts.
             Some(_) if fraction > 0.0 => {
                 let own = elapsed * (1.0 - fraction) / fraction;
                 own * fraction + by_pace * (1.0 - fraction)

@@ -1,8 +1,9 @@
-//! JSON output for programs. It contains a schema version; the schema is documented in docs/json-schema.md.
+//! JSON output for programs. docs/json-schema.md documents it.
 
 use super::{with_code, with_help};
 use crate::answer::Answer;
 use crate::exit;
+use dkms_conf::Diagnostic;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::{BuiltModule, Event, FailedPackage, Fallback, KernelSummary, Queued, Sources};
@@ -11,19 +12,32 @@ use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
+use dkms_sys::IoError;
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 /// The schema version of all JSON output.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// An object with the schema version, on one line.
+/// The object with the schema version, on one line.
 pub(super) fn line(value: Value) -> String {
     format!("{}\n", with_schema(value))
 }
 
-/// An object with the schema version, on several lines.
-pub(super) fn document(value: Value) -> String {
+/// A value on several lines, with its keys in the order of its type.
+///
+/// # Errors
+/// A value cannot be written as JSON, such as a path that is not UTF-8.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    Ok(text.map_err(|e| IoError::new("write", "the JSON document", e))? + "\n")
+}
+
+/// The object with the schema version, on several lines.
+pub(crate) fn document(value: Value) -> String {
     format!("{:#}\n", with_schema(value))
 }
 
@@ -31,34 +45,31 @@ fn with_schema(value: Value) -> Value {
     merged([json!({ "schema": SCHEMA }), value])
 }
 
-/// Finds what the running kernel has loaded of an entry; `None` for other kernels.
+/// Returns what the running kernel has loaded of an entry; `None` for other kernels.
 type Loaded<'a> = dyn Fn(&Entry) -> Option<Vec<Compared>> + 'a;
 
-/// `dkms status --json`: one document. With `loaded`, it has what the running kernel has loaded.
+/// `dkms status --json`. With `loaded`, each entry lists what the running kernel has loaded of it.
 pub(crate) fn status(
     entries: &[Entry],
     origin: &dyn Fn(&Build) -> Option<String>,
     loaded: Option<&Loaded<'_>>,
 ) -> String {
-    let one = |e: &Entry| {
-        let mut value = entry(e, origin);
-        if let (Some(loaded), Some(map)) = (loaded, value.as_object_mut()) {
-            let modules = loaded(e).map(|modules| modules.iter().map(compared).collect::<Vec<_>>());
-            map.insert("loaded".into(), json!(modules));
+    let entry = |entry: &Entry| {
+        let mut value = status_entry(entry, origin);
+        if let Some(loaded) = loaded {
+            value["loaded"] = loaded(entry).map_or(Value::Null, |modules| list(&modules, compared));
         }
         value
     };
-    let list: Vec<Value> = entries.iter().map(one).collect();
-    document(json!({ "entries": list }))
+    document(json!({ "entries": list(entries, entry) }))
 }
 
-/// `dkms fsck --json`: one document.
+/// `dkms fsck --json`
 pub(crate) fn fsck(done: &Repaired) -> String {
-    let repaired = done.repaired.iter().map(|f| finding(f, true, None));
-    let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
-    let all: Vec<Value> = repaired.chain(left).collect();
+    let repaired = done.repaired.iter().map(|finding| fsck_finding(finding, true, None));
+    let left = done.left.findings.iter().map(|finding| fsck_finding(finding, false, done.failure(finding)));
     document(json!({
-        "findings": all,
+        "findings": repaired.chain(left).collect::<Value>(),
         "unreadable": done.left.unreadable,
         "repaired": done.repaired.len(),
         "packages": done.left.packages,
@@ -66,17 +77,17 @@ pub(crate) fn fsck(done: &Repaired) -> String {
     }))
 }
 
-fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
+fn fsck_finding(finding: &Finding, repaired: bool, error: Option<&str>) -> Value {
     json!({
-        "kind": f.kind.word(),
-        "package": f.about.package,
-        "version": f.about.version,
-        "kernel": f.about.release,
-        "arch": f.about.arch,
-        "path": f.path.to_string_lossy(),
-        "what": f.what,
-        "repair": f.repair,
-        "safe": f.safe(),
+        "kind": finding.kind.word(),
+        "package": finding.about.package,
+        "version": finding.about.version,
+        "kernel": finding.about.release,
+        "arch": finding.about.arch,
+        "path": lossy(&finding.path),
+        "what": finding.what,
+        "repair": finding.repair,
+        "safe": finding.safe(),
         "repaired": repaired,
         "error": error,
     })
@@ -86,7 +97,7 @@ fn compared(module: &Compared) -> Value {
     json!({
         "module": module.name.as_str(),
         "state": module.state.word(),
-        "path": module.path,
+        "path": lossy(&module.path),
         "srcversion": module.loaded.srcversion,
         "build_id": module.loaded.build_id,
         "installed_srcversion": module.installed.srcversion,
@@ -105,9 +116,9 @@ pub(crate) fn state_word(state: &State) -> &'static str {
     }
 }
 
-fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
-    let kernel = e.kernel();
-    let from = match &e.kind {
+fn status_entry(entry: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
+    let kernel = entry.kernel();
+    let from = match &entry.kind {
         State::InstalledWeak { from, .. } => Some(from),
         _ => None,
     };
@@ -116,80 +127,76 @@ fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
         (Some(kernel), Some(from)) => Kernel::new(from, &kernel.arch).ok(),
         (kernel, _) => kernel.cloned(),
     };
-    let origin = built_for.and_then(|kernel| origin(&Build::new(&e.package, &kernel)));
+    let origin = built_for.and_then(|kernel| origin(&Build::new(&entry.package, &kernel)));
     json!({
-        "package": e.package.name,
-        "version": e.package.version,
-        "state": state_word(&e.kind),
-        "kernel": kernel.map(|k| &k.release),
-        "arch": kernel.map(|k| &k.arch),
+        "package": entry.package.name,
+        "version": entry.package.version,
+        "state": state_word(&entry.kind),
+        "kernel": kernel.map(|id| &id.release),
+        "arch": kernel.map(|id| &id.arch),
         "from_kernel": from,
-        "original_modules": e.originals,
-        "built_missing": e.built_missing,
-        "differs": e.differs,
+        "original_modules": entry.originals,
+        "built_missing": entry.built_missing,
+        "differs": entry.differs,
         "origin": origin,
-        "fallback_for": e.fallback_for,
+        "fallback_for": entry.fallback_for,
     })
 }
 
 /// The last line of an action's output.
 pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
-    let (error, help) = match result {
-        Ok(_) => (Value::Null, Vec::new()),
-        Err(e) => (Value::String(e.to_string()), e.help()),
+    let error = result.as_ref().err();
+    let problem = |problem: &Diagnostic| {
+        let (line, column) = problem.at.as_ref().map_or((0, 0), |at| (at.line, at.column));
+        json!({
+            "path": lossy(&problem.path), "line": line, "column": column,
+            "message": problem.message, "help": problem.help,
+        })
     };
-    let problems = match result {
-        Err(Error::Conf(ConfError::Invalid(list))) => list
-            .iter()
-            .map(|found| {
-                let (line, column) = found.at.as_ref().map_or((0, 0), |at| (at.line, at.column));
-                json!({
-                    "path": found.path, "line": line, "column": column,
-                    "message": found.message, "help": found.help,
-                })
-            })
-            .collect(),
-        _ => Vec::new(),
+    let problems = match error {
+        Some(Error::Conf(ConfError::Invalid(problems))) => list(problems, problem),
+        _ => json!([]),
     };
     line(json!({
         "event": "result", "action": action, "exit_code": code,
-        "error": error, "help": help, "problems": problems,
+        "error": error.map(ToString::to_string), "help": error.map_or_else(Vec::new, Error::help),
+        "problems": problems,
     }))
 }
 
-/// One line per event.
+/// An event, on one line.
 pub(crate) fn event(event: &Event) -> String {
     let (word, subject) = subject(event);
     line(merged([json!({ "event": word }), subject, details(event)]))
 }
 
-/// The word of an event, and the keys that name what it is about.
+/// The word of an event, and the keys of the package, build or kernel that it is about.
 fn subject(event: &Event) -> (&'static str, Value) {
     match event {
-        Event::Added { package, .. } => ("added", of_package(package)),
-        Event::SourceCopied { package, .. } => ("source-copied", of_package(package)),
-        Event::Forgotten { package } => ("removed", of_package(package)),
-        Event::ScriptStarted { package, .. } => ("script-started", of_package(package)),
-        Event::ArchiveLoaded { package, .. } => ("archive-loaded", of_package(package)),
-        Event::BuildStarted { build, .. } => ("build-started", of_build(build)),
-        Event::BuildStage { build, .. } => ("build-stage", of_build(build)),
-        Event::Built { build, .. } => ("built", of_build(build)),
-        Event::ModuleInstalled { build, .. } => ("module-installed", of_build(build)),
-        Event::ModuleRemoved { build, .. } => ("module-removed", of_build(build)),
-        Event::ModuleKept { build, .. } => ("module-kept", of_build(build)),
-        Event::OriginalArchived { build, .. } => ("original-archived", of_build(build)),
-        Event::OriginalRestored { build, .. } => ("original-restored", of_build(build)),
-        Event::Installed { build } => ("installed", of_build(build)),
-        Event::Uninstalled { build } => ("uninstalled", of_build(build)),
-        Event::Unbuilt { build } => ("unbuilt", of_build(build)),
-        Event::Resigned { build, .. } => ("resigned", of_build(build)),
-        Event::Skipped { build, .. } => ("skipped", of_build(build)),
-        Event::Deferred { build, .. } => ("deferred", of_build(build)),
-        Event::Failed { build, .. } => ("failed", of_build(build)),
-        Event::DepmodStarted { kernel } => ("depmod-started", of_kernel(kernel)),
-        Event::DepmodDone { kernel, .. } => ("depmod-done", of_kernel(kernel)),
-        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", of_kernel(kernel)),
-        Event::Summary(KernelSummary { kernel, .. }) => ("summary", of_kernel(kernel)),
+        Event::Added { package, .. } => ("added", package_keys(package)),
+        Event::SourceCopied { package, .. } => ("source-copied", package_keys(package)),
+        Event::Forgotten { package } => ("removed", package_keys(package)),
+        Event::ScriptStarted { package, .. } => ("script-started", package_keys(package)),
+        Event::ArchiveLoaded { package, .. } => ("archive-loaded", package_keys(package)),
+        Event::BuildStarted { build, .. } => ("build-started", build_keys(build)),
+        Event::BuildStage { build, .. } => ("build-stage", build_keys(build)),
+        Event::Built { build, .. } => ("built", build_keys(build)),
+        Event::ModuleInstalled { build, .. } => ("module-installed", build_keys(build)),
+        Event::ModuleRemoved { build, .. } => ("module-removed", build_keys(build)),
+        Event::ModuleKept { build, .. } => ("module-kept", build_keys(build)),
+        Event::OriginalArchived { build, .. } => ("original-archived", build_keys(build)),
+        Event::OriginalRestored { build, .. } => ("original-restored", build_keys(build)),
+        Event::Installed { build } => ("installed", build_keys(build)),
+        Event::Uninstalled { build } => ("uninstalled", build_keys(build)),
+        Event::Unbuilt { build } => ("unbuilt", build_keys(build)),
+        Event::Resigned { build, .. } => ("resigned", build_keys(build)),
+        Event::Skipped { build, .. } => ("skipped", build_keys(build)),
+        Event::Deferred { build, .. } => ("deferred", build_keys(build)),
+        Event::Failed { build, .. } => ("failed", build_keys(build)),
+        Event::DepmodStarted { kernel } => ("depmod-started", kernel_keys(kernel)),
+        Event::DepmodDone { kernel, .. } => ("depmod-done", kernel_keys(kernel)),
+        Event::DepmodSkipped { kernel, .. } => ("depmod-skipped", kernel_keys(kernel)),
+        Event::Summary(KernelSummary { kernel, .. }) => ("summary", kernel_keys(kernel)),
         Event::Queue { .. } => ("queue", json!({})),
         Event::StillBuilding { .. } => ("still-building", json!({})),
         Event::ModuleUnloaded { .. } => ("module-unloaded", json!({})),
@@ -211,12 +218,12 @@ fn subject(event: &Event) -> (&'static str, Value) {
 /// The other keys of an event.
 fn details(event: &Event) -> Value {
     match event {
-        Event::Added { source, .. } => json!({ "source": source }),
+        Event::Added { source, .. } => json!({ "source": lossy(source) }),
         Event::SourceCopied { from, to, .. } | Event::OriginalArchived { from, to, .. } => {
-            json!({ "from": from, "to": to })
+            json!({ "from": lossy(from), "to": lossy(to) })
         }
         Event::Queue { builds } => json!({ "builds": list(builds, queued) }),
-        Event::BuildStarted { log, .. } => json!({ "log": log }),
+        Event::BuildStarted { log, .. } => json!({ "log": lossy(log) }),
         Event::BuildStage { stage, .. } => json!({ "stage": stage }),
         Event::Built { modules, elapsed, origin, .. } => {
             json!({ "origin": origin, "seconds": elapsed.as_secs_f64(), "modules": list(modules, module) })
@@ -225,13 +232,13 @@ fn details(event: &Event) -> Value {
         | Event::ModuleRemoved { path, .. }
         | Event::OriginalRestored { to: path, .. }
         | Event::PageWritten { path }
-        | Event::ArchiveWritten { path } => json!({ "path": path }),
-        Event::ModuleKept { path, reason, .. } => json!({ "path": path, "reason": reason }),
+        | Event::ArchiveWritten { path } => json!({ "path": lossy(path) }),
+        Event::ModuleKept { path, reason, .. } => json!({ "path": lossy(path), "reason": reason }),
         Event::ModuleUnloaded { module } | Event::ModuleLoaded { module } => json!({ "module": module }),
         Event::Nothing { about, reason } => json!({ "about": about, "reason": reason }),
         Event::KernelsOfImage { chosen, all, tree } => {
             let releases: Value = chosen.iter().map(|kernel| &*kernel.release).collect();
-            json!({ "kernels": releases, "all": all, "tree": tree.display().to_string() })
+            json!({ "kernels": releases, "all": all, "tree": lossy(tree) })
         }
         Event::Skipped { reason, .. }
         | Event::Deferred { reason, .. }
@@ -246,10 +253,12 @@ fn details(event: &Event) -> Value {
         Event::CommandRun { what, command, elapsed } => {
             json!({ "what": what, "command": command, "seconds": elapsed.as_secs_f64() })
         }
-        Event::KeyMade { key, certificate } => json!({ "key": key, "certificate": certificate }),
-        Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
-        Event::Resigned { files, .. } => json!({ "files": files }),
-        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, of_kernel) }),
+        Event::KeyMade { key, certificate } => {
+            json!({ "key": lossy(key), "certificate": lossy(certificate) })
+        }
+        Event::SigningKey { key, certificate } => json!({ "key": key, "certificate": lossy(certificate) }),
+        Event::Resigned { files, .. } => json!({ "files": list(files, |file| json!(lossy(file))) }),
+        Event::ArchiveLoaded { kernels, .. } => json!({ "kernels": list(kernels, kernel_keys) }),
         Event::Summary(KernelSummary {
             installed, sources, skipped, failed, deferred, fallbacks, ..
         }) => summary([installed, skipped, deferred], *sources, failed, fallbacks),
@@ -265,17 +274,18 @@ fn details(event: &Event) -> Value {
         | Event::DepmodStarted { .. } => json!({}),
     }
 }
+
 fn queued(queued: &Queued) -> Value {
     let last = queued.last;
     let expected = json!({
         "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
         "expected_objects": last.and_then(|last| last.objects),
     });
-    merged([of_build(&queued.build), expected])
+    merged([build_keys(&queued.build), expected])
 }
 
 fn still_building((build, elapsed): &(Build, Duration)) -> Value {
-    merged([of_build(build), json!({ "seconds": elapsed.as_secs() })])
+    merged([build_keys(build), json!({ "seconds": elapsed.as_secs() })])
 }
 
 fn module(module: &BuiltModule) -> Value {
@@ -289,8 +299,9 @@ fn summary(
     fallbacks: &[Fallback],
 ) -> Value {
     let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Value>();
-    let fallback =
-        |one: &Fallback| merged([of_package(&one.package), json!({ "instead_of": one.instead_of.version })]);
+    let fallback = |fallback: &Fallback| {
+        merged([package_keys(&fallback.package), json!({ "instead_of": fallback.instead_of.version })])
+    };
     json!({
         "installed": names(installed),
         "compiled": sources.compiled,
@@ -311,20 +322,20 @@ pub(crate) fn plan(plan: &Plan) -> String {
             "reason": step.reason,
             "after": plan.before(id).map(StepId::position).collect::<Value>(),
             "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
-            "files": step.files,
+            "files": list(&step.files, |file| json!(lossy(file))),
         });
         merged([common, target(&step.operation)])
     };
     document(json!({ "steps": plan.steps().map(step).collect::<Value>() }))
 }
 
-/// What a step of a plan is about.
+/// The keys of what a step of a plan is about.
 fn target(operation: &Operation) -> Value {
     match operation {
         Operation::CopySource { package, from, to, .. } => {
-            merged([of_package(package), json!({ "from": from, "to": to })])
+            merged([package_keys(package), json!({ "from": lossy(from), "to": lossy(to) })])
         }
-        Operation::Add { package, .. } | Operation::Remove(package) => of_package(package),
+        Operation::Add { package, .. } | Operation::Remove(package) => package_keys(package),
         Operation::Install { build, outlook: Outlook::Same(_) } => json!({ "about": build.to_string() }),
         Operation::Build { build, .. }
         | Operation::Install { build, .. }
@@ -333,21 +344,22 @@ fn target(operation: &Operation) -> Value {
         | Operation::Resign(build)
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
-        | Operation::Fail { build, .. } => of_build(build),
+        | Operation::Fail { build, .. } => build_keys(build),
         Operation::Fallback { build, instead_of } => {
-            merged([of_build(build), json!({ "instead_of": instead_of.version })])
+            merged([build_keys(build), json!({ "instead_of": instead_of.version })])
         }
-        Operation::Depmod(kernel) => of_kernel(kernel),
+        Operation::Depmod(kernel) => kernel_keys(kernel),
         Operation::PostTransaction(command) => json!({ "command": command }),
-        Operation::MakeKey { key, certificate } => json!({ "key": key, "certificate": certificate }),
+        Operation::MakeKey { key, certificate } => json!({ "key": key, "certificate": lossy(certificate) }),
         Operation::WriteArchive(path) | Operation::LoadArchive(path) | Operation::Enroll(path) => {
-            json!({ "path": path })
+            json!({ "path": lossy(path) })
         }
         Operation::KeepKey(_) => json!({ "about": "the modules" }),
         Operation::Nothing(what) => json!({ "about": what }),
     }
 }
 
+/// The word of a step of a plan.
 fn word(operation: &Operation) -> &'static str {
     match operation {
         Operation::CopySource { .. } => "copy-source",
@@ -374,28 +386,56 @@ fn word(operation: &Operation) -> &'static str {
     }
 }
 
-fn of_package(package: &PackageId) -> Value {
+fn package_keys(package: &PackageId) -> Value {
     json!({ "package": package.name, "version": package.version })
 }
 
-fn of_kernel(kernel: &Kernel) -> Value {
+fn kernel_keys(kernel: &Kernel) -> Value {
     json!({ "kernel": kernel.release, "arch": kernel.arch })
 }
 
-fn of_build(build: &Build) -> Value {
-    merged([of_package(&build.package), of_kernel(&build.kernel)])
+pub(crate) fn build_keys(build: &Build) -> Value {
+    merged([package_keys(&build.package), kernel_keys(&build.kernel)])
 }
 
-/// A list of these.
-pub(super) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
+/// A path as JSON can contain it: bytes that are not UTF-8 are replaced.
+pub(super) fn lossy(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
+}
+
+/// A list of these items as JSON.
+pub(crate) fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Value {
     items.iter().map(json).collect()
 }
 
 /// One object with the keys of all of these.
-fn merged<const N: usize>(objects: [Value; N]) -> Value {
+pub(super) fn merged<const N: usize>(objects: [Value; N]) -> Value {
     let keys = objects.into_iter().filter_map(|object| match object {
         Value::Object(keys) => Some(keys),
         _ => None,
     });
     Value::Object(keys.flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_written_with_replacements() {
+        let path = || Path::new(OsStr::from_bytes(b"/tree/\xff")).to_owned();
+        let package = PackageId { name: "a".into(), version: "1".into() };
+        let mut copied = Plan::default();
+        copied.push(Step::new(Operation::WriteArchive(path()), "an archive"), []);
+        for text in [
+            event(&Event::ArchiveWritten { path: path() }),
+            event(&Event::SourceCopied { package, from: path(), to: path() }),
+            event(&Event::KeyMade { key: path(), certificate: path() }),
+            plan(&copied),
+        ] {
+            assert!(text.contains("/tree/\u{fffd}"), "{text}");
+        }
+    }
 }

@@ -1,15 +1,12 @@
-//! The output of `dkms mok`, as text and as JSON.
+//! Renders the output of `dkms mok` as text and as JSON.
 
-use super::json;
-use dkms_core::time::utc;
+use super::json::{self, lossy};
+use super::numbers::day;
 use dkms_core::trust::machine::{Enforce, Fact, SecureBoot};
-use dkms_core::trust::mok::{Accepted, Certified, KeyFile, Status};
+use dkms_core::trust::mok::{Accepted, Certified, Enrolment, KeyFile, Status};
 use serde_json::{Value, json};
 
-fn date(seconds: i64) -> String {
-    utc(u64::try_from(seconds).unwrap_or(0)).split(' ').next().unwrap_or_default().to_owned()
-}
-
+/// The current time, in seconds since 1970.
 fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
@@ -20,31 +17,31 @@ fn now() -> i64 {
 struct Table(String);
 
 impl Table {
-    fn line(&mut self, word: &str, text: impl AsRef<str>) {
-        self.0.push_str(&format!("{word:<12} {}\n", text.as_ref()));
+    fn line(&mut self, label: &str, text: impl AsRef<str>) {
+        self.0.push_str(&format!("{label:<12} {}\n", text.as_ref()));
     }
 }
 
-/// `dkms mok` as text.
+/// `dkms mok`
 pub(crate) fn text(status: &Status) -> String {
-    let mut t = Table::default();
+    let mut table = Table::default();
     let key = &status.pair.key;
     match &status.key {
         KeyFile::There(_) if status.key.is_exposed() => {
-            t.line("Key", format!("{key}, which others than root can read: chmod 600 {key}"));
+            table.line("Key", format!("{key}, which users other than root can read: chmod 600 {key}"));
         }
-        KeyFile::There(_) => t.line("Key", key),
-        KeyFile::Token => t.line("Key", format!("{key} (in a token)")),
-        KeyFile::Missing => t.line("Key", format!("{key}: missing")),
-        KeyFile::Unknown(why) => t.line("Key", why),
+        KeyFile::There(_) => table.line("Key", key),
+        KeyFile::Token => table.line("Key", format!("{key} (in a token)")),
+        KeyFile::Missing => table.line("Key", format!("{key}: missing")),
+        KeyFile::Unknown(why) => table.line("Key", why),
     }
     match &status.certificate {
-        Ok(Some(c)) => certificate(&mut t, "Certificate", c, status),
-        Ok(None) => t.line("Certificate", format!("{}: missing", status.pair.certificate.display())),
-        Err(why) => t.line("Certificate", why),
+        Ok(Some(current)) => certificate(&mut table, "Certificate", current, status),
+        Ok(None) => table.line("Certificate", format!("{}: missing", status.pair.certificate.display())),
+        Err(why) => table.line("Certificate", why),
     }
-    if let Some(c) = &status.staged {
-        certificate(&mut t, "New key", c, status);
+    if let Some(staged) = &status.staged {
+        certificate(&mut table, "New key", staged, status);
     }
     if let Some(old) = &status.previous {
         let path = old.path.display();
@@ -55,73 +52,75 @@ pub(crate) fn text(status: &Status) -> String {
                 "its certificate is kept in {path}; 'mokutil --delete' with it withdraws this machine's trust"
             )
         };
-        t.line("Old key", text);
+        table.line("Old key", text);
     }
-    t.line("Secure Boot", secure_boot(&status.secure_boot));
+    table.line("Secure Boot", secure_boot(&status.secure_boot));
     let word = match status.policy.enforce {
-        Enforce::No => "takes modules without a good signature",
-        Enforce::SigEnforce | Enforce::Lockdown => "refuses modules without a good signature",
-        Enforce::Unknown => "may refuse modules without a good signature",
+        Enforce::No => "accepts modules without a trusted signature",
+        Enforce::SigEnforce | Enforce::Lockdown => "refuses modules without a trusted signature",
+        Enforce::Unknown => "may refuse modules without a trusted signature",
     };
     let running = if status.running { ", running" } else { "" };
-    t.line("Kernel", format!("{}{running}: {word}, because {}", status.kernel.release, status.policy.why));
+    table
+        .line("Kernel", format!("{}{running}: {word}, because {}", status.kernel.release, status.policy.why));
     if let Some(hash) = &status.digest_module {
-        t.line("", format!("it checks {hash} digests with a module, which has to be loaded first"));
+        table.line("", format!("it checks {hash} digests with a module, which has to be loaded first"));
     }
     for why in &status.unreadable {
-        t.line("Unknown", why);
+        table.line("Unknown", why);
     }
-    t.line("Next", &status.next.text);
-    t.0
+    table.line("Next", &status.next.text);
+    table.0
 }
 
-fn certificate(t: &mut Table, word: &str, c: &Certified, status: &Status) {
-    let cert = &c.certificate;
-    t.line(word, c.path.display().to_string());
-    t.line("", cert.subject());
-    let late = if c.is_out_of_date(now()) { " (not now; kernels do not look at that)" } else { "" };
-    let valid = format!("valid from {} to {}{late}", date(cert.not_before()), date(cert.not_after()));
-    t.line("", format!("{}, {valid}", cert.key_type()));
+fn certificate(table: &mut Table, label: &str, certified: &Certified, status: &Status) {
+    let cert = &certified.certificate;
+    table.line(label, lossy(&certified.path));
+    table.line("", cert.subject());
+    let late = if certified.is_out_of_date(now()) { " (not now; kernels do not check that)" } else { "" };
+    let valid = format!("valid from {} to {}{late}", day(cert.not_before()), day(cert.not_after()));
+    table.line("", format!("{}, {valid}", cert.key_type()));
     let usage = match cert.extended_key_usage() {
         [] => "for any use".to_owned(),
         some => format!("for {}", some.join(", ")),
     };
-    t.line("", format!("{usage}; {}", if cert.is_ca() { "a CA" } else { "no CA" }));
-    t.line("", format!("SHA1   {}", c.sha1()));
-    t.line("", format!("SHA256 {}", c.sha256()));
-    match &c.accepted {
+    table.line("", format!("{usage}; {}", if cert.is_ca() { "a CA" } else { "no CA" }));
+    table.line("", format!("SHA1   {}", certified.sha1()));
+    table.line("", format!("SHA256 {}", certified.sha256()));
+    let release = &status.kernel.release;
+    match &certified.accepted {
         Accepted::Yes => {}
-        Accepted::No(why) => t.line("", format!("kernel {} does not take it: {why}", status.kernel.release)),
+        Accepted::No(why) => table.line("", format!("kernel {release} does not accept it: {why}")),
         Accepted::Unknown(why) => {
-            t.line("", format!("whether kernel {} takes it is not known: {why}", status.kernel.release));
+            table.line("", format!("it is unknown whether kernel {release} accepts it: {why}"));
         }
     }
-    t.line("", trust(c));
+    table.line("", trust(&certified.enrolment));
 }
 
-fn trust(c: &Certified) -> String {
-    let e = &c.enrolment;
-    if let Ok(Some(list)) = e.forbidden {
+/// Where a certificate is enrolled, or waits to be enrolled.
+fn trust(enrolment: &Enrolment) -> String {
+    if let Ok(Some(list)) = enrolment.forbidden {
         return format!("forbidden by {list}");
     }
     let mut places: Vec<String> = Vec::new();
-    for (name, seen) in [("MokListRT", &e.mok_list), ("db", &e.db)] {
+    for (name, seen) in [("MokListRT", &enrolment.mok_list), ("db", &enrolment.db)] {
         if *seen == Ok(true) {
             places.push(name.into());
         }
     }
-    if !e.keyrings.is_empty() {
-        places.push(format!("the running kernel's {}", e.keyrings.join(", ")));
+    if !enrolment.keyrings.is_empty() {
+        places.push(format!("the running kernel's {}", enrolment.keyrings.join(", ")));
     }
     let mut text = match places.as_slice() {
-        [] if e.is_known_untrusted() => "not enrolled".to_owned(),
+        [] if enrolment.is_known_untrusted() => "not enrolled".to_owned(),
         [] => "not known to be enrolled".to_owned(),
         some => format!("enrolled: {}", some.join(", ")),
     };
-    if e.is_pending() {
+    if enrolment.is_pending() {
         text.push_str("; waits to be enrolled (MokNew)");
     }
-    if e.mok_del == Ok(true) {
+    if enrolment.mok_del == Ok(true) {
         text.push_str("; waits to be deleted (MokDel)");
     }
     text
@@ -138,7 +137,7 @@ fn secure_boot(state: &SecureBoot) -> String {
     }
 }
 
-/// `dkms mok --json`: one document. `done` lists the changes made, unless it was only a query.
+/// `dkms mok --json`. `done` is the word for the change that was made; none for a query.
 pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
     let by_shim = match &status.secure_boot {
         SecureBoot::On => Some(false),
@@ -155,9 +154,9 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         "running": status.running,
         "key": { "path": status.pair.key, "state": key_word(&status.key), "mode": mode },
         "certificate": match &status.certificate {
-            Ok(Some(c)) => certified(c),
+            Ok(Some(current)) => certified(current),
             Ok(None) => Value::Null,
-            Err(why) => json!({ "path": status.pair.certificate, "error": why }),
+            Err(why) => json!({ "path": lossy(&status.pair.certificate), "error": why }),
         },
         "new_certificate": status.staged.as_ref().map(certified),
         "old_certificate": status.previous.as_ref().map(certified),
@@ -166,7 +165,7 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
             "state": enforcement_word(status.policy.enforce),
             "why": status.policy.why,
             "sig_enforce": status.sig_enforce.as_ref().ok().copied().flatten(),
-            "lockdown": status.lockdown.as_ref().ok().map(|l| l.word()),
+            "lockdown": status.lockdown.as_ref().ok().map(|lockdown| lockdown.word()),
             "digest_module": status.digest_module,
         },
         "unreadable": status.unreadable,
@@ -206,46 +205,39 @@ pub(crate) fn key_word(key: &KeyFile) -> &'static str {
 }
 
 /// Whether the machine trusts a certificate; none if that is unknown.
-pub(crate) fn trusted(c: &Certified) -> Option<bool> {
-    let e = &c.enrolment;
-    if e.is_trusted() {
-        Some(true)
-    } else if e.is_known_untrusted() {
-        Some(false)
-    } else {
-        None
-    }
+pub(crate) fn trusted(enrolment: &Enrolment) -> Option<bool> {
+    (enrolment.is_trusted() || enrolment.is_known_untrusted()).then(|| enrolment.is_trusted())
 }
 
-fn certified(c: &Certified) -> Value {
-    let (cert, e) = (&c.certificate, &c.enrolment);
+fn certified(certified: &Certified) -> Value {
+    let Certified { certificate: cert, enrolment, .. } = certified;
     let known = |seen: &Fact<bool>| seen.as_ref().ok().copied();
-    let (accepted, why) = match &c.accepted {
+    let (accepted, why) = match &certified.accepted {
         Accepted::Yes => (Some(true), None),
         Accepted::No(why) => (Some(false), Some(why)),
         Accepted::Unknown(why) => (None, Some(why)),
     };
     json!({
-        "path": c.path,
+        "path": lossy(&certified.path),
         "error": null,
         "subject": cert.subject(),
-        "serial": c.serial(),
+        "serial": certified.serial(),
         "key_type": cert.key_type().to_string(),
-        "sha1": c.sha1(),
-        "sha256": c.sha256(),
+        "sha1": certified.sha1(),
+        "sha256": certified.sha256(),
         "not_before": cert.not_before(),
         "not_after": cert.not_after(),
         "ca": cert.is_ca(),
         "extended_key_usage": cert.extended_key_usage(),
         "accepted": accepted,
         "accepted_why": why,
-        "trusted": trusted(c),
-        "mok_list": known(&e.mok_list),
-        "mok_new": known(&e.mok_new),
-        "mok_del": known(&e.mok_del),
-        "db": known(&e.db),
-        "forbidden_by": e.forbidden.as_ref().ok().copied().flatten(),
-        "keyrings": e.keyrings,
-        "kernel": e.kernel,
+        "trusted": trusted(enrolment),
+        "mok_list": known(&enrolment.mok_list),
+        "mok_new": known(&enrolment.mok_new),
+        "mok_del": known(&enrolment.mok_del),
+        "db": known(&enrolment.db),
+        "forbidden_by": enrolment.forbidden.as_ref().ok().copied().flatten(),
+        "keyrings": enrolment.keyrings,
+        "kernel": enrolment.kernel,
     })
 }

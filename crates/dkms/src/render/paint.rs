@@ -1,5 +1,5 @@
-//! Text with colours for a terminal. Only this module writes escape sequences of its own; those in names and
-//! texts are made visible.
+//! Text with colours for a terminal. Escape sequences in names and texts are made visible, so that only those
+//! of this module reach the terminal.
 
 use crate::printable::{on_one_line, without_pins};
 
@@ -15,7 +15,7 @@ pub(crate) enum Colour {
 }
 
 impl Colour {
-    /// Its code in the sequence "select graphic rendition" (ECMA-48).
+    /// Its parameter of the control sequence "select graphic rendition" (ECMA-48).
     fn code(self) -> &'static str {
         match self {
             Self::None => "",
@@ -28,7 +28,7 @@ impl Colour {
     }
 }
 
-/// Parts of text, each with its colour.
+/// Text in parts, each with its colour.
 #[derive(Debug, Default)]
 pub(crate) struct Painted(Vec<(Colour, String)>);
 
@@ -44,7 +44,7 @@ impl Painted {
         self
     }
 
-    /// Ends the line, without the spaces at its end.
+    /// Ends the line, and removes spaces at its end.
     pub(crate) fn end_line(&mut self) {
         while self.0.last().is_some_and(|(_, text)| text.trim_end_matches(' ').is_empty()) {
             self.0.pop();
@@ -52,19 +52,19 @@ impl Painted {
         self.0.push((Colour::None, "\n".to_owned()));
     }
 
-    /// Without colours.
+    /// The text without colours.
     pub(crate) fn plain(&self) -> String {
         self.0.iter().map(|(_, text)| text.as_str()).collect()
     }
 
-    /// For a terminal with colours.
+    /// The text with the control sequences for colours.
     pub(crate) fn with_colours(&self) -> String {
-        let part = |(colour, text): &(Colour, String)| match colour.code() {
+        let sequence = |(colour, text): &(Colour, String)| match colour.code() {
             _ if text.is_empty() => String::new(),
             "" => text.clone(),
             code => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
         };
-        self.0.iter().map(part).collect()
+        self.0.iter().map(sequence).collect()
     }
 }
 

@@ -1,5 +1,6 @@
-//! Plain text: one line for each event.
+//! Renders events, plans and errors as plain text.
 
+use super::numbers::duration;
 use super::{with_code, with_help};
 use crate::answer::Summary;
 use crate::exit;
@@ -15,7 +16,7 @@ use dkms_core::tree::manifest::BuildOrigin;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A line and its stream.
+/// A line, and the stream that it goes to.
 pub(crate) enum Line {
     /// Standard output.
     Out(String),
@@ -23,14 +24,10 @@ pub(crate) enum Line {
     Err(String),
 }
 
-/// A duration in readable form.
-pub(crate) fn took(d: Duration) -> String {
-    let s = d.as_secs_f64();
-    if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60) }
-}
-
 fn modules(list: &[BuiltModule]) -> String {
-    list.iter().map(|m| format!("  {} ({}), {}\n", m.file, size(m.size), m.signature)).collect()
+    list.iter()
+        .map(|module| format!("  {} ({}), {}\n", module.file, size(module.size), module.signature))
+        .collect()
 }
 
 fn size(bytes: u64) -> String {
@@ -38,10 +35,10 @@ fn size(bytes: u64) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|l| format!("  {}\n", l.replace('\t', "    "))).collect()
+    text.lines().map(|line| format!("  {}\n", line.replace('\t', "    "))).collect()
 }
 
-/// The line for an event. Some events are shown only with `--verbose`, some only in the live view.
+/// The line for an event. Some events are shown only if `verbose` is set, some only in the live view.
 pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     match event {
         Event::Failed { build, error } => Some(Line::Err(failed(build, error))),
@@ -59,7 +56,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
                 _ => format!("Built {build}"),
             };
-            Some(Line::Out(format!("{from} in {}\n{}", took(*elapsed), modules(list))))
+            Some(Line::Out(format!("{from} in {}\n{}", duration(*elapsed), modules(list))))
         }
         Event::BuildStage { .. }
         | Event::Installed { .. }
@@ -76,7 +73,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     }
 }
 
-/// The text of an event that is one line on standard output.
+/// The text of an event that is a single line on standard output.
 fn sentence(event: &Event, verbose: bool) -> Option<String> {
     Some(match event {
         Event::Added { package, source } => format!("Added {package} from {}", source.display()),
@@ -101,7 +98,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         Event::Deferred { build, reason } => format!("Deferred {build}: {reason}"),
         Event::DepmodStarted { kernel } => format!("depmod for kernel {kernel}"),
         Event::DepmodDone { kernel, elapsed } => {
-            format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed))
+            format!("Updated the module index of kernel {} in {}", kernel.release, duration(*elapsed))
         }
         Event::DepmodSkipped { kernel, reason } => {
             format!("No depmod for kernel {}: {reason}", kernel.release)
@@ -110,7 +107,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
             format!("Running {directive} of {package}: {command}")
         }
         Event::CommandRun { what, command, elapsed } => {
-            format!("Ran {what} ({command}) in {}", took(*elapsed))
+            format!("Ran {what} ({command}) in {}", duration(*elapsed))
         }
         Event::KeyMade { key, certificate } => key_made(key, certificate),
         Event::SigningKey { key, certificate } => {
@@ -136,7 +133,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
             format!("Still building {}", joined(builds, "; ", still_building))
         }
         Event::KernelsOfImage { chosen, all, tree } => kernels_of_image(chosen, all, tree),
-        // Only the live view shows the queue; `line` has the others.
+        // Only the live view shows the queue. `line` handles the others.
         Event::Queue { .. }
         | Event::Built { .. }
         | Event::Failed { .. }
@@ -145,6 +142,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         | Event::Warning { .. } => return None,
     })
 }
+
 /// A build that failed, on several lines.
 fn failed(build: &Build, error: &Error) -> String {
     let (name, code) = (build.to_string(), exit::code(error));
@@ -162,12 +160,12 @@ fn building(build: &Build, log: &Path, verbose: bool) -> String {
 }
 
 fn still_building((build, elapsed): &(Build, Duration)) -> String {
-    format!("{build}, for {}", took(Duration::from_secs(elapsed.as_secs())))
+    format!("{build}, for {}", duration(Duration::from_secs(elapsed.as_secs())))
 }
 
 fn key_made(key: &Path, certificate: &Path) -> String {
     format!(
-        "Made a signing key: {} (keep it secret), certificate {}; 'dkms mok' says whether it has to be enrolled",
+        "Made a signing key: {} (keep it secret), certificate {}; 'dkms mok' shows whether it has to be enrolled",
         key.display(),
         certificate.display()
     )
@@ -184,14 +182,15 @@ fn loaded(package: &PackageId, kernels: &[Kernel]) -> String {
     }
 }
 
-/// What an autoinstall did not install, or not in the newest version.
+/// The packages that autoinstall did not install, or not in their newest version.
 fn left_out(
     skipped: &[PackageId],
     deferred: &[PackageId],
     failed: &[FailedPackage],
     fallbacks: &[Fallback],
 ) -> String {
-    let instead = |one: &Fallback| format!("{} instead of {}", one.package, one.instead_of.version);
+    let instead =
+        |fallback: &Fallback| format!("{} instead of {}", fallback.package, fallback.instead_of.version);
     [
         (skipped.len(), "skipped", joined(skipped, ", ", PackageId::to_string)),
         (deferred.len(), "deferred", joined(deferred, ", ", PackageId::to_string)),
@@ -204,19 +203,19 @@ fn left_out(
     .collect()
 }
 
-/// The texts of these, with a separator between them.
+/// The texts of the items, with a separator between them.
 fn joined<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
     items.iter().map(text).collect::<Vec<_>>().join(separator)
 }
 
-/// Which kernels of an image a command works on.
+/// The kernels of an image that a command works on.
 fn kernels_of_image(chosen: &[Kernel], all: &[Release], tree: &Path) -> String {
     let tree = tree.display();
     match (chosen, all.len()) {
-        ([one], 1) => format!("Using kernel {}, the only one in {tree}", one.release),
-        ([one], count) => format!(
+        ([kernel], 1) => format!("Using kernel {}, the only one in {tree}", kernel.release),
+        ([kernel], count) => format!(
             "Using kernel {}, the newest of {count} in {tree} (-k, or autoinstall_all_kernels in framework.conf, chooses others)",
-            one.release
+            kernel.release
         ),
         (several, _) => {
             format!(
@@ -227,7 +226,7 @@ fn kernels_of_image(chosen: &[Kernel], all: &[Release], tree: &Path) -> String {
     }
 }
 
-/// Where the builds of an autoinstall came from, unless all of them were compiled.
+/// The origins of the builds of an autoinstall; empty if all of them were compiled.
 fn origins(sources: Sources) -> String {
     if sources.cache + sources.registry == 0 {
         return String::new();
@@ -237,7 +236,8 @@ fn origins(sources: Sources) -> String {
         (sources.cache, "from the cache"),
         (sources.registry, "from the registry"),
     ];
-    let parts = counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let parts =
+        counted.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}"));
     format!(" ({})", parts.collect::<Vec<_>>().join(", "))
 }
 
@@ -246,8 +246,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     for (id, step) in plan.steps() {
         text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
-        if let Some(d) = step.last.map(|last| last.duration) {
-            text.push_str(&format!(" (took {} the last time)", took(d)));
+        if let Some(last) = step.last {
+            text.push_str(&format!(" (took {} the last time)", duration(last.duration)));
         }
         let before: Vec<String> = plan.before(id).map(|id| (id.position() + 1).to_string()).collect();
         if !before.is_empty() {
@@ -265,6 +265,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     text
 }
 
+/// The text of a step of a plan.
 fn what(operation: &Operation) -> String {
     match operation {
         Operation::CopySource { from, to, .. } => format!("copy {} to {}", from.display(), to.display()),
@@ -292,17 +293,17 @@ fn what(operation: &Operation) -> String {
     }
 }
 
-/// Formats an error: what happened, then how to fix it.
-pub(crate) fn error(e: &Error, code: u8) -> String {
-    // Errors in dkms.conf are shown with its lines; any other line feed may come from a name.
-    let said = match e {
-        Error::Conf(ConfError::Invalid(_)) => e.to_string(),
-        _ => e.to_string().replace('\n', "\n  "),
+/// An error and its hints, with the exit code.
+pub(crate) fn error(error: &Error, code: u8) -> String {
+    // Errors in dkms.conf quote its lines. Any other line feed may come from a name.
+    let text = match error {
+        Error::Conf(ConfError::Invalid(_)) => error.to_string(),
+        _ => error.to_string().replace('\n', "\n  "),
     };
-    message(heading(e), &said, &e.help(), code)
+    message(heading(error), &text, &error.help(), code)
 }
 
-/// Everything an inspection reports in addition to its output.
+/// The summary of an inspection, which is printed in addition to its output.
 pub(crate) fn summary(summary: &Summary, code: u8) -> String {
     let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
     message("error", &summary.text.replace('\n', "\n  "), &hint, code)
@@ -314,9 +315,9 @@ fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
     format!("dkms: {heading}: {text}\n{help}{code}")
 }
 
-/// The kind of failure, for messages.
-fn heading(e: &Error) -> &'static str {
-    match e {
+/// The word before the text of an error.
+fn heading(error: &Error) -> &'static str {
+    match error {
         Error::Build(BuildError::Excluded { .. }) => "skipped",
         Error::Package(PackageError::RemoveCancelled(_)) => "note",
         _ => "error",

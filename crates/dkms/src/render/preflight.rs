@@ -1,8 +1,8 @@
-//! Renders what `dkms preflight` found, as text and as JSON.
+//! Renders the answer of `dkms preflight` as text and as JSON.
 
 use super::json::{document, list};
-use super::verdicts::answer;
 use crate::printable::on_one_line;
+use dkms_core::look::ready::answer_word;
 use dkms_core::look::verify::Outcome;
 use dkms_core::preflight::{KernelReport, PackageReport, PackageState, Report};
 use serde_json::{Value, json};
@@ -11,25 +11,25 @@ use serde_json::{Value, json};
 pub(crate) fn json(report: &Report) -> String {
     document(json!({
         "manager": report.manager,
-        "answer": answer(report.answer()),
+        "answer": answer_word(report.answer()),
         "kernels": list(&report.kernels, kernel_json),
     }))
 }
 
 fn kernel_json(kernel: &KernelReport) -> Value {
-    let package = |one: &PackageReport| {
+    let package = |report: &PackageReport| {
         json!({
-            "package": one.package.name,
-            "version": one.package.version,
-            "state": one.state.word(),
-            "required": one.required,
-            "reason": reason(&one.state),
+            "package": report.package.name,
+            "version": report.package.version,
+            "state": report.state.word(),
+            "required": report.required,
+            "reason": reason(&report.state),
         })
     };
     json!({
         "kernel": kernel.release,
         "headers": kernel.headers,
-        "answer": answer(kernel.answer()),
+        "answer": answer_word(kernel.answer()),
         "unknown": kernel.unknown,
         "packages": list(&kernel.packages, package),
     })
@@ -45,8 +45,8 @@ fn reason(state: &PackageState) -> Option<String> {
     }
 }
 
-/// `dkms preflight`: a line for each kernel, and the packages that it would not get, below it; with
-/// `verbose`, all of them.
+/// `dkms preflight`: a line for each kernel, then the packages that would not be built for it; with
+/// `verbose`, all packages.
 pub(crate) fn text(report: &Report, verbose: bool) -> String {
     if report.kernels.is_empty() {
         return format!("{} offers no new kernel\n", report.manager);
@@ -67,16 +67,20 @@ fn kernel_text(kernel: &KernelReport, verbose: bool) -> String {
     if verbose {
         text.push_str(&format!("  headers: {}\n", on_one_line(&kernel.headers.join(", "))));
     }
-    for one in kernel.packages.iter().filter(|one| verbose || one.state != PackageState::Builds) {
-        let said = match &one.state {
+    for report in kernel.packages.iter().filter(|report| verbose || report.state != PackageState::Builds) {
+        let state = match &report.state {
             PackageState::Builds => "builds",
             PackageState::Fallback(_) => "builds, an older version",
             PackageState::Fails(_) => "does not build",
             PackageState::Unsupported(_) => "does not support it",
             PackageState::Deferred(_) => "is not built",
         };
-        let reason = reason(&one.state).map_or_else(String::new, |why| format!(": {why}"));
-        text.push_str(&format!("  {} {said}{}\n", one.package, reason.trim_end().replace('\n', "\n    ")));
+        let reason = reason(&report.state).map_or_else(String::new, |why| format!(": {why}"));
+        text.push_str(&format!(
+            "  {} {state}{}\n",
+            report.package,
+            reason.trim_end().replace('\n', "\n    ")
+        ));
     }
     text
 }

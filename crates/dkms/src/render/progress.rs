@@ -1,9 +1,9 @@
-//! The live view on a terminal: one line for each running build, with its stage, the object files that it has
-//! compiled and its times; below them, how many builds have ended, when the last one will, and which ones
+//! The live view on a terminal. It has a line for each running build, with its stage, its object files and
+//! its times. Below them, a summary shows how many builds have ended, the remaining time, and which builds
 //! wait.
 
 use super::estimate::Estimate;
-use super::plain::took;
+use super::numbers::duration;
 use super::terminal::Terminal;
 use dkms_core::event::{self, Event};
 use dkms_core::ids::{Build, Kernel, PackageId};
@@ -21,18 +21,18 @@ pub(crate) struct Progress {
 #[derive(Default)]
 struct Shown {
     running: HashMap<Build, Line>,
-    /// Builds that have not started.
+    /// Builds that have not begun.
     waiting: Vec<Build>,
     /// The duration of the last builds.
     expected: HashMap<Build, Duration>,
     estimate: Estimate,
-    /// The line about all builds, and its text.
+    /// The line with the summary, and its text.
     summary: Option<ProgressBar>,
     summary_text: String,
-    /// The columns of the terminal.
+    /// The width of the terminal, in columns.
     width: u16,
-    /// The architecture is shown only if there are several.
-    arches: bool,
+    /// Whether builds are for several architectures, which are then shown.
+    several_arches: bool,
 }
 
 /// The line of a running build.
@@ -41,11 +41,11 @@ struct Line {
     stage: String,
 }
 
-/// The number of waiting builds that are listed by name.
+/// The most waiting builds that are named.
 const NAMED: usize = 4;
 
 impl Progress {
-    /// Draws on standard error.
+    /// Starts a live view on standard error.
     pub(crate) fn new() -> Self {
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
@@ -62,17 +62,18 @@ impl Progress {
         shown.estimate.follow(event, Instant::now());
         match event {
             Event::Queue { builds } => {
-                let last = |q: &event::Queued| Some((q.build.clone(), q.last?.duration));
+                let last = |queued: &event::Queued| Some((queued.build.clone(), queued.last?.duration));
                 shown.expected = builds.iter().filter_map(last).collect();
-                shown.waiting = builds.iter().map(|q| q.build.clone()).collect();
+                shown.waiting = builds.iter().map(|queued| queued.build.clone()).collect();
                 let first = shown.waiting.first().map(|build| build.kernel.arch.clone());
-                shown.arches = shown.waiting.iter().any(|build| Some(&build.kernel.arch) != first.as_ref());
+                shown.several_arches =
+                    shown.waiting.iter().any(|build| Some(&build.kernel.arch) != first.as_ref());
                 self.show_summary(&mut shown);
             }
             Event::BuildStarted { build, since, .. } => {
-                shown.waiting.retain(|b| b != build);
+                shown.waiting.retain(|other| other != build);
                 let expected = shown.expected.get(build);
-                let tail = expected.map_or_else(String::new, |d| format!(" of about {}", took(*d)));
+                let tail = expected.map_or_else(String::new, |last| format!(" of about {}", duration(*last)));
                 let bar = self.line(&shown, &format!(" {{elapsed}}{tail}"));
                 let bar = bar.with_elapsed(since.elapsed());
                 shown.running.insert(build.clone(), Line { bar, stage: "preparing".into() });
@@ -86,7 +87,7 @@ impl Progress {
                 }
             }
             Event::Built { build, .. } | Event::Failed { build, .. } | Event::Skipped { build, .. } => {
-                shown.waiting.retain(|b| b != build);
+                shown.waiting.retain(|other| other != build);
                 Self::end(&mut shown, build);
                 self.show_summary(&mut shown);
             }
@@ -106,14 +107,14 @@ impl Progress {
         shown.estimate.measured(progress);
         progress.compiled.iter().for_each(|compiled| show_build(&shown, &compiled.build));
         self.show_summary(&mut shown);
-        // The other lines are drawn often.
+        // indicatif redraws the other lines often, but not the summary.
         let width = console::Term::stderr().size().1;
         if std::mem::replace(&mut shown.width, width) != width {
             shown.summary.iter().for_each(ProgressBar::tick);
         }
     }
 
-    /// Adds a line above the one about all builds. Its message is shortened to what fits beside `tail`.
+    /// Adds a line above the summary. Its message is shortened so that `tail` fits beside it.
     fn line(&self, shown: &Shown, tail: &str) -> ProgressBar {
         let bar = match &shown.summary {
             Some(summary) => self.all.insert_before(summary, ProgressBar::new_spinner()),
@@ -135,7 +136,7 @@ impl Progress {
     /// `3 of 12 built, about 1 min 20 s left; 4 wait: a/1, b/2`
     fn show_summary(&self, shown: &mut Shown) {
         let (ended, all) = shown.estimate.count();
-        // The line of a single build says it all.
+        // A single build needs no summary.
         if all < 2 || ended == all {
             if let Some(bar) = shown.summary.take() {
                 bar.finish_and_clear();
@@ -144,11 +145,12 @@ impl Progress {
         }
         let left = shown.estimate.remaining(Instant::now());
         let left = left.map_or_else(String::new, |left| format!(", about {} left", roughly(left)));
-        let named: Vec<String> = shown.waiting.iter().take(NAMED).map(|b| b.package.to_string()).collect();
+        let named: Vec<String> =
+            shown.waiting.iter().take(NAMED).map(|build| build.package.to_string()).collect();
         let waiting = match shown.waiting.len() {
             0 => String::new(),
-            n if n > NAMED => format!("; {n} wait: {} and others", named.join(", ")),
-            n => format!("; {n} wait: {}", named.join(", ")),
+            count if count > NAMED => format!("; {count} wait: {} and others", named.join(", ")),
+            count => format!("; {count} wait: {}", named.join(", ")),
         };
         let text = message(&format!("{ended} of {all} built{left}{waiting}"));
         let all = &self.all;
@@ -159,7 +161,7 @@ impl Progress {
             }
             bar
         });
-        // Drawing the same text again would only cost time.
+        // Setting the same text again would only cost time.
         if shown.summary_text != text {
             bar.set_message(text.clone());
             shown.summary_text = text;
@@ -187,7 +189,7 @@ impl Progress {
 /// `zfs/2.1 for 6.1.0-49-amd64: make, 12 of 310 objects`
 fn show_build(shown: &Shown, build: &Build) {
     let Some(line) = shown.running.get(build) else { return };
-    let arch = if shown.arches { format!(" ({})", build.kernel.arch) } else { String::new() };
+    let arch = if shown.several_arches { format!(" ({})", build.kernel.arch) } else { String::new() };
     let objects = shown.estimate.objects(build).filter(|_| line.stage == "make");
     let objects = objects.map_or_else(String::new, |objects| match objects.of {
         Some(of) => format!(", {} of {of} objects", objects.done),
@@ -198,7 +200,7 @@ fn show_build(shown: &Shown, build: &Build) {
     line.bar.set_message(message(&text));
 }
 
-/// A duration without false precision.
+/// A duration, rounded to what an estimate can promise.
 fn roughly(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().round() as u64;
     match seconds {
@@ -210,12 +212,12 @@ fn roughly(duration: Duration) -> String {
     }
 }
 
-/// Makes a message one printable line, because indicatif draws the live lines; they do not pass through
-/// [`crate::ui`].
+/// Makes a message one printable line. indicatif draws it, so it does not pass through [`crate::ui`].
 fn message(text: &str) -> String {
     crate::printable::on_one_line(text).into_owned()
 }
 
+/// The key of the line of a depmod, which belongs to no package.
 fn kernel_key(kernel: &Kernel) -> Build {
     let none = PackageId { name: String::new(), version: String::new() };
     Build { package: none, kernel: kernel.clone() }

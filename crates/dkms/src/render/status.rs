@@ -1,4 +1,4 @@
-//! `dkms status` for people: coloured lines on a terminal, and a table of packages and kernels.
+//! Renders `dkms status` as coloured lines, or as a table of packages and kernels.
 
 use super::json::state_word;
 use super::paint::{Colour, Painted};
@@ -8,15 +8,15 @@ use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::status::{Entry, State};
 use std::collections::BTreeMap;
 
-/// The space between columns.
+/// The number of spaces between columns.
 const GAP: usize = 2;
 
-/// The lines of `dkms status`, each with one more remark.
+/// The lines of `dkms status`. `remark` returns what to append to the line of an entry.
 pub(crate) fn lines(entries: &[Entry], remark: &dyn Fn(&Entry) -> String) -> Painted {
     let mut out = Painted::default();
     for entry in entries {
         let line = entry.line() + &remark(entry);
-        // Only the colour depends on this: the line stays as it is. Remarks may contain a colon too.
+        // This only determines the colours. Remarks can contain a colon as well.
         let (subject, state) = line.split_once(": ").unwrap_or((&line, ""));
         let word_end = state.find(' ').unwrap_or(state.len());
         let (word, remarks) = state.split_at(word_end);
@@ -42,15 +42,16 @@ struct Cell {
     colour: Colour,
 }
 
-/// The table.
+/// A table with a row for each package and a column for each kernel.
 pub(crate) struct Table {
+    /// The kernels with the headings of their columns.
     kernels: Vec<(Kernel, String)>,
     rows: BTreeMap<PackageId, Vec<Cell>>,
 }
 
 impl Table {
-    /// A table of these entries, with a column for each of their kernels and of `present`. `failed` tells
-    /// whether the last build of a package for a kernel failed.
+    /// Creates a table of these entries, with columns for their kernels and those in `present`. `failed`
+    /// returns whether the last build of a package for a kernel failed.
     pub(crate) fn new(
         entries: &[Entry],
         present: &[Kernel],
@@ -61,34 +62,35 @@ impl Table {
             entries.iter().filter_map(Entry::kernel).chain(present).cloned().collect();
         kernels.sort_by(|a, b| compare_versions(&a.release, &b.release).then_with(|| a.cmp(b)));
         kernels.dedup();
-        let several =
-            kernels.iter().any(|k| k.arch != kernels.first().map_or("", |first| first.arch.as_str()));
-        let name = |k: &Kernel| {
-            let arch = if several { format!("/{}", k.arch) } else { String::new() };
-            let mark = if k.release == running { "*" } else { "" };
-            format!("{}{arch}{mark}", k.release)
+        let several_arches =
+            kernels.iter().any(|kernel| Some(&kernel.arch) != kernels.first().map(|first| &first.arch));
+        let name = |kernel: &Kernel| {
+            let arch = if several_arches { format!("/{}", kernel.arch) } else { String::new() };
+            let mark = if kernel.release == running { "*" } else { "" };
+            format!("{}{arch}{mark}", kernel.release)
         };
         let mut rows: BTreeMap<PackageId, Vec<Cell>> = BTreeMap::new();
-        for package in entries.iter().map(|e| &e.package) {
+        for package in entries.iter().map(|entry| &entry.package) {
             rows.entry(package.clone()).or_insert_with(|| {
-                let of: Vec<&Entry> = entries.iter().filter(|e| e.package == *package).collect();
-                kernels.iter().map(|kernel| cell(package, kernel, &of, failed)).collect()
+                let entries: Vec<&Entry> = entries.iter().filter(|entry| entry.package == *package).collect();
+                kernels.iter().map(|kernel| cell(package, kernel, &entries, failed)).collect()
             });
         }
-        let kernels = kernels.into_iter().map(|k| (name(&k), k)).map(|(name, k)| (k, name)).collect();
+        let kernels = kernels.iter().map(|kernel| (kernel.clone(), name(kernel))).collect();
         Self { kernels, rows }
     }
 
-    /// The text: a table if it fits into `width` columns, or else a list.
+    /// The text: a table if it fits into `width` columns, else a list. Without a width, always a table.
     pub(crate) fn render(&self, width: Option<usize>) -> Painted {
-        let first =
-            self.rows.keys().map(|p| measure(&p.to_string())).chain([measure("PACKAGE")]).max().unwrap_or(0);
+        let packages = self.rows.keys().map(|package| measure(&package.to_string()));
+        let first = packages.chain([measure("PACKAGE")]).max().unwrap_or(0);
         let columns: Vec<usize> = self
             .kernels
             .iter()
             .enumerate()
-            .map(|(n, (_, name))| {
-                let cells = self.rows.values().filter_map(|row| row.get(n)).map(|cell| measure(&cell.text));
+            .map(|(column, (_, name))| {
+                let cells =
+                    self.rows.values().filter_map(|row| row.get(column)).map(|cell| measure(&cell.text));
                 cells.chain([measure(name)]).max().unwrap_or(0)
             })
             .collect();
@@ -137,10 +139,10 @@ impl Table {
 
 fn cell(package: &PackageId, kernel: &Kernel, entries: &[&Entry], failed: &dyn Fn(&Build) -> bool) -> Cell {
     let has_failed = failed(&Build::new(package, kernel));
-    let Some(entry) = entries.iter().find(|e| e.kernel() == Some(kernel)) else {
+    let Some(entry) = entries.iter().find(|entry| entry.kernel() == Some(kernel)) else {
         return if has_failed {
             Cell { text: "failed".into(), colour: Colour::Red }
-        } else if entries.iter().any(|e| e.kind == State::Broken) {
+        } else if entries.iter().any(|entry| entry.kind == State::Broken) {
             Cell { text: "broken".into(), colour: Colour::Red }
         } else {
             Cell { text: "-".into(), colour: Colour::Dim }
@@ -158,6 +160,7 @@ fn cell(package: &PackageId, kernel: &Kernel, entries: &[&Entry], failed: &dyn F
     }
 }
 
+/// The width of a text on a terminal, in columns.
 fn measure(text: &str) -> usize {
     measure_text_width(&crate::printable::on_one_line(text))
 }

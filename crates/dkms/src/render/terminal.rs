@@ -1,9 +1,10 @@
-//! A terminal that may disappear. indicatif panics if it cannot draw, and a failing view must not abort the
-//! work. So every operation here succeeds; after the first failure, nothing more is written.
+//! A terminal that may disappear. indicatif panics if it cannot draw, but a failure of the live view must not
+//! abort the command. Therefore every operation here succeeds; after the first failure, nothing is written
+//! any more.
 //!
-//! indicatif fills each line with spaces, so that the terminal begins the next one by itself. When its width
-//! changes, terminals join and split such lines, and indicatif would then erase what is above them. [`Lines`]
-//! ends each line instead.
+//! indicatif fills each line with spaces, so that the cursor wraps to the next line. If the width of the
+//! terminal changes, terminals rejoin such lines, and indicatif would then erase the text above them.
+//! [`Lines`] ends each line with a line feed instead.
 
 use console::Term;
 use indicatif::TermLike;
@@ -18,15 +19,15 @@ pub(super) struct Terminal {
     lines: Lines,
 }
 
-/// Replaces the spaces at the ends of lines.
+/// Replaces the spaces at the ends of lines by line feeds.
 #[derive(Debug, Default)]
 struct Lines {
-    /// A line is complete, and the next one has to begin on a new row.
+    /// Whether a line is complete, so that the next text begins on a new line.
     is_full: AtomicBool,
 }
 
 impl Lines {
-    /// What is written instead of what indicatif writes: a line, or the spaces that fill it.
+    /// Returns the text to write instead of `text`, which is a line or the spaces that fill it.
     fn replace(&self, text: &str) -> String {
         const CLEAR: &str = "\x1b[K";
         if text == "\r" {
@@ -35,7 +36,7 @@ impl Lines {
         }
         if text.bytes().all(|byte| byte == b' ') {
             self.is_full.store(true, Ordering::Relaxed);
-            // At the end of a full row, this would erase its last character.
+            // At the end of a full line, this would erase the last character.
             return if text.is_empty() { String::new() } else { CLEAR.to_owned() };
         }
         let start = if self.is_full.swap(false, Ordering::Relaxed) { "\r\n" } else { "" };
@@ -44,7 +45,7 @@ impl Lines {
         format!("{start}{shown}{end}")
     }
 
-    /// The cursor is moved, so that whatever follows is not the next line.
+    /// Notes that the cursor has moved, so that the next text does not begin a new line.
     fn moved(&self) {
         self.is_full.store(false, Ordering::Relaxed);
     }

@@ -1,7 +1,8 @@
-//! Renders what kernels would do with modules: `verify`, `ready` and `pending`, as text and as JSON.
+//! Renders the answers of `verify`, `ready` and `pending` as text and as JSON.
 
-use super::json::{document, list};
-use dkms_core::look::ready::{self, Item};
+use super::json::{document, list, lossy, merged};
+use dkms_core::ids::Kernel;
+use dkms_core::look::ready::{self, Item, answer_word};
 use dkms_core::look::verify::{Judged, KernelFacts, Outcome, Reason, Report};
 use serde_json::{Value, json};
 
@@ -14,58 +15,59 @@ pub(crate) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The error number and the kernel's log message are only for refusals: for a mere doubt they would be wrong.
+/// Reasons as JSON. Only a refusal has an error number and a log message of the kernel: for a doubt, they
+/// could be wrong.
 fn reasons(reasons: &[Reason], refused: bool) -> Value {
-    list(reasons, |r| {
+    list(reasons, |reason| {
         json!({
-            "code": r.code(), "text": r.to_string(), "help": r.help(),
-            "log": r.log().filter(|_| refused), "errno": refused.then(|| r.errno()),
+            "code": reason.code(), "text": reason.to_string(), "help": reason.help(),
+            "log": reason.log().filter(|_| refused), "errno": refused.then(|| reason.errno()),
         })
     })
 }
 
-/// The reasons against a module, or what could not be checked; for an unreadable file, the reason for that.
-fn against(m: &Judged) -> Value {
-    if let Some(why) = &m.unreadable {
+/// The reasons against a module, or the checks that could not be made, or why the file cannot be read.
+fn reasons_against(module: &Judged) -> Value {
+    if let Some(why) = &module.unreadable {
         return json!([{
             "code": "unreadable", "text": why, "log": null, "errno": null, "help": UNREADABLE,
         }]);
     }
-    reasons(refusals_or_doubts(m), !m.verdict.refusals.is_empty())
+    reasons(refusals_or_doubts(module), !module.verdict.refusals.is_empty())
 }
 
-/// What to do about a module that cannot be read.
+/// The help for a module that cannot be read.
 pub(crate) const UNREADABLE: &str = "dkms install --force puts it back";
 
-/// The reasons against a module, or else what could not be checked.
-pub(crate) fn refusals_or_doubts(m: &Judged) -> &[Reason] {
-    match m.verdict.refusals.as_slice() {
-        [] => &m.verdict.doubts,
+/// The reasons against a module; if there are none, the checks that could not be made.
+pub(crate) fn refusals_or_doubts(module: &Judged) -> &[Reason] {
+    match module.verdict.refusals.as_slice() {
+        [] => &module.verdict.doubts,
         refusals => refusals,
     }
 }
 
 /// `dkms verify --json`
 pub(crate) fn verify_json(report: &Report) -> String {
-    let module = |m: &Judged| {
+    let module = |module: &Judged| {
         json!({
-            "package": m.package.as_ref().map(|p| &p.name),
-            "version": m.package.as_ref().map(|p| &p.version),
-            "kernel": m.kernel.release,
-            "arch": m.kernel.arch,
-            "module": m.name,
-            "path": m.path.to_string_lossy(),
-            "verdict": word(m.outcome()),
-            "reasons": against(m),
-            "notes": reasons(&m.verdict.notes, false),
+            "package": module.package.as_ref().map(|id| &id.name),
+            "version": module.package.as_ref().map(|id| &id.version),
+            "kernel": module.kernel.release,
+            "arch": module.kernel.arch,
+            "module": module.name,
+            "path": lossy(&module.path),
+            "verdict": word(module.outcome()),
+            "reasons": reasons_against(module),
+            "notes": reasons(&module.verdict.notes, false),
         })
     };
-    let kernel = |k: &KernelFacts| {
+    let kernel = |known: &KernelFacts| {
         json!({
-            "kernel": k.kernel.release,
-            "arch": k.kernel.arch,
-            "symbols_from": k.symbols_from.as_ref().map(|p| p.to_string_lossy()),
-            "policy": k.policy,
+            "kernel": known.kernel.release,
+            "arch": known.kernel.arch,
+            "symbols_from": known.symbols_from.as_deref().map(lossy),
+            "policy": known.policy,
         })
     };
     document(json!({
@@ -79,28 +81,28 @@ pub(crate) fn verify_json(report: &Report) -> String {
 pub(crate) fn verify_text(report: &Report, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
-        for k in &report.kernels {
-            let from =
-                k.symbols_from.as_ref().map_or_else(|| "none found".into(), |p| p.display().to_string());
-            text.push_str(&format!("{}: {}\n  symbols: {from}\n", k.kernel.release, k.policy));
+        for Known { kernel, symbols_from, policy } in &report.kernels {
+            let from = symbols_from.as_deref().map_or("none found".into(), lossy);
+            text.push_str(&format!("{}: {policy}\n  symbols: {from}\n", kernel.release));
         }
     }
-    for m in &report.modules {
-        let package = m.package.as_ref().map_or_else(String::new, |p| format!("{p}, "));
-        let name = if m.package.is_some() { m.name.clone() } else { m.path.display().to_string() };
-        let said = match m.outcome() {
+    for module in &report.modules {
+        let package = module.package.as_ref().map_or_else(String::new, |id| format!("{id}, "));
+        let name = if module.package.is_some() { module.name.as_str().into() } else { lossy(&module.path) };
+        let verdict = match module.outcome() {
             Outcome::Loads => "would load",
             Outcome::Refused => "would not load",
             Outcome::Unknown => "may load; not everything could be checked",
         };
-        text.push_str(&format!("{package}{}, {}: {name} {said}\n", m.kernel.release, m.kernel.arch));
-        if let Some(why) = &m.unreadable {
-            text.push_str(&format!("  {} cannot be read: {why}\n", m.path.display()));
+        let Kernel { release, arch } = &module.kernel;
+        text.push_str(&format!("{package}{release}, {arch}: {name} {verdict}\n"));
+        if let Some(why) = &module.unreadable {
+            text.push_str(&format!("  {} cannot be read: {why}\n", module.path.display()));
         }
-        text.push_str(&explain(&m.verdict.refusals));
-        text.push_str(&explain(&m.verdict.doubts));
+        text.push_str(&explain(&module.verdict.refusals));
+        text.push_str(&explain(&module.verdict.doubts));
         if verbose {
-            for note in &m.verdict.notes {
+            for note in &module.verdict.notes {
                 text.push_str(&format!("  note: {note}\n"));
             }
         }
@@ -111,46 +113,33 @@ pub(crate) fn verify_text(report: &Report, verbose: bool) -> String {
     text
 }
 
-/// Lists each reason; reasons with the same help text share it, and it follows the last of them.
+/// Lists the reasons. A help text that several of them share follows the last of them.
 fn explain(list: &[Reason]) -> String {
     /// A module for another kernel can lack hundreds of symbols.
     const SHOWN: usize = 8;
     let mut text = String::new();
-    for (n, reason) in list.iter().take(SHOWN).enumerate() {
-        text.push_str(&format!("  {reason}\n"));
-        let last = n + 1 == SHOWN || list.get(n + 1).is_none_or(|next| next.help() != reason.help());
-        if last {
-            text.push_str(&format!("    {}\n", reason.help()));
-        }
+    let (shown, others) = list.split_at(list.len().min(SHOWN));
+    for same_help in shown.chunk_by(|reason, next| reason.help() == next.help()) {
+        same_help.iter().for_each(|reason| text.push_str(&format!("  {reason}\n")));
+        same_help.last().into_iter().for_each(|last| text.push_str(&format!("    {}\n", last.help())));
     }
-    if list.len() > SHOWN {
-        text.push_str(&format!("  and {} more (--json has them all)\n", list.len() - SHOWN));
+    if !others.is_empty() {
+        text.push_str(&format!("  and {} more (--json has them all)\n", others.len()));
     }
     text
 }
 
-/// The word of an answer in JSON.
-pub(crate) fn answer(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Loads => "yes",
-        Outcome::Refused => "no",
-        Outcome::Unknown => "unknown",
-    }
-}
-
 /// `dkms ready --json`
 pub(crate) fn ready_json(report: &ready::Report) -> String {
-    let check = |c: &ready::Check| {
-        json!({
-            "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
-            "reasons": reasons(&c.reasons, c.answer == Outcome::Refused), "remark": c.remark,
-        })
+    let check = |check: &ready::Check| {
+        let reasons = reasons(&check.reasons, check.answer == Outcome::Refused);
+        merged([json!(check), json!({ "reasons": reasons, "remark": check.remark })])
     };
     document(json!({
         "kernel": report.kernel.release,
         "arch": report.kernel.arch,
         "running": report.running,
-        "ready": answer(report.answer()),
+        "ready": answer_word(report.answer()),
         "checks": list(&report.checks, check),
     }))
 }
@@ -164,17 +153,20 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
     };
     let mut text = format!("Kernel {} {head}\n", report.kernel.release);
     // A positive answer may have a remark.
-    let is_shown = |c: &&ready::Check| verbose || c.remark || c.answer != Outcome::Loads || c.help.is_some();
-    for c in report.checks.iter().filter(is_shown) {
-        let about = c.about.as_ref().map_or_else(String::new, |a| format!("{a} "));
-        let colon = if about.is_empty() || c.reasons.is_empty() { "" } else { "would not load: " };
-        let colon = match c.answer {
-            Outcome::Unknown if !c.reasons.is_empty() => "may load: ",
-            Outcome::Loads if !c.reasons.is_empty() => "depends on the machine: ",
-            _ => colon,
+    let is_shown = |check: &&ready::Check| {
+        verbose || check.remark || check.answer != Outcome::Loads || check.help.is_some()
+    };
+    for check in report.checks.iter().filter(is_shown) {
+        let about = check.about.as_ref().map_or_else(String::new, |about| format!("{about} "));
+        let verdict = match check.answer {
+            _ if check.reasons.is_empty() => "",
+            Outcome::Unknown => "may load: ",
+            Outcome::Loads => "depends on the machine: ",
+            Outcome::Refused if about.is_empty() => "",
+            Outcome::Refused => "would not load: ",
         };
-        text.push_str(&format!("  {about}{colon}{}\n", c.what));
-        if let Some(help) = &c.help {
+        text.push_str(&format!("  {about}{verdict}{}\n", check.what));
+        if let Some(help) = &check.help {
             text.push_str(&format!("    {help}\n"));
         }
     }
@@ -183,32 +175,21 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
 
 /// `dkms pending --json`
 pub(crate) fn pending_json(items: &[Item]) -> String {
-    let item = |i: &Item| {
-        json!({
-            "package": i.package.as_ref().map(|p| &p.name),
-            "version": i.package.as_ref().map(|p| &p.version),
-            "kernel": i.kernel.release,
-            "arch": i.kernel.arch,
-            "waits_for": i.wait.word(),
-            "what": i.what,
-            "help": i.help,
-        })
-    };
-    document(json!({ "pending": list(items, item) }))
+    document(json!({ "pending": items }))
 }
 
 /// `dkms pending`
 pub(crate) fn pending_text(items: &[Item]) -> String {
     let mut text = String::new();
-    for i in items {
-        let package = i.package.as_ref().map_or_else(String::new, |p| format!("{p}, "));
-        text.push_str(&format!("{package}{}, {}: {}\n", i.kernel.release, i.kernel.arch, i.what));
-        for help in &i.help {
+    for Item { package, kernel: Kernel { release, arch }, what, help, .. } in items {
+        let package = package.as_ref().map_or_else(String::new, |id| format!("{id}, "));
+        text.push_str(&format!("{package}{release}, {arch}: {what}\n"));
+        for help in help {
             text.push_str(&format!("  {help}\n"));
         }
     }
     if items.is_empty() {
-        text.push_str("Nothing waits\n");
+        text.push_str("Nothing is pending\n");
     }
     text
 }

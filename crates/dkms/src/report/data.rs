@@ -1,12 +1,14 @@
-//! The document of `dkms report --json`, from which the page and the metrics are made, too.
+//! The document of `dkms report --json`. The page and the metrics are made from it as well.
 //! docs/json-schema.md describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
 
-use serde::Serialize;
+use super::bounded;
+use dkms_core::look::ready::{Check, Item};
+use serde::{Deserialize, Serialize};
 
 /// The value of `report` in a document about one machine.
 pub(crate) const MACHINE: &str = "machine";
 
-/// What is known about a machine.
+/// Everything that is known about a machine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Machine {
     /// The schema version of all JSON output.
@@ -17,7 +19,7 @@ pub(crate) struct Machine {
     pub dkms: String,
     /// Seconds since 1970.
     pub generated: u64,
-    /// Whether root's privileges were used; without them, some facts are unknown.
+    /// Whether the report was made with root's privileges; without them, some facts are unknown.
     pub as_root: bool,
     /// The name of the machine.
     pub host: Option<String>,
@@ -30,17 +32,19 @@ pub(crate) struct Machine {
     pub kernels: Vec<KernelState>,
     /// One for each line of `dkms status`, and for each failed build.
     pub builds: Vec<BuildState>,
-    pub pending: Vec<Pending>,
+    /// The items of `dkms pending`.
+    pub pending: Vec<Item>,
     pub fsck: Fsck,
     pub key: Option<Key>,
     pub secure_boot: SecureBoot,
     pub disk: Disk,
-    /// Everything to be done, the most important first.
+    /// Everything that needs attention, the most important first.
     pub problems: Vec<Problem>,
 }
 
-/// A kernel with modules, or for which something is built.
-#[derive(Clone, Debug, Default, Serialize)]
+/// A kernel that has modules in `/lib/modules` or builds in the tree.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct KernelState {
     pub kernel: String,
     pub arch: String,
@@ -53,22 +57,16 @@ pub(crate) struct KernelState {
     pub headers: bool,
     /// `yes`, `no` or `unknown`; none if it is not present.
     pub ready: Option<String>,
+    /// The checks of `dkms ready`.
+    #[serde(skip_deserializing)]
     pub checks: Vec<Check>,
-    /// What it does with modules without a good signature.
+    /// What it does with modules that have no trusted signature.
     pub policy: Option<String>,
 }
 
-/// A check of `dkms ready`.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Check {
-    pub about: Option<String>,
-    pub answer: String,
-    pub what: String,
-    pub help: Option<String>,
-}
-
 /// A package version, and its state for a kernel.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct BuildState {
     pub package: String,
     pub version: String,
@@ -89,8 +87,9 @@ pub(crate) struct BuildState {
     pub failed_log: Option<String>,
     /// The first error in it.
     pub first_error: Option<String>,
-    /// The worst verdict of its modules.
+    /// The worst verdict on its modules.
     pub verdict: Option<String>,
+    #[serde(skip_deserializing)]
     pub modules: Vec<Module>,
 }
 
@@ -102,36 +101,24 @@ pub(crate) struct Module {
     /// `loads`, `refused` or `unknown`.
     pub verdict: String,
     pub reasons: Vec<Reason>,
-    /// Who signed it; none if it is not signed.
+    /// The name of the signer; none if it is not signed.
     pub signer: Option<String>,
     pub version: Option<String>,
     pub srcversion: Option<String>,
-    /// `yes`: this one is loaded; `other`: another one of this name is; `no`; none if that is unknown, or the
-    /// kernel does not run.
+    /// `yes` if the kernel has loaded this file, `other` if it has loaded another file of this name, else
+    /// `no`. None if that is unknown or the kernel is not running.
     pub loaded: Option<String>,
-    /// The version of the loaded one.
+    /// The version of the loaded module.
     pub loaded_version: Option<String>,
     pub loaded_srcversion: Option<String>,
 }
 
-/// Why a module is refused, or what could not be checked.
+/// The reason why a kernel refuses a module, or a check that could not be made.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Reason {
     pub code: String,
     pub text: String,
     pub help: String,
-}
-
-/// Something that is not installed yet.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Pending {
-    pub package: Option<String>,
-    pub version: Option<String>,
-    pub kernel: String,
-    pub arch: String,
-    pub waits_for: String,
-    pub what: String,
-    pub help: Vec<String>,
 }
 
 /// The result of `dkms fsck`.
@@ -140,7 +127,7 @@ pub(crate) struct Fsck {
     pub packages: usize,
     pub builds: usize,
     pub findings: Vec<Finding>,
-    /// What could not be checked, and why.
+    /// The places that could not be checked, with the reasons.
     pub unreadable: Vec<String>,
 }
 
@@ -166,7 +153,7 @@ pub(crate) struct Key {
     /// Whether users other than its owner can read it.
     pub exposed: bool,
     pub certificate: String,
-    /// Why the certificate cannot be used.
+    /// The reason why the certificate cannot be used.
     pub error: Option<String>,
     pub subject: Option<String>,
     pub key_type: Option<String>,
@@ -180,12 +167,12 @@ pub(crate) struct Key {
     pub next: String,
 }
 
-/// What the firmware and the kernel insist on.
+/// Secure Boot, and whether the kernel requires signatures.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct SecureBoot {
     /// As in `dkms mok --json`.
     pub state: String,
-    /// Whether the newest kernel insists on signatures: `no`, `sig-enforce`, `lockdown` or `unknown`.
+    /// Whether the newest kernel requires signatures: `no`, `sig-enforce`, `lockdown` or `unknown`.
     pub enforcement: String,
     pub why: String,
 }
@@ -199,16 +186,16 @@ pub(crate) struct Disk {
     pub sources: Option<u64>,
     /// The cache of builds.
     pub cache: Option<u64>,
-    /// The most that it keeps; 0 if it is switched off.
+    /// The maximum size of the cache; 0 if it is switched off.
     pub cache_limit: u64,
     /// The modules that dkms installed.
     pub installed: u64,
-    /// What is free where the tree is.
+    /// The free space on the file system of the tree.
     pub free: Option<u64>,
     pub packages: Vec<PackageSize>,
 }
 
-/// What a package version takes in the tree, and its sources.
+/// The disk usage of a package version in the tree, and of its sources.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct PackageSize {
     pub package: String,
@@ -217,25 +204,21 @@ pub(crate) struct PackageSize {
     pub sources: Option<u64>,
 }
 
-/// How much something matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The severity of a problem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
-    /// A kernel that is used, or will be, lacks a module.
+    /// A kernel that is running or will be booted next lacks a module.
     Error,
     #[default]
     Warning,
-    /// Nothing is wrong yet.
+    /// Nothing is wrong yet. Any unknown severity is read as this one.
+    #[serde(other)]
     Note,
 }
 
 impl Severity {
-    /// The one with this word; a note if it is another one.
-    pub(crate) fn from_word(word: &str) -> Self {
-        [Self::Error, Self::Warning].into_iter().find(|one| one.word() == word).unwrap_or(Self::Note)
-    }
-
-    /// Its word.
+    /// Its word in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -245,18 +228,61 @@ impl Severity {
     }
 }
 
-/// Something to be done.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// A problem, and how to fix it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Problem {
     pub severity: Severity,
-    /// A word for what is the matter, which does not change.
+    /// A word for the cause, which is the same in all versions of dkms.
     pub cause: String,
     pub package: Option<String>,
     pub version: Option<String>,
     pub kernel: Option<String>,
     pub what: String,
-    /// Commands that fix it, to be run in this order.
+    /// Commands that fix it, in the order in which to run them.
+    #[serde(deserialize_with = "bounded::list")]
     pub fix: Vec<String>,
-    /// What to do, in words.
+    /// Instructions that are not commands.
+    #[serde(deserialize_with = "bounded::list")]
     pub help: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_core::ids::{Kernel, PackageId};
+    use dkms_core::look::ready::Wait;
+    use dkms_core::look::verify::Outcome;
+
+    #[test]
+    fn the_keys_of_pending_items_and_checks_stay_the_same() {
+        let item = |package| Item {
+            package,
+            kernel: Kernel::new("6.1", "x86_64").unwrap(),
+            wait: Wait::Headers,
+            what: "x".into(),
+            help: vec!["y".into()],
+        };
+        let check = Check {
+            about: None,
+            answer: Outcome::Refused,
+            what: "x".into(),
+            help: Some("y".into()),
+            reasons: Vec::new(),
+            remark: true,
+        };
+        for (json, expected) in [
+            (
+                serde_json::to_string(&item(PackageId::new("a", "1").ok())),
+                r#"{"package":"a","version":"1","kernel":"6.1","arch":"x86_64","waits_for":"headers","what":"x","help":["y"]}"#,
+            ),
+            (
+                serde_json::to_string(&item(None)),
+                r#"{"package":null,"version":null,"kernel":"6.1","arch":"x86_64","waits_for":"headers","what":"x","help":["y"]}"#,
+            ),
+            (serde_json::to_string(&check), r#"{"about":null,"answer":"no","what":"x","help":"y"}"#),
+        ] {
+            assert_eq!(json.unwrap(), expected);
+        }
+    }
 }

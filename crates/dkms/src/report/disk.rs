@@ -1,4 +1,4 @@
-//! How much space dkms takes.
+//! The disk usage of dkms.
 
 use super::data::{BuildState, Disk, PackageSize};
 use dkms_core::cache::{Cache, Filter};
@@ -9,25 +9,25 @@ use dkms_sys::fs::{ScannedKind, Stat};
 use dkms_tree::layout::Layout;
 use std::path::Path;
 
-/// More files are not counted: no tree of sources has as many, and a report must come to an end.
+/// The most files that are counted in a directory. No source tree has as many, and a report must end.
 const FILES: usize = 500_000;
 
-/// The usage of the trees, of each package and of the cache.
+/// The disk usage of the trees, of the cache, and of each package.
 pub(super) fn usage(system: &System, builds: &[BuildState]) -> Disk {
     let packages: Vec<PackageSize> =
-        state::all_packages(&system.layout).iter().map(|p| package(&system.layout, p)).collect();
+        state::all_packages(&system.layout).iter().map(|id| package(&system.layout, id)).collect();
     let cache = Cache::to_inspect(system);
     let contents = cache.contents(&Filter::default()).ok();
     Disk {
         tree: size(&system.layout.dkms_tree),
-        sources: packages.iter().map(|p| p.sources).sum(),
+        sources: packages.iter().map(|package| package.sources).sum(),
         cache: contents.map(|contents| contents.size()),
         cache_limit: cache.limit(),
         installed: builds
             .iter()
-            .flat_map(|b| &b.modules)
-            .filter_map(|m| Stat::lstat(&m.path))
-            .map(|f| f.size)
+            .flat_map(|build| &build.modules)
+            .filter_map(|module| Stat::lstat(&module.path))
+            .map(|file| file.size)
             .sum(),
         free: dkms_sys::fs::free_space(&system.layout.dkms_tree).ok(),
         packages,
@@ -44,12 +44,12 @@ fn package(layout: &Layout, package: &PackageId) -> PackageSize {
     }
 }
 
-/// The bytes of the files below a directory, 0 if there is none; none if they cannot be counted.
+/// The size of the files below a directory, in bytes: 0 without a directory, none if it cannot be read.
 fn size(dir: &Path) -> Option<u64> {
     if !dkms_sys::fs::exists(dir) {
         return Some(0);
     }
-    let found = dkms_sys::fs::scan(dir, &|_, _| true, FILES).ok()?;
+    let entries = dkms_sys::fs::scan(dir, &|_, _| true, FILES).ok()?;
     let is_file = |kind| matches!(kind, ScannedKind::File | ScannedKind::Executable);
-    Some(found.iter().filter(|f| is_file(f.kind)).map(|f| f.stat.size).sum())
+    Some(entries.iter().filter(|entry| is_file(entry.kind)).map(|entry| entry.stat.size).sum())
 }

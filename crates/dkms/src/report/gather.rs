@@ -1,20 +1,21 @@
-//! Gathers what is known about this machine. Every fact comes from the query that also has an action of its
-//! own, and modules are read and judged once.
+//! Gathers everything that is known about this machine. Every fact comes from the query behind an action of
+//! dkms (`status`, `ready`, ...), and each module is read and judged only once.
 
 use super::data::{
-    BuildState, Check, Finding, Fsck, KernelState, Key, MACHINE, Machine, Module, Pending, Reason, SecureBoot,
+    BuildState, Finding, Fsck, KernelState, Key, MACHINE, Machine, Module, Reason, SecureBoot,
 };
 use super::{disk, problems};
-use crate::render::{json::SCHEMA, mok as words, verdicts};
+use crate::render::json::{SCHEMA, state_word};
+use crate::render::{mok as words, verdicts};
 use dkms_core::build::diagnose::diagnose;
 use dkms_core::error::Result;
 use dkms_core::event::Sink;
 use dkms_core::host::Host;
-use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::ids::{Build, Kernel};
 use dkms_core::kernel::headers;
 use dkms_core::kernel::running::Running;
 use dkms_core::look::loaded::{self, InMemory};
-use dkms_core::look::ready::{self, Item};
+use dkms_core::look::ready;
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::verify::{self, Judged};
 use dkms_core::look::{fsck, modules};
@@ -28,19 +29,19 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-/// Everything about the machine, or about the kernels with these releases. `arch` is the architecture of its
-/// kernels. Changes nothing and takes no lock.
+/// Describes the machine with all its kernels, or only with the kernels of these releases. `arch` is the
+/// architecture of the kernels. Changes nothing and takes no lock.
 ///
 /// # Errors
-/// framework.conf is invalid. What cannot be read otherwise is unknown in the result.
+/// framework.conf is invalid. Anything else that cannot be read is unknown in the result.
 pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arch: &str) -> Result<Machine> {
-    let selected = |release: &str| releases.is_empty() || releases.iter().any(|r| r == release);
+    let selected = |release: &str| releases.is_empty() || releases.iter().any(|other| other == release);
     let entries = status::status(system, sink, &Filter::default());
-    let installed = ready::kernels(&system.layout).into_iter().filter(|r| selected(r));
-    let known: Vec<Kernel> = installed.filter_map(|r| Kernel::from_release(r, arch).ok()).collect();
+    let installed = ready::kernels(&system.layout).into_iter().filter(|release| selected(release));
+    let known: Vec<Kernel> = installed.filter_map(|release| Kernel::from_release(release, arch).ok()).collect();
     let filters: Vec<Filter> = match releases {
         [] => vec![Filter::default()],
-        some => some.iter().map(|r| Filter::of_kernel(r)).collect(),
+        some => some.iter().map(|release| Filter::of_kernel(release)).collect(),
     };
     let verdicts = verify::verify(system, sink, &filters);
     let newest = ready::newest_kernel(&system.layout);
@@ -50,7 +51,7 @@ pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arc
         kernels.push(kernel_state(system, sink, &kernel, known.contains(&kernel), is_newest, &verdicts)?);
     }
     let builds = builds(&system.host, &system.layout, &entries, &kernels, &verdicts.modules);
-    let key = key(system, sink, newest.as_deref(), arch)?;
+    let (key, secure_boot) = signing_key(system, sink, newest.as_deref(), arch)?;
     let mut machine = Machine {
         schema: SCHEMA,
         report: MACHINE.to_owned(),
@@ -65,16 +66,16 @@ pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arc
             String::new()
         },
         arch: arch.to_owned(),
-        pending: ready::pending_with_verdicts(system, sink, &known, &verdicts).iter().map(pending).collect(),
-        fsck: fsck_of(system, sink, releases),
+        pending: ready::pending_with_verdicts(system, sink, &known, &verdicts),
+        fsck: check_consistency(system, sink, releases),
         disk: disk::usage(system, &builds),
-        key: key.0,
-        secure_boot: key.1,
+        key,
+        secure_boot,
         kernels,
         builds,
         problems: Vec::new(),
     };
-    machine.problems = problems::of(&machine, system.host.distribution.as_ref().map(|d| d.family()));
+    machine.problems = problems::find(&machine, system.host.distribution.as_ref().map(|d| d.family()));
     Ok(machine)
 }
 
@@ -93,7 +94,7 @@ fn host_name(host: &Host) -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// The kernels that are there, and those that something is built for, oldest first.
+/// The kernels with modules, and those that the tree has builds for, oldest first.
 fn all_kernels(known: &[Kernel], entries: &[Entry], selected: &dyn Fn(&str) -> bool) -> Vec<Kernel> {
     let gone: BTreeSet<&Kernel> = entries.iter().filter_map(Entry::kernel).collect();
     let gone = gone.into_iter().filter(|k| !known.contains(k) && selected(&k.release));
@@ -111,15 +112,9 @@ fn kernel_state(
     newest: bool,
     verdicts: &verify::Report,
 ) -> Result<KernelState> {
-    let report =
-        if present { Some(ready::ready_with_verdicts(system, sink, kernel, verdicts)?) } else { None };
-    let check = |c: &ready::Check| Check {
-        about: c.about.clone(),
-        answer: verdicts::answer(c.answer).to_owned(),
-        what: c.what.clone(),
-        help: c.help.clone(),
-    };
-    let policy = verdicts.kernels.iter().find(|k| k.kernel == *kernel).map(|k| k.policy.clone());
+    let report = if present { Some(ready::ready_with_verdicts(system, sink, kernel, verdicts)?) } else { None };
+    let policy =
+        verdicts.kernels.iter().find(|known| known.kernel == *kernel).map(|known| known.policy.clone());
     Ok(KernelState {
         kernel: kernel.release.to_string(),
         arch: kernel.arch.clone(),
@@ -127,13 +122,13 @@ fn kernel_state(
         newest,
         present,
         headers: headers::present(&system.layout, &system.settings, &kernel.release),
-        ready: report.as_ref().map(|r| verdicts::answer(r.answer()).to_owned()),
-        checks: report.iter().flat_map(|r| r.checks.iter().map(check)).collect(),
+        ready: report.as_ref().map(|report| ready::answer_word(report.answer()).to_owned()),
+        checks: report.map_or_else(Vec::new, |report| report.checks),
         policy,
     })
 }
 
-/// The entries of the status for these kernels, and the failed builds.
+/// The entries of `dkms status` for these kernels, and the builds that failed.
 fn builds(
     host: &Host,
     layout: &Layout,
@@ -141,20 +136,23 @@ fn builds(
     kernels: &[KernelState],
     judged: &[Judged],
 ) -> Vec<BuildState> {
-    // Nothing is known about the machine that will start another root.
+    // It is unknown which machine will boot another root, and what it will have loaded.
     let running = host.other_root.is_none().then(Running::read);
-    let is_there = |k: &Kernel| kernels.iter().any(|o| o.kernel == k.release && o.arch == k.arch);
+    let is_listed = |kernel: &Kernel| {
+        kernels.iter().any(|other| other.kernel == kernel.release && other.arch == kernel.arch)
+    };
     let mut all: Vec<BuildState> = Vec::new();
-    for entry in entries.iter().filter(|e| e.kernel().is_none_or(is_there)) {
+    for entry in entries.iter().filter(|entry| entry.kernel().is_none_or(is_listed)) {
         let mut state = build_state(layout, entry);
         if let Some(kernel) = entry.kernel() {
-            let of =
-                judged.iter().filter(|j| j.package.as_ref() == Some(&entry.package) && j.kernel == *kernel);
-            let of: Vec<&Judged> = of.collect();
+            let is_in_build = |module: &&Judged| {
+                module.package.as_ref() == Some(&entry.package) && module.kernel == *kernel
+            };
+            let modules: Vec<&Judged> = judged.iter().filter(is_in_build).collect();
             if matches!(entry.kind, State::Installed(_) | State::InstalledWeak { .. }) {
-                state.verdict = verdict(&of);
+                state.verdict = worst_verdict(&modules);
                 let running = running.as_ref().filter(|_| host.runs(&kernel.release));
-                state.modules = of.iter().map(|j| module(j, running)).collect();
+                state.modules = modules.iter().map(|judged| module(judged, running)).collect();
             }
         }
         all.push(state);
@@ -162,35 +160,30 @@ fn builds(
     for package in state::all_packages(layout) {
         for kernel in kernels {
             let Ok(kernel) = Kernel::new(&kernel.kernel, &kernel.arch) else { continue };
-            note_failure(host, layout, &package, &kernel, &mut all);
+            add_failure(host, layout, &Build::new(&package, &kernel), &mut all);
         }
     }
     all
 }
 
-/// Notes that the last build failed, if it did.
-fn note_failure(
-    host: &Host,
-    layout: &Layout,
-    package: &PackageId,
-    kernel: &Kernel,
-    all: &mut Vec<BuildState>,
-) {
-    let log = layout.failed_log(&Build::new(package, kernel));
+/// If the last build of a package for a kernel failed, adds that to its state, or adds a state.
+fn add_failure(host: &Host, layout: &Layout, build: &Build, all: &mut Vec<BuildState>) {
+    let Build { package, kernel } = build;
+    let log = layout.failed_log(build);
     if !dkms_sys::fs::is_real_file(&log) {
         return;
     }
     let first_error = first_error(host, &log);
     let log = Some(log.display().to_string());
-    let is_it = |b: &&mut BuildState| {
-        b.package == package.name
-            && b.version == package.version
-            && b.kernel.as_deref() == Some(&*kernel.release)
-            && b.arch.as_ref() == Some(&kernel.arch)
+    let is_same = |state: &&mut BuildState| {
+        state.package == package.name
+            && state.version == package.version
+            && state.kernel.as_deref() == Some(&*kernel.release)
+            && state.arch.as_ref() == Some(&kernel.arch)
     };
-    if let Some(build) = all.iter_mut().find(is_it) {
-        build.failed_log = log;
-        build.first_error = first_error;
+    if let Some(state) = all.iter_mut().find(is_same) {
+        state.failed_log = log;
+        state.first_error = first_error;
         return;
     }
     all.push(BuildState {
@@ -205,26 +198,25 @@ fn note_failure(
     });
 }
 
-/// The first error in the log of a build.
+/// The first error of the compiler in the log of a build.
 fn first_error(host: &Host, log: &Path) -> Option<String> {
     let text = dkms_sys::fs::read_text(log, Limit::LOG).ok()?;
     diagnose(host, &text).errors.into_iter().next().map(|line| line.trim().to_owned())
 }
 
 fn build_state(layout: &Layout, entry: &Entry) -> BuildState {
-    let word = crate::render::json::state_word(&entry.kind);
     let built_for = match &entry.kind {
         // A weak module belongs to the build for the other kernel.
         State::InstalledWeak { kernel, from } => Kernel::new(from, &kernel.arch).ok(),
         _ => entry.kernel().cloned(),
     };
-    let manifest = built_for.and_then(|k| Manifest::load(layout, &Build::new(&entry.package, &k)));
+    let manifest = built_for.and_then(|kernel| Manifest::load(layout, &Build::new(&entry.package, &kernel)));
     BuildState {
         package: entry.package.name.clone(),
         version: entry.package.version.clone(),
-        kernel: entry.kernel().map(|k| k.release.to_string()),
-        arch: entry.kernel().map(|k| k.arch.clone()),
-        state: word.to_owned(),
+        kernel: entry.kernel().map(|kernel| kernel.release.to_string()),
+        arch: entry.kernel().map(|kernel| kernel.arch.clone()),
+        state: state_word(&entry.kind).to_owned(),
         from_kernel: match &entry.kind {
             State::InstalledWeak { from, .. } => Some(from.to_string()),
             _ => None,
@@ -232,17 +224,21 @@ fn build_state(layout: &Layout, entry: &Entry) -> BuildState {
         original_modules: entry.originals,
         built_missing: entry.built_missing,
         differs: entry.differs,
-        origin: manifest.as_ref().filter(|m| !m.origin.is_unknown()).map(|m| m.origin.to_string()),
-        built_at: manifest.as_ref().map(|m| m.built_at).filter(|at| *at > 0),
-        build_seconds: manifest.as_ref().map(|m| m.build_seconds).filter(|t| *t > 0.0),
+        origin: manifest
+            .as_ref()
+            .filter(|record| !record.origin.is_unknown())
+            .map(|record| record.origin.to_string()),
+        built_at: manifest.as_ref().map(|record| record.built_at).filter(|at| *at > 0),
+        build_seconds: manifest.map(|record| record.build_seconds).filter(|seconds| *seconds > 0.0),
         ..BuildState::default()
     }
 }
 
-/// The worst verdict of the modules of a build; none without modules.
-fn verdict(modules: &[&Judged]) -> Option<String> {
+/// The worst verdict on the modules of a build; none without modules.
+fn worst_verdict(modules: &[&Judged]) -> Option<String> {
     use verify::Outcome::{Loads, Refused, Unknown};
-    let worst = [Refused, Unknown, Loads].into_iter().find(|o| modules.iter().any(|m| m.outcome() == *o))?;
+    let is_verdict = |outcome: &verify::Outcome| modules.iter().any(|module| module.outcome() == *outcome);
+    let worst = [Refused, Unknown, Loads].into_iter().find(is_verdict)?;
     Some(verdicts::word(worst).to_owned())
 }
 
@@ -272,60 +268,51 @@ fn module(judged: &Judged, running: Option<&Running>) -> Module {
     module
 }
 
-/// The reasons against a module. One for another kernel can lack hundreds of symbols: a few are enough here.
+/// The first reasons against a module. A module for another kernel can lack hundreds of symbols.
 fn reasons(judged: &Judged) -> Vec<Reason> {
     const SHOWN: usize = 8;
     if let Some(why) = &judged.unreadable {
         let help = verdicts::UNREADABLE.into();
         return vec![Reason { code: "unreadable".into(), text: why.clone(), help }];
     }
-    let reason =
-        |r: &verify::Reason| Reason { code: r.code().into(), text: r.to_string(), help: r.help().into() };
+    let reason = |reason: &verify::Reason| Reason {
+        code: reason.code().into(),
+        text: reason.to_string(),
+        help: reason.help().into(),
+    };
     verdicts::refusals_or_doubts(judged).iter().take(SHOWN).map(reason).collect()
 }
 
-fn pending(item: &Item) -> Pending {
-    Pending {
-        package: item.package.as_ref().map(|p| p.name.clone()),
-        version: item.package.as_ref().map(|p| p.version.clone()),
-        kernel: item.kernel.release.to_string(),
-        arch: item.kernel.arch.clone(),
-        waits_for: item.wait.word().to_owned(),
-        what: item.what.clone(),
-        help: item.help.clone(),
-    }
-}
-
-/// What `fsck` finds, about these kernels or about everything. A tree that cannot be listed is one finding
-/// that could not be made.
-fn fsck_of(system: &System, sink: &dyn Sink, releases: &[String]) -> Fsck {
-    let filters: Vec<Filter> = releases.iter().map(|r| Filter::of_kernel(r)).collect();
+/// The result of `dkms fsck` for these kernels, or for everything. A tree that cannot be listed is a place
+/// that could not be checked.
+fn check_consistency(system: &System, sink: &dyn Sink, releases: &[String]) -> Fsck {
+    let filters: Vec<Filter> = releases.iter().map(|release| Filter::of_kernel(release)).collect();
     let report = match fsck::check(system, sink, &filters) {
         Ok(report) => report,
         // Without a tree, there is nothing to check.
         Err(_) if !dkms_sys::fs::exists(&system.layout.dkms_tree) => fsck::Report::default(),
         Err(e) => fsck::Report { unreadable: vec![e.to_string()], ..fsck::Report::default() },
     };
-    let finding = |f: &fsck::Finding| Finding {
-        kind: f.kind.word().to_owned(),
-        package: f.about.package.clone(),
-        version: f.about.version.clone(),
-        kernel: f.about.release.clone(),
-        path: f.path.display().to_string(),
-        what: f.what.clone(),
-        repair: f.repair.clone(),
-        safe: f.safe(),
+    let finding = |finding: fsck::Finding| Finding {
+        safe: finding.safe(),
+        kind: finding.kind.word().to_owned(),
+        package: finding.about.package,
+        version: finding.about.version,
+        kernel: finding.about.release,
+        path: finding.path.display().to_string(),
+        what: finding.what,
+        repair: finding.repair,
     };
     Fsck {
         packages: report.packages,
         builds: report.builds,
-        findings: report.findings.iter().map(finding).collect(),
+        findings: report.findings.into_iter().map(finding).collect(),
         unreadable: report.unreadable,
     }
 }
 
-/// The signing key of the newest kernel, and what the machine insists on.
-fn key(
+/// The signing key of the newest kernel; Secure Boot, and whether that kernel requires signatures.
+fn signing_key(
     system: &System,
     sink: &dyn Sink,
     newest: Option<&str>,
@@ -333,8 +320,8 @@ fn key(
 ) -> Result<(Option<Key>, SecureBoot)> {
     let release = newest.unwrap_or(&system.host.release);
     let Ok(kernel) = Kernel::new(release, arch) else {
-        let unknown = || "unknown".to_owned();
-        return Ok((None, SecureBoot { state: unknown(), enforcement: unknown(), why: String::new() }));
+        let (state, enforcement) = ("unknown".to_owned(), "unknown".to_owned());
+        return Ok((None, SecureBoot { state, enforcement, why: String::new() }));
     };
     let status = mok::status(system, sink, &kernel)?;
     let mut key = Key {
@@ -353,7 +340,7 @@ fn key(
             key.key_type = Some(certificate.key_type().to_string());
             key.not_before = Some(certificate.not_before());
             key.not_after = Some(certificate.not_after());
-            key.trusted = words::trusted(found);
+            key.trusted = words::trusted(&found.enrolment);
         }
         Ok(None) => {}
         Err(why) => key.error = Some(why.clone()),

@@ -1,11 +1,12 @@
 //! The metrics of a machine in the text format of Prometheus, for node_exporter's textfile collector.
 //!
-//! docs/grafana-dashboard.json uses them; a test checks that it uses no others.
+//! A test checks that docs/grafana-dashboard.json uses no metric that does not exist.
 
-use super::data::{BuildState, Machine, Severity};
-use std::fmt::Write;
+use super::data::{BuildState, KernelState, Machine, Severity};
+use dkms_core::look::ready::{Item, Wait};
+use std::fmt::{Display, Write};
 
-/// A name, a type and a help text.
+/// The name and the help text of a metric.
 type Family = (&'static str, &'static str);
 
 const INFO: Family = ("dkms_info", "The version of dkms that wrote these metrics.");
@@ -49,26 +50,24 @@ const FSCK: Family = ("dkms_fsck_findings", "Inconsistencies in the tree and the
 const PROBLEMS: Family = ("dkms_problems", "Problems in the report, by their severity.");
 const DISK: Family = ("dkms_disk_usage_bytes", "The space that dkms takes, by what it is for.");
 
-/// What a package waits for, as in `dkms pending --json`.
-const WAITS: [&str; 7] =
-    ["headers", "dependency", "build", "configuration", "autoinstall", "enrolment", "recovery"];
+/// The names and values of a sample's labels.
+type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// The whole file.
+/// The text of the file.
 pub(super) fn text(machine: &Machine) -> String {
     let mut out = Out::default();
-    out.family(INFO, [(vec![("version", machine.dkms.as_str())], Value::Count(1))]);
-    out.family(TIME, [(Vec::new(), Value::Count(machine.generated))]);
+    out.family(INFO, [(vec![("version", machine.dkms.as_str())], 1)]);
+    out.family(TIME, [(Vec::new(), machine.generated)]);
     kernels(&mut out, machine);
     packages(&mut out, machine);
     builds(&mut out, machine);
     key(&mut out, machine);
-    out.family(FSCK, [(Vec::new(), Value::count(machine.fsck.findings.len()))]);
-    let of = |severity| machine.problems.iter().filter(|p| p.severity == severity).count();
-    out.family(
-        PROBLEMS,
-        [Severity::Error, Severity::Warning, Severity::Note]
-            .map(|severity| (vec![("severity", severity.word())], Value::count(of(severity)))),
-    );
+    out.family(FSCK, [(Vec::new(), machine.fsck.findings.len())]);
+    let problems = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
+        let count = machine.problems.iter().filter(|problem| problem.severity == severity).count();
+        (vec![("severity", severity.word())], count)
+    });
+    out.family(PROBLEMS, problems);
     let disk = &machine.disk;
     let usage = [
         ("tree", disk.tree),
@@ -76,80 +75,80 @@ pub(super) fn text(machine: &Machine) -> String {
         ("cache", disk.cache),
         ("installed", Some(disk.installed)),
     ];
-    let known =
-        usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], Value::Count(bytes?))));
+    let known = usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], bytes?)));
     out.family(DISK, known);
     out.0
 }
 
 fn kernels(out: &mut Out, machine: &Machine) {
-    let present = || machine.kernels.iter().filter(|k| k.present);
-    let labels = |k: &'_ super::data::KernelState| (k.kernel.clone(), k.arch.clone());
-    let mut each = |family, value: &dyn Fn(&super::data::KernelState) -> bool| {
-        let names: Vec<_> = present().map(|k| (labels(k), value(k))).collect();
-        out.family(
-            family,
-            names.iter().map(|((kernel, arch), is)| {
-                (vec![("kernel", kernel.as_str()), ("arch", arch.as_str())], Value::from(*is))
-            }),
-        );
+    fn labels(kernel: &KernelState) -> Labels<'_> {
+        vec![("kernel", &kernel.kernel), ("arch", &kernel.arch)]
+    }
+    let present = || machine.kernels.iter().filter(|kernel| kernel.present);
+    let mut add_flag = |family, flag: &dyn Fn(&KernelState) -> bool| {
+        out.family(family, present().map(|kernel| (labels(kernel), u8::from(flag(kernel)))));
     };
-    each(RUNNING, &|k| k.running);
-    each(NEWEST, &|k| k.newest);
-    each(READY, &|k| k.ready.as_deref() == Some("yes"));
-    each(READY_UNKNOWN, &|k| k.ready.as_deref() == Some("unknown"));
-    let waiting = present().flat_map(|k| WAITS.map(|wait| (k, wait))).map(|(k, wait)| {
-        let waits =
-            |p: &&super::data::Pending| p.kernel == k.kernel && p.arch == k.arch && p.waits_for == wait;
-        let count = machine.pending.iter().filter(waits).count();
-        (vec![("kernel", &*k.kernel), ("arch", &*k.arch), ("waits_for", wait)], Value::count(count))
+    add_flag(RUNNING, &|kernel| kernel.running);
+    add_flag(NEWEST, &|kernel| kernel.newest);
+    add_flag(READY, &|kernel| kernel.ready.as_deref() == Some("yes"));
+    add_flag(READY_UNKNOWN, &|kernel| kernel.ready.as_deref() == Some("unknown"));
+    let waiting = present().flat_map(|kernel| Wait::ALL.map(|wait| (kernel, wait))).map(|(kernel, wait)| {
+        let is_counted = |item: &&Item| {
+            item.kernel.release == *kernel.kernel && item.kernel.arch == kernel.arch && item.wait == wait
+        };
+        let mut labels = labels(kernel);
+        labels.push(("waits_for", wait.word()));
+        (labels, machine.pending.iter().filter(is_counted).count())
     });
     out.family(PENDING, waiting);
-    let failed = present().map(|k| {
-        let is_it =
-            |b: &&BuildState| b.kernel.as_ref() == Some(&k.kernel) && b.arch.as_ref() == Some(&k.arch);
-        let count = machine.builds.iter().filter(is_it).filter(|b| b.failed_log.is_some()).count();
-        (vec![("kernel", &*k.kernel), ("arch", &*k.arch)], Value::count(count))
+    let failed = present().map(|kernel| {
+        let is_counted = |build: &&BuildState| {
+            build.kernel.as_ref() == Some(&kernel.kernel)
+                && build.arch.as_ref() == Some(&kernel.arch)
+                && build.failed_log.is_some()
+        };
+        (labels(kernel), machine.builds.iter().filter(is_counted).count())
     });
     out.family(FAILED_COUNT, failed);
 }
 
 fn packages(out: &mut Out, machine: &Machine) {
-    let with_kernel = || machine.builds.iter().filter(|b| b.kernel.is_some());
-    let each = |value: &dyn Fn(&BuildState) -> bool| {
-        with_kernel().map(|b| (labels(b), Value::from(value(b)))).collect::<Vec<_>>()
+    let with_kernel = || machine.builds.iter().filter(|build| build.kernel.is_some());
+    let mut add_flag = |family, flag: &dyn Fn(&BuildState) -> Option<bool>| {
+        let samples = with_kernel().filter_map(|build| Some((labels(build), u8::from(flag(build)?))));
+        out.family(family, samples);
     };
-    out.family(INSTALLED, each(&|b| b.state.starts_with("installed")));
-    let loadable =
-        with_kernel().filter_map(|b| Some((labels(b), Value::from(b.verdict.as_deref()? == "loads"))));
-    out.family(LOADABLE, loadable);
-    out.family(FAILED, each(&|b| b.failed_log.is_some()));
+    add_flag(INSTALLED, &|build| Some(build.state.starts_with("installed")));
+    add_flag(LOADABLE, &|build| Some(build.verdict.as_deref()? == "loads"));
+    add_flag(FAILED, &|build| Some(build.failed_log.is_some()));
 }
 
 fn builds(out: &mut Out, machine: &Machine) {
     // A weak module belongs to the build for the other kernel.
-    let built = || machine.builds.iter().filter(|b| b.kernel.is_some() && b.from_kernel.is_none());
-    let with_origin = |b| {
-        let mut labels = labels(b);
-        labels.push(("origin", origin(b)));
+    let built =
+        || machine.builds.iter().filter(|build| build.kernel.is_some() && build.from_kernel.is_none());
+    let with_origin = |build| {
+        let mut labels = labels(build);
+        labels.push(("origin", origin(build)));
         labels
     };
-    let durations = built().filter_map(|b| Some((with_origin(b), Value::Seconds(b.build_seconds?))));
+    let durations =
+        built().filter_map(|build| Some((with_origin(build), format!("{:.3}", build.build_seconds?))));
     out.family(DURATION, durations);
-    out.family(BUILT_AT, built().filter_map(|b| Some((with_origin(b), Value::Count(b.built_at?)))));
+    out.family(BUILT_AT, built().filter_map(|build| Some((with_origin(build), build.built_at?))));
     let counts = ["built", "cache", "registry", "unknown"].map(|word| {
-        let count = built().filter(|b| b.state != "failed" && origin(b) == word).count();
-        (vec![("origin", word)], Value::count(count))
+        let count = built().filter(|build| build.state != "failed" && origin(build) == word).count();
+        (vec![("origin", word)], count)
     });
     out.family(BUILDS, counts);
 }
 
-/// The first word: which registry a build is from would make a new series of each.
+/// The first word of the origin. With the name of the registry, every build would be a new time series.
 fn origin(build: &BuildState) -> &str {
     build.origin.as_deref().and_then(|origin| origin.split(' ').next()).unwrap_or("unknown")
 }
 
-fn labels(build: &BuildState) -> Vec<(&'static str, &str)> {
+fn labels(build: &BuildState) -> Labels<'_> {
     vec![
         ("package", build.package.as_str()),
         ("version", build.version.as_str()),
@@ -160,47 +159,17 @@ fn labels(build: &BuildState) -> Vec<(&'static str, &str)> {
 
 fn key(out: &mut Out, machine: &Machine) {
     let key = machine.key.as_ref();
-    let certificate = || key.map_or("", |k| k.certificate.as_str());
-    let end = key.and_then(|k| k.not_after);
-    out.family(EXPIRY, end.map(|end| (vec![("certificate", certificate())], Value::Time(end))));
-    let trusted = key.and_then(|k| k.trusted);
-    out.family(TRUSTED, trusted.map(|is| (vec![("certificate", certificate())], Value::from(is))));
+    let certificate = || key.map_or("", |key| key.certificate.as_str());
+    let end = key.and_then(|key| key.not_after);
+    out.family(EXPIRY, end.map(|end| (vec![("certificate", certificate())], end)));
+    let trusted = key.and_then(|key| key.trusted);
+    out.family(TRUSTED, trusted.map(|is| (vec![("certificate", certificate())], u8::from(is))));
     let enabled = match machine.secure_boot.state.as_str() {
         "on" => Some(true),
         "unknown" | "" => None,
         _ => Some(false),
     };
-    out.family(SECURE_BOOT, enabled.map(|is| (Vec::new(), Value::from(is))));
-}
-
-/// A value of a metric.
-#[derive(Clone, Copy)]
-enum Value {
-    Count(u64),
-    Time(i64),
-    Seconds(f64),
-}
-
-impl Value {
-    fn count(count: usize) -> Self {
-        Self::Count(u64::try_from(count).unwrap_or(u64::MAX))
-    }
-}
-
-impl From<bool> for Value {
-    fn from(is: bool) -> Self {
-        Self::Count(u64::from(is))
-    }
-}
-
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Count(n) => write!(f, "{n}"),
-            Self::Time(seconds) => write!(f, "{seconds}"),
-            Self::Seconds(seconds) => write!(f, "{seconds:.3}"),
-        }
-    }
+    out.family(SECURE_BOOT, enabled.map(|is| (Vec::new(), u8::from(is))));
 }
 
 /// The text of the file.
@@ -209,29 +178,30 @@ struct Out(String);
 
 impl Out {
     /// Adds a metric with its samples. It is left out if there are none.
-    fn family<'a>(
+    fn family<'a, V: Display>(
         &mut self,
         (name, help): Family,
-        samples: impl IntoIterator<Item = (Vec<(&'static str, &'a str)>, Value)>,
+        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
     ) {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return;
         }
-        // All of them can go down: none is a counter.
+        // Every value can decrease, so none of the metrics is a counter.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
         for (labels, value) in samples {
             self.0.push_str(name);
-            for (n, (label, value)) in labels.iter().enumerate() {
-                let _ = write!(self.0, "{}{label}=\"{}\"", if n == 0 { '{' } else { ',' }, escaped(value));
+            for (position, (label, value)) in labels.iter().enumerate() {
+                let separator = if position == 0 { '{' } else { ',' };
+                let _ = write!(self.0, "{separator}{label}=\"{}\"", escaped(value));
             }
             let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
         }
     }
 }
 
-/// The value of a label: a backslash, a quote and a line feed are escaped, and what cannot be seen is written
-/// out first.
+/// The value of a label: unprintable characters are written as `\u000a`, then backslashes and quotes are
+/// escaped.
 fn escaped(value: &str) -> String {
     crate::printable::on_one_line(value).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,6 +1,7 @@
-//! `dkms report`: what is known about a machine as one document, which becomes a page, JSON, or metrics; and
-//! one page about the documents of many machines.
+//! `dkms report`: one document with everything that is known about a machine, as a page, JSON or metrics; and
+//! one page that summarises the documents of many machines.
 
+mod bounded;
 mod data;
 mod disk;
 pub(crate) mod fleet;
@@ -20,7 +21,7 @@ use dkms_core::system::System;
 pub(crate) struct Report(Machine);
 
 impl Report {
-    /// Gathers it, for all kernels or for those with these releases.
+    /// Gathers the report, for all kernels or for those with these releases.
     ///
     /// # Errors
     /// framework.conf is invalid.
@@ -34,8 +35,11 @@ impl Report {
     }
 
     /// The JSON document.
-    pub(crate) fn json(&self) -> String {
-        format!("{}\n", serde_json::to_string_pretty(&self.0).unwrap_or_default())
+    ///
+    /// # Errors
+    /// A value cannot be written as JSON.
+    pub(crate) fn json(&self) -> Result<String> {
+        crate::render::json::pretty(&self.0)
     }
 
     /// The metrics.

@@ -8,9 +8,12 @@ use self::sections::{contents, heading};
 use super::data::{KernelState, Key, Machine, Problem, Severity};
 use super::problem::{self, Heading};
 use super::words;
+use crate::render::numbers::{count, day};
+use dkms_core::look::verify::Outcome;
+use dkms_core::time::utc;
 use dkms_pages::{Html, Page, Tone};
 
-/// So many reasons are not folded up.
+/// The most reasons that are shown without a click.
 const FEW: usize = 5;
 
 /// The whole page.
@@ -40,17 +43,17 @@ fn about(machine: &Machine) -> String {
         parts.push(format!("running {}", machine.running));
     }
     parts.push(format!("dkms {}", machine.dkms));
-    parts.push(words::time(machine.generated));
+    parts.push(utc(machine.generated));
     if !machine.as_root {
-        parts.push("not written as root, so some facts are not known".to_owned());
+        parts.push("not made as root, so some facts are unknown".to_owned());
     }
     parts.join(" · ")
 }
 
-/// The most important facts, at a glance.
+/// Adds the most important facts.
 fn facts(html: &mut Html, machine: &Machine) {
     html.within("ul", &[("class", "facts")], |html| {
-        for kernel in machine.kernels.iter().filter(|k| k.newest || k.running) {
+        for kernel in machine.kernels.iter().filter(|kernel| kernel.newest || kernel.running) {
             let (word, tone) = words::ready(kernel.ready.as_deref());
             let which = match (kernel.newest, kernel.running) {
                 (true, true) => "newest and running kernel",
@@ -59,22 +62,23 @@ fn facts(html: &mut Html, machine: &Machine) {
             };
             fact(html, &format!("{which}, {}", kernel.kernel), word, tone);
         }
-        let of = |severity| machine.problems.iter().filter(|p| p.severity == severity).count();
-        let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+        let number =
+            |severity| machine.problems.iter().filter(|problem| problem.severity == severity).count();
+        let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
         let tone = match (errors, warnings) {
             (0, 0) => Tone::Good,
             (0, _) => Tone::Warn,
             _ => Tone::Bad,
         };
-        let both = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
+        let both = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
         fact(html, "problems", if errors + warnings == 0 { "none" } else { &both }, tone);
         fact(html, "waiting to be installed", &machine.pending.len().to_string(), Tone::Plain);
         fact(html, "Secure Boot", words::secure_boot(&machine.secure_boot.state), Tone::Plain);
-        fact(html, "disk", &words::counted(used(machine)), Tone::Plain);
+        fact(html, "disk", &words::size(disk_usage(machine)), Tone::Plain);
     });
 }
 
-fn used(machine: &Machine) -> Option<u64> {
+fn disk_usage(machine: &Machine) -> Option<u64> {
     let disk = &machine.disk;
     Some(disk.tree?.saturating_add(disk.sources?).saturating_add(disk.cache?).saturating_add(disk.installed))
 }
@@ -94,11 +98,11 @@ fn problems(html: &mut Html, machine: &Machine) {
 }
 
 fn problem(html: &mut Html, problem: &Problem) {
-    let about = problem::about(&problem.package, &problem.version, &problem.kernel);
+    let about = problem::subject(&problem.package, &problem.version, &problem.kernel);
     let subject = if about.is_empty() { "this machine" } else { &about };
     let heading = Heading { severity: problem.severity, subject, more: "" };
     let help: Vec<_> = problem.help.iter().map(|line| lines::split(line)).collect();
-    let texts = std::iter::once(problem.what.clone()).chain(lines::joined(&help));
+    let texts = std::iter::once(problem.what.clone()).chain(lines::merged(&help));
     let texts: Vec<String> = texts.map(|text| capitalised(&text)).collect();
     problem::section(html, heading, &texts, &problem.fix, |_| {});
 }
@@ -106,8 +110,8 @@ fn problem(html: &mut Html, problem: &Problem) {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
-        // A command or a path begins as it is.
-        Some(first) if text.split(' ').next().is_some_and(|w| w.chars().all(char::is_alphabetic)) => {
+        // Commands and paths keep their first letter.
+        Some(first) if text.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic)) => {
             if text.starts_with("dkms ") {
                 text.to_owned()
             } else {
@@ -142,13 +146,14 @@ fn kernel(html: &mut Html, kernel: &KernelState) {
     });
 }
 
-/// Why a kernel is not ready; many reasons are folded up, because the problems above have them, too.
+/// Adds the reasons why a kernel is not ready. Many reasons are collapsed, because the list of problems has
+/// them as well.
 fn reasons(html: &mut Html, kernel: &KernelState) {
-    let failed = kernel.checks.iter().filter(|check| check.answer != "yes");
+    let failed = kernel.checks.iter().filter(|check| check.answer != Outcome::Loads);
     let all: Vec<(String, String)> = failed
         .map(|check| {
             let (module, text) = lines::split(&check.what);
-            let help = check.help.as_ref().map_or_else(String::new, |h| format!(" ({h})"));
+            let help = check.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
             let about = check.about.as_deref().unwrap_or_default();
             let subject = match (about.is_empty(), module.is_empty()) {
                 (false, false) => format!("{about} ({module})"),
@@ -157,16 +162,16 @@ fn reasons(html: &mut Html, kernel: &KernelState) {
             (subject, format!("{text}{help}"))
         })
         .collect();
-    let all = lines::joined(&all);
+    let all = lines::merged(&all);
     let list = |html: &mut Html| {
         html.list(&all);
     };
     match all.len() {
         0 => {}
-        n if n <= FEW => list(html),
-        n => {
+        number if number <= FEW => list(html),
+        number => {
             html.within("details", &[], |html| {
-                html.element("summary", &[], &words::count(n, "reason"));
+                html.element("summary", &[], &count(number, "reason"));
                 list(html);
             });
         }
@@ -184,7 +189,7 @@ fn trust(html: &mut Html, machine: &Machine) {
             _ => "are refused",
         };
         let why = if boot.why.is_empty() { String::new() } else { format!(": {}", boot.why) };
-        html.entry("Modules without a good signature", &format!("{word}{why}"));
+        html.entry("Modules without a trusted signature", &format!("{word}{why}"));
         if let Some(key) = &machine.key {
             self::key(html, key);
         }
@@ -204,12 +209,12 @@ fn key(html: &mut Html, key: &Key) {
     };
     html.entry("Certificate", &certificate);
     if let (Some(from), Some(to)) = (key.not_before, key.not_after) {
-        html.entry("Valid", &format!("from {} to {}", words::day(from), words::day(to)));
+        html.entry("Valid", &format!("from {} to {}", day(from), day(to)));
     }
     let trusted = match key.trusted {
         Some(true) => "yes",
         Some(false) => "no",
-        None => "not known",
+        None => "unknown",
     };
     html.entry("Trusted by this machine", trusted);
     html.entry("Next", &key.next);
@@ -218,7 +223,9 @@ fn key(html: &mut Html, key: &Key) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::data::{BuildState, Finding, Module, Pending, Reason};
+    use crate::report::data::{BuildState, Finding, Module, Reason};
+    use dkms_core::ids::{Kernel, PackageId, Release};
+    use dkms_core::look::ready::{Item, Wait};
 
     #[test]
     fn names_stay_text() {
@@ -242,12 +249,13 @@ mod tests {
             modules: vec![module],
             ..BuildState::default()
         };
-        let item = Pending {
-            package: some(),
-            kernel: word(),
+        let item = Item {
+            package: Some(PackageId { name: word(), version: word() }),
+            // A release cannot contain such characters.
+            kernel: Kernel { release: Release::new("6.1").unwrap(), arch: word() },
+            wait: Wait::Build,
             what: word(),
             help: vec![word()],
-            ..Pending::default()
         };
         let finding = Finding { path: word(), what: word(), repair: word(), ..Finding::default() };
         let problem = Problem {

@@ -1,17 +1,18 @@
-//! A problem as the pages about one machine and about many show it.
+//! A problem, as it appears on the page about one machine and on the page about a fleet.
 
 use super::data::Severity;
 use dkms_pages::{Html, Tone};
 
-/// The first line of a problem.
+/// The heading of a problem.
 pub(super) struct Heading<'a> {
     pub severity: Severity,
     pub subject: &'a str,
-    /// What follows the subject.
+    /// Text after the subject.
     pub more: &'a str,
 }
 
-/// A section with what is wrong, what helps (all but the first text), the commands, and what `more` adds.
+/// Adds a section: the description (the first of `texts`), the help (the other texts), the commands that fix
+/// the problem, and the elements that `more` adds.
 pub(super) fn section(
     html: &mut Html,
     heading: Heading<'_>,
@@ -42,8 +43,8 @@ pub(super) fn section(
     });
 }
 
-/// What a problem is about; empty if that is the whole machine.
-pub(super) fn about(package: &Option<String>, version: &Option<String>, kernel: &Option<String>) -> String {
+/// The package and the kernel of a problem; empty for a problem of the whole machine.
+pub(super) fn subject(package: &Option<String>, version: &Option<String>, kernel: &Option<String>) -> String {
     let version = version.as_ref().map_or_else(String::new, |version| format!("/{version}"));
     let package = package.as_ref().map(|package| format!("{package}{version}"));
     let kernel = kernel.as_ref().map(|kernel| format!("kernel {kernel}"));

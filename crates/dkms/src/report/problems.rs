@@ -1,116 +1,117 @@
-//! What there is to be done on a machine: the answers of all queries, each problem once, with the commands
-//! that fix it.
+//! Finds what needs attention on a machine: combines the answers of all queries, so that each problem is
+//! listed once, with the commands that fix it.
 
-use super::data::{BuildState, Check, KernelState, Machine, Pending, Problem, Severity};
+use super::data::{BuildState, KernelState, Machine, Problem, Severity};
 use dkms_core::distro::Family;
+use dkms_core::look::ready::{Check, Item, Wait};
+use dkms_core::look::verify::Outcome;
 use dkms_sys::process::quote;
 
-/// Certificates that end within this time are mentioned.
+/// Certificates that expire within this time, in seconds, are reported.
 const SOON: i64 = 30 * 86_400;
 
-/// All problems, the most important first.
-pub(super) fn of(machine: &Machine, family: Option<Family>) -> Vec<Problem> {
-    let mut found = Found { machine, family, all: Vec::new() };
+/// Returns all problems, the most important first. `family` is that of the distribution.
+pub(super) fn find(machine: &Machine, family: Option<Family>) -> Vec<Problem> {
+    let mut problems = Problems { machine, family, all: Vec::new() };
     for kernel in &machine.kernels {
-        found.not_ready(kernel);
+        problems.add_failed_checks(kernel);
     }
-    machine.pending.iter().for_each(|item| found.pending(item));
-    machine.builds.iter().for_each(|build| found.build(build));
-    found.fsck();
-    found.key(machine.generated);
-    found.all.sort_by_key(|problem| problem.severity);
-    found.all
+    machine.pending.iter().for_each(|item| problems.add_pending(item));
+    machine.builds.iter().for_each(|build| problems.add_build(build));
+    problems.add_inconsistencies();
+    problems.add_key(machine.generated);
+    problems.all.sort_by_key(|problem| problem.severity);
+    problems.all
 }
 
-struct Found<'a> {
+struct Problems<'a> {
     machine: &'a Machine,
     family: Option<Family>,
+    /// The problems found so far.
     all: Vec<Problem>,
 }
 
-impl Found<'_> {
-    /// The checks of `ready` that a kernel does not pass, each with what `pending` knows about the package.
-    fn not_ready(&mut self, kernel: &KernelState) {
-        // Other kernels are only started on purpose.
+impl Problems<'_> {
+    /// Adds the checks of `dkms ready` that a kernel does not pass.
+    fn add_failed_checks(&mut self, kernel: &KernelState) {
+        // Any other kernel is booted only if the user selects it.
         let severity = if kernel.running || kernel.newest { Severity::Error } else { Severity::Warning };
-        for check in kernel.checks.iter().filter(|c| c.answer != "yes") {
-            let severity = if check.answer == "no" { severity } else { Severity::Warning };
+        for check in kernel.checks.iter().filter(|check| check.answer != Outcome::Loads) {
+            let severity = if check.answer == Outcome::Refused { severity } else { Severity::Warning };
             let problem = match check.help.as_deref().filter(|help| help.starts_with("depmod ")) {
-                Some(command) => index(kernel, check, command),
-                None => self.of_check(kernel, check),
+                Some(command) => index_problem(kernel, check, command),
+                None => self.check_problem(kernel, check),
             };
             self.add(Problem { severity, ..problem });
         }
     }
 
-    fn of_check(&self, kernel: &KernelState, check: &Check) -> Problem {
-        let (package, version, _) = about(check);
-        let is_it = |p: &&Pending| p.kernel == kernel.kernel && package.is_some() && p.package == package;
-        let pending = self.machine.pending.iter().find(is_it);
-        let build = self.machine.builds.iter().find(|b| {
-            b.kernel.as_ref() == Some(&kernel.kernel)
-                && Some(&b.package) == package.as_ref()
-                && b.state != "failed"
+    /// A failed check as a problem, with what `dkms pending` reports about the package.
+    fn check_problem(&self, kernel: &KernelState, check: &Check) -> Problem {
+        let (package, version, _) = subject(check);
+        let name = package.as_deref();
+        let pending = self.machine.pending.iter().find(|item| {
+            item.kernel.release == *kernel.kernel && name.is_some() && package_name(item) == name
         });
-        let broken =
-            self.machine.builds.iter().find(|b| Some(&b.package) == package.as_ref() && b.state == "broken");
-        let cause = match (pending, self.refusal(&kernel.kernel, package.as_deref())) {
+        let mut builds = self.machine.builds.iter().filter(|build| Some(&*build.package) == name);
+        let broken = builds.clone().find(|build| build.state == "broken");
+        let build =
+            builds.find(|build| build.kernel.as_ref() == Some(&kernel.kernel) && build.state != "failed");
+        let cause = match (pending, self.refusal_code(&kernel.kernel, name)) {
             _ if broken.is_some() => "broken".to_owned(),
-            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
+            _ if build.is_some_and(|build| build.built_missing) => "missing".to_owned(),
             (_, Some(code)) => code,
-            (Some(pending), None) => pending.waits_for.clone(),
-            _ if build.is_some_and(|b| b.differs) => "differs".to_owned(),
+            (Some(pending), None) => pending.wait.word().to_owned(),
+            _ if build.is_some_and(|build| build.differs) => "differs".to_owned(),
             (None, None) => "not-ready".to_owned(),
         };
         let mut problem = Problem {
             cause,
             version: version
-                .or_else(|| broken.map(|b| b.version.clone()))
-                .or_else(|| pending.and_then(|p| p.version.clone())),
+                .or_else(|| broken.map(|build| build.version.clone()))
+                .or_else(|| Some(pending?.package.as_ref()?.version.clone())),
             kernel: Some(kernel.kernel.clone()),
             what: sentence(check),
-            help: pending.map_or_else(|| check.help.clone().into_iter().collect(), |p| p.help.clone()),
+            help: pending.map_or_else(|| check.help.clone().into_iter().collect(), |item| item.help.clone()),
             package,
             ..Problem::default()
         };
-        if let Some(pending) = pending.filter(|p| !matches!(p.waits_for.as_str(), "autoinstall" | "build")) {
-            if !problem.what.contains(&pending.what) {
-                problem.what = format!("{}: {}", problem.what, pending.what);
+        if let Some(item) = pending.filter(|item| !matches!(item.wait, Wait::Autoinstall | Wait::Build)) {
+            if !problem.what.contains(&item.what) {
+                problem.what = format!("{}: {}", problem.what, item.what);
             }
         }
         problem
     }
 
-    /// The reason why a module of a package would be refused by a kernel.
-    fn refusal(&self, kernel: &str, package: Option<&str>) -> Option<String> {
-        let of = |b: &&BuildState| b.kernel.as_deref() == Some(kernel) && Some(b.package.as_str()) == package;
-        let modules = self.machine.builds.iter().filter(of).flat_map(|b| &b.modules);
-        let reason = modules.filter(|m| m.verdict != "loads").find_map(|m| m.reasons.first())?;
-        Some(reason.code.clone())
+    /// The code of the first reason why the kernel would refuse a module of the package.
+    fn refusal_code(&self, kernel: &str, package: Option<&str>) -> Option<String> {
+        let is_for_kernel =
+            |build: &&BuildState| build.kernel.as_deref() == Some(kernel) && Some(&*build.package) == package;
+        let modules = self.machine.builds.iter().filter(is_for_kernel).flat_map(|build| &build.modules);
+        let mut refused = modules.filter(|module| module.verdict != "loads");
+        Some(refused.find_map(|module| module.reasons.first())?.code.clone())
     }
 
-    fn pending(&mut self, item: &Pending) {
-        if self.has(item.package.as_deref(), &item.kernel) {
+    fn add_pending(&mut self, item: &Item) {
+        if self.is_known(package_name(item), &item.kernel.release) {
             return;
         }
-        let severity = match item.waits_for.as_str() {
-            "autoinstall" => Severity::Note,
-            _ => Severity::Warning,
-        };
+        let severity = if item.wait == Wait::Autoinstall { Severity::Note } else { Severity::Warning };
         self.add(Problem {
             severity,
-            cause: item.waits_for.clone(),
-            package: item.package.clone(),
-            version: item.version.clone(),
-            kernel: Some(item.kernel.clone()),
+            cause: item.wait.word().to_owned(),
+            package: item.package.as_ref().map(|id| id.name.clone()),
+            version: item.package.as_ref().map(|id| id.version.clone()),
+            kernel: Some(item.kernel.release.to_string()),
             what: item.what.clone(),
             help: item.help.clone(),
             ..Problem::default()
         });
     }
 
-    /// What the status and the verdict say about one package and kernel.
-    fn build(&mut self, build: &BuildState) {
+    /// Adds what is wrong with one package for one kernel, according to `dkms status` and `dkms verify`.
+    fn add_build(&mut self, build: &BuildState) {
         let problem = |severity, cause: &str, what: String| Problem {
             severity,
             cause: cause.to_owned(),
@@ -120,13 +121,14 @@ impl Found<'_> {
             what,
             ..Problem::default()
         };
-        let is_known = |p: &Problem| p.cause == "broken" && p.package.as_ref() == Some(&build.package);
-        if build.state == "broken" && !self.all.iter().any(is_known) {
+        let is_same =
+            |known: &Problem| known.cause == "broken" && known.package.as_ref() == Some(&build.package);
+        if build.state == "broken" && !self.all.iter().any(is_same) {
             let what = "its source, or the link to it, is missing";
             self.add(problem(Severity::Error, "broken", what.to_owned()));
         }
         let kernel = build.kernel.clone().unwrap_or_default();
-        if !self.has(Some(&build.package), &kernel) {
+        if !self.is_known(Some(&build.package), &kernel) {
             if build.built_missing {
                 let what = "module files that were built or installed are missing";
                 self.add(problem(Severity::Error, "missing", what.to_owned()));
@@ -136,7 +138,7 @@ impl Found<'_> {
             } else if build.failed_log.is_some() {
                 self.add(problem(Severity::Warning, "build", "its last build failed".to_owned()));
             }
-            for module in build.modules.iter().filter(|m| m.verdict != "loads") {
+            for module in build.modules.iter().filter(|module| module.verdict != "loads") {
                 let Some(reason) = module.reasons.first() else { continue };
                 let refused = module.verdict == "refused";
                 let word = if refused { "would not load" } else { "may not load" };
@@ -147,8 +149,8 @@ impl Found<'_> {
                 self.add(new);
             }
         }
-        for module in build.modules.iter().filter(|m| m.loaded.as_deref() == Some("other")) {
-            let what = format!("another build of {} is loaded than the one that is installed", module.module);
+        for module in build.modules.iter().filter(|module| module.loaded.as_deref() == Some("other")) {
+            let what = format!("the loaded {} is not the installed one", module.module);
             let mut new = problem(Severity::Note, "loaded-other", what);
             let name = quote(module.module.replace('-', "_"));
             new.fix = vec![format!("modprobe -r {name}"), format!("modprobe {name}")];
@@ -157,20 +159,22 @@ impl Found<'_> {
         }
     }
 
-    fn fsck(&mut self) {
+    /// Adds the findings of `dkms fsck` that the status does not report as well.
+    fn add_inconsistencies(&mut self) {
         for finding in &self.machine.fsck.findings {
-            // The status says so, too.
-            let is_known = |p: &Problem| {
-                let same = p.package == finding.package;
-                match p.cause.as_str() {
+            let is_same = |known: &Problem| {
+                let is_same_package = known.package == finding.package;
+                match known.cause.as_str() {
                     "differs" | "missing" => {
-                        same && p.kernel == finding.kernel && finding.kind.starts_with("installed-")
+                        is_same_package
+                            && known.kernel == finding.kernel
+                            && finding.kind.starts_with("installed-")
                     }
-                    "broken" => same && finding.kind == "source-missing",
+                    "broken" => is_same_package && finding.kind == "source-missing",
                     _ => false,
                 }
             };
-            if self.all.iter().any(is_known) {
+            if self.all.iter().any(is_same) {
                 continue;
             }
             let fix = if finding.safe { vec!["dkms fsck --repair".to_owned()] } else { Vec::new() };
@@ -187,7 +191,8 @@ impl Found<'_> {
         }
     }
 
-    fn key(&mut self, now: u64) {
+    /// Adds what is wrong with the signing key. `now` is in seconds since 1970.
+    fn add_key(&mut self, now: u64) {
         let Some(key) = &self.machine.key else { return };
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let new = |severity, cause: &str, what: String, fix: &[String]| Problem {
@@ -198,7 +203,7 @@ impl Found<'_> {
             ..Problem::default()
         };
         if key.exposed {
-            let what = format!("others than root can read the signing key {}", key.path);
+            let what = format!("users other than root can read the signing key {}", key.path);
             self.all.push(new(
                 Severity::Error,
                 "key-exposed",
@@ -206,9 +211,8 @@ impl Found<'_> {
                 &[format!("chmod 600 {}", quote(&key.path))],
             ));
         }
-        let insists = matches!(self.machine.secure_boot.enforcement.as_str(), "sig-enforce" | "lockdown");
-        let untrusted = key.trusted == Some(false);
-        if insists && (untrusted || key.state == "missing") {
+        let is_required = matches!(self.machine.secure_boot.enforcement.as_str(), "sig-enforce" | "lockdown");
+        if is_required && (key.trusted == Some(false) || key.state == "missing") {
             let what = format!("the kernel requires signatures, and: {}", key.next);
             let fix = match key.step.as_str() {
                 "make-key" => vec!["dkms generate_mok".to_owned(), "dkms mok enroll".to_owned()],
@@ -219,25 +223,25 @@ impl Found<'_> {
             self.all.push(new(Severity::Error, "key-not-enrolled", what, &fix));
         }
         if key.not_after.is_some_and(|end| end < now.saturating_add(SOON)) {
-            let word = if key.not_after.is_some_and(|end| end < now) { "has ended" } else { "ends soon" };
-            let what = format!(
-                "the validity of the certificate {} {word}; kernels do not check that",
-                key.certificate
-            );
+            let word =
+                if key.not_after.is_some_and(|end| end < now) { "has expired" } else { "expires soon" };
+            let what = format!("the certificate {} {word}; kernels do not check that", key.certificate);
             self.all.push(new(Severity::Note, "key-expires", what, &["dkms mok rotate".to_owned()]));
         }
     }
 
-    /// Whether something is known about a package and a kernel already.
-    fn has(&self, package: Option<&str>, kernel: &str) -> bool {
-        self.all.iter().any(|p| p.package.as_deref() == package && p.kernel.as_deref() == Some(kernel))
+    /// Whether a problem of this package for this kernel is in the list.
+    fn is_known(&self, package: Option<&str>, kernel: &str) -> bool {
+        self.all
+            .iter()
+            .any(|known| known.package.as_deref() == package && known.kernel.as_deref() == Some(kernel))
     }
 
-    /// Adds a problem with the commands for its cause. What is fixed in the same way is one problem.
+    /// Adds a problem with the commands for its cause. Problems that the same commands fix are merged.
     fn add(&mut self, mut problem: Problem) {
         if problem.cause == "build" {
             problem.help.retain(|help| !help.starts_with("see ") && !help.starts_with("then: "));
-            problem.help.extend(self.failed(&problem).and_then(|b| b.first_error.clone()));
+            problem.help.extend(self.failed_build(&problem).and_then(|build| build.first_error.clone()));
         }
         if matches!(problem.cause.as_str(), "missing" | "differs" | "unreadable") {
             problem.help.retain(|help| !help.starts_with("dkms install --force"));
@@ -248,13 +252,15 @@ impl Found<'_> {
         if problem.fix.is_empty() {
             problem.fix = self.commands(&problem);
         }
-        // The commands say it already.
+        // Do not repeat a command as help.
         let fix = &problem.fix;
         problem.help.retain(|text| !fix.iter().any(|command| text == command));
-        let is_same = |p: &&mut Problem| {
-            let about =
-                p.package == problem.package && p.version == problem.version && p.kernel == problem.kernel;
-            about && p.cause == problem.cause && p.fix == problem.fix
+        let is_same = |known: &&mut Problem| {
+            known.package == problem.package
+                && known.version == problem.version
+                && known.kernel == problem.kernel
+                && known.cause == problem.cause
+                && known.fix == problem.fix
         };
         match self.all.iter_mut().find(is_same) {
             Some(known) => {
@@ -274,12 +280,13 @@ impl Found<'_> {
             (Some(package), None) => quote(package),
             (None, _) => String::new(),
         };
-        let kernel = problem.kernel.as_ref().map_or_else(String::new, |k| format!(" -k {}", quote(k)));
+        let kernel =
+            problem.kernel.as_ref().map_or_else(String::new, |release| format!(" -k {}", quote(release)));
         match problem.cause.as_str() {
-            "headers" => self.headers(problem),
+            "headers" => self.header_commands(problem),
             "autoinstall" | "recovery" | "dependency" => vec![format!("dkms autoinstall{kernel}")],
             "build" => {
-                let log = self.failed(problem).and_then(|b| b.failed_log.as_ref());
+                let log = self.failed_build(problem).and_then(|build| build.failed_log.as_ref());
                 let log = log.map(|log| format!("less {}", quote(log)));
                 log.into_iter().chain([format!("dkms install {package}{kernel}")]).collect()
             }
@@ -295,17 +302,17 @@ impl Found<'_> {
     }
 
     /// The failed build that a problem is about.
-    fn failed(&self, problem: &Problem) -> Option<&BuildState> {
-        let is_it = |b: &&BuildState| {
-            Some(&b.package) == problem.package.as_ref()
-                && b.kernel == problem.kernel
-                && problem.version.as_ref().is_none_or(|version| *version == b.version)
-        };
-        self.machine.builds.iter().filter(is_it).find(|b| b.failed_log.is_some())
+    fn failed_build(&self, problem: &Problem) -> Option<&BuildState> {
+        self.machine.builds.iter().find(|build| {
+            Some(&build.package) == problem.package.as_ref()
+                && build.kernel == problem.kernel
+                && problem.version.as_ref().is_none_or(|version| *version == build.version)
+                && build.failed_log.is_some()
+        })
     }
 
-    /// Installing the headers, which starts the build on most distributions.
-    fn headers(&self, problem: &Problem) -> Vec<String> {
+    /// The commands that install the headers, which starts the build on most distributions, and then build.
+    fn header_commands(&self, problem: &Problem) -> Vec<String> {
         let Some(release) = &problem.kernel else { return Vec::new() };
         let package = match self.family {
             Some(Family::Debian | Family::Ubuntu) => {
@@ -314,27 +321,32 @@ impl Found<'_> {
             Some(Family::Fedora | Family::Rhel) => {
                 format!("dnf install {}", quote(format!("kernel-devel-{release}")))
             }
-            // The names of these depend on the kernel's flavour; the text has them.
+            // The name of the package depends on the kernel's flavour. The help names it.
             _ => return vec![format!("dkms autoinstall -k {}", quote(release))],
         };
         vec![package, format!("dkms autoinstall -k {}", quote(release))]
     }
 }
 
-/// The index of a kernel's modules is not that of the modules that are there.
-fn index(kernel: &KernelState, check: &Check, command: &str) -> Problem {
+/// The name of the package of a pending item.
+fn package_name(item: &Item) -> Option<&str> {
+    item.package.as_ref().map(|id| &*id.name)
+}
+
+/// The problem that depmod's index does not match the installed modules, which `command` fixes.
+fn index_problem(kernel: &KernelState, check: &Check, command: &str) -> Problem {
     Problem {
         cause: "index".to_owned(),
         kernel: Some(kernel.kernel.clone()),
-        what: "its modules.dep does not list modules of dkms as they are installed".to_owned(),
+        what: "its modules.dep does not list the modules of dkms as they are installed".to_owned(),
         help: vec![sentence(check)],
         fix: vec![command.to_owned()],
         ..Problem::default()
     }
 }
 
-/// Package, version and module of a check: `M`, `M/V` or `M/V: NAME`.
-fn about(check: &Check) -> (Option<String>, Option<String>, Option<String>) {
+/// Package, version and module that a check is about: `M`, `M/V` or `M/V: NAME`.
+fn subject(check: &Check) -> (Option<String>, Option<String>, Option<String>) {
     let Some(text) = &check.about else { return (None, None, None) };
     let (id, module) =
         text.split_once(": ").map_or((text.as_str(), None), |(id, m)| (id, Some(m.to_owned())));
@@ -342,135 +354,13 @@ fn about(check: &Check) -> (Option<String>, Option<String>, Option<String>) {
     (Some(name.to_owned()), version, module)
 }
 
-/// A check as a sentence that need not name the package again.
+/// The text of a check, with the module but without the package, which the problem names.
 fn sentence(check: &Check) -> String {
-    match about(check) {
+    match subject(check) {
         (_, _, Some(module)) => format!("{module}: {}", check.what),
         _ => check.what.clone(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::data::{Finding, Fsck, Key, Module, Reason, SecureBoot};
-
-    fn check(about: &str, what: &str, help: &str) -> Check {
-        let help = Some(help.to_owned()).filter(|h| !h.is_empty());
-        Check { about: Some(about.into()), answer: "no".into(), what: what.into(), help }
-    }
-
-    fn build(package: &str, state: &str) -> BuildState {
-        BuildState {
-            package: package.into(),
-            version: "1".into(),
-            kernel: Some("6.1".into()),
-            state: state.into(),
-            ..BuildState::default()
-        }
-    }
-
-    /// Severity, cause, package, and commands of each problem.
-    fn summary(machine: &Machine) -> Vec<(&'static str, String, String, String)> {
-        let all = of(machine, Some(Family::Debian));
-        let one = |p: Problem| (p.severity.word(), p.cause, p.package.unwrap_or_default(), p.fix.join("; "));
-        all.into_iter().map(one).collect()
-    }
-
-    fn row(
-        severity: &'static str,
-        cause: &str,
-        package: &str,
-        fix: &str,
-    ) -> (&'static str, String, String, String) {
-        (severity, cause.into(), package.into(), fix.into())
-    }
-
-    #[test]
-    fn each_problem_once_with_its_commands() {
-        let mut failed = build("a", "failed");
-        failed.failed_log = Some("/var/lib/dkms/a/1/.log/x y".into());
-        failed.first_error = Some("a.c:1: error: x".into());
-        let mut changed = build("b", "installed");
-        changed.differs = true;
-        let mut refused = build("c", "installed");
-        let reason = Reason { code: "unsigned".into(), ..Reason::default() };
-        let module = Module {
-            module: "c-1".into(),
-            verdict: "refused".into(),
-            reasons: vec![reason],
-            ..Module::default()
-        };
-        refused.modules = vec![Module { loaded: Some("other".into()), ..module }];
-        let pending = |package: &str, word: &str| Pending {
-            package: Some(package.into()),
-            version: Some("1".into()),
-            kernel: "6.1".into(),
-            waits_for: word.into(),
-            what: "x".into(),
-            ..Pending::default()
-        };
-        let finding = |kind: &str, package: &str| Finding {
-            kind: kind.into(),
-            package: Some(package.into()),
-            kernel: Some("6.1".into()),
-            safe: kind == "leftover",
-            ..Finding::default()
-        };
-        let machine = Machine {
-            kernels: vec![KernelState {
-                kernel: "6.1".into(),
-                newest: true,
-                checks: vec![
-                    check("a", "did not build for 6.1", "see /var/lib/dkms/a/1/.log/x y"),
-                    check("b/1", "installed module files differ", "dkms install --force puts them back"),
-                    check("b/1: b", "modules.dep does not list it", "depmod 6.1"),
-                    check("d", "is not installed for 6.1, whose headers are missing", ""),
-                ],
-                ..KernelState::default()
-            }],
-            builds: vec![failed, changed, refused],
-            pending: vec![pending("a", "build"), pending("d", "headers"), pending("e", "autoinstall")],
-            fsck: Fsck {
-                findings: vec![finding("installed-differs", "b"), finding("leftover", "b")],
-                ..Fsck::default()
-            },
-            ..Machine::default()
-        };
-        let expected = [
-            row("error", "build", "a", "less '/var/lib/dkms/a/1/.log/x y'; dkms install a/1 -k 6.1"),
-            row("error", "differs", "b", "dkms install --force b/1 -k 6.1"),
-            row("error", "index", "", "depmod 6.1"),
-            row("error", "headers", "d", "apt install linux-headers-6.1; dkms autoinstall -k 6.1"),
-            row("error", "unsigned", "c", "dkms install --force c/1 -k 6.1"),
-            row("warning", "leftover", "b", "dkms fsck --repair"),
-            row("note", "autoinstall", "e", "dkms autoinstall -k 6.1"),
-            row("note", "loaded-other", "c", "modprobe -r c_1; modprobe c_1"),
-        ];
-        assert_eq!(summary(&machine), expected);
-        let first = of(&machine, None).into_iter().next().unwrap();
-        assert_eq!(first.help, ["a.c:1: error: x"]);
-    }
-
-    #[test]
-    fn keys() {
-        let key = Key {
-            path: "/k".into(),
-            state: "there".into(),
-            exposed: true,
-            not_after: Some(86_400),
-            trusted: Some(false),
-            step: "enroll".into(),
-            ..Key::default()
-        };
-        let secure_boot = SecureBoot { enforcement: "lockdown".into(), ..SecureBoot::default() };
-        let machine = Machine { key: Some(key), secure_boot, ..Machine::default() };
-        let expected = [
-            row("error", "key-exposed", "", "chmod 600 /k"),
-            row("error", "key-not-enrolled", "", "dkms mok enroll"),
-            row("note", "key-expires", "", "dkms mok rotate"),
-        ];
-        assert_eq!(summary(&machine), expected);
-        assert_eq!(summary(&Machine::default()), []);
-    }
-}
+mod tests;

@@ -1,39 +1,14 @@
 //! Numbers and states as people read them.
 
-use crate::render::size::bytes;
-use dkms_core::time::utc;
+use crate::render::numbers::bytes;
 use dkms_pages::Tone;
 
-/// Bytes, if they were counted.
-pub(super) fn counted(size: Option<u64>) -> String {
+/// A size in bytes; "not known" if there is none.
+pub(super) fn size(size: Option<u64>) -> String {
     size.map_or_else(|| "not known".to_owned(), bytes)
 }
 
-/// A time, in seconds since 1970.
-pub(super) fn time(seconds: u64) -> String {
-    utc(seconds)
-}
-
-/// The day of a time.
-pub(super) fn day(seconds: i64) -> String {
-    let text = utc(u64::try_from(seconds).unwrap_or(0));
-    text.split(' ').next().unwrap_or_default().to_owned()
-}
-
-/// How long something took.
-pub(super) fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
-    }
-    format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
-}
-
-/// A number and its noun.
-pub(super) fn count(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
-}
-
-/// At most this many characters of a text.
+/// The first characters of a text, at most so many.
 pub(super) fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -41,7 +16,7 @@ pub(super) fn short(text: &str, most: usize) -> String {
     }
 }
 
-/// The answer of `ready`.
+/// The answer of `dkms ready` about a kernel.
 pub(super) fn ready(answer: Option<&str>) -> (&'static str, Tone) {
     match answer {
         Some("yes") => ("ready", Tone::Good),
@@ -51,7 +26,7 @@ pub(super) fn ready(answer: Option<&str>) -> (&'static str, Tone) {
     }
 }
 
-/// The cause of a problem.
+/// The cause of a problem, from its word in JSON.
 pub(super) fn cause(word: &str) -> String {
     match word {
         "build" => "failed build".to_owned(),
@@ -63,7 +38,7 @@ pub(super) fn cause(word: &str) -> String {
     }
 }
 
-/// The state of Secure Boot.
+/// The state of Secure Boot, from its word in JSON.
 pub(super) fn secure_boot(word: &str) -> &str {
     match word {
         "not-efi" => "none (no EFI)",
@@ -73,7 +48,7 @@ pub(super) fn secure_boot(word: &str) -> &str {
     }
 }
 
-/// A verdict.
+/// The verdict on a module, from its word in JSON.
 pub(super) fn verdict(word: &str) -> (&'static str, Tone) {
     match word {
         "loads" => ("would load", Tone::Good),
@@ -88,10 +63,6 @@ mod tests {
 
     #[test]
     fn numbers_as_people_read_them() {
-        assert_eq!(counted(None), "not known");
-        assert_eq!(duration(1.25), "1.2 s");
-        assert_eq!(duration(125.0), "2 min 5 s");
-        assert_eq!(day(-5), "1970-01-01");
-        assert_eq!((count(1, "error"), count(2, "error")), ("1 error".into(), "2 errors".into()));
+        assert_eq!(size(None), "not known");
     }
 }

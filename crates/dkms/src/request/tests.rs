@@ -22,8 +22,8 @@ fn words_as_package_scripts_write_them() {
     ];
     for (line, action, name, version) in table {
         let arguments = read(line);
-        let subject = Subject::of(&arguments).unwrap();
-        assert_eq!(arguments.action(), Some(action), "{line}");
+        let subject = Subject::from_arguments(&arguments).unwrap();
+        assert_eq!(arguments.action, Some(action), "{line}");
         assert_eq!(subject.name.as_deref(), Some(name), "{line}");
         assert_eq!(subject.version.as_deref(), Some(version), "{line}");
     }
@@ -63,7 +63,7 @@ fn empty_values_are_absent() {
         Arguments::read(words).unwrap_or_else(|_| panic!("not read"))
     };
     let named = |words: &[&str]| {
-        let subject = Subject::of(&read(words)).unwrap();
+        let subject = Subject::from_arguments(&read(words)).unwrap();
         (subject.name.unwrap_or_default(), subject.version.unwrap_or_default())
     };
     for (words, name, version) in [
@@ -93,7 +93,7 @@ fn empty_values_are_absent() {
 
 #[test]
 fn a_missing_archive_is_an_archive() {
-    let subject = Subject::of(&read("ldtarball ./none.tar.gz")).unwrap();
+    let subject = Subject::from_arguments(&read("ldtarball ./none.tar.gz")).unwrap();
     assert_eq!(subject.archive, Some(PathBuf::from("./none.tar.gz")));
 }
 

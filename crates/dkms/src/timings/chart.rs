@@ -1,4 +1,4 @@
-//! The time axis: lanes with bars, and the job slots in use below them. SVG without a script.
+//! Draws the timeline as SVG without a script: builds as bars in lanes, and below them the job slots in use.
 
 use super::run::{Item, Kind, Outcome, Run, Step};
 use super::text::{id, seconds};
@@ -10,7 +10,7 @@ const MARGIN: f64 = 34.0;
 const AXIS: f64 = WIDTH - MARGIN - 6.0;
 /// The height of the diagram of job slots.
 const SLOTS: f64 = 56.0;
-/// The number of steps with which that diagram is drawn.
+/// The number of columns of that diagram.
 const COLUMNS: usize = 480;
 /// The average width of a character.
 const CHARACTER: f64 = 6.4;
@@ -67,7 +67,7 @@ impl<'a> Chart<'a> {
         MARGIN + at.clamp(0.0, self.run.facts.total) * self.scale
     }
 
-    /// Lines at round times, with their labels.
+    /// Draws lines at round times, with their labels.
     fn axis(&self, html: &mut Html) {
         let total = self.run.facts.total;
         let steps =
@@ -86,7 +86,7 @@ impl<'a> Chart<'a> {
             ];
             html.element("line", &line, "");
             let label = if at == 0.0 { "0".to_owned() } else { seconds(at) };
-            // At the right end, a label in the middle would be cut off.
+            // Do not centre a label at the right end, where it would be cut off.
             let half = label.chars().count() as f64 * CHARACTER / 2.0;
             let class = if self.x(at) + half > WIDTH { "tick last" } else { "tick" };
             text(html, &x, self.bottom + 15.0, class, &label);
@@ -95,18 +95,18 @@ impl<'a> Chart<'a> {
     }
 
     fn builds(&self, html: &mut Html) {
-        for (n, step) in self.run.builds.iter().enumerate() {
+        for (index, step) in self.run.builds.iter().enumerate() {
             let Some(from) = step.from else { continue };
             let to = step.to.unwrap_or(self.run.facts.total);
             let y = 2.0 + step.lane as f64 * self.lane;
-            let target = format!("#{}", id(n));
+            let target = format!("#{}", id(index));
             html.within("a", &[("href", target.as_str()), ("tabindex", "-1")], |html| {
                 html.element("title", &[], &title(step));
                 self.bar(html, class(step), (from, to), y, self.lane - 4.0);
                 if let Some(make) = step.make().filter(|_| matches!(step.outcome, Outcome::Built)) {
                     self.bar(html, "make", (make.from, make.to), y, self.lane - 4.0);
                 }
-                if self.run.path.iter().any(|part| part.item == Item::Build(n)) {
+                if self.run.path.iter().any(|part| part.item == Item::Build(index)) {
                     self.bar(html, "critical", (from, to), y + self.lane - 6.0, 3.0);
                 }
                 self.label(html, &self.names(step), from, to, y + self.lane - 9.0);
@@ -114,13 +114,13 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// What is written into a bar, from the longest text to the shortest: the package, and the kernel if
-    /// there are several.
+    /// The labels for a bar, from the longest to the shortest: the package, and the kernel if there are
+    /// several kernels.
     fn names(&self, step: &Step) -> Vec<String> {
         let (package, kernel) = (&step.build.package, &step.build.kernel);
         let several = self.run.builds.iter().any(|other| other.build.kernel != *kernel);
         let release = if several { format!(" {}", kernel.release) } else { String::new() };
-        // Without the flavour, 6.1.0-56-amd64 is 6.1.0-56.
+        // The release without its flavour: 6.1.0-56 for 6.1.0-56-amd64.
         let brief = release.rsplit_once('-').map_or(release.as_str(), |(brief, _)| brief);
         vec![
             format!("{package}{release}"),
@@ -131,7 +131,7 @@ impl<'a> Chart<'a> {
     }
 
     fn spans(&self, html: &mut Html) {
-        for (n, span) in self.run.spans.iter().enumerate() {
+        for (index, span) in self.run.spans.iter().enumerate() {
             let class = match span.kind {
                 Kind::Install => "install",
                 Kind::Depmod => "depmod",
@@ -141,7 +141,7 @@ impl<'a> Chart<'a> {
             html.within("g", &[], |html| {
                 html.element("title", &[], &format!("{}: {}", span.name, seconds(span.to - span.from)));
                 self.bar(html, class, (span.from, span.to), self.spans_top, 18.0);
-                if self.run.path.iter().any(|part| part.item == Item::Span(n)) {
+                if self.run.path.iter().any(|part| part.item == Item::Span(index)) {
                     self.bar(html, "critical", (span.from, span.to), self.spans_top + 16.0, 3.0);
                 }
                 self.label(html, std::slice::from_ref(&span.name), span.from, span.to, self.spans_top + 13.0);
@@ -162,7 +162,7 @@ impl<'a> Chart<'a> {
         html.element("rect", &attributes, "");
     }
 
-    /// Text in a bar: the first one that there is room for, or the beginning of the last one.
+    /// Writes the first label that fits into a bar, or the beginning of the last label.
     fn label(&self, html: &mut Html, labels: &[String], from: f64, to: f64, y: f64) {
         let room = ((self.x(to) - self.x(from) - 6.0) / CHARACTER) as usize;
         let fits = |label: &&String| dkms_pages::visible(label).chars().count() <= room;
@@ -178,7 +178,7 @@ impl<'a> Chart<'a> {
         text(html, &number(self.x(from) + 3.0), y, "label", &shown);
     }
 
-    /// The job slots in use: the highest number in each column.
+    /// Draws the job slots in use: in each column, the highest number.
     fn slots(&self, html: &mut Html) {
         let (total, slots) = (self.run.facts.total.max(0.001), self.run.slots.max(1));
         let mut columns = vec![0u32; COLUMNS];
@@ -192,8 +192,8 @@ impl<'a> Chart<'a> {
         }
         let base = self.bottom;
         let mut path = format!("M{MARGIN} {base:.0}");
-        for (n, used) in columns.iter().enumerate() {
-            let x = MARGIN + AXIS * n as f64 / COLUMNS as f64;
+        for (column, used) in columns.iter().enumerate() {
+            let x = MARGIN + AXIS * column as f64 / COLUMNS as f64;
             let y = base - (SLOTS - 8.0) * f64::from(*used) / f64::from(slots);
             path.push_str(&format!("L{x:.1} {y:.1}H{:.1}", x + AXIS / COLUMNS as f64));
         }

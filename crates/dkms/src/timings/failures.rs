@@ -1,17 +1,17 @@
-//! What failed and what was left out: a line for each, with the words of the compiler behind it.
+//! The builds that failed, each with the errors of the compiler, and the builds that were left out.
 
 use super::run::{Outcome, Run, Step};
 use super::text::link;
 use crate::printable::without_pins;
 use dkms_pages::Html;
 
-/// So many failures are shown with all that is known about them.
+/// The most failures that are shown with all details from the start.
 const OPEN: usize = 3;
 
-/// So many are listed; the others are behind a line.
+/// The most failures that are listed from the start. The others appear after a click.
 const LISTED: usize = 5;
 
-/// The sections "What failed" and "Not built".
+/// Adds the sections "What failed" and "Not built".
 pub(super) fn sections(html: &mut Html, run: &Run) {
     let failed: Vec<(usize, &Step)> =
         run.builds.iter().enumerate().filter(|(_, step)| step.is_failed()).collect();
@@ -19,8 +19,8 @@ pub(super) fn sections(html: &mut Html, run: &Run) {
         html.element("h2", &[], "What failed");
     }
     let show = |html: &mut Html, some: &[(usize, &Step)]| {
-        for (n, step) in some {
-            failure(html, *n, step, failed.len() <= OPEN);
+        for (index, step) in some {
+            failure(html, *index, step, failed.len() <= OPEN);
         }
     };
     let (first, more) = failed.split_at(failed.len().min(LISTED));
@@ -40,7 +40,7 @@ pub(super) fn sections(html: &mut Html, run: &Run) {
     left_out(html, run);
 }
 
-fn failure(html: &mut Html, n: usize, step: &Step, open: bool) {
+fn failure(html: &mut Html, index: usize, step: &Step, open: bool) {
     let Outcome::Failed(error, help) = &step.outcome else { return };
     let mut attributes = vec![("class", "card failure")];
     attributes.extend(open.then_some(("open", "")));
@@ -51,23 +51,23 @@ fn failure(html: &mut Html, n: usize, step: &Step, open: bool) {
         });
         message(html, short(step, error), help);
         html.within("p", &[], |html| {
-            link(html, n, "Show this build and its log");
+            link(html, index, "Show this build and its log");
         });
     });
 }
 
-/// Builds that were deferred, or skipped for other reasons.
+/// Adds the builds that were skipped or deferred.
 fn left_out(html: &mut Html, run: &Run) {
-    let out: Vec<(usize, &Step)> =
+    let builds: Vec<(usize, &Step)> =
         run.builds.iter().enumerate().filter(|(_, step)| step.left_out().is_some()).collect();
-    if out.is_empty() {
+    if builds.is_empty() {
         return;
     }
     html.element("h2", &[], "Not built");
     html.within("ul", &[], |html| {
-        for (n, step) in out {
+        for (index, step) in builds {
             html.within("li", &[], |html| {
-                link(html, n, &step.build.to_string());
+                link(html, index, &step.build.to_string());
                 let reason = step.left_out().unwrap_or_default();
                 html.text(&format!(": {}: {}", step.state(), without_pins(reason)));
             });
@@ -75,25 +75,25 @@ fn left_out(html: &mut Html, run: &Run) {
     });
 }
 
-/// The first error of the compiler, without the directory of the build; or else the error itself.
+/// The first error of the compiler, without the directory of the build. Without one, the error of the build.
 fn headline(step: &Step, error: &str, help: &[String]) -> String {
     let is_error = |line: &&String| line.contains("error: ") || line.contains("Error: ");
     let line = help.iter().find(is_error).map_or_else(|| short(step, error), String::as_str);
     let directory = format!("/{}/{}/build/", step.build.package.name, step.build.package.version);
     let line = line.find(&directory).and_then(|at| line.get(at + directory.len()..)).unwrap_or(line);
-    // The option of the compiler that makes it an error.
+    // Remove the option of the compiler that makes it an error.
     let line =
         line.rsplit_once(" [-W").filter(|(_, option)| option.ends_with(']')).map_or(line, |(line, _)| line);
     without_pins(line).into_owned()
 }
 
-/// An error without the build that it is about.
+/// The text of an error without the name of the build.
 fn short<'a>(step: &Step, error: &'a str) -> &'a str {
     let rest = error.strip_prefix(&step.build.to_string()).unwrap_or(error);
     rest.strip_prefix(": ").unwrap_or(rest).trim_start()
 }
 
-/// An error, and what helps. Lines of source below it keep their columns.
+/// Adds an error and its help. Lines of source code in the help keep their columns.
 pub(super) fn message(html: &mut Html, error: &str, help: &[String]) {
     html.region("pre", "The first errors", |html| {
         html.element("strong", &[("class", "bad")], &without_pins(error));
@@ -107,9 +107,11 @@ pub(super) fn message(html: &mut Html, error: &str, help: &[String]) {
     });
 }
 
-/// Whether this is a line of source as a compiler prints it: a number or nothing, and a bar.
+/// Whether a line is source code as a compiler prints it: a line number or nothing, then a bar.
 fn is_source(line: &str) -> bool {
-    line.split_once('|').is_some_and(|(number, _)| number.chars().all(|c| c == ' ' || c.is_ascii_digit()))
+    line.split_once('|').is_some_and(|(number, _)| {
+        number.chars().all(|character| character == ' ' || character.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The page of `--timings`: where the time of a command went, and what would make it faster.
+//! The page of `--timings`: how a command spent its time, and what would make it faster.
 //!
-//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes
-//! builds (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says
-//! what to do, `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of
-//! this is best effort: it never fails a command.
+//! It needs no measurements of its own. [`Recorder`] keeps the events of a command with their times, `read`
+//! turns them into builds (`run`), `waits` finds what builds waited for, `path` finds the critical path,
+//! `advice` finds what to improve, `chart` and `page` draw. The pages of the last commands are kept in the
+//! tree (`keep`). A failure in any of this never makes the command fail.
 
 mod advice;
 mod chart;
@@ -29,7 +29,8 @@ use dkms_core::system::System;
 use record::Entry;
 use run::{Facts, Run, Step};
 
-/// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
+/// Writes the page of a command that has ended: to the file of `--timings`, and into the tree. `error` is the
+/// error of the command.
 pub(crate) fn finish(
     recorder: &Recorder,
     arguments: &Arguments,
@@ -59,13 +60,13 @@ pub(crate) fn finish(
     }
     run.read_logs(&system.layout);
     let page = page::render(&run);
-    let kept = is_kept.then(|| keep::keep(&system.layout, arguments.action_word(), &page));
+    let in_tree = is_kept.then(|| keep::keep(&system.layout, arguments.action_word(), &page));
     if !arguments.timings {
         return;
     }
-    let written = match (recorder.write(&page), kept) {
+    let written = match (recorder.write(&page), in_tree) {
         (Some(written), _) => written,
-        (None, Some(kept)) => kept.map_err(std::io::Error::other),
+        (None, Some(in_tree)) => in_tree.map_err(std::io::Error::other),
         // The reason was reported when the command began.
         (None, None) if arguments.timings_file.is_some() => return,
         (None, None) => Err(std::io::Error::other(
@@ -78,12 +79,12 @@ pub(crate) fn finish(
     });
 }
 
-/// Whether an error only says how many builds failed: the page shows each of them.
+/// Whether an error only reports how many builds failed. The page shows each of them anyway.
 fn is_summary(error: &Error) -> bool {
     matches!(error, Error::AutoinstallFailed(_) | Error::SeveralFailed { .. })
 }
 
-/// What the events of a command mean.
+/// Turns the events of a command into its builds, their waits and the critical path.
 fn analyse(entries: &[Entry], facts: Facts) -> Run {
     let mut run = read::read(entries, facts);
     waits::find(&mut run, entries);

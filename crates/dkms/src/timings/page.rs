@@ -1,4 +1,4 @@
-//! The page as a whole.
+//! The HTML page of a command.
 
 use super::run::{Item, Outcome, Reason, Run, Step};
 use super::text::{id, link, percent, seconds};
@@ -7,13 +7,13 @@ use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
 use dkms_pages::{Html, Page, Tone};
 
-/// The parts of the critical path that are listed.
+/// The most parts of the critical path that are listed.
 const PARTS: usize = 40;
 
-/// What is not worth a fact if there is none of it.
+/// Facts that are left out if their number is 0.
 const OPTIONAL: [&str; 3] = ["from the cache", "from a registry", "not built"];
 
-/// The page of a command.
+/// Returns the page of a command.
 pub(super) fn render(run: &Run) -> String {
     let mut main = Html::new();
     main.element("h1", &[], &format!("Timings of dkms {}", run.facts.action));
@@ -90,10 +90,10 @@ fn advice_list(html: &mut Html, run: &Run) {
     for advice in advice::advise(run) {
         html.within("div", &[("class", "card")], |html| {
             html.within("p", &[], |html| {
-                html.element("strong", &[], &advice.seen);
-                if let Some(n) = advice.about {
+                html.element("strong", &[], &advice.observation);
+                if let Some(index) = advice.build {
                     html.text(" ");
-                    link(html, n, "Show this build");
+                    link(html, index, "Show this build");
                 }
             });
             if !advice.remarks.is_empty() {
@@ -107,10 +107,10 @@ fn advice_list(html: &mut Html, run: &Run) {
     }
 }
 
-/// A text in which commands and settings are between backticks.
+/// Adds a text in which commands and settings are between backticks.
 fn with_code(html: &mut Html, text: &str) {
-    for (n, part) in text.split('`').enumerate() {
-        match n % 2 {
+    for (position, part) in text.split('`').enumerate() {
+        match position % 2 {
             0 => html.text(part),
             _ => html.element("code", &[], part),
         };
@@ -134,9 +134,9 @@ fn legend(html: &mut Html) {
     html.within("ul", &[("class", "legend")], |html| {
         for (class, name) in kinds {
             html.within("li", &[], |html| {
-                let box_of =
+                let square =
                     [("viewBox", "0 0 12 12"), ("width", "12"), ("height", "12"), ("aria-hidden", "true")];
-                html.within("svg", &box_of, |html| {
+                html.within("svg", &square, |html| {
                     html.element("rect", &[("class", class), ("width", "12"), ("height", "12")], "");
                 });
                 html.text(" ").text(name);
@@ -150,7 +150,9 @@ fn critical_path(html: &mut Html, run: &Run) {
         return;
     }
     html.element("h2", &[], "Critical path");
-    html.paragraph("These followed each other, so only a shorter part of them makes the command shorter.");
+    html.paragraph(
+        "Each of these waited for the one before it. The command is faster only if one of them is.",
+    );
     html.within("ol", &[("class", "path")], |html| {
         let skipped = run.path.len().saturating_sub(PARTS);
         if skipped > 0 {
@@ -159,12 +161,9 @@ fn critical_path(html: &mut Html, run: &Run) {
         for part in run.path.iter().skip(skipped) {
             html.within("li", &[], |html| {
                 match part.item {
-                    Item::Build(n) => {
-                        let name = run.builds.get(n).map(|step| step.build.to_string()).unwrap_or_default();
-                        link(html, n, &name);
-                    }
-                    Item::Span(n) => {
-                        html.text(run.spans.get(n).map_or("", |span| span.name.as_str()));
+                    Item::Build(index) => link(html, index, &build_name(run, index)),
+                    Item::Span(index) => {
+                        html.text(run.spans.get(index).map_or("", |span| span.name.as_str()));
                     }
                 }
                 let took = part.to - part.from;
@@ -190,16 +189,22 @@ fn builds(html: &mut Html, run: &Run) {
     });
     let longest = run.builds.iter().map(Step::duration).fold(0.0, f64::max);
     html.within("div", &[("id", "builds")], |html| {
-        for (n, step) in run.builds.iter().enumerate() {
-            build(html, run, n, step, longest);
+        for (index, step) in run.builds.iter().enumerate() {
+            build(html, run, index, step, longest);
         }
     });
 }
 
-fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
+/// The name of the build with this index.
+fn build_name(run: &Run, index: usize) -> String {
+    run.builds.get(index).map(|step| step.build.to_string()).unwrap_or_default()
+}
+
+/// Adds a build. `longest` is the time of the longest build of the command, in seconds.
+fn build(html: &mut Html, run: &Run, index: usize, step: &Step, longest: f64) {
     let took = format!("{:.3}", step.duration());
     let failed = if step.is_failed() { "build failed-build" } else { "build" };
-    html.within("details", &[("class", failed), ("id", &id(n)), ("data-seconds", &took)], |html| {
+    html.within("details", &[("class", failed), ("id", &id(index)), ("data-seconds", &took)], |html| {
         html.within("summary", &[], |html| {
             html.element("span", &[("class", "name")], &step.build.to_string()).text(" ");
             let tone = match step.outcome {
@@ -208,15 +213,15 @@ fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
                 Outcome::Built => Tone::Good,
             };
             html.badge(tone, step.state()).text(" ");
-            html.element("span", &[("class", "took")], &compared(step));
+            html.element("span", &[("class", "took")], &time_and_last_time(step));
             meter(html, step, longest);
         });
         details(html, run, step);
     });
 }
 
-/// The time of a build, and that of its last one; or why there was none.
-fn compared(step: &Step) -> String {
+/// The time of a build and of its last build, or the reason why it was left out.
+fn time_and_last_time(step: &Step) -> String {
     if let Some(reason) = step.left_out() {
         return without_pins(reason).into_owned();
     }
@@ -227,7 +232,7 @@ fn compared(step: &Step) -> String {
     }
 }
 
-/// Two lines: the time of this build and that of its last one.
+/// Draws two bars: the time of this build and that of its last build.
 fn meter(html: &mut Html, step: &Step, longest: f64) {
     let last = step.last.map_or(0.0, |last| last.duration.as_secs_f64());
     let scale = 100.0 / longest.max(0.001);
@@ -255,11 +260,12 @@ fn details(html: &mut Html, run: &Run, step: &Step) {
         lines.push(format!("From {from}"));
     }
     lines.extend(step.waits.iter().map(|wait| {
-        let name = |n: &usize| run.builds.get(*n).map(|other| other.build.to_string()).unwrap_or_default();
         let why = match &wait.reason {
-            Reason::Dependency(n) => format!("{}, which it is built against", name(n)),
+            Reason::Dependency(other) => format!("{}, which it is built against", build_name(run, *other)),
             Reason::Slot => "a free job slot".into(),
-            Reason::SamePackage(n) => format!("the build directory, which {} used", name(n)),
+            Reason::SamePackage(other) => {
+                format!("the build directory, which {} used", build_name(run, *other))
+            }
             Reason::Memory => "free memory (min_free_memory)".into(),
             Reason::Lock(text) => text.clone(),
         };
@@ -268,8 +274,8 @@ fn details(html: &mut Html, run: &Run, step: &Step) {
     if let Some(from) = step.from {
         lines.push(format!("Began after {}", seconds(from)));
     }
-    let merged = merged_stages(step);
-    lines.extend(merged.iter().map(|(name, took)| format!("{name}: {}", seconds(*took))));
+    let stages = merged_stages(step).into_iter();
+    lines.extend(stages.map(|(name, took)| format!("{name}: {}", seconds(took))));
     if step.objects > 0 {
         let last = step.last.and_then(|last| last.objects);
         let before = last.map_or_else(String::new, |last| format!(", last time {last}"));
@@ -286,7 +292,7 @@ fn details(html: &mut Html, run: &Run, step: &Step) {
     }
 }
 
-/// The stages with their durations; those that sign one module each are one.
+/// The stages with their times in seconds. The stages that each sign one module are merged.
 fn merged_stages(step: &Step) -> Vec<(String, f64)> {
     let mut merged: Vec<(String, f64)> = Vec::new();
     for stage in &step.stages {

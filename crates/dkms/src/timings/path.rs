@@ -1,12 +1,12 @@
-//! The critical path: what had to happen one after the other, so that only a shorter part of it makes the
-//! command shorter.
+//! Finds the critical path: the builds and steps that waited for each other, which determine how long the
+//! command takes.
 
 use super::run::{Item, Part, Reason, Run, Step};
 
-/// Two things with less time between them follow each other.
+/// A build that begins within this time after another one ended, in seconds, follows it.
 const GAP: f64 = 0.3;
 
-/// If nothing ended for this long before a build began, another build had all job slots.
+/// If nothing ended within this time before a build began, in seconds, another build used all job slots.
 const IDLE: f64 = 1.0;
 
 /// The critical path, from the beginning of the command to its end.
@@ -20,35 +20,37 @@ pub(super) fn find(run: &Run) -> Vec<Part> {
             break;
         }
         path.push(part);
-        next = before(run, &items, &part);
+        next = predecessor(run, &items, &part);
     }
     path.reverse();
     path
 }
 
+/// All builds and spans, sorted by their ends.
 fn items(run: &Run) -> Vec<Part> {
-    let build =
-        |(n, step): (usize, &Step)| Some(Part { item: Item::Build(n), from: step.from?, to: step.to? });
+    let build = |(index, step): (usize, &Step)| {
+        Some(Part { item: Item::Build(index), from: step.from?, to: step.to? })
+    };
     let builds = run.builds.iter().enumerate().filter_map(build);
     let spans = run.spans.iter().enumerate();
-    let spans = spans.map(|(n, span)| Part { item: Item::Span(n), from: span.from, to: span.to });
+    let spans = spans.map(|(index, span)| Part { item: Item::Span(index), from: span.from, to: span.to });
     let mut items: Vec<Part> = builds.chain(spans).collect();
     items.sort_by(|a, b| a.to.total_cmp(&b.to));
     items
 }
 
-/// What ended last before a moment, of what began before another one.
-fn latest(items: &[Part], moment: f64, begun: f64) -> Option<Part> {
-    let count = items.partition_point(|part| part.to <= moment);
+/// The item that ended last until `end`, of those that began before `begun`.
+fn latest(items: &[Part], end: f64, begun: f64) -> Option<Part> {
+    let count = items.partition_point(|part| part.to <= end);
     items.get(..count)?.iter().rev().find(|part| part.from < begun).copied()
 }
 
-/// What a part had to wait for.
-fn before(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
-    let Item::Build(n) = part.item else {
+/// The part that a part had to wait for.
+fn predecessor(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
+    let Item::Build(index) = part.item else {
         return latest(items, part.from + 0.01, part.from);
     };
-    let step = run.builds.get(n)?;
+    let step = run.builds.get(index)?;
     match step.waits.last().map(|wait| &wait.reason) {
         Some(Reason::Dependency(other)) => {
             items.iter().find(|part| part.item == Item::Build(*other)).copied()
@@ -64,7 +66,7 @@ fn before(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
     }
 }
 
-/// The build that used all job slots until it left one to a build that began then, and its part until then.
+/// The build that used all job slots before this moment, as far as it had run until then.
 fn holder(items: &[Part], moment: f64) -> Option<Part> {
     let runs =
         |part: &&Part| matches!(part.item, Item::Build(_)) && part.from < moment - IDLE && part.to > moment;

@@ -1,4 +1,4 @@
-//! Makes the builds of a command from its events.
+//! Turns the events of a command into its builds.
 
 use super::record::{Entry, What};
 use super::run::{Facts, Kind, Outcome, Run, Span, Stage, Step};
@@ -9,13 +9,13 @@ use dkms_core::ids::Build;
 use std::collections::HashMap;
 use std::thread::ThreadId;
 
-/// What takes less is not shown.
+/// Spans that are shorter than this, in seconds, are left out.
 const NOTHING: f64 = 0.001;
 
-/// The command with these events, still without waits and critical path.
+/// Returns the command with these events, without waits and critical path.
 pub(super) fn read(entries: &[Entry], facts: Facts) -> Run {
     let mut reading = Reading { run: Run { facts, ..Run::default() }, ..Reading::default() };
-    entries.iter().for_each(|entry| reading.read(entry));
+    entries.iter().for_each(|entry| reading.add(entry));
     let mut run = reading.run;
     let total = run.facts.total;
     for step in run.builds.iter_mut().filter(|step| step.from.is_some()) {
@@ -38,15 +38,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn read(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &Entry) {
         let at = entry.at.as_secs_f64();
         match &entry.what {
-            What::Progress(progress) => self.measured(at, progress),
-            What::Since(event) | What::Event(event) => self.happened(at, entry.thread, event),
+            What::Progress(progress) => self.add_progress(at, progress),
+            What::Since(event) | What::Event(event) => self.add_event(at, entry.thread, event),
         }
     }
 
-    fn measured(&mut self, at: f64, progress: &Progress) {
+    fn add_progress(&mut self, at: f64, progress: &Progress) {
         if let Some(slots) = progress.slots {
             self.run.slots = slots.total;
             if self.run.in_use.last().is_none_or(|(_, used)| *used != slots.used) {
@@ -61,12 +61,13 @@ impl Reading {
         }
     }
 
-    fn happened(&mut self, at: f64, thread: ThreadId, event: &Event) {
+    fn add_event(&mut self, at: f64, thread: ThreadId, event: &Event) {
         match event {
             Event::Queue { builds } => {
-                self.span("planning".into(), Kind::Command, self.idle_since, at);
+                self.add_span("planning".into(), Kind::Command, self.idle_since, at);
                 for queued in builds {
-                    let after: Vec<usize> = queued.after.iter().map(|other| self.number(other, at)).collect();
+                    let after: Vec<usize> =
+                        queued.after.iter().map(|other| self.index_of(other, at)).collect();
                     self.change(&queued.build, at, |step| (step.last, step.after) = (queued.last, after));
                 }
             }
@@ -86,7 +87,7 @@ impl Reading {
                     (step.to, step.outcome, step.origin) = (Some(at), Outcome::Built, origin.clone());
                 });
             }
-            Event::Failed { build, error } => self.failed(build, at, error),
+            Event::Failed { build, error } => self.set_failed(build, at, error),
             Event::Skipped { build, reason } => {
                 self.change(build, at, |step| step.outcome = Outcome::Skipped(reason.clone()));
             }
@@ -94,24 +95,26 @@ impl Reading {
                 self.change(build, at, |step| step.outcome = Outcome::Deferred(reason.clone()));
             }
             Event::Installed { build } => {
-                if let Some(step) = self.index.get(build).and_then(|n| self.run.builds.get_mut(*n)) {
+                if let Some(step) = self.index.get(build).and_then(|index| self.run.builds.get_mut(*index)) {
                     step.installed = Some(at);
                 }
-                self.span("installing".into(), Kind::Install, self.idle_since, at);
+                self.add_span("installing".into(), Kind::Install, self.idle_since, at);
             }
             Event::DepmodDone { kernel, elapsed } => {
                 let from = at - elapsed.as_secs_f64();
-                self.span(format!("depmod for kernel {}", kernel.release), Kind::Depmod, from, at);
+                self.add_span(format!("depmod for kernel {}", kernel.release), Kind::Depmod, from, at);
             }
             Event::CommandRun { what, elapsed, .. } => {
-                self.span(what.clone(), Kind::Command, at - elapsed.as_secs_f64(), at);
+                self.add_span(what.clone(), Kind::Command, at - elapsed.as_secs_f64(), at);
             }
-            Event::DepmodStarted { .. } => self.span("installing".into(), Kind::Install, self.idle_since, at),
+            Event::DepmodStarted { .. } => {
+                self.add_span("installing".into(), Kind::Install, self.idle_since, at)
+            }
             _ => {}
         }
     }
 
-    fn failed(&mut self, build: &Build, at: f64, error: &Error) {
+    fn set_failed(&mut self, build: &Build, at: f64, error: &Error) {
         self.idle_since = at;
         self.change(build, at, |step| {
             if step.from.is_some() && step.to.is_none() {
@@ -126,7 +129,8 @@ impl Reading {
         });
     }
 
-    fn span(&mut self, name: String, kind: Kind, from: f64, to: f64) {
+    /// Adds something that took time in the installing thread.
+    fn add_span(&mut self, name: String, kind: Kind, from: f64, to: f64) {
         let from = from.clamp(0.0, to);
         if to - from >= NOTHING {
             self.run.spans.push(Span { name, kind, from, to });
@@ -134,19 +138,19 @@ impl Reading {
         self.idle_since = to;
     }
 
-    fn number(&mut self, build: &Build, at: f64) -> usize {
-        if let Some(n) = self.index.get(build) {
-            return *n;
-        }
-        self.index.insert(build.clone(), self.run.builds.len());
-        self.run.builds.push(Step::new(build.clone(), at));
-        self.run.builds.len() - 1
+    /// The index of a build. It is added to the list if the events have not mentioned it before.
+    fn index_of(&mut self, build: &Build, at: f64) -> usize {
+        let builds = &mut self.run.builds;
+        *self.index.entry(build.clone()).or_insert_with(|| {
+            builds.push(Step::new(build.clone(), at));
+            builds.len() - 1
+        })
     }
 
-    /// Changes the step of a build, which is new if its build was not announced.
+    /// Changes the record of a build.
     fn change(&mut self, build: &Build, at: f64, change: impl FnOnce(&mut Step)) {
-        let number = self.number(build, at);
-        if let Some(step) = self.run.builds.get_mut(number) {
+        let index = self.index_of(build, at);
+        if let Some(step) = self.run.builds.get_mut(index) {
             change(step);
         }
     }

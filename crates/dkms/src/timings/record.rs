@@ -10,25 +10,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-/// The number of entries that are kept. The largest commands have some ten thousand.
+/// The most entries that are kept. The largest commands have about ten thousand.
 const MOST: usize = 200_000;
 
-/// What happened, and when.
+/// An event with its time.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Since the command began.
+    /// The time since the command began.
     pub(super) at: Duration,
-    /// The thread that reported it: each build has one.
+    /// The thread that reported it. Each build has its own thread.
     pub(super) thread: ThreadId,
     pub(super) what: What,
 }
 
-/// What happened.
+/// What an entry records.
 #[derive(Debug)]
 pub(super) enum What {
     Event(Event),
     Progress(Progress),
-    /// A build got its job slot; reported a little later, with its event.
+    /// A build began when it got its job slot, which is a little earlier than the event.
     Since(Event),
 }
 
@@ -38,16 +38,17 @@ pub(crate) struct Recorder {
     begun: Instant,
     entries: Mutex<Vec<Entry>>,
     slots: Mutex<Option<SlotsInUse>>,
-    /// The file of `--timings=FILE`. It is opened at the beginning, because with `--root` the machine's files
-    /// are out of reach at the end.
+    /// The file of `--timings=FILE`. It is opened at the start, because with `--root` the machine's files
+    /// cannot be reached at the end.
     file: Option<(PathBuf, File)>,
 }
 
 impl Recorder {
-    /// Begins to record, and creates the file of `--timings`. The error says why that is impossible.
+    /// Starts to record, and creates the file of `--timings`. The error is the reason why it cannot be
+    /// created.
     pub(crate) fn start(arguments: &Arguments) -> (Self, Option<dkms_sys::IoError>) {
         let path = arguments.timings_file.clone().filter(|_| !arguments.dry_run);
-        // The page that is there stays until the new one is written.
+        // An existing page stays until the new page is written.
         let file = path.map(|path| dkms_sys::fs::open_append(&path).map(|file| (path, file)));
         let (file, error) = match file.transpose() {
             Ok(file) => (file, None),
@@ -79,7 +80,7 @@ impl Recorder {
         }
     }
 
-    /// Records a measurement, unless nothing has changed.
+    /// Records the progress, unless it has not changed.
     pub(crate) fn progress(&self, progress: &Progress) {
         let mut last = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != progress.slots || !progress.compiled.is_empty() {
@@ -104,32 +105,33 @@ impl Recorder {
         self.entries().iter().any(|entry| matches!(entry.what, What::Since(_)))
     }
 
-    /// How long the command has taken.
+    /// The time since the command began.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Writes the page to the file of `--timings=FILE`, and returns its path; `None` if there is no such file.
+    /// Writes the page to the file of `--timings=FILE`, and returns its path; `None` if there is no such
+    /// file.
     pub(super) fn write(&self, page: &str) -> Option<std::io::Result<PathBuf>> {
         let (path, mut file) = self.file.as_ref().map(|(path, file)| (path, file))?;
         let written = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));
         Some(written.map(|()| path.clone()))
     }
 
-    /// Removes the file of `--timings=FILE` if it is empty: the command ended before there was a page.
+    /// Removes the file of `--timings=FILE` if it is empty because the command ended without a page.
     pub(crate) fn remove_empty_file(&self) {
         let Some((path, file)) = &self.file else { return };
-        // With `--root`, another file may have this path now.
-        let is_this = |found: std::fs::Metadata| {
+        // With `--root`, this can be the path of another file now.
+        let is_ours = |other: std::fs::Metadata| {
             file.metadata()
-                .is_ok_and(|ours| ours.len() == 0 && (ours.dev(), ours.ino()) == (found.dev(), found.ino()))
+                .is_ok_and(|ours| ours.len() == 0 && (ours.dev(), ours.ino()) == (other.dev(), other.ino()))
         };
-        if dkms_sys::fs::symlink_metadata(path).is_ok_and(is_this) {
+        if dkms_sys::fs::symlink_metadata(path).is_ok_and(is_ours) {
             let _ = dkms_sys::fs::remove_file(path);
         }
     }
 
-    /// What `read` makes of the entries.
+    /// Calls `read` with all entries.
     pub(super) fn with_entries<T>(&self, read: impl FnOnce(&[Entry]) -> T) -> T {
         read(&self.entries())
     }

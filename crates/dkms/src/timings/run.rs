@@ -1,4 +1,4 @@
-//! A command: its builds, what they waited for, and what else took time.
+//! The data of a command: its builds, what they waited for, and what else took time.
 
 use dkms_core::event::LastBuild;
 use dkms_core::ids::Build;
@@ -9,26 +9,26 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::thread::ThreadId;
 
-/// The bytes of logs on a page; each build has its share, and a failed one more.
+/// The most bytes of logs on a page, of a successful build and of a failed one.
 const LOGS: usize = 1_000_000;
 const LOG_OF_SUCCESS: usize = 8_000;
 const LOG_OF_FAILURE: usize = 32_000;
 
-/// What is known about the command besides its events.
+/// Facts about the command that are not in its events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     pub(super) command: String,
     pub(super) action: String,
     /// When it began, in seconds since 1970.
     pub(super) begun: u64,
-    /// How long it took.
+    /// How long it took, in seconds.
     pub(super) total: f64,
     pub(super) cpus: usize,
     /// `-j`
     pub(super) jobs: Option<u32>,
     pub(super) has_cache: bool,
     pub(super) has_registry: bool,
-    /// Why it failed, and what helps.
+    /// The error of the command, and its help.
     pub(super) error: Option<(String, Vec<String>)>,
 }
 
@@ -39,13 +39,13 @@ pub(super) struct Run {
     pub(super) builds: Vec<Step>,
     /// Installing, depmod and commands, one after the other.
     pub(super) spans: Vec<Span>,
-    /// The job slots in use from a moment on.
+    /// The numbers of job slots in use, each with the time from which on it applies.
     pub(super) in_use: Vec<(f64, u32)>,
     /// The number of job slots; 0 means no limit.
     pub(super) slots: u32,
     /// The number of lanes of the builds.
     pub(super) lanes: usize,
-    /// What had to happen one after the other, from first to last.
+    /// The critical path, from first to last.
     pub(super) path: Vec<Part>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Step {
     pub(super) stages: Vec<Stage>,
     pub(super) waits: Vec<Wait>,
     pub(super) objects: u32,
-    /// When each object file was seen first.
+    /// When the compiler began each object file, with its name.
     pub(super) compiled: Vec<(f64, String)>,
     pub(super) installed: Option<f64>,
     pub(super) lane: usize,
@@ -76,14 +76,14 @@ pub(super) struct Step {
 /// How a build ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It had not begun, or not ended, when the command did.
+    /// It had not ended when the command ended.
     Unfinished,
     Built,
-    /// The error, and what helps.
+    /// The error and its help.
     Failed(String, Vec<String>),
-    /// It was left out, for this reason.
+    /// It was skipped for this reason.
     Skipped(String),
-    /// It waits for something, and a later command builds it.
+    /// It is deferred to a later command for this reason.
     Deferred(String),
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Stage {
     pub(super) to: f64,
 }
 
-/// Something that is not a build and takes time.
+/// Something other than a build that took time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) name: String,
@@ -104,7 +104,7 @@ pub(super) struct Span {
     pub(super) to: f64,
 }
 
-/// What a span is.
+/// The kind of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Install,
@@ -122,16 +122,16 @@ pub(super) struct Wait {
     pub(super) reason: Reason,
 }
 
-/// Why a build waited.
+/// The reason why a build waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// Until this build, which it depends on, was installed.
+    /// This build, which it depends on, had to be installed first.
     Dependency(usize),
     /// All job slots were in use.
     Slot,
-    /// Until this build of the same package ended, because they use the same directory.
+    /// This build of the same package used the same directory.
     SamePackage(usize),
-    /// A slot was free, but little memory was.
+    /// A slot was free, but too little memory.
     Memory,
     /// Another dkms held a lock.
     Lock(String),
@@ -145,12 +145,12 @@ pub(super) struct Part {
     pub(super) to: f64,
 }
 
-/// What takes time.
+/// A build or something else that took time, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A build, by its index.
+    /// An index in [`Run::builds`].
     Build(usize),
-    /// Something else, by its index.
+    /// An index in [`Run::spans`].
     Span(usize),
 }
 
@@ -176,7 +176,7 @@ impl Step {
         }
     }
 
-    /// How long it ran; 0 if it did not begin.
+    /// How long it ran, in seconds; 0 if it did not begin.
     pub(super) fn duration(&self) -> f64 {
         self.from.zip(self.to).map_or(0.0, |(from, to)| to - from)
     }
@@ -185,7 +185,7 @@ impl Step {
         matches!(self.outcome, Outcome::Failed(..))
     }
 
-    /// Why it was left out.
+    /// The reason why it was skipped or deferred.
     pub(super) fn left_out(&self) -> Option<&str> {
         match &self.outcome {
             Outcome::Skipped(reason) | Outcome::Deferred(reason) => Some(reason),
@@ -193,7 +193,7 @@ impl Step {
         }
     }
 
-    /// How a build ended, and where its modules come from.
+    /// The outcome and the origin of its modules in words.
     pub(super) fn state(&self) -> &'static str {
         match (&self.outcome, &self.origin) {
             (Outcome::Failed(..), _) => "failed",
@@ -212,12 +212,13 @@ impl Step {
         self.from.is_some() && !matches!(self.origin, BuildOrigin::Cache | BuildOrigin::Registry(_))
     }
 
-    /// Its stage that runs make.
+    /// The stage that runs make.
     pub(super) fn make(&self) -> Option<&Stage> {
         self.stages.iter().find(|stage| stage.name == "make")
     }
 
-    /// The object file after which nothing new began for the longest time, and how long that was.
+    /// The object file after which the compiler began no other for the longest time, and that time in
+    /// seconds.
     pub(super) fn slowest_object(&self) -> Option<(&str, f64)> {
         let end = self.make()?.to;
         let ends = self.compiled.iter().skip(1).map(|(at, _)| *at).chain([end]);
@@ -227,16 +228,14 @@ impl Step {
 }
 
 impl Run {
-    /// Gives each build a lane in which no other one runs at the same time.
+    /// Assigns a lane to each build, so that no two builds overlap in a lane.
     pub(super) fn assign_lanes(&mut self) {
-        let mut order: Vec<usize> = (0..self.builds.len()).collect();
-        let start = |run: &Self, n: usize| run.builds.get(n).and_then(|step| step.from);
-        order.retain(|n| start(self, *n).is_some());
-        order.sort_by(|a, b| start(self, *a).unwrap_or(0.0).total_cmp(&start(self, *b).unwrap_or(0.0)));
+        let mut builds: Vec<(f64, &mut Step)> =
+            self.builds.iter_mut().filter_map(|step| Some((step.from?, step))).collect();
+        builds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut free_at: Vec<f64> = Vec::new();
-        for n in order {
-            let Some(step) = self.builds.get_mut(n) else { continue };
-            let (from, to) = (step.from.unwrap_or(0.0), step.to.unwrap_or(0.0));
+        for (from, step) in builds {
+            let to = step.to.unwrap_or(0.0);
             step.lane = free_at.iter().position(|free| *free <= from + 0.001).unwrap_or(free_at.len());
             match free_at.get_mut(step.lane) {
                 Some(free) => *free = to,
@@ -246,11 +245,11 @@ impl Run {
         self.lanes = free_at.len();
     }
 
-    /// Reads the end of each build's log. A missing log is an empty one.
+    /// Reads the end of each build's log. A log that cannot be read stays empty.
     pub(super) fn read_logs(&mut self, layout: &Layout) {
         let share = LOGS / self.builds.len().max(1);
         let mut left = LOGS;
-        // Failures first: their logs matter most.
+        // The logs of failed builds come first, because they are the most useful.
         for failed in [true, false] {
             for step in
                 self.builds.iter_mut().filter(|step| step.is_failed() == failed && step.from.is_some())
@@ -265,7 +264,7 @@ impl Run {
         }
     }
 
-    /// The sum of the time in which slots were used, and of all the time that they had while builds ran.
+    /// The sum of the times that all job slots were in use between two moments, in seconds.
     pub(super) fn use_of_slots(&self, from: f64, to: f64) -> f64 {
         let ends = self.in_use.iter().skip(1).map(|(at, _)| *at).chain([self.facts.total]);
         let parts = self.in_use.iter().zip(ends);
@@ -273,7 +272,7 @@ impl Run {
     }
 }
 
-/// The last bytes of a file as text, from the beginning of a line.
+/// The last bytes of a file as text, which starts at the beginning of a line.
 fn tail(path: &Path, most: usize) -> Option<String> {
     let mut file = dkms_sys::fs::open_bounded(path, Limit::COPIED).ok()?;
     let size = file.seek(SeekFrom::End(0)).ok()?;

@@ -129,13 +129,13 @@ fn advice_is_about_the_longest_build() {
     let run = usual();
     let advice = advice::advise(&run);
     let first = advice.first().unwrap();
-    assert_eq!(first.about, Some(1));
-    assert!(first.seen.contains("30.0 s, 69 % of the command"), "{}", first.seen);
+    assert_eq!(first.build, Some(1));
+    assert!(first.observation.contains("30.0 s, 69 % of the command"), "{}", first.observation);
     let remarks = first.remarks.join("\n");
     assert!(remarks.contains("After huge.o began, nothing new was compiled for 21.0 s"), "{remarks}");
     assert!(remarks.contains("for base/1 for kernel 6.1"), "{remarks}");
     assert!(remarks.contains("--no-cache"), "{remarks}");
-    assert!(advice.iter().any(|advice| advice.seen.contains("3.0 times as long as its last build")));
+    assert!(advice.iter().any(|advice| advice.observation.contains("3.0 times as long as its last build")));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Numbers as people read them, and the ids of builds.
+//! Times and shares as people read them, and links to builds.
 
 use dkms_pages::Html;
 
-/// Seconds as a person reads them.
+/// A time in seconds as text.
 pub(super) fn seconds(seconds: f64) -> String {
     let total = seconds.max(0.0);
     let whole = total.round() as u64;
@@ -15,17 +15,17 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A share as a person reads it.
+/// A share as a percentage.
 pub(super) fn percent(part: f64, whole: f64) -> String {
     format!("{:.0} %", if whole > 0.0 { part / whole * 100.0 } else { 0.0 })
 }
 
-/// The id of a build's entry.
-pub(super) fn id(number: usize) -> String {
-    format!("build-{number}")
+/// The HTML id of the build with this index.
+pub(super) fn id(index: usize) -> String {
+    format!("build-{index}")
 }
 
-/// Adds a link to a build's entry.
-pub(super) fn link(html: &mut Html, number: usize, text: &str) {
-    html.element("a", &[("href", &format!("#{}", id(number)))], text);
+/// Adds a link to the build with this index.
+pub(super) fn link(html: &mut Html, index: usize, text: &str) {
+    html.element("a", &[("href", &format!("#{}", id(index)))], text);
 }

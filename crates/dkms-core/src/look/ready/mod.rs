@@ -12,7 +12,7 @@ mod required;
 use crate::event::Sink;
 use crate::host::Host;
 pub use pending::{Item, Wait, pending, pending_with_verdicts};
-pub use report::{Check, Report};
+pub use report::{Check, Report, answer_word};
 use required::{Required, builtin_modules};
 
 use crate::build::{BuildError, HeadersMissing};

@@ -5,6 +5,7 @@ use crate::conf::ConfError;
 use crate::error::Error;
 use crate::event::Sink;
 use crate::install::InstallError;
+use crate::look::json;
 use crate::look::status::Filter;
 use crate::look::verify;
 use crate::plan::{Operation, gather};
@@ -14,9 +15,11 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
 use kmodule::verdict::{Cause, Reason};
+use serde::Serialize;
 
 /// The reason why something is pending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// The kernel's headers.
     Headers,
@@ -35,6 +38,17 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// All conditions.
+    pub const ALL: [Self; 7] = [
+        Self::Headers,
+        Self::Dependency,
+        Self::Build,
+        Self::Configuration,
+        Self::Autoinstall,
+        Self::Enrolment,
+        Self::Recovery,
+    ];
+
     /// The word in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -50,14 +64,17 @@ impl Wait {
     }
 }
 
-/// One pending item.
-#[derive(Clone, Debug)]
+/// One pending item, as `dkms pending --json` and `dkms report --json` write it.
+#[derive(Clone, Debug, Serialize)]
 pub struct Item {
     /// Package and version; `None` for the complete kernel.
+    #[serde(flatten, serialize_with = "json::package")]
     pub package: Option<PackageId>,
     /// The kernel.
+    #[serde(flatten, with = "json::KernelKeys")]
     pub kernel: Kernel,
     /// The condition that it waits for.
+    #[serde(rename = "waits_for")]
     pub wait: Wait,
     /// A description.
     pub what: String,

@@ -3,22 +3,41 @@
 use crate::look::verify;
 use dkms_tree::ids::Kernel;
 use kmodule::verdict::{Outcome, Reason};
+use serde::{Serialize, Serializer};
 
-/// One check and its result.
-#[derive(Clone, Debug)]
+/// One check and its result. `dkms report --json` writes the fields that are not skipped;
+/// `dkms ready --json` adds the others.
+#[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// The package or module that was checked; `None` for the complete kernel.
     pub about: Option<String>,
     /// The outcome of the check.
+    #[serde(serialize_with = "answer")]
     pub answer: Outcome,
     /// What was found, in words.
     pub what: String,
     /// A hint.
     pub help: Option<String>,
     /// The reasons, if the module would not be loaded.
+    #[serde(skip)]
     pub reasons: Vec<Reason>,
     /// Whether it is always printed, although it does not affect whether the kernel is ready.
+    #[serde(skip)]
     pub remark: bool,
+}
+
+/// The word of an answer in JSON: `yes`, `no` or `unknown`.
+#[must_use]
+pub fn answer_word(answer: Outcome) -> &'static str {
+    match answer {
+        Outcome::Loads => "yes",
+        Outcome::Refused => "no",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn answer<S: Serializer>(answer: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(answer_word(*answer))
 }
 
 /// The result, with the checks it is based on.

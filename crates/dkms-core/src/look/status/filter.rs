@@ -2,8 +2,8 @@
 
 use dkms_conf::glob::matches_name;
 
-/// Selects entries. All fields are shell file name patterns; `None` matches everything.
-#[derive(Clone, Debug, Default)]
+/// Selects entries. All patterns are shell file name patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Package name.
     pub name: Option<String>,

@@ -1,4 +1,5 @@
-//! bash: functions that set variables of their caller, `_dkms` in `packaging/completions/dkms.bash`.
+//! The tables for bash: functions that set variables of their caller, `_dkms` in
+//! `packaging/completions/dkms.bash`.
 
 use super::text::{filled, words_where};
 use crate::actions::help::HELP;

@@ -1,4 +1,4 @@
-//! fish: one `complete` command for each action and option.
+//! The tables for fish: a `complete` command for each action and option.
 
 use super::text::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
@@ -79,7 +79,7 @@ fn option(row: &OptionRow) -> String {
     text
 }
 
-/// Text inside of single quotes.
+/// Escapes text for single quotes.
 fn quoted(text: &str) -> String {
     text.replace('\'', "\\'")
 }

@@ -1,9 +1,9 @@
-//! dkms(8): the lists of options, in mdoc(7).
+//! The lists of options in dkms(8), in the language mdoc(7).
 
 use super::text::words_where;
 use crate::actions::{COMMON, Group, OPTIONS, OptionRow, Relation, Value};
 
-/// Options of more actions than this are not listed with their actions.
+/// If an option applies to more actions than this, they are not listed.
 const MOST_ACTIONS: usize = 10;
 
 pub(super) fn text() -> String {
@@ -58,7 +58,7 @@ fn tag(row: &OptionRow) -> String {
     format!(".It {}", names.join(" , "))
 }
 
-/// Text in mdoc: lines of at most 80 columns, a new one for each sentence, and one for each macro.
+/// Text in mdoc: lines of at most 80 columns, with a new line for each sentence and each macro.
 #[derive(Default)]
 struct Page {
     text: String,
@@ -81,22 +81,24 @@ impl Page {
 
     /// Sentences with literal words in backticks, paths, and references to manual pages.
     fn sentences(&mut self, text: &str) {
-        for (n, part) in text.split('`').enumerate() {
-            let (literal, mut rest) = (n % 2 == 1, part);
-            if literal {
+        for (position, part) in text.split('`').enumerate() {
+            let (is_literal, mut rest) = (position % 2 == 1, part);
+            if is_literal {
                 let macros = match part {
                     _ if part.starts_with('-') => format!(".Fl {}", &part[1..]),
                     _ if part.contains(':') => format!(".Li {part}"),
                     // A section of this page.
-                    _ if part.chars().all(|c| c.is_ascii_uppercase() || c == ' ') => format!(".Sx {part}"),
+                    _ if part.chars().all(|letter| letter.is_ascii_uppercase() || letter == ' ') => {
+                        format!(".Sx {part}")
+                    }
                     _ => format!(".Cm {part}"),
                 };
                 self.line(&macros);
                 continue;
             }
-            // What follows a macro without a blank is punctuation that belongs to its line.
+            // Text that follows a macro without a space is punctuation, and belongs to the line of the macro.
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            if n > 0 && end > 0 {
+            if position > 0 && end > 0 {
                 self.punctuation(&rest[..end]);
                 rest = &rest[end..];
             }
@@ -105,7 +107,7 @@ impl Page {
         self.end_line();
     }
 
-    /// Adds punctuation to the macro that was written last.
+    /// Adds punctuation to the last macro.
     fn punctuation(&mut self, marks: &str) {
         self.text.truncate(self.text.trim_end().len());
         for mark in marks.chars() {
@@ -117,7 +119,7 @@ impl Page {
     fn word(&mut self, word: &str) {
         let bare = word.trim_end_matches(['.', ',', ';', ')']);
         let marks = &word[bare.len()..];
-        let page = bare.strip_suffix(')').or(Some(bare)).and_then(|w| w.split_once('('));
+        let page = bare.strip_suffix(')').or(Some(bare)).and_then(|reference| reference.split_once('('));
         let macros = match page {
             Some((name, section)) if !name.is_empty() && section.len() == 1 => {
                 Some(format!(".Xr {name} {section}"))
@@ -151,7 +153,7 @@ fn path(path: &str) -> String {
     let mut text = String::new();
     for component in path.split_inclusive('/') {
         let name = component.trim_end_matches('/');
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase()) {
+        if !name.is_empty() && name.chars().all(|letter| letter.is_ascii_uppercase()) {
             text.push_str(&format!(" Ns Ar {} Ns Pa {}", name.to_lowercase(), &component[name.len()..]));
         } else {
             text.push_str(component);

@@ -1,5 +1,5 @@
-//! The files in `packaging/` that are generated from the tables: the tables of the completions, and the lists
-//! of options in dkms(8) between two marks.
+//! Generates files in `packaging/` from the tables of actions and options: the tables of the completions, and
+//! the lists of options in dkms(8), which are between two marks.
 //!
 //! The test fails if a file differs from the tables, and writes it if `DKMS_REGENERATE` is set:
 //!
@@ -24,7 +24,7 @@ fn generated_files_match_the_tables() {
     compare("man/dkms.8", |old| with_generated(old, ".\\\" ", &man::text()).expect("dkms.8 has marks"));
 }
 
-/// Compares a file with its text from the tables, or writes it.
+/// Compares a file with the generated text, or writes it.
 fn compare(name: &str, generate: impl FnOnce(&str) -> String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(name);
     let old = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -39,8 +39,8 @@ fn compare(name: &str, generate: impl FnOnce(&str) -> String) {
     }
 }
 
-/// The tables for all shells in one file. `packaging/completions/assemble` puts each part in its shell's
-/// file.
+/// The tables for all shells, in one file. `packaging/completions/assemble` inserts each part into the file
+/// of its shell.
 fn completion_tables() -> String {
     let mut text = format!(
         "# The actions and options in the completions of each shell. This command writes the file from the tables of the program:\n\
@@ -63,7 +63,7 @@ fn the_manual_describes_each_action() {
     }
 }
 
-/// A file with new text between its marks.
+/// Returns a file with new text between its marks.
 fn with_generated(file: &str, comment: &str, text: &str) -> Option<String> {
     let begin = format!("{comment}BEGIN GENERATED: {COMMAND}\n");
     let end = format!("{comment}END GENERATED\n");

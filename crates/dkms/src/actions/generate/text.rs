@@ -1,4 +1,4 @@
-//! What the generated files have in common.
+//! Functions that several generators share.
 
 use crate::actions::{ACTIONS, ActionRow, OptionRow};
 
@@ -7,12 +7,12 @@ pub(super) fn description(row: &OptionRow) -> &'static str {
     row.about.split(" [default").next().unwrap_or_default()
 }
 
-/// The words of the actions for which a condition holds.
+/// The words of the actions that meet a condition.
 pub(super) fn words_where(condition: impl Fn(&ActionRow) -> bool) -> Vec<&'static str> {
     ACTIONS.iter().filter(|row| condition(row)).map(|row| row.word).collect()
 }
 
-/// Words in lines of at most 100 columns, each indented.
+/// Words in indented lines of at most 100 columns. `end_of_line` is appended to all lines but the last.
 pub(super) fn filled(words: &[String], indent: &str, end_of_line: &str) -> String {
     let mut text = String::new();
     let mut column = 0;

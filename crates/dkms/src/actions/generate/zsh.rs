@@ -1,5 +1,5 @@
-//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms`
-//! in `packaging/completions/_dkms`.
+//! The tables for zsh: an array of specifications for each option, and functions that set variables of their
+//! caller, `_dkms` in `packaging/completions/_dkms`.
 
 use super::text::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
@@ -77,7 +77,7 @@ fn spec(row: &OptionRow) -> String {
         Value::Seconds => ":seconds:",
         Value::Text => ":word:",
     };
-    // The architecture is asked for when the specification is evaluated.
+    // Double quotes, because zsh runs `uname -m` when it evaluates the specification.
     let quote = if row.value == Value::Arch { '"' } else { '\'' };
     let about = if row.value == Value::Arch { description(row).to_owned() } else { quoted(description(row)) };
     format!("{others}{names}{quote}[{about}]{action}{quote}")
@@ -111,7 +111,7 @@ fn operands() -> String {
     text
 }
 
-/// Text inside of single quotes.
+/// Escapes text for single quotes.
 fn quoted(text: &str) -> String {
     text.replace('\'', "'\\''")
 }

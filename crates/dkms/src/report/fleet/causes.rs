@@ -1,20 +1,20 @@
-//! The problems of a fleet, grouped: the same cause, package and kernel are one problem of many machines.
+//! Groups the problems of a fleet: a group is the same cause, package and kernel on many machines.
 
-use super::super::data::Severity;
+use super::super::data::{Problem, Severity};
 use super::super::words::short;
-use super::document::{Machine, Problem};
+use super::document::Machine;
 use std::collections::BTreeMap;
 
-/// More groups are counted together.
+/// The most groups. Problems of further groups are only counted.
 const GROUPS: usize = 1_000;
 
-/// More machines of a group are only counted.
+/// The most machines of a group that are named. Further ones are only counted.
 const NAMES: usize = 200;
 
 /// What the problems of a group have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
-    /// The most important first.
+    /// Sorted first, because `Ord` compares it first.
     pub severity: Severity,
     pub cause: String,
     pub package: Option<String>,
@@ -25,13 +25,13 @@ pub(super) struct Key {
 /// The machines of a group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// The text of the first of them, and what to do about it, or the error of the compiler.
+    /// The description of the problem on the first machine, then its help or the error of the compiler.
     pub texts: Vec<String>,
-    /// Its commands.
+    /// The commands that fix it on the first machine.
     pub fix: Vec<String>,
     /// The number of machines.
     pub machines: usize,
-    /// Number and name of the first machines.
+    /// The numbers and names of the first machines.
     pub names: Vec<(usize, String)>,
 }
 
@@ -39,17 +39,17 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     groups: BTreeMap<Key, Group>,
-    /// Problems that are in no group.
+    /// The number of problems that are in no group.
     pub others: usize,
 }
 
 impl Causes {
-    /// Counts the problems of a machine, which has this number on the page.
+    /// Adds the problems of the machine with this number on the page.
     pub(super) fn add(&mut self, machine: &Machine, number: usize) {
         for problem in &machine.problems {
-            let key = Key::of(problem);
-            let full = self.groups.len() >= GROUPS && !self.groups.contains_key(&key);
-            if full {
+            let key = Key::new(problem);
+            let is_full = self.groups.len() >= GROUPS && !self.groups.contains_key(&key);
+            if is_full {
                 self.others += 1;
                 continue;
             }
@@ -59,7 +59,7 @@ impl Causes {
                 group.texts = std::iter::once(short(&problem.what, 400)).chain(help).collect();
                 group.fix = problem.fix.iter().take(8).map(|command| short(command, 200)).collect();
             } else if group.names.last().is_some_and(|(last, _)| *last == number) {
-                // The same, of another module of the package.
+                // Another module of the package has the same problem.
                 continue;
             }
             group.machines += 1;
@@ -69,7 +69,7 @@ impl Causes {
         }
     }
 
-    /// The groups: errors first, those of most machines first.
+    /// The groups, sorted by severity, then by the number of machines, largest first.
     pub(super) fn sorted(&self) -> Vec<(&Key, &Group)> {
         let mut all: Vec<_> = self.groups.iter().collect();
         all.sort_by_key(|(key, group)| (key.severity, std::cmp::Reverse(group.machines)));
@@ -78,10 +78,10 @@ impl Causes {
 }
 
 impl Key {
-    fn of(problem: &Problem) -> Self {
+    fn new(problem: &Problem) -> Self {
         let word = |text: &Option<String>| text.as_ref().map(|text| short(text, 80));
         Self {
-            severity: Severity::from_word(&problem.severity),
+            severity: problem.severity,
             cause: short(&problem.cause, 40),
             package: word(&problem.package),
             version: word(&problem.version),

@@ -1,9 +1,12 @@
-//! What machines wrote. None of it is trusted: only what the page needs is read, and every list has a limit,
-//! so that a document takes little more memory than its file.
+//! The documents that machines wrote. They are not trusted: only the keys that the page needs are read, and
+//! the length of every list is limited, so that a document takes little more memory than its file.
 
-use super::bounded;
+use super::super::bounded;
+use super::super::data::{BuildState, KernelState, MACHINE, Problem, Severity};
 use crate::render::json::SCHEMA;
+use dkms_sys::IoError;
 use serde::Deserialize;
+use serde_json::error::Category;
 
 /// The output of `dkms report --json`, `dkms status --json` or `dkms ready --json`.
 #[derive(Debug, Default, Deserialize)]
@@ -16,60 +19,19 @@ struct Document {
     running: Option<String>,
     generated: u64,
     #[serde(deserialize_with = "bounded::list")]
-    kernels: Vec<Kernel>,
+    kernels: Vec<KernelState>,
     #[serde(deserialize_with = "bounded::list")]
-    builds: Vec<Build>,
+    builds: Vec<BuildState>,
     #[serde(deserialize_with = "bounded::list")]
     problems: Vec<Problem>,
-    /// Of `status`.
-    #[serde(deserialize_with = "bounded::some_list")]
-    entries: Option<Vec<Build>>,
-    /// These are of `ready`.
+    /// The entries of `status`.
+    #[serde(deserialize_with = "bounded::optional_list")]
+    entries: Option<Vec<BuildState>>,
+    /// This and the following keys are those of `ready`.
     kernel: Option<String>,
     ready: Option<String>,
     #[serde(deserialize_with = "bounded::list")]
     checks: Vec<Check>,
-}
-
-/// A kernel of a machine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Kernel {
-    pub kernel: String,
-    pub running: bool,
-    pub newest: bool,
-    /// `yes`, `no` or `unknown`.
-    pub ready: Option<String>,
-}
-
-/// A package version on a machine, and its state.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Build {
-    pub package: String,
-    pub version: String,
-    pub kernel: Option<String>,
-    pub state: String,
-    pub verdict: Option<String>,
-    pub failed_log: Option<String>,
-    pub built_missing: bool,
-    pub differs: bool,
-}
-
-/// Something to be done on a machine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Problem {
-    pub severity: String,
-    pub cause: String,
-    pub package: Option<String>,
-    pub version: Option<String>,
-    pub kernel: Option<String>,
-    pub what: String,
-    #[serde(deserialize_with = "bounded::list")]
-    pub fix: Vec<String>,
-    #[serde(deserialize_with = "bounded::list")]
-    pub help: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -80,28 +42,28 @@ struct Check {
     what: String,
 }
 
-/// What is known about one machine of a fleet.
+/// One machine of a fleet.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub host: String,
     pub distribution: Option<String>,
     pub running: Option<String>,
-    /// Seconds since 1970; 0 if it is not known.
+    /// When the document was written, in seconds since 1970; 0 if that is unknown.
     pub generated: u64,
-    pub kernels: Vec<Kernel>,
-    pub builds: Vec<Build>,
+    pub kernels: Vec<KernelState>,
+    pub builds: Vec<BuildState>,
     pub problems: Vec<Problem>,
 }
 
 impl Machine {
-    /// Reads a document. If it contains no name, the machine is named after its file.
+    /// Reads a document. Without a host name in it, the machine is named after its file.
     ///
     /// # Errors
-    /// Why it is not one of these documents. The reason quotes nothing of it.
-    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| why(&e))?;
+    /// The document is not JSON, or not one that dkms writes.
+    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, DocumentError> {
+        let document: Document = serde_json::from_slice(bytes)?;
         if document.schema > SCHEMA {
-            return Err(format!("it was written by a newer dkms (schema {})", document.schema));
+            return Err(DocumentError::Newer(document.schema));
         }
         let name = document.host.filter(|host| !host.is_empty());
         let mut machine = Self {
@@ -111,9 +73,9 @@ impl Machine {
             generated: document.generated,
             ..Self::default()
         };
-        let is_report = document.report.as_deref() == Some(crate::report::data::MACHINE);
+        let is_report = document.report.as_deref() == Some(MACHINE);
         match (is_report, document.entries, document.kernel) {
-            _ if document.schema == 0 => return Err(NOT_OURS.to_owned()),
+            _ if document.schema == 0 => return Err(DocumentError::NotOurs),
             (true, ..) => {
                 machine.kernels = document.kernels;
                 machine.builds = document.builds;
@@ -123,17 +85,23 @@ impl Machine {
             (false, None, Some(kernel)) if document.ready.is_some() => {
                 machine.problems = problems(document.checks, &kernel);
                 let running = machine.running.as_deref() == Some(&kernel);
-                machine.kernels = vec![Kernel { kernel, running, newest: true, ready: document.ready }];
+                machine.kernels = vec![KernelState {
+                    kernel,
+                    running,
+                    newest: true,
+                    ready: document.ready,
+                    ..KernelState::default()
+                }];
             }
-            _ => return Err(NOT_OURS.to_owned()),
+            _ => return Err(DocumentError::NotOurs),
         }
         Ok(machine)
     }
 
-    /// Whether it can be started with every required module: what its newest kernel answers.
+    /// Whether its newest kernel can be booted with every required module: `yes`, `no` or `unknown`.
     pub(super) fn ready(&self) -> &str {
-        let newest = self.kernels.iter().find(|k| k.newest).or(self.kernels.last());
-        match newest.and_then(|k| k.ready.as_deref()) {
+        let newest = self.kernels.iter().find(|kernel| kernel.newest).or(self.kernels.last());
+        match newest.and_then(|kernel| kernel.ready.as_deref()) {
             Some("yes") => "yes",
             Some("no") => "no",
             _ => "unknown",
@@ -141,21 +109,31 @@ impl Machine {
     }
 }
 
-const NOT_OURS: &str = "it is not the output of dkms report, status or ready with --json";
+/// The reason why a document cannot be used. Its text never quotes the document.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DocumentError {
+    #[error("it is a symbolic link")]
+    Link,
+    #[error("{}", .0.source)]
+    Unreadable(#[from] IoError),
+    #[error("it was written by a newer dkms (schema {0})")]
+    Newer(u32),
+    #[error("it is not the output of dkms report, status or ready with --json")]
+    NotOurs,
+    #[error("{} (line {}, column {})", syntax_error(.0), .0.line(), .0.column())]
+    Syntax(#[from] serde_json::Error),
+}
 
-/// Why a document cannot be parsed, without any of its text.
-fn why(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
+/// The kind of an error in JSON, without any text of the document.
+fn syntax_error(error: &serde_json::Error) -> &'static str {
     match error.classify() {
-        serde_json::error::Category::Eof => format!("it ends too early (line {line}, column {column})"),
-        serde_json::error::Category::Data => {
-            format!("a value has a type or a size that dkms does not write (line {line}, column {column})")
-        }
-        _ => format!("it is not JSON (line {line}, column {column})"),
+        Category::Eof => "it ends too early",
+        Category::Data => "a value has a type or a size that dkms does not write",
+        Category::Io | Category::Syntax => "it is not JSON",
     }
 }
 
-/// The checks that a kernel does not pass.
+/// The checks that a kernel does not pass, as problems.
 fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
     let failed = checks.into_iter().filter(|check| check.answer != "yes");
     let problem = |check: Check| {
@@ -163,14 +141,13 @@ fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
         let id = about.split(": ").next().unwrap_or_default();
         let (package, version) = id.split_once('/').map_or((id, None), |(p, v)| (p, Some(v)));
         Problem {
-            severity: if check.answer == "no" { "error" } else { "warning" }.to_owned(),
+            severity: if check.answer == "no" { Severity::Error } else { Severity::Warning },
             cause: "not-ready".to_owned(),
-            package: Some(package.to_owned()).filter(|p| !p.is_empty()),
+            package: Some(package.to_owned()).filter(|package| !package.is_empty()),
             version: version.map(str::to_owned),
             kernel: Some(kernel.to_owned()),
             what: check.what,
-            fix: Vec::new(),
-            help: Vec::new(),
+            ..Problem::default()
         }
     };
     failed.map(problem).collect()
@@ -203,7 +180,7 @@ mod tests {
 
     #[test]
     fn others_are_refused_without_quoting_them() {
-        let error = |text: &str| Machine::parse(text.as_bytes(), "f").unwrap_err();
+        let error = |text: &str| Machine::parse(text.as_bytes(), "f").unwrap_err().to_string();
         assert!(error("{\"schema\":2}").contains("newer"));
         assert!(error("{}").contains("not the output") && error("{\"schema\":1}").contains("not the output"));
         assert!(error("root:secret:0").contains("not JSON"));

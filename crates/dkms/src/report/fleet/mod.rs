@@ -1,32 +1,30 @@
 //! `dkms report --fleet DIR`: one page about the machines whose documents are in a directory.
 //!
-//! Documents are read one after the other, and each becomes a row of the page and counts in its summaries at
-//! once. So the memory that it takes depends on the size of the page, which is limited, and not on what
-//! the directory contains.
+//! Each document is added to the page and its summaries before the next one is read. The memory that is used
+//! therefore depends on the size of the page, which is limited, and not on the number of documents.
 
-mod bounded;
 mod causes;
 mod document;
 mod page;
 mod summary;
 
-use self::document::Machine;
+use self::document::{DocumentError, Machine};
 use self::summary::Summary;
 use dkms_core::error::Result;
 use dkms_sys::fs::Limit;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The largest file: a machine with hundreds of packages writes a tenth of it.
+/// The largest file. The document of a machine with hundreds of packages is a tenth of this.
 const FILE: Limit = Limit::bytes(8 << 20);
 
-/// More files are not read.
+/// The most files that are read.
 const FILES: usize = 10_000;
 
-/// The page about the machines in a directory. `now` is in seconds since 1970.
+/// Returns the page about the machines in a directory. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// The directory cannot be listed. A file that cannot be used is a line of the page.
+/// The directory cannot be listed. The page lists files that cannot be used.
 pub(crate) fn page(dir: &Path, now: u64) -> Result<String> {
     let (names, left_out) = names(dir)?;
     let mut summary = Summary::new(now);
@@ -34,14 +32,14 @@ pub(crate) fn page(dir: &Path, now: u64) -> Result<String> {
         let shown = name.to_string_lossy();
         match read(&dir.join(&name), &shown) {
             Ok(machine) => summary.add(&machine, &shown),
-            Err(why) => summary.add_unreadable(&shown, &why),
+            Err(why) => summary.add_unreadable(&shown, &why.to_string()),
         }
     }
     Ok(page::render(&summary, left_out))
 }
 
-/// The names in the directory, sorted, and whether there are more of them than are read. Names that begin
-/// with a dot are those of files that are being written.
+/// The sorted names in the directory, and whether there are more than are read. Hidden files are left out:
+/// other programs are still writing them.
 fn names(dir: &Path) -> Result<(Vec<OsString>, bool)> {
     let mut names = dkms_sys::fs::list_dir(dir)?;
     names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
@@ -50,11 +48,10 @@ fn names(dir: &Path) -> Result<(Vec<OsString>, bool)> {
     Ok((names, left_out))
 }
 
-/// Reads a document. A link is not followed: it could lead to a file that only root may read.
-fn read(path: &Path, name: &str) -> std::result::Result<Machine, String> {
+/// Reads a document. Links are not followed, because they could lead to a file that only root may read.
+fn read(path: &Path, name: &str) -> std::result::Result<Machine, DocumentError> {
     if dkms_sys::fs::is_symlink(path) {
-        return Err("it is a symbolic link".to_owned());
+        return Err(DocumentError::Link);
     }
-    let bytes = dkms_sys::fs::read_bounded(path, FILE).map_err(|e| e.source.to_string())?;
-    Machine::parse(&bytes, name)
+    Machine::parse(&dkms_sys::fs::read_bounded(path, FILE)?, name)
 }

@@ -1,9 +1,10 @@
-//! The page about a fleet.
+//! The HTML page about a fleet.
 
 use super::super::problem::{self, Heading};
 use super::super::words;
 use super::causes::{Group, Key};
-use super::summary::Summary;
+use super::summary::{PackageCount, Summary};
+use crate::render::numbers::count;
 use dkms_pages::{Html, Page};
 use std::collections::BTreeMap;
 
@@ -13,9 +14,9 @@ const COLUMNS: usize = 12;
 /// The most groups of problems that are shown.
 const GROUPS: usize = 200;
 
-/// The whole page. `left_out`: there are more files than were read.
+/// Returns the page. `left_out` is whether there are more files than were read.
 pub(super) fn render(summary: &Summary, left_out: bool) -> String {
-    let title = format!("dkms on {}", words::count(summary.machines, "machine"));
+    let title = format!("dkms on {}", count(summary.machines, "machine"));
     let mut html = Html::new();
     html.element("h1", &[], &title);
     facts(&mut html, summary);
@@ -37,7 +38,7 @@ fn facts(html: &mut Html, summary: &Summary) {
         for (name, count, class) in [
             ("not ready", summary.not_ready, "bad"),
             ("ready", summary.ready, "good"),
-            ("not known whether they are ready", unknown, "warn"),
+            ("unknown whether ready", unknown, "warn"),
             ("files could not be read", summary.unreadable_count, "warn"),
             ("older than three days", summary.old, "warn"),
         ] {
@@ -49,7 +50,7 @@ fn facts(html: &mut Html, summary: &Summary) {
     });
 }
 
-/// The filter, which the script shows.
+/// Adds the form that filters the machines. It is hidden until the script runs.
 fn filter(html: &mut Html) {
     html.within(
         "form",
@@ -90,17 +91,17 @@ fn causes(html: &mut Html, summary: &Summary) {
 }
 
 fn cause(html: &mut Html, key: &Key, group: &Group) {
-    let about = problem::about(&key.package, &key.version, &key.kernel);
+    let about = problem::subject(&key.package, &key.version, &key.kernel);
     let cause = words::cause(&key.cause);
     let subject = if about.is_empty() { cause } else { format!("{cause}, {about}") };
-    let machines = format!(": {}", words::count(group.machines, "machine"));
+    let machines = format!(": {}", count(group.machines, "machine"));
     let heading = Heading { severity: key.severity, subject: &subject, more: &machines };
     problem::section(html, heading, &group.texts, &group.fix, |html| {
         html.within("details", &[], |html| {
             html.element("summary", &[], &format!("Machines ({})", group.machines));
             html.within("p", &[], |html| {
-                for (n, (number, name)) in group.names.iter().enumerate() {
-                    html.text(if n == 0 { "" } else { ", " });
+                for (position, (number, name)) in group.names.iter().enumerate() {
+                    html.text(if position == 0 { "" } else { ", " });
                     html.element("a", &[("href", &format!("#m{number}"))], name);
                 }
                 if group.machines > group.names.len() {
@@ -121,14 +122,12 @@ fn machines(html: &mut Html, summary: &Summary) {
         });
     });
     if summary.without_row > 0 {
-        let text = format!(
-            "{} are not listed, to keep the page small.",
-            words::count(summary.without_row, "machine")
-        );
+        let text =
+            format!("{} are not listed, to keep the page small.", count(summary.without_row, "machine"));
         html.element("p", &[("class", "warn")], &text);
     }
     if summary.without_packages > 0 {
-        let which = words::count(summary.without_packages, "machine");
+        let which = count(summary.without_packages, "machine");
         html.paragraph(&format!("{which} are listed without their packages, to keep the page small."));
     }
 }
@@ -150,7 +149,8 @@ fn kernels(html: &mut Html, summary: &Summary) {
     });
 }
 
-/// Packages × kernels: on how many of the machines that have the package for the kernel it is installed.
+/// Adds the table of packages and kernels. A cell has two numbers: the machines that have the package for
+/// the kernel, and those of them on which it is installed.
 fn packages(html: &mut Html, summary: &Summary) {
     if summary.packages.is_empty() {
         return;
@@ -176,8 +176,12 @@ fn packages(html: &mut Html, summary: &Summary) {
                 for (kernel, _) in &kernels {
                     let (text, class) = match counts.get(*kernel) {
                         None => ("–".to_owned(), "number muted"),
-                        Some(c) if c.installed == c.machines => (c.machines.to_string(), "number good"),
-                        Some(c) => (format!("{} of {}", c.installed, c.machines), "number bad"),
+                        Some(PackageCount { machines, installed }) if installed == machines => {
+                            (machines.to_string(), "number good")
+                        }
+                        Some(PackageCount { machines, installed }) => {
+                            (format!("{installed} of {machines}"), "number bad")
+                        }
                     };
                     html.element("td", &[("class", class)], &text);
                 }

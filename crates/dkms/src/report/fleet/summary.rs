@@ -1,8 +1,11 @@
-//! What the page says about all machines, and their rows, which are made while the documents are read.
+//! Summarises all machines, and writes their rows of the page while the documents are read.
 
+use super::super::data::{BuildState, Severity};
 use super::super::words::{self, short};
 use super::causes::Causes;
-use super::document::{Build, Machine};
+use super::document::Machine;
+use crate::render::numbers::count;
+use dkms_core::time::utc;
 use dkms_pages::{Html, Tone};
 use std::collections::BTreeMap;
 
@@ -12,15 +15,15 @@ const WITH_PACKAGES: usize = 3 << 20;
 /// With this many bytes of rows, further machines are only counted.
 const ROWS: usize = 4 << 20;
 
-/// More kernels, packages and files that could not be read are only counted.
+/// The most kernels, packages and unreadable files that are listed.
 const KERNELS: usize = 300;
 const PACKAGES: usize = 1_000;
 const UNREADABLE: usize = 1_000;
 
-/// A document that is older than this is marked: its machine may be in another state by now.
+/// Documents that are older than this, in seconds, are marked as old.
 const OLD: u64 = 3 * 86_400;
 
-/// Everything about the fleet.
+/// Everything that the page shows about the fleet.
 #[derive(Default)]
 pub(super) struct Summary {
     now: u64,
@@ -32,17 +35,18 @@ pub(super) struct Summary {
     pub kernels: BTreeMap<String, KernelCount>,
     /// By package and version, then by kernel.
     pub packages: BTreeMap<(String, String), BTreeMap<String, PackageCount>>,
-    /// The rows of machines that are not ready, that may be, and that are.
+    /// The rows of machines that are not ready, that may be ready, and that are ready.
     pub rows: [Html; 3],
-    /// Machines without a row.
+    /// The number of machines without a row.
     pub without_row: usize,
+    /// The number of machines whose row does not list the packages.
     pub without_packages: usize,
-    /// Files that could not be read, and why.
+    /// The files that could not be read, with the reasons.
     pub unreadable: Vec<(String, String)>,
     pub unreadable_count: usize,
 }
 
-/// The machines that have a kernel.
+/// The numbers of machines that have a kernel.
 #[derive(Debug, Default)]
 pub(super) struct KernelCount {
     pub machines: usize,
@@ -51,7 +55,7 @@ pub(super) struct KernelCount {
     pub not_ready: usize,
 }
 
-/// The machines that have a package for a kernel.
+/// The numbers of machines that have a package for a kernel.
 #[derive(Debug, Default)]
 pub(super) struct PackageCount {
     pub machines: usize,
@@ -90,7 +94,7 @@ impl Summary {
         self.without_packages += usize::from(!with_packages);
         let mut row = Html::new();
         self.row(&mut row, machine, file, number, with_packages);
-        // One machine with thousands of packages must not take the place of many others.
+        // One machine with thousands of packages must not displace many others.
         if row.len() > ROWS / 64 {
             row = Html::new();
             self.without_packages += usize::from(with_packages);
@@ -142,19 +146,20 @@ impl Summary {
         }
     }
 
-    /// The row of a machine.
+    /// Adds the row of a machine.
     fn row(&self, html: &mut Html, machine: &Machine, file: &str, number: usize, with_packages: bool) {
         let answer = machine.ready();
         let (word, tone) = match answer {
             "unknown" => ("not known", Tone::Warn),
-            known => words::ready(Some(known)),
+            answer => words::ready(Some(answer)),
         };
         html.within("tr", &[("id", &format!("m{number}")), ("data-ready", answer)], |html| {
             html.within("th", &[("scope", "row")], |html| {
                 html.text(&short(&machine.host, 80));
-                let mut about: Vec<String> = machine.distribution.iter().map(|d| short(d, 40)).collect();
+                let mut about: Vec<String> =
+                    machine.distribution.iter().map(|name| short(name, 40)).collect();
                 if machine.generated > 0 {
-                    about.push(words::time(machine.generated));
+                    about.push(utc(machine.generated));
                 }
                 if file.strip_suffix(".json").unwrap_or(file) != machine.host {
                     about.push(short(file, 80));
@@ -173,51 +178,54 @@ impl Summary {
     }
 }
 
-/// The kernels of a machine with their packages.
+/// Adds the kernels of a machine, with their packages.
 fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
-    let mut by_kernel: BTreeMap<&str, Vec<&Build>> = BTreeMap::new();
+    let mut by_kernel: BTreeMap<&str, Vec<&BuildState>> = BTreeMap::new();
     for build in &machine.builds {
         by_kernel.entry(build.kernel.as_deref().unwrap_or_default()).or_default().push(build);
     }
-    let known: Vec<&str> = machine.kernels.iter().map(|k| k.kernel.as_str()).collect();
-    let others = by_kernel.keys().filter(|k| !known.contains(k) && !k.is_empty());
+    let known: Vec<&str> = machine.kernels.iter().map(|kernel| kernel.kernel.as_str()).collect();
+    let others = by_kernel.keys().filter(|release| !known.contains(release) && !release.is_empty());
     let all: Vec<&str> = known.iter().chain(others).take(20).copied().collect();
     for kernel in all {
-        let state = machine.kernels.iter().find(|k| k.kernel == kernel);
+        let state = machine.kernels.iter().find(|known| known.kernel == kernel);
         let builds = by_kernel.get(kernel).map_or(&[][..], Vec::as_slice);
-        let bad = builds.iter().filter(|b| !is_good(b)).count();
+        let bad = builds.iter().filter(|build| !is_good(build)).count();
         let mut words = vec![short(kernel, 80)];
-        words.extend(state.filter(|k| k.running).map(|_| "running".to_owned()));
-        words.extend(state.filter(|k| k.ready.as_deref() == Some("no")).map(|_| "not ready".to_owned()));
-        words.push(format!("{} of {} installed", builds.len() - bad, words::count(builds.len(), "package")));
+        words.extend(state.filter(|kernel| kernel.running).map(|_| "running".to_owned()));
+        words.extend(
+            state.filter(|kernel| kernel.ready.as_deref() == Some("no")).map(|_| "not ready".to_owned()),
+        );
+        words.push(format!("{} of {} installed", builds.len() - bad, count(builds.len(), "package")));
         if !with_packages || builds.is_empty() {
             html.paragraph(&words.join(", "));
             continue;
         }
         html.within("details", &[], |html| {
             html.element("summary", &[], &words.join(", "));
-            html.element("small", &[], &list(builds));
+            html.element("small", &[], &package_list(builds));
         });
     }
 }
 
-/// The packages: those that are not in order first, with their state.
-fn list(builds: &[&Build]) -> String {
-    let (good, bad): (Vec<&Build>, Vec<&Build>) = builds.iter().copied().partition(|b| is_good(b));
-    let name = |b: &Build| format!("{}/{}", short(&b.package, 80), short(&b.version, 80));
-    let bad = bad.into_iter().map(|b| format!("{} ({})", name(b), state(b)));
+/// The names of packages. Those with a problem come first, with their state.
+fn package_list(builds: &[&BuildState]) -> String {
+    let (good, bad): (Vec<&BuildState>, Vec<&BuildState>) =
+        builds.iter().copied().partition(|build| is_good(build));
+    let name = |build: &BuildState| format!("{}/{}", short(&build.package, 80), short(&build.version, 80));
+    let bad = bad.into_iter().map(|build| format!("{} ({})", name(build), state(build)));
     bad.chain(good.into_iter().map(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a package is installed and would be loaded.
-fn is_good(build: &Build) -> bool {
+/// Whether a package is installed and the kernel would load its modules.
+fn is_good(build: &BuildState) -> bool {
     build.state.starts_with("installed")
         && build.verdict.as_deref() != Some("refused")
         && build.failed_log.is_none()
         && !build.built_missing
 }
 
-fn state(build: &Build) -> String {
+fn state(build: &BuildState) -> String {
     if build.verdict.as_deref() == Some("refused") {
         "would not load".to_owned()
     } else if build.built_missing {
@@ -231,13 +239,15 @@ fn state(build: &Build) -> String {
     }
 }
 
-/// The problems of a machine, by the most important ones.
+/// Adds the most important problems of a machine.
 fn problems(html: &mut Html, machine: &Machine) {
     const SHOWN: usize = 5;
-    let worth = |severity: &'static str| machine.problems.iter().filter(move |p| p.severity == severity);
-    let listed: Vec<_> = worth("error").chain(worth("warning")).collect();
+    let with_severity =
+        |severity| machine.problems.iter().filter(move |problem| problem.severity == severity);
+    let listed: Vec<_> = with_severity(Severity::Error).chain(with_severity(Severity::Warning)).collect();
     for problem in listed.iter().take(SHOWN) {
-        let package = problem.package.as_ref().map_or_else(String::new, |p| format!("{}: ", short(p, 80)));
+        let package = problem.package.as_ref();
+        let package = package.map_or_else(String::new, |package| format!("{}: ", short(package, 80)));
         html.paragraph(&format!("{package}{} ({})", short(&problem.what, 160), short(&problem.cause, 40)));
     }
     if listed.len() > SHOWN {
@@ -247,20 +257,24 @@ fn problems(html: &mut Html, machine: &Machine) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Kernel;
+    use super::super::super::data::KernelState;
     use super::*;
 
     fn machine(packages: usize) -> Machine {
-        let build = |n: usize| Build {
+        let build = |n: usize| BuildState {
             package: format!("package-{n}"),
             version: "1.0".into(),
             kernel: Some("6.1.0-1-amd64".into()),
             state: "installed".into(),
-            ..Build::default()
+            ..BuildState::default()
         };
         Machine {
             host: "machine".into(),
-            kernels: vec![Kernel { kernel: "6.1.0-1-amd64".into(), newest: true, ..Kernel::default() }],
+            kernels: vec![KernelState {
+                kernel: "6.1.0-1-amd64".into(),
+                newest: true,
+                ..KernelState::default()
+            }],
             builds: (0..packages).map(build).collect(),
             ..Machine::default()
         }

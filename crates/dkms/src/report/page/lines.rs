@@ -1,26 +1,23 @@
-//! Lists in which many lines say the same about different things.
+//! Merges lines that have the same text about different subjects.
 
-/// So many subjects with the same text become one line.
+/// The number of lines with the same text from which on they are merged.
 const MANY: usize = 3;
 
-/// Joins the lines with the same text: "a: it is old" and "b: it is old" become "a, b: it is old", if there
-/// are many of them. Each keeps the place of its first line.
-pub(super) fn joined(lines: &[(String, String)]) -> Vec<String> {
-    let subjects = |text: &str| {
-        let same = lines.iter().filter(|(_, other)| other == text);
-        same.map(|(subject, _)| subject.as_str()).collect::<Vec<_>>()
-    };
+/// Merges lines, given as subject and text: "a: it is old", "b: it is old" and "c: it is old" become
+/// "a, b, c: it is old", in the place of the first of them.
+pub(super) fn merged(lines: &[(String, String)]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut done: Vec<&str> = Vec::new();
     for (subject, text) in lines {
         if done.contains(&text.as_str()) {
             continue;
         }
-        let same = subjects(text);
-        if same.len() < MANY || subject.is_empty() {
+        let same = lines.iter().filter(|(_, other)| other == text);
+        let subjects: Vec<&str> = same.map(|(subject, _)| subject.as_str()).collect();
+        if subjects.len() < MANY || subject.is_empty() {
             all.push(line(subject, text));
         } else {
-            all.push(line(&same.join(", "), text));
+            all.push(line(&subjects.join(", "), text));
             done.push(text);
         }
     }
@@ -31,7 +28,7 @@ fn line(subject: &str, text: &str) -> String {
     if subject.is_empty() { text.to_owned() } else { format!("{subject}: {text}") }
 }
 
-/// A line and what it is about, which is before the first colon if that is one word.
+/// Splits a line into its subject, which is the single word before the first colon, and its text.
 pub(super) fn split(line: &str) -> (String, String) {
     match line.split_once(": ").filter(|(subject, _)| !subject.contains(' ')) {
         Some((subject, text)) => (subject.to_owned(), text.to_owned()),
@@ -46,7 +43,7 @@ mod tests {
     #[test]
     fn many_lines_with_the_same_text_are_one() {
         let lines = ["a: is old", "b: is new", "c: is old", "it is: so", "d: is old", "e: is new"].map(split);
-        assert_eq!(joined(&lines), ["a, c, d: is old", "b: is new", "it is: so", "e: is new"]);
-        assert_eq!(joined(&[]), Vec::<String>::new());
+        assert_eq!(merged(&lines), ["a, c, d: is old", "b: is new", "it is: so", "e: is new"]);
+        assert_eq!(merged(&[]), Vec::<String>::new());
     }
 }

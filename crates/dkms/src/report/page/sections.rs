@@ -2,33 +2,33 @@
 
 use dkms_pages::Html;
 
-/// The sections and their names on the page.
-const SECTIONS: [(&str, &str, &str); 8] = [
-    ("packages", "#packages", "Packages and kernels"),
-    ("problems", "#problems", "Problems"),
-    ("kernels", "#kernels", "Ready to be started"),
-    ("modules", "#modules", "Installed modules"),
-    ("pending", "#pending", "Pending"),
-    ("fsck", "#fsck", "Consistency"),
-    ("trust", "#trust", "Key and Secure Boot"),
-    ("disk", "#disk", "Disk"),
+/// The id and the title of each section.
+const SECTIONS: [(&str, &str); 8] = [
+    ("packages", "Packages and kernels"),
+    ("problems", "Problems"),
+    ("kernels", "Ready to boot"),
+    ("modules", "Installed modules"),
+    ("pending", "Pending"),
+    ("fsck", "Consistency"),
+    ("trust", "Key and Secure Boot"),
+    ("disk", "Disk"),
 ];
 
-/// Links to the sections.
+/// Adds links to the sections.
 pub(super) fn contents(html: &mut Html) {
     html.within("nav", &[("aria-label", "Sections")], |html| {
         html.within("ul", &[], |html| {
-            for (_, address, title) in SECTIONS {
+            for (id, title) in SECTIONS {
                 html.within("li", &[], |html| {
-                    html.element("a", &[("href", address)], title);
+                    html.element("a", &[("href", &format!("#{id}"))], title);
                 });
             }
         });
     });
 }
 
-/// The heading of a section.
+/// Adds the heading of the section with this id.
 pub(super) fn heading(html: &mut Html, id: &str) {
-    let title = SECTIONS.iter().find(|(name, ..)| *name == id).map_or(id, |(_, _, title)| title);
+    let title = SECTIONS.iter().find(|(other, _)| *other == id).map_or(id, |(_, title)| title);
     html.element("h2", &[("id", id)], title);
 }

@@ -3,9 +3,12 @@
 use super::super::data::{BuildState, KernelState, Machine, Module};
 use super::super::words;
 use super::sections::heading;
-use crate::render::size::bytes;
+use crate::render::numbers::{bytes, count, duration};
+use dkms_core::look::ready::Wait;
+use dkms_core::time::utc;
 use dkms_pages::{Html, Tone};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 fn row(html: &mut Html, cells: &[&str]) {
     html.within("tr", &[], |html| {
@@ -15,7 +18,7 @@ fn row(html: &mut Html, cells: &[&str]) {
     });
 }
 
-/// Packages × kernels.
+/// Adds the table of packages and kernels.
 pub(super) fn matrix(html: &mut Html, machine: &Machine) {
     heading(html, "packages");
     if machine.builds.is_empty() {
@@ -26,7 +29,7 @@ pub(super) fn matrix(html: &mut Html, machine: &Machine) {
     for build in &machine.builds {
         packages.entry((&build.package, &build.version)).or_default().push(build);
     }
-    // The newest first: on a phone, the last ones are out of sight.
+    // The newest kernels come first, because narrow screens do not show the last columns.
     let names: Vec<String> = machine.kernels.iter().rev().map(column).collect();
     let columns: Vec<&str> = std::iter::once("Package").chain(names.iter().map(String::as_str)).collect();
     html.table("Packages and kernels", "matrix", &columns, |html| {
@@ -58,28 +61,26 @@ fn cell(
     builds: &[&BuildState],
     kernel: &KernelState,
 ) {
-    let is_here = |b: &&&BuildState| {
-        b.kernel.as_deref() == Some(&*kernel.kernel) && b.arch.as_ref() == Some(&kernel.arch)
+    let is_for_kernel = |build: &&&BuildState| {
+        build.kernel.as_ref() == Some(&kernel.kernel) && build.arch.as_ref() == Some(&kernel.arch)
     };
-    if let Some(build) = builds.iter().find(is_here) {
+    if let Some(build) = builds.iter().find(is_for_kernel) {
         let (word, tone) = state(build);
         html.badge(tone, word);
-        if let Some(origin) =
-            build.origin.as_deref().and_then(|o| o.split(' ').next()).filter(|o| *o != "built")
-        {
+        let origin = build.origin.as_deref().and_then(|origin| origin.split(' ').next());
+        if let Some(origin) = origin.filter(|origin| *origin != "built") {
             html.element("span", &[("class", "muted")], &format!(" {origin}"));
         }
-    } else if builds.iter().any(|b| b.state == "broken") {
+    } else if builds.iter().any(|build| build.state == "broken") {
         html.badge(Tone::Bad, "broken");
-    } else if let Some(item) = machine.pending.iter().find(|p| {
-        p.kernel == kernel.kernel
-            && p.package.as_deref() == Some(package)
-            && p.version.as_deref() == Some(version)
+    } else if let Some(item) = machine.pending.iter().find(|item| {
+        item.kernel.release == *kernel.kernel
+            && item.package.as_ref().is_some_and(|id| id.name == package && id.version == version)
     }) {
-        let word = match item.waits_for.as_str() {
-            "autoinstall" => "to be installed".to_owned(),
-            "build" => "failed".to_owned(),
-            other => format!("waits: {other}"),
+        let word = match item.wait {
+            Wait::Autoinstall => "to be installed".to_owned(),
+            Wait::Build => "failed".to_owned(),
+            other => format!("waits: {}", other.word()),
         };
         html.badge(Tone::Warn, &word);
     } else {
@@ -87,7 +88,7 @@ fn cell(
     }
 }
 
-/// The word for a build, and how good that is.
+/// The state of a build in words, with its tone.
 fn state(build: &BuildState) -> (&'static str, Tone) {
     if build.state == "failed" {
         ("failed", Tone::Bad)
@@ -109,35 +110,37 @@ fn state(build: &BuildState) -> (&'static str, Tone) {
     }
 }
 
-/// The installed module files.
+/// Adds the table of installed module files.
 pub(super) fn modules(html: &mut Html, machine: &Machine) {
     heading(html, "modules");
-    let rows = || machine.builds.iter().flat_map(|b| b.modules.iter().map(move |m| (b, m)));
+    let rows =
+        || machine.builds.iter().flat_map(|build| build.modules.iter().map(move |module| (build, module)));
     let Some((_, first)) = rows().next() else {
         html.paragraph("No module is installed.");
         return;
     };
-    // One signer for all needs no column.
+    // If all modules have the same signer, one sentence replaces the column.
     let signer = first.signer.as_deref();
-    let alike = rows().all(|(_, module)| module.signer.as_deref() == signer);
-    if alike {
-        let text = signer
-            .map_or("None of them is signed.".to_owned(), |name| format!("{name} has signed all of them."));
+    let have_same_signer = rows().all(|(_, module)| module.signer.as_deref() == signer);
+    if have_same_signer {
+        let text = signer.map_or("None of them is signed.".to_owned(), |name| {
+            format!("All of them are signed by {name}.")
+        });
         html.paragraph(&text);
     }
     let columns: Vec<&str> =
         ["Module", "Package", "Kernel", "Verdict", "Signed by", "Version", "Loaded", "Built"]
             .into_iter()
-            .filter(|name| !alike || *name != "Signed by")
+            .filter(|name| !have_same_signer || *name != "Signed by")
             .collect();
     html.table("Installed modules", "modules", &columns, |html| {
         for (build, module) in rows() {
-            html.within("tr", &[], |html| self::module(html, build, module, alike));
+            html.within("tr", &[], |html| self::module(html, build, module, !have_same_signer));
         }
     });
 }
 
-fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
+fn module(html: &mut Html, build: &BuildState, module: &Module, with_signer: bool) {
     let (word, tone) = words::verdict(&module.verdict);
     let version = module.version.as_deref().or(module.srcversion.as_deref()).unwrap_or("–");
     html.row_heading(&module.module);
@@ -149,7 +152,7 @@ fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
             html.muted(&reason.text);
         }
     });
-    if !alike {
+    if with_signer {
         html.element("td", &[], module.signer.as_deref().unwrap_or("not signed"));
     }
     html.element("td", &[], version);
@@ -157,7 +160,7 @@ fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
     html.element("td", &[], &built(build));
 }
 
-/// Whether this module is the one that the kernel has loaded.
+/// Whether the kernel has loaded this module file, or another one of this name.
 fn loaded(module: &Module) -> String {
     let other = module.loaded_version.as_deref().or(module.loaded_srcversion.as_deref());
     match module.loaded.as_deref() {
@@ -168,7 +171,7 @@ fn loaded(module: &Module) -> String {
     }
 }
 
-/// Where the modules of a build come from, how long that took, and when.
+/// The origin of a build, how long it took, and when it ended.
 fn built(build: &BuildState) -> String {
     let origin = match build.origin.as_deref() {
         Some("built") => "compiled".to_owned(),
@@ -176,41 +179,42 @@ fn built(build: &BuildState) -> String {
         Some(other) => format!("from the {other}"),
         None => "–".to_owned(),
     };
-    let took = build.build_seconds.map_or_else(String::new, |s| format!(" in {}", words::duration(s)));
-    let at = build.built_at.map_or_else(String::new, |at| format!(", {}", words::time(at)));
+    let took = build.build_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let took = took.map_or_else(String::new, |took| format!(" in {}", duration(took)));
+    let at = build.built_at.map_or_else(String::new, |at| format!(", {}", utc(at)));
     format!("{origin}{took}{at}")
 }
 
-/// What `pending` lists.
+/// Adds the table of pending items.
 pub(super) fn pending(html: &mut Html, machine: &Machine) {
     heading(html, "pending");
     if machine.pending.is_empty() {
-        html.paragraph("Nothing waits.");
+        html.paragraph("Nothing is pending.");
         return;
     }
     html.table("Pending", "", &["Package", "Kernel", "Waits for", "Why", "What to do"], |html| {
         for item in &machine.pending {
-            let version = item.version.as_ref().map_or_else(String::new, |v| format!("/{v}"));
-            let package = item.package.as_ref().map_or_else(|| "all".to_owned(), |p| format!("{p}{version}"));
-            row(html, &[&package, &item.kernel, &item.waits_for, &item.what, &item.help.join("; ")]);
+            let package = item.package.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string);
+            let help = item.help.join("; ");
+            row(html, &[&package, &item.kernel.release, item.wait.word(), &item.what, &help]);
         }
     });
 }
 
-/// What `fsck` finds.
+/// Adds the result of `dkms fsck`.
 pub(super) fn fsck(html: &mut Html, machine: &Machine) {
     heading(html, "fsck");
     let fsck = &machine.fsck;
     let checked = format!(
         "{} and {} were checked.",
-        words::count(fsck.packages, "package version"),
-        words::count(fsck.builds, "build")
+        count(fsck.packages, "package version"),
+        count(fsck.builds, "build")
     );
-    let found = match fsck.findings.len() {
+    let result = match fsck.findings.len() {
         0 => "Nothing is inconsistent".to_owned(),
-        n => format!("{} found", words::count(n, "inconsistent place")),
+        number => format!("{} found", count(number, "inconsistent place")),
     };
-    html.paragraph(&format!("{found}: {checked}"));
+    html.paragraph(&format!("{result}: {checked}"));
     if !fsck.findings.is_empty() {
         html.table("Inconsistencies", "", &["Path", "What is wrong", "Repair"], |html| {
             for finding in &fsck.findings {
@@ -225,7 +229,7 @@ pub(super) fn fsck(html: &mut Html, machine: &Machine) {
     }
 }
 
-/// How much space dkms takes.
+/// Adds the disk usage of dkms.
 pub(super) fn disk(html: &mut Html, machine: &Machine) {
     heading(html, "disk");
     let disk = &machine.disk;
@@ -235,11 +239,11 @@ pub(super) fn disk(html: &mut Html, machine: &Machine) {
     };
     html.within("dl", &[], |html| {
         for (name, text) in [
-            ("Tree", words::counted(disk.tree)),
-            ("Sources", words::counted(disk.sources)),
-            ("Cache of builds", format!("{}, {limit}", words::counted(disk.cache))),
+            ("Tree", words::size(disk.tree)),
+            ("Sources", words::size(disk.sources)),
+            ("Cache of builds", format!("{}, {limit}", words::size(disk.cache))),
             ("Installed modules", bytes(disk.installed)),
-            ("Free beside the tree", words::counted(disk.free)),
+            ("Free beside the tree", words::size(disk.free)),
         ] {
             html.entry(name, &text);
         }
@@ -251,8 +255,8 @@ pub(super) fn disk(html: &mut Html, machine: &Machine) {
         for package in &disk.packages {
             html.within("tr", &[], |html| {
                 html.row_heading(&format!("{}/{}", package.package, package.version));
-                html.element("td", &[("class", "number")], &words::counted(package.tree));
-                html.element("td", &[("class", "number")], &words::counted(package.sources));
+                html.element("td", &[("class", "number")], &words::size(package.tree));
+                html.element("td", &[("class", "number")], &words::size(package.sources));
             });
         }
     });

@@ -1,27 +1,27 @@
-//! Lists of documents that others wrote.
+//! Reads lists of limited length from documents that are not trusted.
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The most elements of a list. No machine has as many packages, kernels or problems.
+/// The most elements of a list. No machine has this many packages, kernels or problems.
 const MOST: usize = 20_000;
 
-/// Reads a list of at most [`MOST`] elements. `null` is an empty one.
+/// Reads a list of at most [`MOST`] elements. `null` is an empty list.
 ///
 /// # Errors
-/// It has more, or one of them cannot be read.
+/// The list is longer, or an element cannot be read.
 pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_any(List(PhantomData))
 }
 
-/// Like [`list`], of a list that need not be there.
+/// Like [`list`], for an optional key.
 ///
 /// # Errors
-/// As of [`list`].
-pub(super) fn some_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// As for [`list`].
+pub(super) fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
     list(deserializer).map(Some)
