@@ -59,11 +59,10 @@ impl Server {
         if !self.secure || !registry.secure || is_ip(&self.host) || is_ip(&registry.host) {
             return false;
         }
-        let is_below = |name: &str, parent: &str| {
-            parent.contains('.') && name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
-        };
+        let is_below =
+            |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
         is_below(&self.host, &registry.host)
-            || is_below(&registry.host, &self.host)
+            || (self.host.contains('.') && is_below(&registry.host, &self.host))
             || (registry.host == DOCKER_REGISTRY && self.host == DOCKER_TOKEN_SERVER)
     }
 
