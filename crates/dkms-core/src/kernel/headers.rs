@@ -146,7 +146,7 @@ fn installed_config(layout: &Layout, release: &str) -> Option<KernelConfig> {
 /// # Errors
 /// [`BuildError::HeadersMissing`] with the package that contains them.
 pub fn find(system: &System, kernel: &Kernel) -> Result<Headers> {
-    let System { layout, settings, host } = system;
+    let System { layout, settings, host, .. } = system;
     let release = &kernel.release;
     let dir = source_dir(layout, settings, release);
     if !present(layout, settings, release) {

@@ -31,7 +31,7 @@ pub(super) fn pending(call: &Call<'_>) -> Result<Answer> {
     refuse_modules(call)?;
     let kernels = if call.words.releases.is_empty() {
         let releases = ready::kernels(&call.system.layout).into_iter();
-        releases.filter_map(|release| Kernel::of(release, &call.arch()).ok()).collect()
+        releases.filter_map(|release| Kernel::from_release(release, &call.arch()).ok()).collect()
     } else {
         request::kernels(call.system, call.words, None)?
     };
@@ -59,5 +59,5 @@ fn newest_kernel(call: &Call<'_>) -> Result<Kernel> {
             package: usual.map(|(kernel, _)| kernel),
         }
     })?;
-    Ok(Kernel::of(release, &arch)?)
+    Ok(Kernel::from_release(release, &arch)?)
 }

@@ -81,7 +81,7 @@ pub(crate) fn verify_json(report: &Report) -> String {
 pub(crate) fn verify_text(report: &Report, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
-        for Known { kernel, symbols_from, policy } in &report.kernels {
+        for KernelFacts { kernel, symbols_from, policy } in &report.kernels {
             let from = symbols_from.as_deref().map_or("none found".into(), lossy);
             text.push_str(&format!("{}: {policy}\n  symbols: {from}\n", kernel.release));
         }

@@ -111,7 +111,7 @@ impl Group {
 }
 
 /// The transaction of a group, and the kernel of its findings.
-type KernelChange<'c> = (&'c mut Change<'c>, &'c Kernel);
+type KernelChange<'c, 'a> = (&'c mut Change<'a>, &'c Kernel);
 
 impl Round<'_> {
     fn run(mut self, findings: &[Finding]) -> Result<()> {
@@ -172,7 +172,7 @@ impl Round<'_> {
     }
 
     /// Repairs the findings that still exist, spot by spot.
-    fn repair_each(&mut self, findings: &[&Finding], mut change: Option<KernelChange<'_>>) -> Result<()> {
+    fn repair_each(&mut self, findings: &[&Finding], mut change: Option<KernelChange<'_, '_>>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
         for finding in findings {
             spots.entry(&finding.spot).or_default().push(finding);
@@ -196,8 +196,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn repair_finding(&mut self, finding: &Finding, change: Option<KernelChange<'_>>) -> Result<()> {
-        let (system, sink) = (self.inspection.system, self.inspection.sink);
+    fn repair_finding(&mut self, finding: &Finding, change: Option<KernelChange<'_, '_>>) -> Result<()> {
+        let system = self.inspection.system;
         let path = finding.path.as_path();
         let package = finding.about.package.as_deref();
         match (&finding.remedy, change) {

@@ -434,7 +434,7 @@ fn why_not_installed(system: &System, name: &str, kernel: &Kernel) -> (String, S
             package: headers::package(layout, &system.host, kernel),
             others: Vec::new(),
         });
-        let help = Error::Build(error).help().join("; ");
+        let help = error.help().join("; ");
         (format!("is not installed for {release}, whose headers are missing"), help)
     } else if log.is_file() {
         (format!("did not build for {release}"), format!("see {}", log.display()))
