@@ -553,6 +553,12 @@ page() {
     fixture single-1.0
     on builder dkms add single/1.0 >/dev/null
     same "$(on builder dkms matrix)" "single/1.0 -k $K/$A"
+    step 'a build that cannot be published is not listed'
+    on builder sh -ec 'mkdir -p /etc/dkms && printf "CONFINE_NETWORK=yes\n" >/etc/dkms/single.conf'
+    same "$(on builder dkms matrix)" ''
+    quiet builder dkms matrix --verbose
+    grep -qF 'it is never stored in a registry: dkms.conf sets CONFINE_NETWORK=yes' /run/out /run/messages
+    on builder rm /etc/dkms/single.conf
     step 'the expressions for GitLab and Kubernetes'
     on builder dkms matrix --json >/run/matrix.json
     sed -n "/dkms matrix --json | jq '/,/child.yml/p" /docs/fleet.md | sed "s/.*jq '//; s/' > child.yml//" >/run/gitlab.jq

@@ -4,8 +4,6 @@ use ureq::http::Uri;
 
 /// The server of Docker's registry.
 pub(crate) const DOCKER_REGISTRY: &str = "registry-1.docker.io";
-/// The server that issues the tokens for it.
-const DOCKER_TOKEN_SERVER: &str = "auth.docker.io";
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +14,17 @@ pub(crate) struct Server {
     pub(crate) host: String,
     /// The port.
     pub(crate) port: u16,
+}
+
+/// The name above a server's name, if one owner is likely to control everything below it: it has at least two
+/// words, and does not look like `co.uk` or `com.au`, where a registry of names sells the names below it to
+/// anyone. Without a list of all such names, one of two words counts as one if its words have at most three
+/// and exactly two letters.
+fn domain(host: &str) -> Option<&str> {
+    let (_, parent) = host.split_once('.')?;
+    let (first, rest) = parent.split_once('.')?;
+    let is_sold = first.len() <= 3 && rest.len() == 2;
+    (!is_sold).then_some(parent)
 }
 
 impl Server {
@@ -47,10 +56,9 @@ impl Server {
     /// Returns whether the password of a registry may be sent to this server if the registry names it as its
     /// token server.
     ///
-    /// That is the case if both have the same name, or both have TLS and the name of one is below the name of
-    /// the other (`registry.gitlab.com` and `gitlab.com`): the owner of a name controls the names below it.
-    /// Two names side by side, such as `a.co.uk` and `b.co.uk`, may have different owners. Docker's servers
-    /// are the exception.
+    /// That is the case if both have the same name, or both have TLS and one name is below the other, or both
+    /// are in one domain (`registry.example.org` and `auth.example.org`). Names of different owners can have
+    /// the last two words in common, such as `a.co.uk` and `b.co.uk`; see [`domain`].
     pub(crate) fn may_get_password_of(&self, registry: &Server) -> bool {
         if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
             return true;
@@ -63,7 +71,7 @@ impl Server {
             |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
         is_below(&self.host, &registry.host)
             || (self.host.contains('.') && is_below(&registry.host, &self.host))
-            || (registry.host == DOCKER_REGISTRY && self.host == DOCKER_TOKEN_SERVER)
+            || domain(&registry.host).is_some_and(|domain| is_below(&self.host, domain))
     }
 
     /// Returns whether `from` may redirect to this server. A server without TLS is only allowed if `from` has
@@ -281,10 +289,13 @@ mod tests {
             ("http://127.0.0.1:5000", "http://localhost:5001", true),
             ("https://quay.io", "https://quay.io", true),
             ("https://registry.gitlab.example.org", "https://gitlab.example.org", true),
+            ("https://registry.example.org", "https://auth.example.org", true),
+            ("https://registry.digitalocean.com", "https://api.digitalocean.com", true),
+            ("https://registry.example.co.uk", "https://auth.example.co.uk", true),
             ("https://a.co.uk", "https://b.co.uk", false),
-            ("https://registry.example.org", "https://auth.example.org", false),
+            ("https://a.com.au", "https://b.com.au", false),
+            ("https://a.org", "https://b.org", false),
             ("https://registry.example.org", "https://auth.docker.io", false),
-            ("https://other.docker.io", "https://auth.docker.io", false),
             ("https://ghcr.io", "https://evil.io", false),
             ("https://ghcr.io", "https://io", false),
             ("https://example.org", "https://other.org", false),

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::registry::fleet::Fleet;
 use crate::system::System;
 use dkms_bundle::record::SCHEMA;
-use dkms_conf::module_conf::ModuleEntry;
+use dkms_conf::module_conf::{ModuleConf, ModuleEntry};
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::manifest::BuildOrigin;
 use kmodule::Compression;
@@ -230,6 +230,20 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     context.sink.event(Event::Detail { text: format!("{}: {text}", context.build) });
 }
 
+/// Returns the reason why builds with this configuration and these inputs are never stored: they may read or
+/// change data that the fingerprint does not describe.
+pub(super) fn reason_not_to_store(conf: &ModuleConf, fingerprint: &Fingerprint) -> Option<String> {
+    if conf.no_cache {
+        Some("dkms.conf sets CACHE=no".into())
+    } else if conf.confine.network {
+        Some("dkms.conf sets CONFINE_NETWORK=yes".into())
+    } else if !conf.confine.write.is_empty() {
+        Some("dkms.conf sets CONFINE_WRITE".into())
+    } else {
+        fingerprint.undescribed.clone()
+    }
+}
+
 /// Reads the files of a compiled build for the cache, before the modules are signed. Returns `None` if the
 /// build is not to be stored.
 ///
@@ -240,17 +254,14 @@ pub(crate) fn draft(
     fingerprint: &Fingerprint,
     collected: &Collected,
 ) -> Result<Option<Draft>> {
-    let confine = &context.loaded.conf.confine;
-    // Such a build may read or change data that the fingerprint does not describe.
-    let accesses_more = confine.network || !confine.write.is_empty();
     // --force accepts a module for another kernel.
     let release = &context.build.kernel.release;
     let is_foreign = |module: &CollectedModule| module.vermagic.split(' ').next() != Some(release.as_str());
-    if accesses_more || collected.modules.iter().any(is_foreign) || cache(context).is_none() {
+    if collected.modules.iter().any(is_foreign) || cache(context).is_none() {
         return Ok(None);
     }
-    if let Some(why) = &fingerprint.undescribed {
-        report_not_stored(context, why);
+    if let Some(why) = reason_not_to_store(&context.loaded.conf, fingerprint) {
+        report_not_stored(context, &why);
         return Ok(None);
     }
     let modules = collected.staging.modules();

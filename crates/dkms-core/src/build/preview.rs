@@ -1,5 +1,6 @@
 //! Computes the fingerprint that a build would have. Nothing is built, and the dkms tree is only read.
 
+use super::cached;
 use super::fingerprint::{self, Fingerprint};
 use super::log::MakeLog;
 use super::prepare;
@@ -34,6 +35,9 @@ pub struct Preview {
     pub fingerprint: String,
     /// The lines `name=value`, sorted by name.
     pub lines: Vec<String>,
+    /// The reason why the build is stored neither in the cache nor in a registry.
+    #[serde(skip)]
+    pub not_stored: Option<String>,
 }
 
 /// Describes the build of the source in the directory `source`.
@@ -58,6 +62,7 @@ pub fn preview(
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
         lines: fingerprint.lines(),
+        not_stored: cached::reason_not_to_store(&loaded.conf, &fingerprint),
     })
 }
 

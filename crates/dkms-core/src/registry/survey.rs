@@ -23,7 +23,7 @@ pub enum Availability {
     Offered(Box<Offer>),
     /// Neither has it.
     Missing,
-    /// It cannot be built for this kernel now, for this reason.
+    /// It cannot be built for this kernel now, or published, for this reason.
     NotNow(String),
 }
 
@@ -60,6 +60,9 @@ pub fn look_up(
     let source = system.layout.source_link(&build.package);
     let preview = preview::preview(system, sink, build, &loaded, &source)?;
     if cache.is_none() {
+        if let Some(reason) = preview.not_stored {
+            return Ok(Availability::NotNow(format!("it is never stored in a registry: {reason}")));
+        }
         return look_up_published(system, sink, build, preview.lines);
     }
     let fleet = fleet::membership(system, sink, &build.kernel);

@@ -59,7 +59,8 @@ fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
             .any(|filter| filter.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
     };
     let installed = ready::kernels(layout).into_iter().filter(selected);
-    let present: Vec<Kernel> = installed.filter_map(|release| Kernel::from_release(release, &arch).ok()).collect();
+    let present: Vec<Kernel> =
+        installed.filter_map(|release| Kernel::from_release(release, &arch).ok()).collect();
     let host = &call.system.host;
     let is_known = host.other_root.is_none() && host.runs(&host.release);
     let running = if is_known { host.release.as_str() } else { "" };

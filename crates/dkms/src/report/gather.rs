@@ -38,7 +38,8 @@ pub(super) fn machine(system: &System, sink: &dyn Sink, releases: &[String], arc
     let selected = |release: &str| releases.is_empty() || releases.iter().any(|other| other == release);
     let entries = status::status(system, sink, &Filter::default());
     let installed = ready::kernels(&system.layout).into_iter().filter(|release| selected(release));
-    let known: Vec<Kernel> = installed.filter_map(|release| Kernel::from_release(release, arch).ok()).collect();
+    let known: Vec<Kernel> =
+        installed.filter_map(|release| Kernel::from_release(release, arch).ok()).collect();
     let filters: Vec<Filter> = match releases {
         [] => vec![Filter::default()],
         some => some.iter().map(|release| Filter::of_kernel(release)).collect(),
@@ -112,7 +113,8 @@ fn kernel_state(
     newest: bool,
     verdicts: &verify::Report,
 ) -> Result<KernelState> {
-    let report = if present { Some(ready::ready_with_verdicts(system, sink, kernel, verdicts)?) } else { None };
+    let report =
+        if present { Some(ready::ready_with_verdicts(system, sink, kernel, verdicts)?) } else { None };
     let policy =
         verdicts.kernels.iter().find(|known| known.kernel == *kernel).map(|known| known.policy.clone());
     Ok(KernelState {

@@ -145,8 +145,9 @@ fn item(build: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 /// Returns the item of a build that cannot succeed at the moment.
 fn failing(layout: &Layout, build: &Build, error: &Error) -> Item {
     let wait = match error {
-        Error::Build(BuildError::HeadersMissing(_))
-        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::HeadersMissing(_)) | Error::Install(InstallError::KernelDirMissing(_)) => {
+            Wait::Headers
+        }
         Error::Build(BuildError::DependsMissing { .. })
         | Error::Build(BuildError::DependsNever { .. })
         | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,

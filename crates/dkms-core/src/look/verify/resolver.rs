@@ -481,9 +481,11 @@ impl Symbols for ModuleSymbols<'_> {
                 without_crc: module.without_crc,
             }),
             // `module_layout` is not one of the module's undefined symbols, but the kernel checks its CRC.
-            None => {
-                self.kernel.lookup(symbol).filter(|entry| entry.module == "vmlinux").map(ExportedSymbol::from_kernel)
-            }
+            None => self
+                .kernel
+                .lookup(symbol)
+                .filter(|entry| entry.module == "vmlinux")
+                .map(ExportedSymbol::from_kernel),
         }
     }
 
