@@ -150,7 +150,7 @@ pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            ProgramError::missing(host, &name, purpose).into()
+            host.missing_program(&name, purpose).into()
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
         other => Error::Program(ProgramError::Failed { command: purpose.to_owned(), cause: other.into() }),

@@ -2,6 +2,7 @@
 
 use crate::distro::{self, Distribution};
 use crate::kernel::image::ImageKernels;
+use crate::program::ProgramError;
 use crate::secret::Secrets;
 use dkms_tree::ids::{BadName, Kernel, Release};
 use std::ffi::OsString;
@@ -122,6 +123,12 @@ impl Host {
     pub fn program_package(&self, program: &str) -> String {
         let known = self.distribution.as_ref();
         known.map_or_else(|| program.to_owned(), |distribution| distribution.program_package(program))
+    }
+
+    /// Returns the error for a program that is missing. `purpose` completes the sentence "dkms needs it to ...".
+    pub(crate) fn missing_program(&self, program: &str, purpose: impl Into<String>) -> ProgramError {
+        let package = self.program_package(program);
+        ProgramError::Missing { program: program.to_owned(), purpose: purpose.into(), package }
     }
 
     /// Returns the distribution, for paths that depend on it.

@@ -1,7 +1,6 @@
 //! Errors of the programs that dkms runs: tools of the system, and scripts of packages.
 
 use crate::cause::Cause;
-use crate::host::Host;
 use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
@@ -30,12 +29,6 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
-    /// A program is missing. `purpose` completes the sentence "dkms needs it to ...".
-    pub(crate) fn missing(host: &Host, program: &str, purpose: impl Into<String>) -> Self {
-        let package = host.program_package(program);
-        Self::Missing { program: program.to_owned(), purpose: purpose.into(), package }
-    }
-
     /// Returns hints; empty if the message already contains them.
     pub fn help(&self) -> Vec<String> {
         match self {

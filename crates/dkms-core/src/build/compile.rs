@@ -7,7 +7,6 @@ use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::kernel::toolchain::Missing;
-use crate::program::ProgramError;
 use dkms_sys::fs::Limit;
 use dkms_sys::jobserver::Slots;
 use dkms_sys::process::Stream;
@@ -53,7 +52,7 @@ fn run_make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
     log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;
     if dkms_sys::process::which("make", path).is_none() {
-        return Err(ProgramError::missing(&system.host, "make", "build modules").into());
+        return Err(system.host.missing_program("make", "build modules").into());
     }
     let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
     let mut command = context

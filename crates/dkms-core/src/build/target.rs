@@ -9,7 +9,6 @@ use crate::host::Host;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
-use crate::program::ProgramError;
 use crate::system::{Settings, System};
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
@@ -181,7 +180,7 @@ impl Target {
         if let Some(program) = &foreign.missing {
             let (machine, release) = (&foreign.machine, &self.kernel.release);
             let purpose = format!("compile modules for {machine}, the machine of kernel {release}");
-            return Err(ProgramError::missing(host, program, purpose).into());
+            return Err(host.missing_program(program, purpose).into());
         }
         if self.host_programs(host, settings).is_none() {
             // Either no replacements are needed, or this call fails and returns the reason.

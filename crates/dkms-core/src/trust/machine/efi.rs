@@ -6,7 +6,7 @@
 //! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with only the data
 //! (drivers/firmware/efi/mokvar-table.c), readable by root only.
 
-use super::Fact;
+use super::fact::Fact;
 use dkms_sys::fs::Limit;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};

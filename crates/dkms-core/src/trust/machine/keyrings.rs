@@ -6,7 +6,7 @@
 //! its serial number if it has none (crypto/asymmetric_keys/x509_public_key.c). The algorithm and the end of
 //! the identifier follow.
 
-use super::{Fact, read_text};
+use super::fact::{Fact, read_text};
 use dkms_bundle::digest::hex;
 use kmodule::sign::Certificate;
 use sha2::{Digest, Sha256};

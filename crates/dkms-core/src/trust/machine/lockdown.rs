@@ -1,6 +1,6 @@
 //! Reads the running kernel's signature enforcement and lockdown.
 
-use super::Fact;
+use super::fact::Fact;
 use dkms_sys::fs::Limit;
 use std::path::Path;
 

@@ -5,11 +5,13 @@
 //! is unknown, with the reason, and never treated as absent. This module changes nothing.
 
 pub mod efi;
+mod fact;
 pub mod keyrings;
 mod lockdown;
 pub mod policy;
 
 pub use efi::{SecureBoot, Variable};
+pub use fact::Fact;
 pub use keyrings::TrustedKeys;
 pub use lockdown::Lockdown;
 pub use policy::{Enforce, Policy, policy};
@@ -18,15 +20,6 @@ use crate::host::Host;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// The value of a fact, or the reason why it could not be determined.
-pub type Fact<T> = Result<T, String>;
-
-/// Reads the text of a small file.
-fn read_text(path: &Path) -> Fact<String> {
-    let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-}
 
 /// The facts about this machine that decide which modules it trusts.
 #[derive(Debug)]
@@ -53,7 +46,7 @@ impl Machine {
             secure_boot: efi::secure_boot(root),
             sig_enforce: lockdown::sig_enforce(root),
             lockdown: lockdown::lockdown(root),
-            cmdline: read_text(&root.join("proc/cmdline")),
+            cmdline: fact::read_text(&root.join("proc/cmdline")),
             variables: Default::default(),
             keyrings: OnceLock::new(),
         }
