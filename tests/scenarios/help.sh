@@ -39,7 +39,7 @@ dkms add -m single 2>/run/err || { c=$?; grep -q 'dkms add single/1.0' /run/err;
 dkms install single -k "$K"
 same "$(dkms status)" "single/1.0, $K, $A: installed"
 dkms build -m single -k "$K"
-dkms uninstall single -k "$K" 2>/run/err; grep -q 'single/1.0 is the only version' /run/err
+dkms uninstall single -k "$K" 2>/run/err; grep -q 'single/1.0, the only version' /run/err
 dkms unbuild single --all
 dkms remove -m single --all
 same "$(dkms status)" ""

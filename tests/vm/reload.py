@@ -77,7 +77,7 @@ def check(found):
     expect("loaded", 0, r"installed \(Loaded\)$")
     # pair_user is the same in both versions, apart from its build ID.
     expect("other", 0, r"\(Loaded modules differ from the installed ones: pair_base")
-    expect("ready", 0, "is ready to be booted", "another build of pair_base loaded", "dkms reload pair")
+    expect("ready", 0, "is ready to be booted", "has loaded another build of pair_base", "dkms reload pair")
     expect("busy", 75, r"pair_base is in use: sleep \(process \d+\) has /dev/pair_base open", "nothing was unloaded")
     expect("untouched", 0, "Loaded modules differ")
     expect("plan", 0, r"unload pair_user\nunload pair_base\nload pair_base\nload pair_user")

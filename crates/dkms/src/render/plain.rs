@@ -116,19 +116,7 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         Event::Resigned { build, files } => resigned(build, files),
         Event::PageWritten { path } | Event::ArchiveWritten { path } => format!("Wrote {}", path.display()),
         Event::ArchiveLoaded { package, kernels } => loaded(package, kernels),
-        Event::Summary(KernelSummary {
-            kernel,
-            installed,
-            sources,
-            skipped,
-            failed,
-            deferred,
-            fallbacks,
-        }) => {
-            let left_out = left_out(skipped, deferred, failed, fallbacks);
-            let (count, origins) = (installed.len(), origins(*sources));
-            format!("Kernel {}: {count} installed{origins}{left_out}", kernel.release)
-        }
+        Event::Summary(summary) => kernel_summary(summary),
         Event::StillBuilding { builds } => {
             format!("Still building {}", joined(builds, "; ", still_building))
         }
@@ -141,6 +129,14 @@ fn sentence(event: &Event, verbose: bool) -> Option<String> {
         | Event::Waiting { .. }
         | Event::Warning { .. } => return None,
     })
+}
+
+/// What a command did for one kernel.
+fn kernel_summary(summary: &KernelSummary) -> String {
+    let KernelSummary { kernel, installed, sources, skipped, failed, deferred, fallbacks } = summary;
+    let left_out = left_out(skipped, deferred, failed, fallbacks);
+    let (count, origins) = (installed.len(), origins(*sources));
+    format!("Kernel {}: {count} installed{origins}{left_out}", kernel.release)
 }
 
 /// A build that failed, on several lines.
