@@ -51,7 +51,10 @@ done
 say() { printf 'fetch: %s\n' "$*"; }
 
 # The version apt would install, or nothing.
-candidate() { apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+candidate() { awk -v name="$1" '$1 == name { print $2; exit }' "$candidates"; }
+
+# All packages with these versions: asking apt for one takes a second.
+list_candidates() { apt-cache dumpavail | awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' >"$candidates"; }
 
 # The newest package whose whole name matches the regular expression.
 newest() {
@@ -441,8 +444,11 @@ mkdir -p "$layers" "$debs"
 # Two runs at once would unpack over each other.
 exec 9>"$build/.fetch.lock"
 flock 9
+candidates=$build/.candidates
+list_candidates
 if [[ -z $(candidate linux-headers-amd64) || -z $(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1) ]]; then
     apt-get -qq update || say 'apt-get update failed; going on with the lists that are here'
+    list_candidates
 fi
 if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
 if [[ $tools == only ]]; then exit 0; fi
