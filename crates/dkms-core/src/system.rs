@@ -2,7 +2,7 @@
 
 use crate::event::Sink;
 use crate::host::Host;
-use crate::registry::SharedConnection;
+use crate::registry::shared::SharedConnection;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
 use dkms_tree::layout::Layout;

@@ -21,7 +21,7 @@ mod portable;
 mod program;
 mod pull;
 mod push;
-mod shared;
+pub(crate) mod shared;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,6 @@ pub use program::PROGRAM;
 pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Query, find};
 pub use push::{Published, push};
-pub(crate) use shared::SharedConnection;
 pub use survey::{Availability, Pulled, autoinstall_builds, look_up, predict_origin, pull};
 
 use crate::event::Sink;
