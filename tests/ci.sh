@@ -10,7 +10,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-10}
-# What incremental compilation prepares is of use only where the tree is compiled again.
+# Incremental compilation only helps if the tree is compiled again.
 [[ -d ${CARGO_TARGET_DIR:-target}/debug ]] || export CARGO_INCREMENTAL=0
 compiling=(fetch build format clippy compile docs)
 testing=(scenarios vm reload safe_boot crash packages fuzz unit attacks interrupt mutations image btf jobserver full_disk concurrency

@@ -53,8 +53,10 @@ say() { printf 'fetch: %s\n' "$*"; }
 # The version apt would install, or nothing.
 candidate() { awk -v name="$1" '$1 == name { print $2; exit }' "$candidates"; }
 
-# All packages with these versions: asking apt for one takes a second.
-list_candidates() { apt-cache dumpavail | awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' >"$candidates"; }
+# Lists the candidate versions of all packages, because each `apt-cache policy` takes a second.
+list_candidates() {
+    apt-cache dumpavail | awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' >"$candidates"
+}
 
 # The newest package whose whole name matches the regular expression.
 newest() {

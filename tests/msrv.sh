@@ -18,7 +18,7 @@ fi
 echo "$have"
 export RUSTC=$root/usr/bin/rustc RUSTDOC=$root/usr/bin/rustdoc CARGO_TARGET_DIR=$build/target-msrv
 unset RUSTUP_TOOLCHAIN CARGO
-# `cargo check` links nothing, so the C parts of dependencies are not compiled: their compiler writes empty files.
+# `cargo check` does not link, so a script that writes empty files replaces the C compiler.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cat >"$scratch/cc" <<'END'

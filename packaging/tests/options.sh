@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf
 # is in its page, in a sample, and offered by bash; every kind of JSON line is in its table, and every exit
-# code in the manual. Lines of documents have at most 120 columns.
+# code in the manual. Lines of documents have at most 120 columns, and the files that they name exist.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
@@ -76,7 +76,7 @@ for page in "$top"/*.md "$top"/{docs,docs/decisions,examples,tests}/*.md; do
     if [[ -z $wide ]]; then ((++passed)); else ((++failed)); echo "FAILED: lines over 120 columns: ${page#"$top/"}: $wide"; fi
 done
 
-# --- the paths of our code that documents name, and the types that "a variant of `TYPE` in `FILE`" promises there
+# --- documents name existing files, and architecture.md names the files in which types are defined
 while IFS='|' read -r page path; do
     if [[ -e $top/$path ]]; then ((++passed)); else ((++failed)); echo "FAILED: ${page#"$top/"} names $path, which is not there"; fi
 done < <(grep -oE '`(crates|tests|packaging)/[A-Za-z0-9_./-]+`' "$top"/{README,CONTRIBUTING,SECURITY}.md "$top"/docs/{,decisions/}*.md |

@@ -80,26 +80,28 @@ pub enum KeyError {
     NotRandom,
 }
 
-/// The label of the first PEM block, except the parameters that openssl may write before a key.
-fn pem_label(pem: &str) -> Option<&str> {
-    let mut labels =
-        pem.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
-    labels.find(|label| *label != "EC PARAMETERS")
+/// Returns the label of the first PEM block, and the text from there on. Skips the parameters that openssl may
+/// write before a key.
+fn first_block(pem: &str) -> Option<(&str, &str)> {
+    let block = |(start, _)| {
+        let (before, block) = pem.split_at_checked(start)?;
+        let starts_line = before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
+        let label = block.lines().next()?.trim_end().strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
+        starts_line.then_some((label, block))
+    };
+    pem.match_indices("-----BEGIN ").filter_map(block).find(|(label, _)| *label != "EC PARAMETERS")
 }
 
 /// Returns the PEM block with this label. The parsers accept only white space around it.
 fn pem_block<'a>(pem: &'a str, wanted: &'static str) -> Result<&'a str, KeyError> {
-    match pem_label(pem) {
+    match first_block(pem) {
         None => Err(KeyError::NotPem(wanted)),
-        Some(label) if label == wanted => {
-            let start = pem.find(&format!("-----BEGIN {wanted}")).unwrap_or_default();
-            Ok(pem.get(start..).unwrap_or_default().trim_end())
-        }
-        Some("EC PRIVATE KEY") if wanted == "PRIVATE KEY" => Err(KeyError::Sec1),
-        Some(label) if label.contains("ENCRYPTED") && wanted == "PRIVATE KEY" => {
+        Some((label, block)) if label == wanted => Ok(block.trim_end()),
+        Some(("EC PRIVATE KEY", _)) if wanted == "PRIVATE KEY" => Err(KeyError::Sec1),
+        Some((label, _)) if label.contains("ENCRYPTED") && wanted == "PRIVATE KEY" => {
             Err(KeyError::Encrypted(label.chars().take(60).collect()))
         }
-        Some(label) => Err(KeyError::Kind { found: label.chars().take(60).collect(), wanted }),
+        Some((label, _)) => Err(KeyError::Kind { found: label.chars().take(60).collect(), wanted }),
     }
 }
 

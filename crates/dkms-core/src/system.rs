@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The system that dkms works on. Actions do not change its facts. Their parameters are in a request, and they
-/// report to a [`Sink`]. It also has what the threads of one command share.
+/// The system that dkms works on, and the state that the threads of one command share. Actions do not change
+/// the paths, the host or the settings. Their parameters are in a request, and they report to a [`Sink`].
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Default))]
 pub struct System {

@@ -16,15 +16,14 @@ pub(crate) struct Server {
     pub(crate) port: u16,
 }
 
-/// The name above a server's name, if one owner is likely to control everything below it: it has at least two
-/// words, and does not look like `co.uk` or `com.au`, where a registry of names sells the names below it to
-/// anyone. Without a list of all such names, one of two words counts as one if its words have at most three
-/// and exactly two letters.
+/// The parent domain of a host, unless it looks like a public suffix, such as `co.uk` or `com.au`: anyone can
+/// register a name below it. There is no list of public suffixes here. A name with one label counts as one, and
+/// so does a name with two labels of at most three and exactly two letters.
 fn domain(host: &str) -> Option<&str> {
     let (_, parent) = host.split_once('.')?;
     let (first, rest) = parent.split_once('.')?;
-    let is_sold = first.len() <= 3 && rest.len() == 2;
-    (!is_sold).then_some(parent)
+    let is_public_suffix = first.len() <= 3 && rest.len() == 2;
+    (!is_public_suffix).then_some(parent)
 }
 
 impl Server {
@@ -57,8 +56,8 @@ impl Server {
     /// token server.
     ///
     /// That is the case if both have the same name, or both have TLS and one name is below the other, or both
-    /// are in one domain (`registry.example.org` and `auth.example.org`). Names of different owners can have
-    /// the last two words in common, such as `a.co.uk` and `b.co.uk`; see [`domain`].
+    /// are in one [`domain`], such as `registry.example.org` and `auth.example.org`, but not `a.co.uk` and
+    /// `b.co.uk`.
     pub(crate) fn may_get_password_of(&self, registry: &Server) -> bool {
         if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
             return true;

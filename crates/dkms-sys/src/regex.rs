@@ -56,6 +56,10 @@ pub fn matches(pattern: &str, text: &str) -> Result<bool, RegexError> {
     }
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn check_size(pattern: &str) -> Result<(), RegexError> {
     if pattern.len() > MAX_PATTERN {
         return Err(RegexError::TooLong);
@@ -69,7 +73,9 @@ fn check_size(pattern: &str) -> Result<(), RegexError> {
     let mut product: u64 = 1;
     for part in pattern.split('{').skip(1) {
         let bounds = part.split('}').next().unwrap_or_default();
-        let largest = bounds.split(',').filter_map(|bound| bound.trim().parse::<u64>().ok()).max();
+        let numbers = bounds.split(',').map(str::trim).filter(|bound| is_number(bound));
+        // A number that does not fit is too large.
+        let largest = numbers.map(|number| number.parse().unwrap_or(u64::MAX)).max();
         product = product.saturating_mul(largest.unwrap_or(1).max(1));
     }
     if product > MAX_REPEAT { Err(RegexError::TooManyRepetitions) } else { Ok(()) }
@@ -146,7 +152,9 @@ mod tests {
     #[test]
     fn refuses_patterns_that_need_too_much_memory_or_time() {
         assert!(matches(&"(".repeat(100_000), "").is_err());
-        assert!(matches("((a{1,255}){1,255}){1,255}", "").is_err());
+        for pattern in ["((a{1,255}){1,255}){1,255}", "a{1,99999999999999999999}"] {
+            assert_eq!(matches(pattern, ""), Err(RegexError::TooManyRepetitions), "{pattern}");
+        }
         for unit in ["a", "a|", "a*", "[a]", "\\\\", "*", "^", "$", "a{2}", ")", "[", "a+?"] {
             let _ = matches(&unit.repeat(MAX_PATTERN / unit.len()), &"a".repeat(100));
         }

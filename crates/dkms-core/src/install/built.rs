@@ -130,11 +130,12 @@ fn built_modules(
 /// `modules_to_force_install/`.
 fn force_for(layout: &Layout, sink: &dyn Sink, overrides: Overrides, package: &str) -> Force {
     let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
-    for name in fs::list_dir(&layout.force_dir).unwrap_or_default() {
-        let text = fs::read_text(layout.force_dir.join(name), Limit::CONFIG).unwrap_or_else(|e| {
-            sink.warn(format!("a list of modules to install by force is ignored: {e}"));
-            String::new()
-        });
+    let ignored = |e| sink.warn(format!("a list of modules to install by force is ignored: {e}"));
+    let names = fs::list_dir_optional(&layout.force_dir).map_err(ignored).unwrap_or_default();
+    for name in names {
+        let Ok(text) = fs::read_text(layout.force_dir.join(name), Limit::CONFIG).map_err(ignored) else {
+            continue;
+        };
         for word in text.split_whitespace() {
             force.all |= word == package;
             force.version |= word.strip_suffix("_version-override") == Some(package);
@@ -169,7 +170,11 @@ mod tests {
         let force = |package| force_for(&layout, &warnings, Overrides::default(), package);
         assert!(force("foo").all && !force("foo").version);
         assert!(force("bar").version && !force("bar").all);
+        let no_directory = Layout { force_dir: dir.path().join("a"), ..Layout::default() };
+        assert!(!force_for(&no_directory, &warnings, Overrides::default(), "foo").all);
+        let missing = Layout { force_dir: dir.path().join("c"), ..Layout::default() };
+        assert!(!force_for(&missing, &warnings, Overrides::default(), "foo").all);
         let warnings = warnings.0.into_inner().unwrap();
-        assert!(warnings.len() == 4 && warnings[0].contains("is ignored"), "{warnings:?}");
+        assert!(warnings.len() == 5 && warnings[0].contains("is ignored"), "{warnings:?}");
     }
 }

@@ -100,7 +100,10 @@ fn check_journal(inspection: &Inspection<'_>, path: &Path) -> Option<Finding> {
         Err(_) if !dkms_sys::fs::exists(path) => None,
         Err(dkms_tree::Error::JournalUnknown(_)) => {
             let repair = "let the version of dkms that wrote it complete it, or read it and delete it";
-            Some(finding("is a journal that this dkms does not understand").by_hand(repair))
+            Some(
+                finding("is a journal in a format that this version of dkms does not support")
+                    .by_hand(repair),
+            )
         }
         Err(dkms_tree::Error::Io(e)) => {
             inspection.note(&e);
